@@ -1,0 +1,66 @@
+# `make` alone lists what there is. Settings (HOST, PORT, DATA_DIR, LIBRARY …) are read from the
+# environment, and a variable given to make, as in `make run PORT=9000`, becomes part of it.
+
+PYTHON ?= python3
+VENV   ?= .venv
+ARGS   ?=
+RUN    := $(VENV)/bin/python -m
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check format lock clean clean-data
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
+
+run: $(VENV)/installed ## run the service: http://127.0.0.1:8000 unless HOST and PORT say otherwise
+	@exec $(RUN) app serve
+
+test: $(VENV)/installed-dev ## run the tests; ARGS="-k name" goes to pytest
+	@$(RUN) pytest $(ARGS)
+
+check: $(VENV)/installed-dev ## check format, lint and types
+	@$(RUN) ruff format --check app tests
+	@$(RUN) ruff check app tests
+	@$(RUN) mypy
+
+format: $(VENV)/installed-dev ## format the code and mend what can be mended by itself
+	@$(RUN) ruff format app tests
+	@$(RUN) ruff check --fix app tests
+
+lock: ## choose the newest versions that pyproject.toml allows (needs uv: pip install uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	@$(call compile,requirements.lock,--extra embedded --extra ingest)
+	@$(call compile,requirements-dev.lock,--all-extras)
+
+clean: ## remove the environment and all caches; the data in .data stays
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find app tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-data: ## remove .data: the embedded servers' database and memory, for good
+	rm -rf .data
+
+# What builds the project is locked too, so that it installs without a second, hidden environment.
+compile = printf 'hatchling\neditables\n' | uv pip compile --quiet --upgrade --universal --generate-hashes \
+	--python-version 3.11 --no-emit-index-url --no-header --no-annotate \
+	--output-file $(1) $(2) pyproject.toml - && echo "$(1) is up to date"
+
+# The stamps are newer than what they were installed from. The second has all of the first.
+$(VENV)/installed: requirements.lock pyproject.toml
+	@$(call install,requirements.lock)
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.lock pyproject.toml
+	@$(call install,requirements-dev.lock)
+	@touch $(VENV)/installed $@
+
+define install
+if ! $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+then echo "Python 3.11 or newer with its venv module is needed, and $(PYTHON) is not that:" \
+	"name another, as in: make PYTHON=python3.13" >&2; exit 1; fi; \
+if $(RUN) pip --version >/dev/null 2>&1; then echo "Bringing $(VENV) up to date…"; \
+else echo "Installing into $(VENV) (the first time takes about half a minute)…"; \
+	$(PYTHON) -m venv --clear $(VENV); fi && \
+$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r $(1) && \
+$(RUN) pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+endef

@@ -1,0 +1,1 @@
+"""What the service does, knowing nothing of HTTP."""
