@@ -1,0 +1,98 @@
+"""The environment comes in; one frozen `Settings` goes out, with its secrets masked."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+
+_SECRET_IN_URL = re.compile(r"(?<=://)[^/@]*@")
+
+
+class SettingsError(ValueError):
+    """A variable of the environment cannot be used; the message names it and says why."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All settings. Each is read from the variable of its name in capitals; times in seconds."""
+
+    # Where to listen, where to keep what the embedded servers keep.
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    data_dir: Path = Path(".data")
+
+    # Real servers. What is empty is embedded (`serve`), or the library's quoting answerer.
+    database_url: str = ""
+    database_pool: Count = 10
+    database_timeout: Seconds = 5.0
+    redis_url: str = ""
+    memory_timeout: Seconds = 1.0
+    llm_base_url: str = ""
+    llm_model: str = ""
+    llm_fallback_model: str = ""
+    llm_api_key: str = ""
+    llm_max_tokens: Count = 1_000
+    llm_temperature: Annotated[float, Meta(ge=0, le=2)] = 0.2
+    llm_connect_timeout: Seconds = 5.0
+    llm_first_token_timeout: Seconds = 30.0
+    llm_silence_timeout: Seconds = 20.0
+    condense_timeout: Seconds = 2.0
+
+    # What an answer is made from.
+    max_sources: Annotated[int, Meta(ge=1, le=50)] = 6
+    max_passages_per_document: Count = 3
+    history_tokens: Annotated[int, Meta(ge=0)] = 1_500
+
+    # How long things live.
+    memory_turns: Count = 10
+    memory_ttl: Count = 3_600
+    turn_grace: Seconds = 60.0
+    turn_replay: Seconds = 300.0
+    heartbeat: Seconds = 15.0
+    send_timeout: Seconds = 30.0
+
+    # Questions a minute from one address; 0 sets no limit.
+    rate_limit: Annotated[int, Meta(ge=0)] = 0
+
+    log_format: Literal["auto", "text", "json"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{name}={_masked(name, getattr(self, name))!r}" for name in self.__struct_fields__
+        )
+        return f"Settings({', '.join(shown)})"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read the settings; an empty variable counts as not set. Raises SettingsError."""
+        given = {
+            name: environment[name.upper()].strip()
+            for name in cls.__struct_fields__
+            if environment.get(name.upper(), "").strip()
+        }
+        try:
+            settings = msgspec.convert(given, cls, strict=False, dec_hook=_path)
+        except msgspec.ValidationError as error:
+            reason, _, path = str(error).partition(" - at `$.")
+            name = path.rstrip("`").upper()
+            raise SettingsError(f"{name or 'settings'}: {reason}") from None
+        if settings.llm_base_url and not settings.llm_model:
+            raise SettingsError("LLM_MODEL: name the model to ask at LLM_BASE_URL")
+        return settings
+
+
+def _path(kind: type, value: str) -> Path:
+    # The only field whose type msgspec does not know.
+    return Path(value).expanduser()
+
+
+def _masked(name: str, value: object) -> object:
+    if name.endswith("api_key"):
+        return "***" if value else ""
+    return _SECRET_IN_URL.sub("***@", value) if isinstance(value, str) else value

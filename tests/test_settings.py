@@ -1,0 +1,42 @@
+"""Settings come from the environment, say which variable is wrong, and never show a secret."""
+
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings, SettingsError
+
+
+def test_what_is_not_set_or_empty_has_its_default() -> None:
+    assert Settings.from_environment({"PORT": " ", "HOME": "/x"}) == Settings()
+
+
+def test_values_are_read_as_their_types() -> None:
+    settings = Settings.from_environment({"PORT": "9000", "DATA_DIR": "a b", "TURN_GRACE": "1.5"})
+    assert (settings.port, settings.data_dir, settings.turn_grace) == (9000, Path("a b"), 1.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "http"), ("PORT", "70000"), ("HEARTBEAT", "-1"), ("LOG_FORMAT", "xml")],
+)
+def test_a_value_that_cannot_be_used_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        Settings.from_environment({name: value})
+
+
+def test_a_model_server_needs_a_model() -> None:
+    with pytest.raises(SettingsError, match="^LLM_MODEL: "):
+        Settings.from_environment({"LLM_BASE_URL": "http://127.0.0.1:1/v1"})
+
+
+def test_no_secret_is_shown() -> None:
+    shown = repr(
+        Settings(
+            llm_api_key="sk-secret",
+            database_url="postgresql://me:pg-secret@db/chat",
+            redis_url="redis://:redis-secret@cache:6379/0",
+        )
+    )
+    assert "secret" not in shown
+    assert "db/chat" in shown
