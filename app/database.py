@@ -1,0 +1,132 @@
+"""Brings a database up to date: a connection and `schema.sql` in, the database's state out."""
+
+import re
+from importlib.resources import files
+
+import asyncpg
+from msgspec import Struct
+
+# Any number that nothing else in the database locks.
+LOCK_KEY = 0x63687279736F
+# Seconds for one part; a pool's own time limit is meant for questions.
+PART_LIMIT = 3600.0
+MARK = re.compile(r"^-- migration (\d+): (.+)$", re.MULTILINE)
+
+# $1 version, $2 title
+RECORD = "INSERT INTO schema_migrations (version, title) VALUES ($1, $2)"
+EXISTS = "SELECT to_regclass('schema_migrations') IS NOT NULL"
+CREATE = """
+    CREATE TABLE schema_migrations (
+        version    integer PRIMARY KEY,
+        title      text NOT NULL,
+        applied_at timestamptz NOT NULL DEFAULT now()
+    )
+"""
+PGVECTOR_OFFERED = "SELECT count(*) > 0 FROM pg_available_extensions WHERE name = 'vector'"
+PGVECTOR_VERSION = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
+
+
+class MigrationError(Exception):
+    """The database cannot be brought up to date; the message is one line that says why."""
+
+
+class Part(Struct, frozen=True):
+    """One numbered change of the schema."""
+
+    version: int
+    title: str
+    sql: str
+
+
+class DatabaseState(Struct, frozen=True):
+    """The version of the schema, and of pgvector where the database has it."""
+
+    version: int
+    pgvector: str | None
+
+
+def parts(schema: str) -> tuple[Part, ...]:
+    """Split a schema at its marks `-- migration N: title`; the versions must be 1, 2, 3 …."""
+    marks = list(MARK.finditer(schema))
+    ends = [mark.start() for mark in marks[1:]] + [len(schema)]
+    found = tuple(
+        Part(int(mark[1]), mark[2].strip(), schema[mark.end() : end].strip())
+        for mark, end in zip(marks, ends, strict=True)
+    )
+    if [part.version for part in found] != list(range(1, len(found) + 1)):
+        raise ValueError("the migrations of a schema must be numbered 1, 2, 3 … in order")
+    return found
+
+
+async def migrate(connection: asyncpg.Connection, schema: str | None = None) -> DatabaseState:
+    """Apply the parts of the schema that the database lacks, each in a transaction of its own.
+
+    Any number of processes may call this at once: each part runs once. The schema is the
+    service's own where none is given. Raises MigrationError where a part fails, which leaves the
+    parts before it, or where the database is newer than the schema.
+    """
+    if schema is None:
+        schema = files("app").joinpath("schema.sql").read_text(encoding="utf-8")
+    wanted = parts(schema)
+    while not await _apply_next(connection, wanted):
+        pass
+    return DatabaseState(len(wanted), await _ensure_pgvector(connection))
+
+
+async def _apply_next(connection: asyncpg.Connection, wanted: tuple[Part, ...]) -> bool:
+    """Apply the first part that is missing; True when none is.
+
+    The lock lasts as long as the transaction, so a crash frees it and a connection pooler between
+    us and the database does not matter.
+    """
+    async with connection.transaction():
+        await _lock(connection)
+        version = await _version(connection)
+        if version > len(wanted):
+            raise MigrationError(
+                f"the database is at version {version} of the schema, and this release knows only"
+                f" {len(wanted)}: run the newer release, or restore a backup made before it"
+            )
+        if version == len(wanted):
+            return True
+        part = wanted[version]
+        try:
+            await connection.execute(part.sql, timeout=PART_LIMIT)
+            await connection.execute(RECORD, part.version, part.title)
+        except asyncpg.PostgresError as error:
+            raise MigrationError(
+                f"migration {part.version} ({part.title}) failed and was undone: {error}"
+            ) from error
+    return False
+
+
+async def _lock(connection: asyncpg.Connection) -> None:
+    # A role may have a time limit for its statements; a long part, or the wait for one, is fine.
+    await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK_KEY, timeout=PART_LIMIT)
+
+
+async def _version(connection: asyncpg.Connection) -> int:
+    """Return the last version that was applied, 0 in an empty database."""
+    # Asked first: a role that may not create tables can still find that nothing is to be done.
+    if not await connection.fetchval(EXISTS):
+        await connection.execute(CREATE)
+    version: int = await connection.fetchval(
+        "SELECT coalesce(max(version), 0) FROM schema_migrations"
+    )
+    return version
+
+
+async def _ensure_pgvector(connection: asyncpg.Connection) -> str | None:
+    """Create the extension where the server has it; its version, or None."""
+    version: str | None = await connection.fetchval(PGVECTOR_VERSION)
+    if version is None and await connection.fetchval(PGVECTOR_OFFERED):
+        try:
+            async with connection.transaction():
+                await _lock(connection)
+                await connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        except asyncpg.PostgresError:
+            # Only search by meaning needs it, and it is often the administrator's to create.
+            return None
+        version = await connection.fetchval(PGVECTOR_VERSION)
+    return version
