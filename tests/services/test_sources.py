@@ -1,0 +1,77 @@
+"""Passages become numbered sources: neighbours joined, best first, links at the right second."""
+
+import pytest
+from msgspec.structs import replace
+
+from app.schemas import CreatorRef, Sentence
+from app.services.sources import Passage, sources_from, url_at
+
+
+def passage(document: int, ordinal: int, first: int, *texts: str, score: float = 0.5) -> Passage:
+    return Passage(
+        document_id=document,
+        ordinal=ordinal,
+        first_sentence=first,
+        sentences=tuple(
+            Sentence(text, float(first + i), float(first + i + 1)) for i, text in enumerate(texts)
+        ),
+        language="english",
+        kind="moment",
+        title="Low end",
+        url="https://www.youtube.com/watch?v=abc",
+        topic=None,
+        creator=CreatorRef("mara", "Mara"),
+        score=score,
+    )
+
+
+def test_neighbours_become_one_moment_and_what_overlaps_is_said_once() -> None:
+    found = [
+        passage(1, 3, 5, "c", "d", "e", score=0.9),
+        passage(2, 0, 0, "x", score=0.7),
+        passage(1, 2, 3, "a", "b", "c", "d", score=0.4),
+        passage(1, 5, 9, "z", score=0.2),
+    ]
+    sources = sources_from(found, "?", 10)
+    assert ["".join(s.text for s in source.sentences) for source in sources] == ["abcde", "x", "z"]
+    first = sources[0].citation
+    assert (first.number, first.start_seconds, first.end_seconds, first.score) == (1, 3.0, 8.0, 0.9)
+
+
+def test_only_the_best_are_kept_and_numbered_from_one() -> None:
+    found = [passage(n, 0, 0, "a", score=n / 10) for n in range(5)]
+    assert [s.citation.score for s in sources_from(found, "?", 2)] == [0.4, 0.3]
+    assert [s.citation.number for s in sources_from(found, "?", 2)] == [1, 2]
+
+
+def test_the_snippet_begins_where_the_questions_words_are() -> None:
+    found = passage(1, 0, 0, "Hello all.", "Set the attack to 5 ms.", "Then listen.")
+    snippet = sources_from([found], "How fast an attack?", 1)[0].citation.snippet
+    assert snippet == "Set the attack to 5 ms. Then listen."
+
+
+def test_a_long_sentence_is_cut_at_a_word() -> None:
+    snippet = sources_from([passage(1, 0, 0, "word " * 100)], "?", 1)[0].citation.snippet
+    assert len(snippet) <= 300
+    assert snippet.endswith("word…")
+
+
+def test_a_page_has_no_times_and_keeps_its_link() -> None:
+    page = replace(passage(1, 0, 0, "a"), kind="page", sentences=(Sentence("a"),))
+    citation = sources_from([page], "?", 1)[0].citation
+    assert citation.start_seconds is None
+    assert citation.end_seconds is None
+    assert citation.url == "https://www.youtube.com/watch?v=abc"
+
+
+@pytest.mark.parametrize(
+    ("url", "at"),
+    [
+        ("https://www.youtube.com/watch?v=a&t=5s", "https://www.youtube.com/watch?v=a&t=83"),
+        ("https://youtu.be/a", "https://youtu.be/a?t=83"),
+        ("https://pods.example/7", "https://pods.example/7#t=83"),
+        ("https://pods.example/7#part", "https://pods.example/7#part"),
+    ],
+)
+def test_a_link_starts_at_the_second(url: str, at: str) -> None:
+    assert url_at(url, 83.9) == at
