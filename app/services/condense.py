@@ -1,0 +1,89 @@
+"""A follow-up and the turns before it come in; a question that stands alone goes out.
+
+A model writes it where there is one and it is quick enough; else a plain rule carries the words
+of the last question over. Retrieval searches the outcome, and `done.scope.query` shows it.
+"""
+
+import logging
+import re
+from collections.abc import Sequence
+from typing import Protocol
+
+from app.errors import ModelFailed
+from app.schemas import QUERY_LIMIT, PastTurn
+from app.services.citations import without_marks
+from app.services.prompt import Message, Prompt
+from app.services.text import keys
+
+log = logging.getLogger(__name__)
+
+ORDERS = """\
+Rewrite the last question so that it can be understood without the conversation: replace words \
+such as "it", "that" or "there" by what they stand for, and add what is left unsaid. Keep the \
+language of the question. If it stands alone already, repeat it unchanged. Reply with the \
+question only."""
+
+_POINTS_BACK = re.compile(
+    r"\b(it|its|that|this|those|these|they|them|their|he|she|his|her|there|one|ones|same|else|"
+    r"instead|other|another|more|again|previous|first|second|former|latter)\b",
+    re.IGNORECASE,
+)
+_GOES_ON = re.compile(r"^\W*(and|but|or|so|then|also|why|what about|how about|ok|okay)\b", re.I)
+# A question with at least so many words of its own stands alone unless it points back.
+_ENOUGH_WORDS = 4
+_MOST_CARRIED = 8
+
+
+class Condenser(Protocol):
+    """The part of a model client that writes one short text."""
+
+    async def complete(self, prompt: Prompt, deadline: float) -> str:
+        """Return the whole answer within `deadline` seconds, or raise ModelFailed."""
+        ...
+
+
+async def condense(
+    question: str, history: Sequence[PastTurn], model: Condenser | None, deadline: float
+) -> str:
+    """Return the question to search for; without history it is the question itself."""
+    if not history:
+        return question
+    if model is not None:
+        try:
+            written = await model.complete(condense_prompt(question, history), deadline)
+        except ModelFailed as error:
+            log.info("the follow-up was condensed by rule: %s", error.detail)
+        else:
+            line = " ".join(written.split())
+            if 0 < len(line) <= QUERY_LIMIT:
+                return line
+    return carry_over(question, history[-1])
+
+
+def condense_prompt(question: str, history: Sequence[PastTurn]) -> Prompt:
+    """Build the prompt that asks for a question that stands alone, from the last three turns."""
+    told = "\n".join(
+        f"Question: {turn.question}\nAnswer: {without_marks(turn.answer)[:500]}"
+        for turn in history[-3:]
+    )
+    asked = f"<conversation>\n{told}\n</conversation>\n\nLast question: {question}"
+    return Prompt((Message("system", ORDERS), Message("user", asked)))
+
+
+def carry_over(question: str, last: PastTurn) -> str:
+    """Add the words of the last question that a follow-up leaves out, in brackets.
+
+    A question that stands alone is returned as it is. `last.query` is what was searched last, so
+    that the subject of a conversation lives on over several short turns.
+    """
+    own = keys(question, "english")
+    stands_alone = len(own) >= _ENOUGH_WORDS and not _GOES_ON.search(question)
+    if stands_alone and not _POINTS_BACK.search(question):
+        return question
+    carried: dict[str, str] = {}
+    for word in re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", last.query):
+        for key in keys(word, "english"):
+            if key not in own:
+                carried.setdefault(key, word)
+    words = list(dict.fromkeys(carried.values()))[:_MOST_CARRIED]
+    return f"{question} ({' '.join(words)})"[:QUERY_LIMIT] if words else question

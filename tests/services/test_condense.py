@@ -1,0 +1,76 @@
+"""A follow-up becomes a question that stands alone: by the model, else by rule."""
+
+import pytest
+
+from app.errors import ModelFailed
+from app.schemas import QUERY_LIMIT
+from app.services.condense import carry_over, condense
+from app.services.prompt import Prompt
+from tests.services.samples import past
+
+pytestmark = pytest.mark.anyio
+
+SIDECHAIN = past("How do I side-chain the bass to the kick?")
+
+
+class Rewriter:
+    """A model that writes one text, or fails."""
+
+    def __init__(self, text: str | None) -> None:
+        self._text = text
+        self.prompts: list[Prompt] = []
+
+    async def complete(self, prompt: Prompt, deadline: float) -> str:
+        self.prompts.append(prompt)
+        if self._text is None:
+            raise ModelFailed("too slow")
+        return self._text
+
+
+async def test_a_first_question_is_searched_as_it_is() -> None:
+    model = Rewriter("something else")
+    assert await condense("How fast?", (), model, 1) == "How fast?"
+    assert model.prompts == []
+
+
+async def test_the_model_rewrites_a_follow_up_from_the_turns_before_it() -> None:
+    model = Rewriter(" How fast should the side-chain\nattack be? ")
+    assert await condense("How fast?", [SIDECHAIN], model, 1) == (
+        "How fast should the side-chain attack be?"
+    )
+    assert SIDECHAIN.question in model.prompts[0].messages[-1].content
+
+
+@pytest.mark.parametrize("written", [None, "", "x" * (QUERY_LIMIT + 1)])
+async def test_where_the_model_gives_nothing_of_use_the_rule_does(written: str | None) -> None:
+    assert await condense("How fast?", [SIDECHAIN], Rewriter(written), 1) == (
+        "How fast? (side-chain bass kick)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "searched"),
+    [
+        ("And how fast should the attack be?", "(side-chain bass kick)"),
+        ("How long should its release time be then?", "(side-chain bass kick)"),
+        ("Why the bass?", "(side-chain kick)"),
+    ],
+)
+def test_the_rule_carries_the_words_that_the_follow_up_leaves_out(
+    question: str, searched: str
+) -> None:
+    assert carry_over(question, SIDECHAIN) == f"{question} {searched}"
+
+
+def test_the_rule_leaves_a_question_alone_that_stands_alone() -> None:
+    question = "What ratio should a vocal compressor use?"
+    assert carry_over(question, SIDECHAIN) == question
+
+
+def test_the_subject_lives_on_over_several_short_turns() -> None:
+    second = past("And the release?", query=carry_over("And the release?", SIDECHAIN))
+    assert carry_over("And the ratio?", second) == ("And the ratio? (release side-chain bass kick)")
+
+
+def test_what_is_searched_never_passes_the_limit_of_a_question() -> None:
+    assert len(carry_over("it " * 333, SIDECHAIN)) <= QUERY_LIMIT
