@@ -1,0 +1,246 @@
+"""A script comes in; an OpenAI-compatible model server on a real socket plays it.
+
+    async with ScriptedModel() as model:
+        model.answers(say("Hello", " world"), refuse(429, headers={"Retry-After": "1"}))
+        ...                                     # the service asks model.base_url
+        assert model.requests[0].messages[-1]["content"] == "…"
+
+The steps of `say`: a string is a token, an `anyio.Event` holds the answer up until the test sets
+it, a dict is sent as an event's JSON, bytes go out as they are, and `DIE` cuts the connection.
+"""
+
+import asyncio
+import contextlib
+import gzip
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, Literal, TypeAlias
+
+import anyio
+
+JSON: TypeAlias = dict[str, Any]
+
+
+class Cut(Enum):
+    """The end of a connection."""
+
+    DIE = "cut the connection"
+
+
+DIE = Cut.DIE
+Played: TypeAlias = bytes | anyio.Event | Literal[Cut.DIE]
+Step: TypeAlias = str | JSON | Played
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asked: its body, and its headers by lower-case name."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: JSON
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        messages: list[dict[str, str]] = self.body["messages"]
+        return messages
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response; `framing` says whether its body is chunked, or ends with the connection."""
+
+    steps: tuple[Played, ...]
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": EVENT_STREAM})
+    framing: Literal["chunked", "close"] = "chunked"
+
+    @property
+    def body(self) -> bytes:
+        """All that the steps send."""
+        return b"".join(step for step in self.steps if isinstance(step, bytes))
+
+
+Script: TypeAlias = Answer | Callable[[Request], Answer]
+
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+
+
+def event(data: JSON) -> bytes:
+    """Write one server-sent event; characters outside ASCII are escaped, as many servers do."""
+    return f"data: {json.dumps(data)}\n\n".encode()
+
+
+def chunk(delta: JSON, finish: str | None = None) -> JSON:
+    """Make one chunk of a chat completion."""
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return {"id": "c-1", "object": "chat.completion.chunk", "choices": [choice], "usage": None}
+
+
+def reasoning(text: str) -> JSON:
+    """Make a chunk of thoughts, which are no part of the answer."""
+    return chunk({"content": None, "reasoning_content": text, "reasoning": text})
+
+
+def say(
+    *steps: Step,
+    finish: str | None = "stop",
+    usage: tuple[int, int] | None = None,
+    done: bool = True,
+) -> Answer:
+    """Stream an answer; `usage` is (prompt tokens, completion tokens)."""
+    last: list[Step] = [chunk({}, finish)] if finish else []
+    if usage:
+        count = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
+        last.append({"choices": [], "usage": {**count, "total_tokens": sum(usage)}})
+    if done:
+        last.append(b"data: [DONE]\n\n")
+    return Answer(tuple(_played(step) for step in (*steps, *last)))
+
+
+def _played(step: Step) -> Played:
+    if isinstance(step, str):
+        return event(chunk({"content": step}))
+    return event(step) if isinstance(step, dict) else step
+
+
+def refuse(status: int, body: str = "", headers: Mapping[str, str] | None = None) -> Answer:
+    """Answer with a status; the body is JSON unless the headers say otherwise."""
+    error = {"error": {"message": "refused by the script", "code": status}}
+    told = {"Content-Type": "application/json"} | dict(headers or {})
+    return Answer(((body or json.dumps(error)).encode(),), status, told)
+
+
+def page(html: str = "<html><h1>Bad gateway</h1></html>", status: int = 200) -> Answer:
+    """Answer with a web page, as a proxy does when the model behind it is away."""
+    return refuse(status, html, {"Content-Type": "text/html"})
+
+
+def whole(text: str, finish: str = "stop", usage: tuple[int, int] = (3, 2)) -> Answer:
+    """Answer at once and in plain JSON, as a server does that cannot stream."""
+    message = {"role": "assistant", "content": text}
+    count = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
+    choice = {"index": 0, "message": message, "finish_reason": finish}
+    return refuse(200, json.dumps({"choices": [choice], "usage": count}, indent=1))
+
+
+def byte_by_byte(answer: Answer) -> Answer:
+    """Send the same body one byte at a time."""
+    return replace(answer, steps=tuple(bytes([byte]) for byte in answer.body))
+
+
+def in_one_write(answer: Answer) -> Answer:
+    """Send the same body in one piece."""
+    return replace(answer, steps=(answer.body,))
+
+
+def zipped(answer: Answer) -> Answer:
+    """Send the same body compressed."""
+    headers = {**answer.headers, "Content-Encoding": "gzip"}
+    return replace(answer, steps=(gzip.compress(answer.body),), headers=headers)
+
+
+class ScriptedModel:
+    """The server. `disconnected` is set once a client has gone away in the middle of an answer."""
+
+    def __init__(self) -> None:
+        self.base_url = ""
+        self.requests: list[Request] = []
+        self.connections = 0
+        self.disconnected = anyio.Event()
+        self._scripts: deque[Script] = deque()
+        self._last: Script = say("Hello", " world")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._asked = anyio.Condition()
+
+    def answers(self, *scripts: Script) -> None:
+        """Queue what the next requests get; the last one is repeated when no other is left."""
+        self._scripts.extend(scripts)
+
+    async def asked(self, times: int = 1) -> None:
+        """Wait until so many requests have come."""
+        async with self._asked:
+            while len(self.requests) < times:
+                await self._asked.wait()
+
+    async def __aenter__(self) -> "ScriptedModel":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        self.base_url = f"http://127.0.0.1:{port}/v1"
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.connections += 1
+        try:
+            # An abrupt end of the client's is what some tests are about.
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                while await self._exchange(reader, writer):
+                    pass
+        finally:
+            writer.close()
+            self._tasks.discard(task)
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Play one answer; return whether the connection lives on."""
+        request = await _read(reader)
+        if self._scripts:
+            self._last = self._scripts.popleft()
+        answer = self._last if isinstance(self._last, Answer) else self._last(request)
+        async with self._asked:
+            self.requests.append(request)
+            self._asked.notify_all()
+        player = asyncio.create_task(_play(answer, writer))
+        watcher = asyncio.create_task(reader.read(1))
+        try:
+            await asyncio.wait({player, watcher}, return_when=asyncio.FIRST_COMPLETED)
+            if not player.done() or player.exception():
+                self.disconnected.set()
+                return False
+            return player.result()
+        finally:
+            player.cancel()
+            watcher.cancel()
+            await asyncio.gather(player, watcher, return_exceptions=True)
+
+
+async def _read(reader: asyncio.StreamReader) -> Request:
+    start, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").strip().split("\r\n")
+    fields = (line.partition(":") for line in lines)
+    headers = {name.strip().lower(): value.strip() for name, _, value in fields}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Request(start.split()[1], headers, json.loads(body or b"{}"))
+
+
+async def _play(answer: Answer, writer: asyncio.StreamWriter) -> bool:
+    chunked = answer.framing == "chunked"
+    headers = dict(answer.headers) | ({"Transfer-Encoding": "chunked"} if chunked else {})
+    head = [f"HTTP/1.{int(chunked)} {answer.status} Scripted", *map(": ".join, headers.items())]
+    writer.write("\r\n".join([*head, "", ""]).encode())
+    for step in answer.steps:
+        # A client on the same loop gets its turns, and so reads each step by itself.
+        for _ in range(8 if step is DIE else 1):
+            await asyncio.sleep(0)
+        if isinstance(step, bytes):
+            writer.write(b"%x\r\n%b\r\n" % (len(step), step) if chunked else step)
+            await writer.drain()
+        elif isinstance(step, anyio.Event):
+            await step.wait()
+        else:
+            writer.transport.abort()
+            return False
+    if chunked:
+        writer.write(b"0\r\n\r\n")
+    return chunked
