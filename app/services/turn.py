@@ -1,0 +1,230 @@
+"""A question comes in; the events of its answer go out. The whole recipe is `Answerer.answer`.
+
+recall ► condense ► search ► Sources ► prompt ► stream ► Token… ► remember ► Done
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Protocol
+
+import anyio
+from msgspec import Struct
+
+from app.errors import ModelFailed
+from app.schemas import (
+    Done,
+    Event,
+    FinishReason,
+    Mark,
+    PastTurn,
+    Retrieval,
+    Scope,
+    Sources,
+    Timings,
+    Token,
+    Usage,
+)
+from app.services.citations import CitationFilter
+from app.services.condense import Condenser, condense
+from app.services.llm import Delta
+from app.services.memory import MemoryUnavailable
+from app.services.prompt import Prompt, answer_prompt
+from app.services.quoting import NOTHING_FOUND
+
+
+class Retriever(Protocol):
+    """Finds the sources for a question."""
+
+    async def search(self, question: str, creator: str | None) -> Retrieval:
+        """Return the tier that answers and its sources; raise LibraryUnavailable."""
+        ...
+
+
+class LanguageModel(Protocol):
+    """Writes an answer."""
+
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
+        """Yield the answer's pieces; raise ModelFailed, also in the middle."""
+        ...
+
+
+class Memory(Protocol):
+    """Keeps conversations. Every method raises MemoryUnavailable."""
+
+    async def recall(self, conversation_id: str) -> tuple[PastTurn, ...]:
+        """Return a conversation's turns, the oldest first."""
+        ...
+
+    async def remember(self, conversation_id: str, turn: PastTurn) -> None:
+        """Add a turn to a conversation."""
+        ...
+
+    async def forget(self, conversation_id: str) -> None:
+        """Drop a conversation."""
+        ...
+
+
+class Ask(Struct, frozen=True):
+    """One question, checked, with the ids it was given; a new conversation has no turns to recall."""
+
+    turn_id: str
+    conversation_id: str
+    new_conversation: bool
+    question: str
+    creator: str | None
+
+
+class Stop:
+    """Ends a turn's answer early; the first reason given is the one that counts."""
+
+    def __init__(self) -> None:
+        self.reason: FinishReason | None = None
+        self.scope = anyio.CancelScope()
+
+    def __call__(self, reason: FinishReason) -> None:
+        """End the answer: the model's connection is closed, what was said is kept."""
+        if self.reason is None:
+            self.reason = reason
+            self.scope.cancel()
+
+
+class _Reply:
+    """What the model has said so far, as it went out to the client."""
+
+    def __init__(self, sources: int, emit: Callable[[Event], None]) -> None:
+        self._filter = CitationFilter(sources)
+        self._emit = emit
+        self._text: list[str] = []
+        self.first_token_at: float | None = None
+        self.finish: FinishReason = "stop"
+        self.usage: Usage | None = None
+
+    def take(self, delta: Delta) -> None:
+        self.say(self._filter.feed(delta.text))
+        self.finish = delta.finish or self.finish
+        self.usage = delta.usage or self.usage
+
+    def say(self, text: str) -> None:
+        if text:
+            self.first_token_at = self.first_token_at or perf_counter()
+            self._text.append(text)
+            self._emit(Token(text))
+
+    def end(self) -> None:
+        self.say(self._filter.flush())
+
+    @property
+    def text(self) -> str:
+        return "".join(self._text)
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        return tuple(self._filter.marks)
+
+
+class Answerer:
+    """Answers questions. `condenser` is a model that rewrites follow-ups, None for the rule."""
+
+    def __init__(
+        self,
+        *,
+        retriever: Retriever,
+        model: LanguageModel,
+        memory: Memory,
+        condenser: Condenser | None,
+        condense_timeout: float,
+        history_tokens: int,
+    ) -> None:
+        self._retriever = retriever
+        self._model = model
+        self._memory = memory
+        self._condenser = condenser
+        self._condense_timeout = condense_timeout
+        self._history_tokens = history_tokens
+
+    async def answer(self, ask: Ask, emit: Callable[[Event], None], stop: Stop) -> None:
+        """Answer a question: `Sources`, any number of `Token`, `Done`, each given to `emit`.
+
+        Raises LibraryUnavailable before the first event, ModelFailed after it.
+        """
+        began = perf_counter()
+        history, memory_works = await self._recall(ask)
+        query = await condense(ask.question, history, self._condenser, self._condense_timeout)
+        found = await self._retriever.search(query, ask.creator)
+        citations = tuple(source.citation for source in found.sources)
+        emit(Sources(citations))
+        searched_at = perf_counter()
+
+        reply = _Reply(len(citations), emit)
+        if found.tier == "none" and not history:
+            reply.say(NOTHING_FOUND)
+            reply.finish = "refused"
+        else:
+            prompt = answer_prompt(
+                ask.question, query, found.sources, history, self._history_tokens
+            )
+            await self._stream(prompt, reply, stop)
+
+        cited = {mark.number for mark in reply.marks}
+        kept = await self._remember(
+            ask,
+            PastTurn(
+                turn_id=ask.turn_id,
+                question=ask.question,
+                query=query,
+                answer=reply.text,
+                citations=tuple(c for c in citations if c.number in cited),
+                tier=found.tier,
+                at=datetime.now(UTC).isoformat(timespec="seconds"),
+            ),
+        )
+        emit(
+            Done(
+                cascade_tier=found.tier,
+                conversation_id=ask.conversation_id,
+                turn_id=ask.turn_id,
+                finish_reason=stop.reason or reply.finish,
+                citations=reply.marks,
+                scope=Scope(creator=found.creator, query=query, tiers=found.tiers),
+                usage=reply.usage,
+                timings_ms=_timings(began, searched_at, reply.first_token_at),
+                memory="kept" if memory_works and kept else "unavailable",
+            )
+        )
+
+    async def _stream(self, prompt: Prompt, reply: _Reply, stop: Stop) -> None:
+        with stop.scope:
+            async with aclosing(self._model.stream(prompt)) as deltas:
+                async for delta in deltas:
+                    reply.take(delta)
+        reply.end()
+        if not reply.text and stop.reason is None:
+            raise ModelFailed("The language model gave an empty answer. Ask again.")
+
+    async def _recall(self, ask: Ask) -> tuple[tuple[PastTurn, ...], bool]:
+        if ask.new_conversation:
+            return (), True
+        try:
+            return await self._memory.recall(ask.conversation_id), True
+        except MemoryUnavailable:
+            return (), False
+
+    async def _remember(self, ask: Ask, turn: PastTurn) -> bool:
+        try:
+            await self._memory.remember(ask.conversation_id, turn)
+        except MemoryUnavailable:
+            return False
+        return True
+
+
+def _timings(began: float, searched_at: float, first_token_at: float | None) -> Timings:
+    def since(moment: float) -> float:
+        return round((moment - began) * 1_000, 1)
+
+    return Timings(
+        retrieval=since(searched_at),
+        first_token=since(first_token_at) if first_token_at else None,
+        total=since(perf_counter()),
+    )
