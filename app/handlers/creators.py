@@ -1,0 +1,28 @@
+"""What is in the library: creators for a picker, and the search on its own."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import Unprocessable
+from app.handlers import wire
+from app.lifespan import State
+from app.schemas import CREATOR_LIMIT, ChatRequest, FieldError, Scope, SearchResult
+
+
+async def index(request: Request[State]) -> Response:
+    """List the creators whose name begins with `prefix`."""
+    prefix = request.query_params.get("prefix", "")
+    if len(prefix) > CREATOR_LIMIT or "\0" in prefix:
+        detail = f"must have at most {CREATOR_LIMIT} characters and no NUL"
+        raise Unprocessable(f"prefix: {detail}", errors=(FieldError("prefix", detail),))
+    return wire.json_response(await request.state["retriever"].creators(prefix))
+
+
+async def search(request: Request[State]) -> Response:
+    """Give the tier and the citations for `q`, by `creator` where one is named; no model."""
+    given = request.query_params
+    asked = wire.checked(ChatRequest(given.get("q", ""), given.get("creator") or None))
+    found = await request.state["retriever"].search(asked.query, asked.creator)
+    citations = tuple(source.citation for source in found.sources)
+    scope = Scope(creator=found.creator, query=asked.query, tiers=found.tiers)
+    return wire.json_response(SearchResult(found.tier, scope, citations))

@@ -1,0 +1,206 @@
+"""Bytes of requests come in as checked Structs; Structs go out as replies and SSE frames."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+
+import msgspec
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import (
+    BadRequest,
+    BodyTooLarge,
+    LengthRequired,
+    NotAcceptable,
+    Unprocessable,
+    UnsupportedMediaType,
+)
+from app.lifespan import State
+from app.schemas import (
+    CREATOR_LIMIT,
+    QUERY_LIMIT,
+    ChatRequest,
+    Done,
+    Event,
+    Failed,
+    FieldError,
+    Problem,
+    Sources,
+    Token,
+)
+
+BODY_LIMIT = 16 * 1024
+
+_CONVERSATION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+_CURSOR = re.compile(r"(t_[0-9a-f]{32})-(\d{1,9})")
+# Characters that JSON leaves as they are, and at which careless clients split lines.
+_LINE_ENDS = {
+    "\u0085".encode(): b"\\u0085",
+    "\u2028".encode(): b"\\u2028",
+    "\u2029".encode(): b"\\u2029",
+}
+
+
+async def read_chat_request(request: Request[State]) -> ChatRequest:
+    """Read and check the body of `POST /api/v1/chat`; raises a ChatError of status 4xx."""
+    accept(request, "text/event-stream")
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType("Send the question as JSON: Content-Type: application/json.")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
+    body = await _body(request)
+    try:
+        decoded = msgspec.json.decode(body, type=ChatRequest)
+    except msgspec.ValidationError as error:
+        raise _unprocessable([_field_error(str(error))]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadRequest(
+            "The body is no JSON. Send an object such as "
+            '{"query": "How do I side-chain the bass?"}.'
+        ) from None
+    return checked(decoded)
+
+
+def checked(request: ChatRequest) -> ChatRequest:
+    """Trim a request's texts and hold them against their rules; raises Unprocessable."""
+    query = request.query.strip()
+    creator = request.creator if request.creator is None else request.creator.strip()
+    errors = _text_errors("/query", query, QUERY_LIMIT)
+    if creator is not None:
+        errors += _text_errors("/creator", creator, CREATOR_LIMIT)
+    conversation = request.conversation_id
+    if conversation is not None and not _CONVERSATION_ID.fullmatch(conversation):
+        errors.append(
+            FieldError("/conversation_id", "must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
+        )
+    if errors:
+        raise _unprocessable(errors)
+    return ChatRequest(query, creator, conversation)
+
+
+def conversation_id(request: Request[State]) -> str:
+    """Return the conversation that a path names; raises Unprocessable."""
+    name: str = request.path_params["conversation_id"]
+    return checked(ChatRequest("-", None, name)).conversation_id or ""
+
+
+def idempotency_key(request: Request[State]) -> str | None:
+    """Return the request's Idempotency-Key, if it has one; raises BadRequest."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise BadRequest("An Idempotency-Key is 1 to 200 visible ASCII characters, no spaces.")
+    return key
+
+
+def cursor(request: Request[State]) -> tuple[str, int] | None:
+    """Return the turn and the number that `Last-Event-ID` names; raises BadRequest."""
+    given = request.headers.get("last-event-id")
+    if not given:
+        return None
+    match = _CURSOR.fullmatch(given)
+    if match is None:
+        raise BadRequest("Last-Event-ID is no id of an event of this service. Leave it out.")
+    return match[1], int(match[2])
+
+
+def accept(request: Request[State], media_type: str) -> None:
+    """Raise NotAcceptable where the client takes no such media type."""
+    ranges = request.headers.get("accept", "*/*").lower().split(",")
+    family = media_type.split("/")[0] + "/*"
+    for given in ranges:
+        kind, *parameters = (part.strip() for part in given.split(";"))
+        refused = any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters)
+        if kind in (media_type, family, "*/*") and not refused:
+            return
+    raise NotAcceptable(f"This is a stream of events: send Accept: {media_type} (or */*).")
+
+
+def json_response(value: object, status: int = 200) -> Response:
+    """Make a JSON reply of a Struct."""
+    headers = {"Cache-Control": "no-store"}
+    return Response(msgspec.json.encode(value), status, headers, "application/json")
+
+
+def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """Make the reply that tells of a problem."""
+    return Response(
+        msgspec.json.encode(problem),
+        problem.status,
+        {"Cache-Control": "no-store", **(headers or {})},
+        "application/problem+json",
+    )
+
+
+def stream_response(
+    request: Request[State], frames: AsyncIterator[bytes], headers: dict[str, str]
+) -> EventSourceResponse:
+    """Make the reply that sends frames as they come, with heartbeats."""
+    settings = request.state["settings"]
+    return EventSourceResponse(
+        frames,
+        headers=headers,
+        sep="\n",
+        ping=settings.heartbeat,
+        ping_message_factory=lambda: ServerSentEvent(comment="ping", sep="\n"),
+        send_timeout=settings.send_timeout,
+        # On shutdown the runner ends its turns; their viewers have this long to hear of it.
+        shutdown_event=request.state["runner"].shutting_down,
+        shutdown_grace_period=5.0,
+    )
+
+
+def frame(turn_id: str, number: int, event: Event) -> bytes:
+    """Encode an event as an SSE frame whose data is one line with one JSON value."""
+    match event:
+        case Sources(citations):
+            name, data = b"sources", msgspec.json.encode(citations)
+        case Token(text):
+            name, data = b"token", msgspec.json.encode(text)
+        case Done():
+            name, data = b"done", msgspec.json.encode(event)
+        case Failed():
+            name, data = b"error", msgspec.json.encode(event)
+    for character, escaped in _LINE_ENDS.items():
+        if character in data:
+            data = data.replace(character, escaped)
+    return b"id: %s-%d\nevent: %s\ndata: %s\n\n" % (turn_id.encode(), number, name, data)
+
+
+async def _body(request: Request[State]) -> bytes:
+    length = request.headers.get("content-length")
+    if length is None and "transfer-encoding" not in request.headers:
+        raise LengthRequired("Send the question as a JSON body with a Content-Length.")
+    too_large = BodyTooLarge(f"A body has at most {BODY_LIMIT} bytes.")
+    if length is not None and length.isdecimal() and int(length) > BODY_LIMIT:
+        raise too_large
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            raise too_large
+    return body
+
+
+def _text_errors(pointer: str, text: str, limit: int) -> list[FieldError]:
+    if not 1 <= len(text) <= limit:
+        detail = f"must have 1 to {limit} characters, not counting space around it; has {len(text)}"
+        return [FieldError(pointer, detail)]
+    if "\0" in text:
+        return [FieldError(pointer, "must hold no NUL character")]
+    return []
+
+
+def _field_error(message: str) -> FieldError:
+    reason, _, path = message.partition(" - at `$")
+    pointer = path.rstrip("`").replace(".", "/")
+    if named := re.search(r"field `(.*)`$", reason):
+        pointer = f"/{named[1]}"
+    return FieldError(pointer, reason)
+
+
+def _unprocessable(errors: list[FieldError]) -> Unprocessable:
+    named = "; ".join(f"{error.pointer or 'the body'}: {error.detail}" for error in errors)
+    return Unprocessable(named, errors=tuple(errors))

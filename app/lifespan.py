@@ -1,0 +1,141 @@
+"""Settings come in; the services, wired together and with their connections open, go out.
+
+The only file that names concrete classes.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypedDict
+
+import aiohttp
+import anyio
+import asyncpg
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from app.database import migrate
+from app.schemas import Event
+from app.services.access import Limiter
+from app.services.event_log import LocalEventLog
+from app.services.llm import ModelConfig, OpenAIModel
+from app.services.memory import RedisMemory
+from app.services.quoting import QuotingModel
+from app.services.retrieval import PostgresRetriever
+from app.services.runner import Runner
+from app.services.turn import Answerer
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class State(TypedDict):
+    """What handlers find in `request.state`."""
+
+    settings: Settings
+    runner: Runner
+    retriever: PostgresRetriever
+    memory: RedisMemory
+    limiter: Limiter
+
+
+@asynccontextmanager
+async def services(
+    settings: Settings, *, encode: Callable[[str, int, Event], bytes]
+) -> AsyncIterator[State]:
+    """Open every connection, build the services, and close all of it in the end.
+
+    `settings` names the servers; the database's tables are made or migrated. `encode` makes the
+    frame that viewers are sent of a turn's id, an event's number, and the event.
+    """
+    async with (
+        database(settings) as pool,
+        memory_server(settings) as redis,
+        aiohttp.ClientSession() as http,
+        anyio.create_task_group() as tasks,
+    ):
+        retriever = PostgresRetriever(
+            pool,
+            sources=settings.max_sources,
+            per_document=settings.max_passages_per_document,
+            timeout=settings.database_timeout,
+        )
+        memory = RedisMemory(
+            redis,
+            turns=settings.memory_turns,
+            ttl=settings.memory_ttl,
+            timeout=settings.memory_timeout,
+        )
+        model = _model(http, settings) if settings.llm_base_url else None
+        runner = Runner(
+            answerer=Answerer(
+                retriever=retriever,
+                model=model or QuotingModel(),
+                memory=memory,
+                condenser=model,
+                condense_timeout=settings.condense_timeout,
+                history_tokens=settings.history_tokens,
+            ),
+            event_log=LocalEventLog(),
+            encode=encode,
+            tasks=tasks,
+            grace=settings.turn_grace,
+            replay=settings.turn_replay,
+        )
+        tasks.start_soon(runner.end_on_shutdown)
+        try:
+            yield State(
+                settings=settings,
+                runner=runner,
+                retriever=retriever,
+                memory=memory,
+                limiter=Limiter(redis, limit=settings.rate_limit, timeout=settings.memory_timeout),
+            )
+        finally:
+            runner.shutting_down.set()
+
+
+@asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
+    """Connect to PostgreSQL, bring its tables up to date, and yield a pool."""
+    async with asyncpg.create_pool(
+        settings.database_url,
+        min_size=1,
+        max_size=settings.database_pool,
+        timeout=settings.database_timeout,
+    ) as pool:
+        async with pool.acquire() as connection:
+            state = await migrate(connection)
+        if state.pgvector is None:
+            log.warning("this PostgreSQL has no pgvector: search goes by words alone")
+        yield pool
+
+
+@asynccontextmanager
+async def memory_server(settings: Settings) -> AsyncIterator[Redis]:
+    """Make a client of Redis; it connects at its first command."""
+    redis: Redis = Redis.from_url(
+        settings.redis_url,
+        socket_connect_timeout=settings.memory_timeout,
+        socket_timeout=settings.memory_timeout,
+        retry=Retry(NoBackoff(), 1),
+        max_connections=1_000,
+    )
+    async with redis:
+        yield redis
+
+
+def _model(http: aiohttp.ClientSession, settings: Settings) -> OpenAIModel:
+    config = ModelConfig(
+        base_url=settings.llm_base_url,
+        model=settings.llm_model,
+        fallback_model=settings.llm_fallback_model,
+        api_key=settings.llm_api_key,
+        connect_timeout=settings.llm_connect_timeout,
+        first_token_timeout=settings.llm_first_token_timeout,
+        silence_timeout=settings.llm_silence_timeout,
+        max_tokens=settings.llm_max_tokens,
+        temperature=settings.llm_temperature,
+    )
+    return OpenAIModel(http, config)

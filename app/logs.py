@@ -1,0 +1,63 @@
+"""Settings come in; log lines go to standard error: JSON in production, readable on a terminal.
+
+Every line carries the id of the request it was written for. The text of questions and answers
+is never logged.
+"""
+
+import logging
+import sys
+from contextvars import ContextVar
+from logging.config import dictConfig
+from typing import Literal
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+
+def configure(form: Literal["auto", "text", "json"], level: str) -> None:
+    """Set up logging for the process; `auto` is text on a terminal and JSON elsewhere."""
+    if form == "auto":
+        form = "text" if sys.stderr.isatty() else "json"
+    formatters = {
+        "text": {
+            "format": "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s",
+            "datefmt": "%H:%M:%S",
+        },
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s %(request_id)s",
+            "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+            "datefmt": "%Y-%m-%dT%H:%M:%S%z",
+        },
+    }
+    dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "filters": {"request_id": {"()": RequestIdFilter}},
+            "formatters": {"chosen": formatters[form]},
+            "handlers": {
+                "stderr": {
+                    "class": "logging.StreamHandler",
+                    "formatter": "chosen",
+                    "filters": ["request_id"],
+                }
+            },
+            "root": {"level": level.upper(), "handlers": ["stderr"]},
+            "loggers": {
+                # One line a frame and a parse at its debug level: the wire shows the same.
+                "sse_starlette": {"level": "INFO"},
+                # It logs query strings; the middleware has a line of its own.
+                "uvicorn.access": {"level": "WARNING"},
+                "uvicorn": {"level": "WARNING" if level == "info" else level.upper()},
+            },
+        }
+    )
+
+
+class RequestIdFilter(logging.Filter):
+    """Puts the id of the current request on each record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through."""
+        record.request_id = request_id.get()
+        return True

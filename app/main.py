@@ -1,0 +1,57 @@
+"""Settings come in; the ASGI application goes out."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.errors import ChatError
+from app.handlers import chat, conversations, creators, ops, wire
+from app.lifespan import State, services
+from app.middleware import RequestContext
+from app.schemas import Problem
+from app.settings import Settings
+
+API = "/api/v1"
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """Build the application; without settings they are read from the environment."""
+    chosen = settings or Settings.from_environment(os.environ)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[State]:
+        async with services(chosen, encode=wire.frame) as state:
+            yield state
+
+    return Starlette(
+        routes=[
+            Route(f"{API}/chat", chat.ask, methods=["POST"]),
+            Route(f"{API}/chat/{{turn_id}}", chat.Turn),
+            Route(f"{API}/conversations/{{conversation_id}}", conversations.Conversation),
+            Route(f"{API}/creators", creators.index, methods=["GET"]),
+            Route(f"{API}/search", creators.search, methods=["GET"]),
+            Route("/healthz", ops.alive, methods=["GET"]),
+            Route("/readyz", ops.ready, methods=["GET"]),
+        ],
+        middleware=[Middleware(RequestContext)],
+        exception_handlers={ChatError: _problem, HTTPException: _problem},
+        lifespan=lifespan,
+    )
+
+
+def _problem(request: Request, error: Exception) -> Response:
+    """Tell of an error of ours, or of what Starlette itself refuses, such as an unknown path."""
+    match error:
+        case ChatError():
+            return wire.problem_response(error.problem(), error.headers)
+        case HTTPException(status_code=status, detail=detail):
+            problem = Problem(type="about:blank", title=detail, status=status, detail=detail)
+            return wire.problem_response(problem, error.headers)
+    raise error

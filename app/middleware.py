@@ -1,0 +1,61 @@
+"""Every request passes through here: it gets an id, its end is logged, and what breaks is caught.
+
+Pure ASGI: a middleware that ran the application in another task would hide disconnects.
+"""
+
+import logging
+import re
+import secrets
+from time import perf_counter
+
+from sse_starlette.sse import SendTimeoutError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import ChatError
+from app.handlers.wire import problem_response
+from app.logs import request_id
+
+log = logging.getLogger(__name__)
+
+_GIVEN_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+class RequestContext:
+    """Names each request: by its `X-Request-Id` where that is harmless, else by a new one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        name = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(16)
+        token = request_id.set(name)
+        status = 0
+        began = perf_counter()
+
+        async def send_named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = name
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_named)
+        except SendTimeoutError:
+            log.warning("a viewer did not read and was cut off")
+        except Exception:
+            log.exception("a request broke")
+            if status == 0:
+                broken = ChatError("This is a fault of ours. Try again in a moment.")
+                await problem_response(broken.problem())(scope, receive, send_named)
+        finally:
+            took = (perf_counter() - began) * 1_000
+            # Without the query string: it may hold a question.
+            log.info("%s %s %d %.0f ms", scope["method"], scope["path"], status, took)
+            request_id.reset(token)

@@ -1,0 +1,72 @@
+"""Fixtures of the tests over a socket: the service with the sample library, with and without a model."""
+
+from collections.abc import AsyncIterator
+from importlib.resources import as_file, files
+
+import asyncpg
+import pytest
+from msgspec.structs import replace
+
+from app.services.ingest import ingest
+from app.settings import Settings
+from tests.scripted_model import ScriptedModel
+from tests.servers import SharedServers
+from tests.service import Client, running
+
+
+async def fill(database_url: str) -> None:
+    """Ingest the sample library."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        with as_file(files("app").joinpath("sample_library")) as folder:
+            await ingest(connection, folder)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def library_url(anyio_backend: object, shared: SharedServers) -> str:
+    """The DSN of a database that holds the sample library; no test writes to it."""
+    url = shared.create_database()
+    await fill(url)
+    return url
+
+
+@pytest.fixture
+def service_settings(library_url: str, redis_url: str) -> Settings:
+    """Settings of a service without a model."""
+    return Settings(database_url=library_url, redis_url=redis_url)
+
+
+@pytest.fixture
+async def service(service_settings: Settings) -> AsyncIterator[Client]:
+    """A running service whose answers are quotations."""
+    async with running(service_settings) as client:
+        yield client
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[ScriptedModel]:
+    """A model server that greets, unless the test has it do otherwise."""
+    async with ScriptedModel() as model:
+        yield model
+
+
+@pytest.fixture
+def chat_settings(service_settings: Settings, model: ScriptedModel) -> Settings:
+    """Settings of a service that asks the scripted model."""
+    return replace(
+        service_settings,
+        llm_base_url=model.base_url,
+        llm_model="first",
+        llm_api_key="sk-a-secret-key",
+        llm_first_token_timeout=0.3,
+        llm_silence_timeout=0.3,
+    )
+
+
+@pytest.fixture
+async def chat(chat_settings: Settings) -> AsyncIterator[Client]:
+    """A running service that asks the scripted model."""
+    async with running(chat_settings) as client:
+        yield client

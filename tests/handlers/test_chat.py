@@ -1,0 +1,79 @@
+"""A question and its stream: the events, their order, their form, and where the answer is from."""
+
+import pytest
+
+from tests.service import Client, answer
+
+pytestmark = pytest.mark.anyio
+
+QUESTION = "How fast should the attack be when I side-chain the bass to the kick?"
+
+
+async def test_the_stream_is_sources_then_tokens_then_done(service: Client) -> None:
+    async with service.stream({"query": QUESTION}) as stream:
+        headers = stream.response.headers
+        events = await stream.rest()
+    assert headers["Content-Type"] == "text/event-stream; charset=utf-8"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Accel-Buffering"] == "no"
+    assert [e.name for e in events] == ["sources", *["token"] * (len(events) - 2), "done"]
+    assert [e.id for e in events] == [f"{headers['X-Turn-Id']}-{n}" for n in range(len(events))]
+    done = events[-1].data
+    assert done["turn_id"] == headers["X-Turn-Id"]
+    assert done["conversation_id"] == headers["X-Conversation-Id"]
+    assert len(done["conversation_id"]) >= 24
+    assert done["finish_reason"] == "stop"
+    assert done["memory"] == "kept"
+    assert done["scope"]["query"] == QUESTION
+    assert 0 <= done["timings_ms"]["retrieval"] <= done["timings_ms"]["total"]
+
+
+async def test_citations_are_numbered_complete_and_their_marks_are_where_done_says(
+    service: Client,
+) -> None:
+    events = await service.ask(QUESTION)
+    sources, said, done = events[0].data, answer(events), events[-1].data
+    assert [s["number"] for s in sources] == list(range(1, len(sources) + 1))
+    for source in sources:
+        assert set(source) == {
+            *("number", "kind", "title", "creator", "topic", "url"),
+            *("start_seconds", "end_seconds", "snippet", "score"),
+        }
+        assert (source["kind"] == "moment") == (source["start_seconds"] is not None)
+    assert done["citations"]
+    for mark in done["citations"]:
+        assert said[mark["start"] : mark["end"]] == f"[{mark['number']}]"
+        assert 1 <= mark["number"] <= len(sources)
+
+
+async def test_without_a_creator_only_the_whole_library_is_searched(service: Client) -> None:
+    done = (await service.ask(QUESTION))[-1].data
+    assert done["cascade_tier"] == "global"
+    assert done["scope"]["creator"] is None
+    assert [tier["tier"] for tier in done["scope"]["tiers"]] == ["global"]
+
+
+async def test_what_nothing_is_known_about_is_refused_in_one_plain_sentence(
+    service: Client,
+) -> None:
+    events = await service.ask("Who won the football world cup in Montevideo?")
+    assert [e.name for e in events] == ["sources", "token", "done"]
+    assert events[0].data == []
+    assert events[-1].data["finish_reason"] == "refused"
+    assert events[-1].data["cascade_tier"] == "none"
+    assert events[-1].data["usage"] is None
+
+
+async def test_a_creator_nobody_knows_starts_one_tier_lower(service: Client) -> None:
+    done = (await service.ask(QUESTION, creator="Nobody At All"))[-1].data
+    assert done["cascade_tier"] == "global"
+    assert done["scope"]["creator"] is None
+    assert [tier["tier"] for tier in done["scope"]["tiers"]] == ["domain", "global"]
+
+
+@pytest.mark.parametrize("creator", ["mara-voss", "Mara Voss", "  mARA   vOSS "])
+async def test_a_creator_is_known_by_slug_and_by_name(service: Client, creator: str) -> None:
+    events = await service.ask(QUESTION, creator=creator)
+    assert events[-1].data["cascade_tier"] == "creator"
+    assert {source["creator"]["slug"] for source in events[0].data} == {"mara-voss"}
+    assert events[-1].data["scope"]["creator"] == {"slug": "mara-voss", "name": "Mara Voss"}

@@ -1,0 +1,102 @@
+"""Conversations are remembered, continued, shown and forgotten; without Redis the chat goes on."""
+
+import pytest
+from msgspec.structs import replace
+
+from app.settings import Settings
+from tests.scripted_model import Answer, Request, ScriptedModel, refuse, say
+from tests.service import Client, answer, running
+
+pytestmark = pytest.mark.anyio
+
+QUESTION = "How fast should the attack be when I side-chain the bass to the kick?"
+
+
+async def turns(service: Client, conversation: str) -> list[dict[str, object]]:
+    status, body, _ = await service.call("GET", f"/api/v1/conversations/{conversation}")
+    assert status == 200
+    assert body["conversation_id"] == conversation
+    return list(body["turns"])
+
+
+async def test_a_turn_is_kept_as_it_was_said(service: Client) -> None:
+    events = await service.ask(QUESTION, conversation_id="kept")
+    (turn,) = await turns(service, "kept")
+    assert turn["question"] == QUESTION
+    assert turn["answer"] == answer(events)
+    assert turn["tier"] == events[-1].data["cascade_tier"]
+    assert turn["at"]
+    cited = {mark["number"] for mark in events[-1].data["citations"]}
+    assert turn["citations"] == [s for s in events[0].data if s["number"] in cited]
+
+
+async def test_a_follow_up_is_searched_with_the_words_it_leaves_out(service: Client) -> None:
+    await service.ask(QUESTION, conversation_id="follow")
+    events = await service.ask("And the release?", conversation_id="follow")
+    assert "side-chain" in events[-1].data["scope"]["query"]
+    assert events[-1].data["cascade_tier"] == "global"
+    assert events[0].data
+
+
+async def test_a_model_condenses_the_follow_up_and_reads_the_turns_before(
+    chat: Client, model: ScriptedModel
+) -> None:
+    def script(request: Request) -> Answer:
+        if "Last question:" in request.messages[-1]["content"]:
+            return say("How long should the side-chain release be?")
+        return say("As long as the groove [1].")
+
+    model.answers(script)
+    await chat.ask(QUESTION, conversation_id="model")
+    events = await chat.ask("And the release?", conversation_id="model")
+    assert events[-1].data["scope"]["query"] == "How long should the side-chain release be?"
+    told = [message["content"] for message in model.requests[-1].messages]
+    assert told[1:3] == [QUESTION, "As long as the groove."]
+    assert told[-1].endswith("Question: And the release?")
+
+
+async def test_where_the_model_cannot_condense_the_rule_does(
+    chat: Client, model: ScriptedModel
+) -> None:
+    def script(request: Request) -> Answer:
+        condensing = "Last question:" in request.messages[-1]["content"]
+        return refuse(500) if condensing else say("Yes [1].")
+
+    model.answers(script)
+    await chat.ask(QUESTION, conversation_id="rule")
+    events = await chat.ask("And the release?", conversation_id="rule")
+    assert events[-1].data["scope"]["query"].startswith("And the release? (")
+
+
+async def test_nothing_found_after_an_earlier_turn_is_for_the_model_to_say(
+    chat: Client, model: ScriptedModel
+) -> None:
+    await chat.ask(QUESTION, conversation_id="none")
+    model.answers(say("Who won the football world cup in Montevideo?"), say("I cannot know."))
+    events = await chat.ask("Who won the football world cup in Montevideo?", conversation_id="none")
+    assert (events[-1].data["cascade_tier"], answer(events)) == ("none", "I cannot know.")
+
+
+async def test_only_the_last_turns_are_kept(service_settings: Settings) -> None:
+    async with running(replace(service_settings, memory_turns=2)) as service:
+        for n in range(4):
+            await service.ask(f"{QUESTION} {n}", conversation_id="last")
+        assert [t["question"] for t in await turns(service, "last")] == [
+            f"{QUESTION} 2",
+            f"{QUESTION} 3",
+        ]
+
+
+async def test_a_conversation_is_forgotten_on_request(service: Client) -> None:
+    await service.ask(QUESTION, conversation_id="gone")
+    path = "/api/v1/conversations/gone"
+    assert [(await service.call("DELETE", path))[0] for _ in range(2)] == [204, 204]
+    status, problem, _ = await service.call("GET", path)
+    assert (status, problem["status"]) == (404, 404)
+    assert (await service.call("GET", "/api/v1/conversations/a%20b"))[0] == 422
+
+
+async def test_a_failed_turn_is_not_kept(chat: Client, model: ScriptedModel) -> None:
+    model.answers(say())
+    await chat.ask(QUESTION, conversation_id="failed")
+    assert (await chat.call("GET", "/api/v1/conversations/failed"))[0] == 404

@@ -1,0 +1,129 @@
+"""What is wrong with a request is told by status and problem document, before any stream."""
+
+import json
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.service import CHAT, Client
+
+pytestmark = pytest.mark.anyio
+
+JSON = {"Content-Type": "application/json"}
+
+
+async def refused(service: Client, status: int, **request: Any) -> dict[str, Any]:
+    """POST to the chat, expect a problem document of that status."""
+    given, problem, headers = await service.call("POST", CHAT, **request)
+    assert given == status, problem
+    assert headers["Content-Type"] == "application/problem+json"
+    assert headers["X-Request-Id"]
+    assert problem["status"] == status
+    assert problem["type"]
+    assert problem["title"]
+    assert problem["detail"]
+    return dict(problem)
+
+
+@pytest.mark.parametrize("body", [b"{", b"nonsense", b'{"query": "\xff"}', b'{"query": "\\ud800"}'])
+async def test_a_body_that_is_no_json_is_a_400(service: Client, body: bytes) -> None:
+    await refused(service, 400, data=body, headers=JSON)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/query"),
+        ([], ""),
+        ({"query": 1}, "/query"),
+        ({"query": ""}, "/query"),
+        ({"query": " \n\u3000 "}, "/query"),
+        ({"query": "x" * 1001}, "/query"),
+        ({"query": "a\0b"}, "/query"),
+        ({"query": "a", "creator": ""}, "/creator"),
+        ({"query": "a", "creator": "x" * 201}, "/creator"),
+        ({"query": "a", "creator": "a\0"}, "/creator"),
+        ({"query": "a", "creator": 5}, "/creator"),
+        ({"query": "a", "conversation_id": ""}, "/conversation_id"),
+        ({"query": "a", "conversation_id": "c 1"}, "/conversation_id"),
+        ({"query": "a", "conversation_id": "c" * 65}, "/conversation_id"),
+        ({"query": "a", "conversation_id": "c\n"}, "/conversation_id"),
+        ({"query": "a", "model": "x"}, "/model"),
+    ],
+)
+async def test_a_field_that_breaks_its_rule_is_a_422_that_names_it(
+    service: Client, body: object, pointer: str
+) -> None:
+    problem = await refused(service, 422, data=json.dumps(body), headers=JSON)
+    assert [error["pointer"] for error in problem["errors"]] == [pointer]
+
+
+async def test_all_fields_at_fault_are_named_at_once(service: Client) -> None:
+    problem = await refused(service, 422, json={"query": " ", "conversation_id": "?"})
+    assert [error["pointer"] for error in problem["errors"]] == ["/query", "/conversation_id"]
+
+
+async def test_the_longest_question_is_counted_in_code_points_after_trimming(
+    service: Client,
+) -> None:
+    events = await service.ask("  " + "🎛" * 1000 + "\n")
+    assert events[-1].name == "done"
+    assert events[-1].data["scope"]["query"] == "🎛" * 1000
+
+
+async def test_what_is_sent_and_wanted_must_fit(service: Client) -> None:
+    body = b'{"query": "a"}'
+    await refused(service, 415, data=body, headers={"Content-Type": "text/plain"})
+    await refused(service, 415, data=body, headers=JSON | {"Content-Encoding": "gzip"})
+    await refused(service, 406, data=body, headers=JSON | {"Accept": "application/json"})
+    await refused(service, 406, data=body, headers=JSON | {"Accept": "*/*;q=0, text/html"})
+
+
+async def test_a_body_over_16_kib_is_refused_before_it_is_read_whole(service: Client) -> None:
+    async def endless() -> Any:
+        while True:
+            yield b" " * 4096
+
+    await refused(service, 413, data=b" " * (16 * 1024 + 1), headers=JSON)
+    await refused(service, 413, data=endless(), headers=JSON)
+
+
+async def test_a_body_without_a_length_is_a_411(service: Client) -> None:
+    address = service.url.removeprefix("http://").split(":")
+    async with await anyio.connect_tcp(address[0], int(address[1])) as connection:
+        await connection.send(
+            b"POST /api/v1/chat HTTP/1.1\r\nHost: chat\r\nContent-Type: application/json\r\n\r\n"
+        )
+        assert (await connection.receive()).startswith(b"HTTP/1.1 411 ")
+
+
+async def test_a_path_or_method_that_is_not_there_is_a_problem_too(service: Client) -> None:
+    status, problem, _ = await service.call("GET", "/api/v1/nothing")
+    assert (status, problem["status"]) == (404, 404)
+    status, problem, headers = await service.call("PUT", CHAT)
+    assert (status, problem["status"], headers["Allow"]) == (405, 405, "POST")
+    status, _, headers = await service.call("PUT", f"{CHAT}/t_1")
+    assert status == 405
+    assert {"GET", "DELETE"} <= set(headers["Allow"].split(", "))
+
+
+@pytest.mark.parametrize("cursor", ["$", "0", "t_1-0", "t_" + "0" * 32, "t_" + "0" * 32 + "-x"])
+async def test_a_cursor_that_is_no_id_is_a_400(service: Client, cursor: str) -> None:
+    await refused(service, 400, json={"query": "a"}, headers={"Last-Event-ID": cursor})
+
+
+async def test_a_cursor_of_an_unknown_turn_is_a_404(service: Client) -> None:
+    cursor = "t_" + "0" * 32 + "-0"
+    await refused(service, 404, json={"query": "a"}, headers={"Last-Event-ID": cursor})
+
+
+async def test_an_idempotency_key_has_a_form(service: Client) -> None:
+    await refused(service, 400, json={"query": "a"}, headers={"Idempotency-Key": "a b"})
+
+
+async def test_a_request_keeps_a_harmless_id_and_loses_any_other(service: Client) -> None:
+    _, _, headers = await service.call("GET", "/healthz", headers={"X-Request-Id": "abc-1"})
+    assert headers["X-Request-Id"] == "abc-1"
+    _, _, headers = await service.call("GET", "/healthz", headers={"X-Request-Id": "a b\t<"})
+    assert len(headers["X-Request-Id"]) == 32

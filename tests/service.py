@@ -1,0 +1,136 @@
+"""The whole service on a real socket, and a client that reads its streams event by event."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import anyio
+import anyio.lowlevel
+import uvicorn
+from msgspec import Struct
+
+from app.main import create_app
+from app.settings import Settings
+
+CHAT = "/api/v1/chat"
+
+
+class Event(Struct, frozen=True):
+    """One event as it came over the wire; `data` is decoded."""
+
+    id: str
+    name: str
+    data: Any
+
+
+class Stream:
+    """A stream that is being read."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.response = response
+        self._buffer = b""
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Yield events as they come; comments are passed over."""
+        while True:
+            while b"\n\n" in self._buffer:
+                frame, self._buffer = self._buffer.split(b"\n\n", 1)
+                if not frame.startswith(b":"):
+                    yield parse(frame)
+            chunk = await self.response.content.readany()
+            if not chunk:
+                assert not self._buffer, "the stream ends within a frame"
+                return
+            self._buffer += chunk
+
+    async def rest(self) -> list[Event]:
+        """Read to the end."""
+        return [event async for event in self.events()]
+
+    async def until(self, name: str) -> list[Event]:
+        """Read up to the first event of that name, and with it."""
+        seen: list[Event] = []
+        async for event in self.events():
+            seen.append(event)
+            if event.name == name:
+                break
+        return seen
+
+
+def parse(frame: bytes) -> Event:
+    """Decode a frame: exactly one id, one event, one data line, in that order."""
+    lines = [line.split(b": ", 1) for line in frame.split(b"\n")]
+    assert [field for field, _ in lines] == [b"id", b"event", b"data"], frame
+    (_, name_of), (_, event), (_, data) = lines
+    return Event(name_of.decode(), event.decode(), json.loads(data))
+
+
+def answer(events: list[Event]) -> str:
+    """Join the tokens."""
+    return "".join(event.data for event in events if event.name == "token")
+
+
+class Client:
+    """Talks to a running service."""
+
+    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+        self.http = http
+        self.url = url
+
+    @asynccontextmanager
+    async def stream(
+        self, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Stream]:
+        """POST a question and read its stream."""
+        async with self.http.post(self.url + CHAT, json=body, headers=headers) as response:
+            assert response.status == 200, await response.text()
+            yield Stream(response)
+
+    @asynccontextmanager
+    async def follow(self, turn_id: str, after: str | None = None) -> AsyncIterator[Stream]:
+        """GET a turn's stream."""
+        headers = {"Last-Event-ID": after} if after else {}
+        async with self.http.get(f"{self.url}{CHAT}/{turn_id}", headers=headers) as response:
+            assert response.status == 200, await response.text()
+            yield Stream(response)
+
+    async def ask(self, query: str, **fields: str) -> list[Event]:
+        """POST a question and read its stream to the end."""
+        async with self.stream({"query": query, **fields}) as stream:
+            return await stream.rest()
+
+    async def call(
+        self, method: str, path: str, **options: Any
+    ) -> tuple[int, Any, Mapping[str, str]]:
+        """Make a call; returns the status, the decoded body (None where empty), the headers."""
+        async with self.http.request(method, self.url + path, **options) as response:
+            text = await response.read()
+            decoded = json.loads(text) if "json" in response.content_type else text or None
+            return response.status, decoded, response.headers
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Client]:
+    """Run the service on a free port, in this event loop, for the length of the block."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(
+            create_app(settings), lifespan="on", log_config=None, access_log=False
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve([listener]))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            with anyio.fail_after(10):
+                while not server.started and not serving.done():
+                    await anyio.lowlevel.checkpoint()
+            # A connection of its own for each request, so that a hang-up is seen at once.
+            connector = aiohttp.TCPConnector(force_close=True)
+            async with aiohttp.ClientSession(connector=connector) as http:
+                yield Client(http, url)
+        finally:
+            server.should_exit = True
+            await serving
