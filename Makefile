@@ -25,8 +25,8 @@ check: $(VENV)/installed-dev ## check format, lint and types
 	@$(RUN) mypy
 
 format: $(VENV)/installed-dev ## format the code and mend what can be mended by itself
-	@$(RUN) ruff format app tests
 	@$(RUN) ruff check --fix app tests
+	@$(RUN) ruff format app tests
 
 lock: ## choose the newest versions that pyproject.toml allows (needs uv: pip install uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
@@ -61,6 +61,6 @@ then echo "Python 3.11 or newer with its venv module is needed, and $(PYTHON) is
 if $(RUN) pip --version >/dev/null 2>&1; then echo "Bringing $(VENV) up to date…"; \
 else echo "Installing into $(VENV) (the first time takes about half a minute)…"; \
 	$(PYTHON) -m venv --clear $(VENV); fi && \
-$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r $(1) && \
-$(RUN) pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+$(RUN) pip install -qq --disable-pip-version-check --require-hashes -r $(1) && \
+$(RUN) pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
 endef

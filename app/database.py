@@ -2,9 +2,15 @@
 
 import re
 from importlib.resources import files
+from typing import TypeAlias
 
 import asyncpg
 from msgspec import Struct
+
+# A connection of one's own, or one out of a pool.
+Connection: TypeAlias = (
+    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+)
 
 # Any number that nothing else in the database locks.
 LOCK_KEY = 0x63687279736F
@@ -58,7 +64,7 @@ def parts(schema: str) -> tuple[Part, ...]:
     return found
 
 
-async def migrate(connection: asyncpg.Connection, schema: str | None = None) -> DatabaseState:
+async def migrate(connection: Connection, schema: str | None = None) -> DatabaseState:
     """Apply the parts of the schema that the database lacks, each in a transaction of its own.
 
     Any number of processes may call this at once: each part runs once. The schema is the
@@ -73,7 +79,7 @@ async def migrate(connection: asyncpg.Connection, schema: str | None = None) -> 
     return DatabaseState(len(wanted), await _ensure_pgvector(connection))
 
 
-async def _apply_next(connection: asyncpg.Connection, wanted: tuple[Part, ...]) -> bool:
+async def _apply_next(connection: Connection, wanted: tuple[Part, ...]) -> bool:
     """Apply the first part that is missing; True when none is.
 
     The lock lasts as long as the transaction, so a crash frees it and a connection pooler between
@@ -100,13 +106,13 @@ async def _apply_next(connection: asyncpg.Connection, wanted: tuple[Part, ...]) 
     return False
 
 
-async def _lock(connection: asyncpg.Connection) -> None:
+async def _lock(connection: Connection) -> None:
     # A role may have a time limit for its statements; a long part, or the wait for one, is fine.
     await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
     await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK_KEY, timeout=PART_LIMIT)
 
 
-async def _version(connection: asyncpg.Connection) -> int:
+async def _version(connection: Connection) -> int:
     """Return the last version that was applied, 0 in an empty database."""
     # Asked first: a role that may not create tables can still find that nothing is to be done.
     if not await connection.fetchval(EXISTS):
@@ -117,7 +123,7 @@ async def _version(connection: asyncpg.Connection) -> int:
     return version
 
 
-async def _ensure_pgvector(connection: asyncpg.Connection) -> str | None:
+async def _ensure_pgvector(connection: Connection) -> str | None:
     """Create the extension where the server has it; its version, or None."""
     version: str | None = await connection.fetchval(PGVECTOR_VERSION)
     if version is None and await connection.fetchval(PGVECTOR_OFFERED):

@@ -1,10 +1,14 @@
 """Fixtures of all tests: the event loop, fresh databases, an empty Redis, servers to stop."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
+from anyio.from_thread import start_blocking_portal
 from hypothesis import settings
 
 from app.embedded import postgres, valkey
@@ -58,15 +62,37 @@ def redis_url(shared: SharedServers) -> str:
     return shared.redis_url
 
 
+@pytest.fixture(scope="session")
+def initialised() -> Iterator[Path]:
+    """A data folder whose PostgreSQL ran once: to copy, since the first start is the slow one."""
+    with tempfile.TemporaryDirectory(prefix="chrysopedia-") as folder:
+        with (
+            start_blocking_portal() as portal,
+            portal.wrap_async_context_manager(postgres(Path(folder))),
+        ):
+            pass
+        yield Path(folder)
+
+
 @pytest.fixture
-async def own_postgres(anyio_backend: object) -> AsyncIterator[OwnServer]:
+def data_dir() -> Iterator[Path]:
+    """A data folder yet to be made; its path is shorter than pytest's own, so sockets fit in."""
+    with tempfile.TemporaryDirectory(prefix="chrysopedia-") as folder:
+        yield Path(folder, "data")
+
+
+@pytest.fixture
+async def own_postgres(
+    anyio_backend: object, data_dir: Path, initialised: Path
+) -> AsyncIterator[OwnServer]:
     """A PostgreSQL that the test may stop and start; its database has no schema yet."""
-    async with own_server(postgres) as server:
+    shutil.copytree(initialised, data_dir, dirs_exist_ok=True)
+    async with own_server(postgres, data_dir) as server:
         yield server
 
 
 @pytest.fixture
-async def own_valkey(anyio_backend: object) -> AsyncIterator[OwnServer]:
+async def own_valkey(anyio_backend: object, data_dir: Path) -> AsyncIterator[OwnServer]:
     """A Redis-compatible server that the test may stop and start."""
-    async with own_server(valkey) as server:
+    async with own_server(valkey, data_dir) as server:
         yield server

@@ -78,16 +78,15 @@ def shared_servers() -> Iterator[SharedServers]:
 
 @asynccontextmanager
 async def own_server(
-    run: Callable[[Path], AbstractAsyncContextManager[str]],
+    run: Callable[[Path], AbstractAsyncContextManager[str]], data_dir: Path
 ) -> AsyncIterator[OwnServer]:
     """Start a server that only one test sees, and stop it at last if the test did not."""
-    with tempfile.TemporaryDirectory(prefix="chrysopedia-") as folder:
-        server = OwnServer(run, Path(folder))
-        await server.start()
-        try:
-            yield server
-        finally:
-            await server.stop()
+    server = OwnServer(run, data_dir)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
 
 
 async def _prepare(admin_url: str) -> None:

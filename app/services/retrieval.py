@@ -22,8 +22,12 @@ log = logging.getLogger(__name__)
 # question's words are worth (a word is worth the more the fewer passages have it).
 MINIMUM_COVERAGE = 0.35
 
+# A narrower tier yields to a wider one whose best passage is more than so many times as good: a
+# creator who merely uses a word of the question does not answer it.
+MUCH_BETTER = 2.0
+
 # $1 question · $2 creator's slug · $3 creator's name, folded · $4 least coverage
-# $5 passages of one document · $6 passages in all
+# $5 passages of one document · $6 passages in all · $7 how many times better is much better
 SEARCH = """
 WITH asked AS (
     SELECT id, slug, name FROM creators
@@ -36,7 +40,9 @@ words AS MATERIALIZED (
     SELECT l.language, q.lexeme, coalesce(t.passages, 0) AS spread, l.passages AS total,
            ln(1 + (l.passages - coalesce(t.passages, 0) + 0.5)
                 / (coalesce(t.passages, 0) + 0.5)) AS worth,
-           ('''' || replace(replace(q.lexeme, E'\\\\', E'\\\\\\\\'), '''', '''''') || '''')::tsquery AS one
+           -- As a query of one word, in quotes; quotes and backslashes in it are doubled.
+           concat('''', replace(replace(q.lexeme, E'\\\\', E'\\\\\\\\'), '''', ''''''), '''')::tsquery
+               AS one
     FROM languages l
     CROSS JOIN LATERAL unnest(tokenize(l.language, $1)) AS q
     LEFT JOIN terms t ON t.language = l.language AND t.lexeme = q.lexeme
@@ -75,7 +81,8 @@ tiered AS MATERIALIZED (
 answering AS (
     SELECT *, row_number() OVER (PARTITION BY document_id ORDER BY score DESC, id) AS in_document
     FROM tiered
-    WHERE tier = (SELECT min(tier) FROM tiered)
+    WHERE tier = (SELECT min(tier) FROM tiered
+                  WHERE score * $7 >= (SELECT max(score) FROM tiered))
 ),
 best AS (
     SELECT * FROM answering WHERE in_document <= $5 ORDER BY score DESC, id LIMIT $6
@@ -142,6 +149,7 @@ class PostgresRetriever:
                 self._per_document,
                 # More than are shown, since neighbours are merged into one.
                 self._sources * 2,
+                MUCH_BETTER,
                 timeout=self._timeout,
             )
         return _retrieval(rows, question, named=creator is not None, most=self._sources)

@@ -67,7 +67,7 @@ class Memory(Protocol):
 
 
 class Ask(Struct, frozen=True):
-    """One question, checked, with the ids it was given; a new conversation has no turns to recall."""
+    """One question, checked, with its ids; a new conversation has no turns to recall."""
 
     turn_id: str
     conversation_id: str

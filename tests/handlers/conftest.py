@@ -1,4 +1,4 @@
-"""Fixtures of the tests over a socket: the service with the sample library, with and without a model."""
+"""The service on a socket, with the sample library, with and without a model."""
 
 from collections.abc import AsyncIterator
 from importlib.resources import as_file, files
@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from app.services.ingest import ingest
+from app.services.ingest.run import ingest
 from app.settings import Settings
 from tests.scripted_model import ScriptedModel
 from tests.servers import SharedServers
@@ -32,15 +32,15 @@ async def library_url(anyio_backend: object, shared: SharedServers) -> str:
     return url
 
 
-@pytest.fixture
-def service_settings(library_url: str, redis_url: str) -> Settings:
+@pytest.fixture(scope="session")
+def service_settings(library_url: str, shared: SharedServers) -> Settings:
     """Settings of a service without a model."""
-    return Settings(database_url=library_url, redis_url=redis_url)
+    return Settings(database_url=library_url, redis_url=shared.redis_url)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def service(service_settings: Settings) -> AsyncIterator[Client]:
-    """A running service whose answers are quotations."""
+    """A running service whose answers are quotations; tests name conversations of their own."""
     async with running(service_settings) as client:
         yield client
 
@@ -53,7 +53,7 @@ async def model() -> AsyncIterator[ScriptedModel]:
 
 
 @pytest.fixture
-def chat_settings(service_settings: Settings, model: ScriptedModel) -> Settings:
+def chat_settings(service_settings: Settings, redis_url: str, model: ScriptedModel) -> Settings:
     """Settings of a service that asks the scripted model."""
     return replace(
         service_settings,

@@ -77,3 +77,44 @@ async def test_a_creator_is_known_by_slug_and_by_name(service: Client, creator: 
     assert events[-1].data["cascade_tier"] == "creator"
     assert {source["creator"]["slug"] for source in events[0].data} == {"mara-voss"}
     assert events[-1].data["scope"]["creator"] == {"slug": "mara-voss", "name": "Mara Voss"}
+
+
+@pytest.mark.parametrize(
+    ("question", "creator", "tier", "answered_by"),
+    [
+        (QUESTION, "Mara Voss", "creator", "mara-voss"),
+        ("What modulator ratio makes an FM bell?", "ZOE tanaka", "creator", "zoe-tanaka"),
+        ("How do I set up a ghost trigger?", "Mara Voss", "domain", "june-halloran"),
+        ("When should I add dither?", "Mara Voss", "domain", "tomas-okafor"),
+        ("How much swing should I use for hip-hop?", "Mara Voss", "global", "june-halloran"),
+        ("What grain size for a granular pad?", "Tomás Okafor", "global", "zoe-tanaka"),
+        ("How long should I boil an egg?", "Mara Voss", "none", None),
+    ],
+)
+async def test_the_first_tier_that_has_anything_answers(
+    service: Client, question: str, creator: str, tier: str, answered_by: str | None
+) -> None:
+    events = await service.ask(question, creator=creator)
+    done = events[-1].data
+    assert done["cascade_tier"] == tier
+    assert [t["tier"] for t in done["scope"]["tiers"]] == ["creator", "domain", "global"]
+    if answered_by:
+        assert events[0].data[0]["creator"]["slug"] == answered_by
+        hits = {t["tier"]: t["hits"] for t in done["scope"]["tiers"]}
+        assert hits[tier] > 0
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "a:b & c | !d <-> (e)",
+        "it's 'quoted' \\ back\\slash \"double\"",
+        "side-chain/bass_kick@mix=now",
+        "%s $1 {x} '; DROP TABLE passages; --",
+        "!!! ???",
+        "the of and",
+        "音楽の低音はどう作りますか",
+    ],
+)
+async def test_no_question_can_break_the_search(service: Client, question: str) -> None:
+    assert (await service.ask(question))[-1].name == "done"

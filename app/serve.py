@@ -1,0 +1,125 @@
+"""Settings come in; a running service, with the servers it needs, is what comes of it."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import asyncpg
+import uvicorn
+
+from app import __version__
+from app.backing import CannotStart, backing_servers, ingest_folder, library_connection
+from app.main import create_app
+from app.settings import Settings
+
+SAMPLE = "sample_library"
+
+# $1 a library's name
+OTHER_LIBRARIES = "SELECT count(*) FROM libraries WHERE name <> $1"
+
+HOLDINGS = """
+SELECT (SELECT count(*) FROM creators) AS creators,
+       count(*) FILTER (WHERE kind = 'video') AS videos,
+       count(*) FILTER (WHERE kind = 'page') AS pages
+FROM documents
+"""
+
+
+async def serve(settings: Settings, library: Path | None) -> None:
+    """Answer until a signal ends it; `library` is a folder to ingest first.
+
+    Without one, an embedded database that holds no other library gets the sample library.
+    Raises CannotStart.
+    """
+    with _listen(settings.host, settings.port) as listener:
+        async with backing_servers(settings) as complete:
+            holdings = await _fill(complete, library, sample=not settings.database_url)
+            config = uvicorn.Config(
+                create_app(complete),
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # What is left of the shutdown's streams is cut after this.
+                timeout_graceful_shutdown=10,
+            )
+            greeting = _greeting(complete, listener, holdings)
+            await _Server(config, greeting).serve([listener])
+
+
+async def _fill(settings: Settings, library: Path | None, *, sample: bool) -> asyncpg.Record:
+    """Ingest what is to be there from the start, and count what there is."""
+    async with library_connection(settings) as connection:
+        if library is not None:
+            await ingest_folder(connection, library)
+        elif sample and not await connection.fetchval(OTHER_LIBRARIES, SAMPLE):
+            with as_file(files("app").joinpath(SAMPLE)) as folder:
+                await ingest_folder(connection, folder, name=SAMPLE)
+        holdings = await connection.fetchrow(HOLDINGS)
+    assert holdings is not None  # noqa: S101 -- a count always has its row
+    return holdings
+
+
+@contextmanager
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(2048)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise CannotStart(
+                f"cannot listen on {host}:{port}: {reason}; set HOST or PORT to another"
+            ) from None
+        yield listener
+
+
+class _Server(uvicorn.Server):
+    """Says when it answers, and returns after a signal so that the other servers are ended too."""
+
+    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
+        super().__init__(config)
+        self._greeting = greeting
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, and say so."""
+        await super().startup(sockets)
+        if not self.should_exit:
+            print(self._greeting, flush=True)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take signals as uvicorn does, without raising them once more at the end."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+
+def _greeting(settings: Settings, listener: socket.socket, holdings: asyncpg.Record) -> str:
+    host, port = listener.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    model = settings.llm_model or "none configured: answers quote the sources"
+    question = '{"query": "How fast should the attack be when I side-chain the bass to the kick?"}'
+    return f"""
+Chrysopedia Chat {__version__} answers at {url}
+  library  {holdings["creators"]} creators, {holdings["videos"]} videos, {holdings["pages"]} pages
+  model    {model}
+
+Try, in another terminal:
+  curl -N {url}/api/v1/chat -H 'Content-Type: application/json' \\
+    -d '{question}'
+  curl '{url}/api/v1/creators'
+
+Ctrl-C ends it. What was said and ingested is there the next time.
+"""
