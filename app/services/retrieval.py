@@ -37,15 +37,17 @@ WITH asked AS (
 ),
 -- The question's words in each language of the library, and what each is worth (BM25's idf).
 words AS MATERIALIZED (
-    SELECT l.language, q.lexeme, coalesce(t.passages, 0) AS spread, l.passages AS total,
-           ln(1 + (l.passages - coalesce(t.passages, 0) + 0.5)
-                / (coalesce(t.passages, 0) + 0.5)) AS worth,
+    SELECT l.language, t.spread, l.passages AS total,
+           ln(1 + (l.passages - t.spread + 0.5) / (t.spread + 0.5)) AS worth,
            -- As a query of one word, in quotes; quotes and backslashes in it are doubled.
            concat('''', replace(replace(q.lexeme, E'\\\\', E'\\\\\\\\'), '''', ''''''), '''')::tsquery
                AS one
     FROM languages l
     CROSS JOIN LATERAL unnest(tokenize(l.language, $1)) AS q
-    LEFT JOIN terms t ON t.language = l.language AND t.lexeme = q.lexeme
+    CROSS JOIN LATERAL (
+        SELECT coalesce(max(passages), 0) AS spread
+        FROM terms WHERE language = l.language AND lexeme = q.lexeme
+    ) t
 ),
 -- Candidates have at least one of the rarer words: common ones alone are no match.
 asks AS MATERIALIZED (
@@ -60,7 +62,12 @@ asks AS MATERIALIZED (
 scored AS MATERIALIZED (
     SELECT p.id, p.document_id, p.creator_id, p.topic_id, s.score / a.worth AS score
     FROM asks a
-    JOIN passages p ON p.language = a.language AND p.search @@ a.gather
+    -- OFFSET 0 keeps the planner from turning this about: the words are few, the passages many.
+    CROSS JOIN LATERAL (
+        SELECT id, document_id, creator_id, topic_id, search FROM passages
+        WHERE search @@ a.gather AND language = a.language
+        OFFSET 0
+    ) p
     CROSS JOIN LATERAL (
         -- For a single word ts_rank grows with its count and levels off, as BM25 has it.
         SELECT sum(w.worth * m.rank) AS score, sum(w.worth) FILTER (WHERE m.rank > 0) AS covered

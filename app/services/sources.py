@@ -29,7 +29,10 @@ class Passage(Struct, frozen=True):
 
 
 def sources_from(passages: Iterable[Passage], question: str, most: int) -> tuple[Source, ...]:
-    """Join passages that touch into one moment each, and number the `most` best from 1."""
+    """Join passages that touch into one moment each, and number the `most` best from 1.
+
+    What was published twice in the same words is one source.
+    """
     joined: list[Passage] = []
     ordered = sorted(passages, key=lambda p: (p.document_id, p.ordinal))
     last_ordinal = -1
@@ -43,7 +46,8 @@ def sources_from(passages: Iterable[Passage], question: str, most: int) -> tuple
         else:
             joined.append(passage)
         last_ordinal = passage.ordinal
-    best = sorted(joined, key=lambda p: -p.score)[:most]
+    published = {tuple(s.text for s in p.sentences): p for p in reversed(joined)}
+    best = sorted(published.values(), key=lambda p: (-p.score, p.document_id, p.ordinal))[:most]
     return tuple(_source(passage, number, question) for number, passage in enumerate(best, 1))
 
 

@@ -39,9 +39,14 @@ def test_neighbours_become_one_moment_and_what_overlaps_is_said_once() -> None:
 
 
 def test_only_the_best_are_kept_and_numbered_from_one() -> None:
-    found = [passage(n, 0, 0, "a", score=n / 10) for n in range(5)]
+    found = [passage(n, 0, 0, f"a{n}", score=n / 10) for n in range(5)]
     assert [s.citation.score for s in sources_from(found, "?", 2)] == [0.4, 0.3]
     assert [s.citation.number for s in sources_from(found, "?", 2)] == [1, 2]
+
+
+def test_what_was_published_twice_in_the_same_words_is_one_source() -> None:
+    found = [passage(2, 0, 0, "a", "b"), passage(1, 4, 0, "a", "b"), passage(3, 0, 0, "a")]
+    assert [len(s.sentences) for s in sources_from(found, "?", 9)] == [2, 1]
 
 
 def test_the_snippet_begins_where_the_questions_words_are() -> None:
