@@ -52,7 +52,8 @@ async def services(
     async with (
         database(settings) as pool,
         memory_server(settings) as redis,
-        aiohttp.ClientSession() as http,
+        # Each running turn holds a connection to the model: turns are what is limited, not these.
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         anyio.create_task_group() as tasks,
     ):
         retriever = PostgresRetriever(

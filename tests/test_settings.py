@@ -26,7 +26,7 @@ def test_a_value_that_cannot_be_used_is_named(name: str, value: str) -> None:
 
 
 def test_a_model_server_needs_a_model() -> None:
-    with pytest.raises(SettingsError, match="^LLM_MODEL: "):
+    with pytest.raises(SettingsError, match=r"^LLM_MODEL: "):
         Settings.from_environment({"LLM_BASE_URL": "http://127.0.0.1:1/v1"})
 
 

@@ -17,8 +17,9 @@ import msgspec
 from msgspec import Struct
 
 from app.errors import ModelFailed
+from app.services.completion import CompletionDecoder, Delta
 from app.services.prompt import Prompt
-from app.services.sse import EVENT_LIMIT, BadEvent, CompletionDecoder, Delta, SSEDecoder, SSEEvent
+from app.services.sse import EVENT_LIMIT, BadEvent, SSEDecoder, SSEEvent
 
 __all__ = ["Delta", "ModelConfig", "OpenAIModel"]
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from msgspec import Struct
 
 from app.schemas import Source
-from app.services.llm import Delta
+from app.services.completion import Delta
 from app.services.prompt import Prompt
 from app.services.text import keys
 

@@ -40,8 +40,7 @@ words AS MATERIALIZED (
     SELECT l.language, t.spread, l.passages AS total,
            ln(1 + (l.passages - t.spread + 0.5) / (t.spread + 0.5)) AS worth,
            -- As a query of one word, in quotes; quotes and backslashes in it are doubled.
-           concat('''', replace(replace(q.lexeme, E'\\\\', E'\\\\\\\\'), '''', ''''''), '''')::tsquery
-               AS one
+           concat('''', regexp_replace(q.lexeme, '([''\\\\])', '\\1\\1', 'g'), '''')::tsquery AS one
     FROM languages l
     CROSS JOIN LATERAL unnest(tokenize(l.language, $1)) AS q
     CROSS JOIN LATERAL (

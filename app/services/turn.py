@@ -27,8 +27,8 @@ from app.schemas import (
     Usage,
 )
 from app.services.citations import CitationFilter
+from app.services.completion import Delta
 from app.services.condense import Condenser, condense
-from app.services.llm import Delta
 from app.services.memory import MemoryUnavailable
 from app.services.prompt import Prompt, answer_prompt
 from app.services.quoting import NOTHING_FOUND
