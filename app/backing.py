@@ -56,7 +56,7 @@ async def library_connection(settings: Settings) -> AsyncIterator[Connection]:
     """Connect to the library, its tables brought up to date. Raises CannotStart."""
     async with AsyncExitStack() as stack:
         try:
-            pool = await stack.enter_async_context(database(settings))
+            pool, _ = await stack.enter_async_context(database(settings))
             connection = await stack.enter_async_context(pool.acquire())
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             reason = str(error) or type(error).__name__

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from app.database import migrate
+from app.database import DatabaseState, migrate
 from app.schemas import Event
 from app.services.access import Limiter
 from app.services.event_log import LocalEventLog
@@ -50,12 +50,14 @@ async def services(
     frame that viewers are sent of a turn's id, an event's number, and the event.
     """
     async with (
-        database(settings) as pool,
+        database(settings) as (pool, state),
         memory_server(settings) as redis,
         # Each running turn holds a connection to the model: turns are what is limited, not these.
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         anyio.create_task_group() as tasks,
     ):
+        if state.pgvector is None:
+            log.warning("this PostgreSQL has no pgvector: search goes by words alone")
         retriever = PostgresRetriever(
             pool,
             sources=settings.max_sources,
@@ -98,8 +100,10 @@ async def services(
 
 
 @asynccontextmanager
-async def database(settings: Settings) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
-    """Connect to PostgreSQL, bring its tables up to date, and yield a pool."""
+async def database(
+    settings: Settings,
+) -> AsyncIterator[tuple["asyncpg.Pool[asyncpg.Record]", DatabaseState]]:
+    """Connect to PostgreSQL, bring its tables up to date, and yield a pool and what it found."""
     async with asyncpg.create_pool(
         settings.database_url,
         min_size=1,
@@ -108,9 +112,7 @@ async def database(settings: Settings) -> AsyncIterator["asyncpg.Pool[asyncpg.Re
     ) as pool:
         async with pool.acquire() as connection:
             state = await migrate(connection)
-        if state.pgvector is None:
-            log.warning("this PostgreSQL has no pgvector: search goes by words alone")
-        yield pool
+        yield pool, state
 
 
 @asynccontextmanager

@@ -1,0 +1,120 @@
+"""An entry and its file's bytes come in; the document to write, cut in passages, goes out. Pure."""
+
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+from msgspec import Struct
+
+from app.services.ingest.captions import captions
+from app.services.ingest.chunk import Passage, page_passages, speech_passages
+from app.services.ingest.cues import Cue, count_words, fill_times
+from app.services.ingest.decode import decode
+from app.services.ingest.entries import (
+    INFIX,
+    LANGUAGE,
+    DocumentKind,
+    Entry,
+    content_hash,
+    day,
+    readable,
+    youtube_url,
+)
+from app.services.ingest.errors import BrokenFile
+from app.services.ingest.markdown import Block, blocks, first_heading, front_matter, words_of
+from app.services.ingest.sentences import sections
+from app.services.ingest.speech import speech
+from app.services.ingest.turns import has_times, page, turns
+
+DEFAULT_LANGUAGE = "en"
+_MARKDOWN = (".md", ".markdown")
+_PROSE = (*_MARKDOWN, ".txt")
+
+
+class Document(Struct, frozen=True):
+    """A video or a page, ready to be written; `topic` is its name as it is shown."""
+
+    key: str
+    creator: str
+    kind: DocumentKind
+    title: str
+    topic: str | None
+    url: str | None
+    language: str
+    speakers: tuple[str, ...]
+    published: datetime.date | None
+    words: int
+    passages: tuple[Passage, ...]
+    content_hash: bytes
+
+
+def read_document(entry: Entry, data: bytes) -> Document:
+    """Read, parse and cut one document. Raises BrokenFile where there is nothing to be had.
+
+    What the library says of it comes first, then its own front matter, then its text.
+    """
+    suffix = PurePosixPath(entry.path).suffix.lower()
+    metadata, text = _front_matter(decode(data, entry.language), suffix)
+
+    def told(*keys: str) -> str | None:
+        return next(iter(words_of(metadata, *keys)), None)
+
+    title = entry.title or told("title") or _title(entry.path, text, suffix)
+    speakers = entry.speakers or tuple(words_of(metadata, "speakers", "speaker"))
+    kind, cues = _cues(text, suffix, entry.kind or told("kind"), title, speakers)
+    parts = sections(cues)
+    passages = tuple(speech_passages(parts) if kind == "video" else page_passages(parts))
+    if not passages:
+        raise BrokenFile("there is no text in it")
+    video = told("youtube_id")
+    return Document(
+        key=entry.key,
+        creator=entry.creator,
+        kind=kind,
+        title=title,
+        topic=told("topic") or entry.topic or told("tags", "categories"),
+        url=entry.url or told("url", "media", "link") or (youtube_url(video) if video else None),
+        language=_language(entry.language or told("language", "lang")),
+        speakers=speakers,
+        published=entry.published or day(metadata.get("date")),
+        words=sum(count_words(one.text) for part in parts for one in part.sentences),
+        passages=passages,
+        content_hash=content_hash(entry, data),
+    )
+
+
+def _front_matter(text: str, suffix: str) -> tuple[Mapping[str, object], str]:
+    return front_matter(text) if suffix in _PROSE else ({}, text)
+
+
+def _cues(
+    text: str, suffix: str, kind: str | None, title: str, speakers: Sequence[str]
+) -> tuple[DocumentKind, list[Cue]]:
+    if suffix not in _MARKDOWN and kind != "page":
+        if shown := captions(text):
+            return "video", fill_times(speech(shown, speakers))
+        if suffix not in _PROSE:
+            raise BrokenFile("there are no captions in it")
+    found = blocks(text, title) if suffix in _MARKDOWN else _paragraphs(text)
+    if kind == "video" or (kind != "page" and has_times(found)):
+        return "video", fill_times(turns(found, speakers))
+    return "page", page(found)
+
+
+def _paragraphs(text: str) -> list[Block]:
+    paragraphs = re.split(r"\n\s*\n", text)
+    lines = ([" ".join(line.split()) for line in one.split("\n")] for one in paragraphs)
+    return [Block(tuple(filter(None, one))) for one in lines if any(one)]
+
+
+def _title(path: str, text: str, suffix: str) -> str:
+    heading = first_heading(text) if suffix in _MARKDOWN else None
+    stem = PurePosixPath(path).stem
+    return heading or readable(stem if suffix in _PROSE else re.sub(INFIX, "", stem))
+
+
+def _language(tag: str | None) -> str:
+    if tag and re.fullmatch(LANGUAGE, tag, re.IGNORECASE):
+        return tag.replace("_", "-")
+    return DEFAULT_LANGUAGE
