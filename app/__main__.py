@@ -92,19 +92,23 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
 
 def _ingest(settings: Settings, options: argparse.Namespace) -> int:
     from app.backing import backing_servers, ingest_folder, library_connection
+    from app.services.ingest.progress import summary
 
-    async def ingest() -> bool:
+    async def ingest() -> int:
+        status = 0
         async with (
             backing_servers(settings, memory=False) as complete,
             library_connection(complete) as connection,
         ):
-            read = [
-                await ingest_folder(connection, folder, name=options.name, prune=options.prune)
-                for folder in options.folders
-            ]
-        return all(read)
+            for folder in options.folders:
+                report = await ingest_folder(
+                    connection, folder, name=options.name, prune=options.prune
+                )
+                print(summary(report), flush=True)
+                status = 1 if report.broken else status
+        return status
 
-    return 0 if asyncio.run(ingest()) else 1
+    return asyncio.run(ingest())
 
 
 def _refuse(error: Exception, status: int) -> int:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from app.database import Connection, MigrationError
 from app.lifespan import database
+from app.services.ingest.report import Report
 from app.settings import Settings
 
 
@@ -68,19 +69,14 @@ async def library_connection(settings: Settings) -> AsyncIterator[Connection]:
 
 async def ingest_folder(
     connection: Connection, folder: Path, *, name: str | None = None, prune: bool = False
-) -> bool:
-    """Ingest a folder, show how far it is, and print what came of it where anything did.
-
-    Returns whether every file could be read. Raises CannotStart.
-    """
+) -> Report:
+    """Ingest a folder, and show how far it is on standard error. Raises CannotStart."""
     from app.services.ingest.errors import IngestError
-    from app.services.ingest.progress import ProgressLines, summary
+    from app.services.ingest.progress import ProgressLines
     from app.services.ingest.run import ingest
 
     try:
         with ProgressLines() as progress:
-            report = await ingest(connection, folder, name=name, prune=prune, report=progress)
+            return await ingest(connection, folder, name=name, prune=prune, report=progress)
     except IngestError as error:
         raise CannotStart(str(error)) from None
-    print(summary(report), flush=True)
-    return not report.broken

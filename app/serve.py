@@ -14,6 +14,7 @@ import uvicorn
 from app import __version__
 from app.backing import CannotStart, backing_servers, ingest_folder, library_connection
 from app.main import create_app
+from app.services.ingest.progress import summary
 from app.settings import Settings
 
 SAMPLE = "sample_library"
@@ -54,11 +55,14 @@ async def serve(settings: Settings, library: Path | None) -> None:
 async def _fill(settings: Settings, library: Path | None, *, sample: bool) -> asyncpg.Record:
     """Ingest what is to be there from the start, and count what there is."""
     async with library_connection(settings) as connection:
+        report = None
         if library is not None:
-            await ingest_folder(connection, library)
+            report = await ingest_folder(connection, library)
         elif sample and not await connection.fetchval(OTHER_LIBRARIES, SAMPLE):
             with as_file(files("app").joinpath(SAMPLE)) as folder:
-                await ingest_folder(connection, folder, name=SAMPLE)
+                report = await ingest_folder(connection, folder, name=SAMPLE)
+        if report and (report.added or report.changed or report.broken):
+            print(summary(report), flush=True)
         holdings = await connection.fetchrow(HOLDINGS)
     assert holdings is not None  # noqa: S101 -- a count always has its row
     return holdings

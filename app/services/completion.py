@@ -1,4 +1,4 @@
-"""Events of a streamed chat completion, OpenAI's kind, come in; pieces of an answer go out. Pure."""
+"""Events of a chat completion, OpenAI's kind, come in; pieces of an answer go out. Pure."""
 
 import json
 from contextlib import suppress

@@ -75,9 +75,13 @@ def _join(one: Passage, following: Passage) -> Passage:
 
 
 def _source(passage: Passage, number: int, question: str) -> Source:
-    times = [s for s in passage.sentences if s.start is not None]
-    start = times[0].start if times else None
-    end = times[-1].end if times else None
+    asked = set(keys(question, passage.language))
+    shared = [len(asked.intersection(keys(s.text, passage.language))) for s in passage.sentences]
+    # Whoever follows the link should hear the matter itself, not what led to it.
+    on_it = next(i for i, n in enumerate(shared) if 2 * n >= max(shared))
+    start = next((s.start for s in passage.sentences[on_it:] if s.start is not None), None)
+    end = next((s.end for s in reversed(passage.sentences) if s.end is not None), None)
+    best = shared.index(max(shared))
     return Source(
         citation=Citation(
             number=number,
@@ -88,20 +92,12 @@ def _source(passage: Passage, number: int, question: str) -> Source:
             url=url_at(passage.url, start),
             start_seconds=start,
             end_seconds=end,
-            snippet=_snippet(passage, question),
+            snippet=_shorten([s.text for s in passage.sentences[best:]], _SNIPPET_LENGTH),
             score=round(min(1.0, passage.score), 4),
         ),
         sentences=passage.sentences,
         language=passage.language,
     )
-
-
-def _snippet(passage: Passage, question: str) -> str:
-    """Some sentences from where most of the question's words are, at most 300 characters."""
-    asked = set(keys(question, passage.language))
-    shared = [len(asked.intersection(keys(s.text, passage.language))) for s in passage.sentences]
-    best = max(range(len(shared)), key=shared.__getitem__)
-    return _shorten([s.text for s in passage.sentences[best:]], _SNIPPET_LENGTH)
 
 
 def _shorten(sentences: Sequence[str], length: int) -> str:

@@ -55,6 +55,13 @@ def test_the_snippet_begins_where_the_questions_words_are() -> None:
     assert snippet == "Set the attack to 5 ms. Then listen."
 
 
+def test_a_moment_starts_where_the_questions_words_are_first_said() -> None:
+    told = ("Hello all.", "A fast attack clicks.", "An attack of 5 ms is fast.", "Bye.")
+    citation = sources_from([passage(1, 0, 40, *told)], "How fast an attack?", 1)[0].citation
+    assert (citation.start_seconds, citation.end_seconds) == (41.0, 44.0)
+    assert citation.url == "https://www.youtube.com/watch?v=abc&t=41"
+
+
 def test_a_long_sentence_is_cut_at_a_word() -> None:
     snippet = sources_from([passage(1, 0, 0, "word " * 100)], "?", 1)[0].citation.snippet
     assert len(snippet) <= 300
