@@ -22,6 +22,12 @@ _MOST_SENTENCES = 4
 _MOST_WORDS = 120
 # A sentence this much weaker than the best one is not worth reading.
 _WEAKEST = 0.55
+# Questions that figures answer.
+_ASKS_FIGURES = re.compile(
+    r"\bhow (much|many|far|fast|long|loud|high|low|big|small|wide|thick|often|deep|old|quiet)\b"
+    r"|\b(what|which) (\w+ )?(ratio|rate|frequency|level|loudness|size|time|amount|year)s?\b",
+    re.IGNORECASE,
+)
 # Two sentences that share this much of their words say the same.
 _SAME = 0.7
 
@@ -30,6 +36,7 @@ class _Candidate(Struct, frozen=True, eq=False):
     number: int
     place: int
     text: str
+    score: float
     keys: frozenset[str]
     words: int
 
@@ -51,7 +58,8 @@ def quote(query: str, sources: tuple[Source, ...]) -> str:
     """Compose the answer: a paragraph a source, the best first, a mark after each sentence."""
     candidates = [candidate for source in sources for candidate in _candidates(source)]
     asked = {key for source in sources for key in keys(query, source.language)}
-    chosen = _choose(_ranked(asked, candidates))
+    figures = _ASKS_FIGURES.search(query) is not None
+    chosen = _choose(_ranked(asked, candidates, figures=figures))
     paragraphs: dict[int, list[_Candidate]] = {}
     for candidate in chosen:
         paragraphs.setdefault(candidate.number, []).append(candidate)
@@ -67,6 +75,7 @@ def _candidates(source: Source) -> list[_Candidate]:
             source.citation.number,
             place,
             sentence.text,
+            source.citation.score,
             frozenset(keys(sentence.text, source.language)),
             len(sentence.text.split()),
         )
@@ -74,7 +83,9 @@ def _candidates(source: Source) -> list[_Candidate]:
     ]
 
 
-def _ranked(asked: set[str], candidates: list[_Candidate]) -> list[tuple[float, _Candidate]]:
+def _ranked(
+    asked: set[str], candidates: list[_Candidate], *, figures: bool
+) -> list[tuple[float, _Candidate]]:
     spread = Counter(key for candidate in candidates for key in candidate.keys & asked)
     worth = {key: math.log(1 + len(candidates) / n) for key, n in spread.items()}
     own = [sum(worth.get(key, 0.0) for key in c.keys) for c in candidates]
@@ -87,18 +98,20 @@ def _ranked(asked: set[str], candidates: list[_Candidate]) -> list[tuple[float, 
             if 0 <= j < len(own) and candidates[j].number == candidate.number
         ]
         score = own[i] + 0.2 * max(around, default=0.0)
-        scores.append(score * _fitness(candidate))
+        scores.append(score * _fitness(candidate, figures=figures))
     return sorted(zip(scores, candidates, strict=True), key=lambda pair: -pair[0])
 
 
-def _fitness(candidate: _Candidate) -> float:
-    """How well a sentence stands alone: not a question, not a scrap, from a good source."""
-    fit = 1.0 - 0.05 * (candidate.number - 1)
+def _fitness(candidate: _Candidate, *, figures: bool) -> float:
+    """How well a sentence may answer: from a good source, no question, no scrap, not too long."""
+    fit = math.sqrt(candidate.score) * (1.0 - 0.03 * (candidate.number - 1))
+    if figures and re.search(r"\d", candidate.text):
+        fit *= 1.5
     if candidate.text.rstrip().endswith(("?", "？")):
         fit *= 0.3
     if len(candidate.keys) < 4:
         fit *= 0.6
-    return fit / (1 + max(0, candidate.words - 30) / 60)
+    return fit / (1 + max(0, candidate.words - 40) / 60)
 
 
 def _choose(ranked: list[tuple[float, _Candidate]]) -> list[_Candidate]:

@@ -35,10 +35,11 @@ WITH asked AS (
     ORDER BY slug = $2 DESC, id
     LIMIT 1
 ),
--- The question's words in each language of the library, and what each is worth (BM25's idf).
+-- The question's words in each language of the library, and what each is worth (BM25's idf). One
+-- that hardly anybody uses is worth no more than one in three passages: it may be a slip.
 words AS MATERIALIZED (
     SELECT l.language, t.spread, l.passages AS total,
-           ln(1 + (l.passages - t.spread + 0.5) / (t.spread + 0.5)) AS worth,
+           greatest(0.1, ln((l.passages + 1) / (greatest(t.spread, 3) + 0.5))) AS worth,
            -- As a query of one word, in quotes; quotes and backslashes in it are doubled.
            concat('''', regexp_replace(q.lexeme, '([''\\\\])', '\\1\\1', 'g'), '''')::tsquery AS one
     FROM languages l

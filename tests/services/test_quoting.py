@@ -26,6 +26,11 @@ def test_it_picks_the_sentence_that_answers_and_no_greeting_or_question() -> Non
     assert "Did you" not in answer
 
 
+def test_a_question_for_a_figure_is_answered_by_a_sentence_with_one() -> None:
+    told = source(1, "The attack of the compressor matters most.", "An attack of 2 ms is safe.")
+    assert quote("How fast is the attack?", (told,)).startswith("An attack of 2 ms is safe. [1]")
+
+
 def test_sentences_that_say_the_same_are_said_once() -> None:
     answer = quote("How fast should the attack be?", (source(1, ATTACK), source(2, ATTACK)))
     assert answer == f"{ATTACK} [1]"
