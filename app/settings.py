@@ -36,8 +36,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     llm_model: str = ""
     llm_fallback_model: str = ""
     llm_api_key: str = ""
-    llm_max_tokens: Count = 1_000
-    llm_temperature: Annotated[float, Meta(ge=0, le=2)] = 0.2
+    # Sent only where they are set: some models refuse them.
+    llm_max_tokens: Count | None = None
+    llm_temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     llm_connect_timeout: Seconds = 5.0
     llm_first_token_timeout: Seconds = 30.0
     llm_silence_timeout: Seconds = 20.0

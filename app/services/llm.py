@@ -21,8 +21,6 @@ from app.services.completion import CompletionDecoder, Delta
 from app.services.prompt import Prompt
 from app.services.sse import EVENT_LIMIT, BadEvent, SSEDecoder, SSEEvent
 
-__all__ = ["Delta", "ModelConfig", "OpenAIModel"]
-
 log = logging.getLogger(__name__)
 
 # Whoever wants to be left alone for longer (seconds) is given up: the fallback is there sooner.

@@ -14,7 +14,8 @@ import pytest
 
 from app.errors import ModelFailed
 from app.schemas import Usage
-from app.services.llm import Delta, ModelConfig, OpenAIModel
+from app.services.completion import Delta
+from app.services.llm import ModelConfig, OpenAIModel
 from app.services.prompt import Message, Prompt
 from tests import scripted_model as scripted
 from tests.scripted_model import DIE, Answer, ScriptedModel, page, reasoning, refuse, say, whole
