@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from app.database import Connection
 from app.services.ingest import write
 from app.services.ingest.errors import AlreadyRunning, NameTaken
 from app.services.ingest.report import Progress
-from app.services.ingest.write import Connection
 
 # Any number that nothing else in the database locks.
 LOCK_KEY = 0x696E67657374

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from app.services.ingest.write import STATEMENT_LIMIT, Connection
+from app.database import Connection
+from app.services.ingest.write import STATEMENT_LIMIT
 
 # The languages whose number of passages is not what was counted, as after a run that was cut off.
 STALE = """

@@ -14,6 +14,7 @@ import asyncpg
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from app.database import Connection
 from app.services.ingest import index, write
 from app.services.ingest.claims import alone, library_of
 from app.services.ingest.documents import Document
@@ -23,7 +24,6 @@ from app.services.ingest.folders import read_folders
 from app.services.ingest.manifest import has_manifest, read_manifest
 from app.services.ingest.parallel import parsed
 from app.services.ingest.report import Progress, Report
-from app.services.ingest.write import Connection
 
 PARSERS = ("charset_normalizer", "frontmatter", "markdown_it", "pysubs2", "webvtt")
 
@@ -82,7 +82,10 @@ async def ingest(
 def _list(folder: Path) -> Listing:
     if not folder.is_dir():
         raise UnusableLibrary(f"there is no folder {folder}")
-    listing = read_manifest(folder) if has_manifest(folder) else read_folders(folder)
+    try:
+        listing = read_manifest(folder) if has_manifest(folder) else read_folders(folder)
+    except OSError as error:
+        raise UnusableLibrary(f"{folder} cannot be read: {error}") from None
     if not listing.keys:
         # Not an empty library: rather a wrong folder, or a disk that is not there.
         raise UnusableLibrary(

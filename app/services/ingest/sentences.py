@@ -4,7 +4,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import accumulate, groupby, pairwise
+from itertools import groupby, pairwise
 
 from msgspec import Struct
 
@@ -16,7 +16,8 @@ LONGEST = 60
 # What it is cut into, at most.
 PIECE = 40
 
-_END = re.compile(r"(?:[.!?…]+[\"'”’»)\]]*(?=\s)|[؟।۔]+\s?|[。！？｡]+[」』”’）)]*)\s*")
+# Each run of marks is tried once, from its start: a file of nothing else takes no ages.
+_END = re.compile(r"(?:(?<![.!?…])[.!?…]++[\"'”’»)\]]*+(?=\s)|[؟।۔]+\s?|[。！？｡]+[」』”’）)]*)\s*")
 _LAST_WORD = re.compile(r"[\w.’']+$")
 # Words that end with a point in the middle of a sentence; those before a name begin with a capital
 # (`10 ms.` may well end one).
@@ -64,32 +65,38 @@ def _stretches(cues: Sequence[Cue]) -> Iterator[list[Cue]]:
 
 
 def _sentences(stretch: Sequence[Cue]) -> Iterator[Sentence]:
-    text, offsets = _join(stretch)
-    ends = [end for span in _spans(text) for end in _shorten(text, span, offsets)]
+    text, places = _join(stretch)
+    borders = [start for start, _ in places]
+    ends = [end for span in _spans(text) for end in _shorten(text, span, borders)]
     for start, end in pairwise([0, *ends]):
-        words = text[start:end].strip()
+        piece = text[start:end]
+        words = piece.strip()
         if words:
-            begin = start + len(text[start:end]) - len(text[start:end].lstrip())
-            last = start + len(text[start:end].rstrip())
+            first = start + len(piece) - len(piece.lstrip())
+            last = first + len(words)
+            at, until = bisect_right(borders, first) - 1, bisect_left(borders, last) - 1
             yield Sentence(
                 words,
-                _moment(stretch, offsets, begin),
-                _moment(stretch, offsets, last, ends=True),
+                _moment(stretch[at], places[at], first),
+                _moment(stretch[until], places[until], last),
                 stretch[0].speaker,
             )
 
 
-def _join(stretch: Sequence[Cue]) -> tuple[str, list[int]]:
-    """Join the texts, with a space where the script has any, and tell where each begins."""
+def _join(stretch: Sequence[Cue]) -> tuple[str, list[tuple[int, int]]]:
+    """Join the texts, with a space where the script has any, and tell where each stands."""
     pieces: list[str] = []
+    places: list[tuple[int, int]] = []
+    length = 0
     for cue in stretch:
         words = " ".join(cue.text.split())
-        together = pieces and _BESIDE.match(words) and _BESIDE.match(pieces[-1][-1:])
-        pieces.append(words if together or not pieces else f" {words}")
-    offsets = [0, *accumulate(len(piece) for piece in pieces)][:-1]
-    return "".join(pieces), [
-        at + piece.startswith(" ") for at, piece in zip(offsets, pieces, strict=True)
-    ]
+        if pieces and not (_BESIDE.match(words) and _BESIDE.match(pieces[-1][-1:])):
+            pieces.append(" ")
+            length += 1
+        pieces.append(words)
+        places.append((length, length + len(words)))
+        length += len(words)
+    return "".join(pieces), places
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
@@ -162,14 +169,9 @@ def _pieces(
     return list(pairwise([*cuts, end]))
 
 
-def _moment(
-    stretch: Sequence[Cue], offsets: Sequence[int], place: int, *, ends: bool = False
-) -> float | None:
+def _moment(cue: Cue, place: tuple[int, int], letter: int) -> float | None:
     """Tell when a letter is said: between its cue's start and end, by letters."""
-    at = (bisect_left(offsets, place) if ends else bisect_right(offsets, place)) - 1
-    cue = stretch[at]
     if cue.start is None or cue.end is None:
         return None
-    length = (offsets[at + 1] if at + 1 < len(offsets) else place) - offsets[at]
-    spoken = min(1.0, (place - offsets[at]) / (len(" ".join(cue.text.split())) or length or 1))
-    return round(cue.start + (cue.end - cue.start) * spoken, 1)
+    start, end = place
+    return round(cue.start + (cue.end - cue.start) * (letter - start) / (end - start or 1), 1)

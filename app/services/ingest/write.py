@@ -2,21 +2,16 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import TypeAlias
 
-import asyncpg
 import msgspec
 from msgspec import Struct
 
+from app.database import Connection
 from app.schemas import Sentence
 from app.services.ingest.documents import Document
 from app.services.text import fold, slugify, stemmer
 
 # As connected, or as lent by a pool.
-Connection: TypeAlias = (
-    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
-)
-
 # No pool's limit for questions holds here: counting the words of a large library takes its time.
 STATEMENT_LIMIT = 3600.0
 

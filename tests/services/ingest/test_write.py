@@ -1,0 +1,354 @@
+"""A library is written to PostgreSQL, brought up to date, and never broken on the way."""
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import asyncpg
+import pytest
+
+from app.services.ingest.claims import LOCK, LOCK_KEY, UNLOCK
+from app.services.ingest.errors import MissingParsers, NameTaken, UnusableLibrary
+from app.services.ingest.report import Progress, Report
+from app.services.ingest.run import ingest
+from tests.services.ingest.libraries import (
+    ATTACK,
+    VTT,
+    manifest_library,
+    plain_library,
+    video,
+    write_files,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+async def bounded(anyio_backend: object) -> AsyncIterator[None]:
+    with anyio.fail_after(30):
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return plain_library(tmp_path / "demo")
+
+
+def counts(report: Report) -> tuple[int, int, int, int]:
+    return report.added, report.changed, report.unchanged, report.removed
+
+
+async def titles(database: asyncpg.Connection) -> list[str]:
+    rows = await database.fetch("SELECT title FROM documents ORDER BY title")
+    return [row["title"] for row in rows]
+
+
+async def found(database: asyncpg.Connection, language: str, word: str) -> list[str]:
+    rows = await database.fetch(
+        "SELECT d.title FROM passages p JOIN documents d ON d.id = p.document_id"
+        " WHERE p.search @@ plainto_tsquery($1::text::regconfig, $2) ORDER BY p.id",
+        *(language, word),
+    )
+    return [row["title"] for row in rows]
+
+
+async def versions(database: asyncpg.Connection) -> set[tuple[str, str, str]]:
+    """Tell which transaction wrote each row there is."""
+    tables = "libraries creators topics documents passages terms languages"
+    rows: set[tuple[str, str, str]] = set()
+    for table in tables.split():
+        found = await database.fetch(f"SELECT ctid::text, xmin::text FROM {table}")  # noqa: S608
+        rows |= {(table, row["ctid"], row["xmin"]) for row in found}
+    return rows
+
+
+async def test_a_library_is_written(database: asyncpg.Connection, folder: Path) -> None:
+    report = await ingest(database, folder)
+
+    assert (report.library, report.creators, report.videos, report.pages) == ("demo", 2, 2, 1)
+    assert (report.passages, report.skipped, report.broken) == (4, 1, ())
+    assert counts(report) == (3, 0, 0, 0)
+    row = await database.fetchrow(
+        "SELECT d.*, c.slug, c.name, c.name_key, t.slug AS topic FROM documents d"
+        " JOIN creators c ON c.id = d.creator_id JOIN topics t ON t.id = d.topic_id"
+        " WHERE d.title = 'Kompression erklärt'"
+    )
+    assert row is not None
+    assert (row["slug"], row["name"], row["name_key"]) == ("jorg", "Jörg Klang", "jorg klang")
+    assert (row["kind"], row["topic"], row["language"]) == ("video", "mixing", "de")
+    assert (str(row["published"]), row["words"]) == ("2024-05-31", 4)
+
+
+async def test_passages_are_as_searches_need_them(
+    database: asyncpg.Connection, folder: Path
+) -> None:
+    await ingest(database, folder)
+
+    rows = await database.fetch(
+        "SELECT p.*, p.sentences::text AS told, d.creator_id = p.creator_id"
+        "   AND d.topic_id = p.topic_id AS agrees"
+        " FROM passages p JOIN documents d ON d.id = p.document_id ORDER BY d.title, p.ordinal"
+    )
+    assert all(row["agrees"] for row in rows)
+    assert [row["language"] for row in rows] == ["german", "english", "english", "english"]
+    talk = rows[1]
+    assert (talk["start_seconds"], talk["ordinal"], talk["first_sentence"]) == (5.0, 0, 0)
+    assert json.loads(talk["told"])[0] == [
+        *("Bass traps go into the corners.", 5.0, 12.5, "Ann Lee"),
+    ]
+    # A stemmed word, a word of the title, one of a heading, a speaker's name.
+    assert await found(database, "english", "attacking") == ["Side-chain the bass"]
+    assert await found(database, "english", "modes") == ["Room modes"]
+    assert await found(database, "english", "release") == ["Side-chain the bass"]
+    assert await found(database, "english", "Lee") == ["Room modes"]
+    assert await found(database, "german", "Kompressionen") == ["Kompression erklärt"]
+
+
+async def test_words_are_counted_by_language(database: asyncpg.Connection, folder: Path) -> None:
+    await ingest(database, folder)
+
+    languages = await database.fetch("SELECT * FROM languages ORDER BY language")
+    assert [tuple(row) for row in languages] == [("english", 3), ("german", 1)]
+    spread = "SELECT passages FROM terms WHERE language = 'english' AND lexeme = $1"
+    assert await database.fetchval(spread, "bass") == 3
+    assert await database.fetchval(spread, "releas") == 1
+
+
+async def test_what_has_not_changed_is_not_written(
+    database: asyncpg.Connection, folder: Path
+) -> None:
+    first = await ingest(database, folder)
+    before = await versions(database)
+    again = await ingest(database, folder)
+
+    assert await versions(database) == before
+    assert counts(again) == (0, 0, 3, 0)
+    assert (again.passages, again.words) == (first.passages, first.words)
+
+
+async def test_a_changed_file_replaces_its_passages(
+    database: asyncpg.Connection, folder: Path
+) -> None:
+    await ingest(database, folder)
+    page = ATTACK.replace("compressor", "limiter").replace("Side-chain the", "Limit the")
+    write_files(folder, {"mara-voss/attack.md": page})
+
+    report = await ingest(database, folder)
+
+    assert counts(report) == (0, 1, 2, 0)
+    assert await titles(database) == ["Kompression erklärt", "Limit the bass", "Room modes"]
+    assert await found(database, "english", "compressor") == []
+    terms = "SELECT count(*) FROM terms WHERE lexeme = 'compressor'"
+    assert await database.fetchval(terms) == 0
+
+
+async def test_a_changed_description_is_a_change(
+    database: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await ingest(database, manifest_library(tmp_path, video("a"), video("b")))
+    manifest_library(tmp_path, video("a"), video("b", topic="Mastering", lang="ja"))
+
+    report = await ingest(database, tmp_path)
+
+    assert counts(report) == (0, 1, 1, 0)
+    assert await database.fetchval("SELECT count(*) FROM topics WHERE name = 'Mastering'") == 1
+    languages = await database.fetch("SELECT * FROM languages ORDER BY language")
+    assert [tuple(row) for row in languages] == [("english", 1), ("simple", 1)]
+
+
+async def test_a_creator_gets_a_new_name(database: asyncpg.Connection, tmp_path: Path) -> None:
+    await ingest(database, manifest_library(tmp_path, video("a")))
+    write_files(tmp_path, {"creators.jsonl": '{"creator": "mara", "name": "Mära V."}'})
+
+    report = await ingest(database, tmp_path)
+
+    assert counts(report) == (0, 0, 1, 0)
+    row = await database.fetchrow("SELECT name, name_key FROM creators")
+    assert row is not None
+    assert tuple(row) == ("Mära V.", "mara v.")
+
+
+async def test_what_is_gone_stays_until_it_is_pruned(
+    database: asyncpg.Connection, folder: Path
+) -> None:
+    await ingest(database, folder)
+    (folder / "Jörg/Kompression [dQw4w9WgXcQ].de.vtt").unlink()
+
+    kept = await ingest(database, folder)
+    assert (counts(kept), kept.videos) == ((0, 0, 2, 0), 2)
+
+    pruned = await ingest(database, folder, prune=True)
+    assert (counts(pruned), pruned.videos, pruned.creators) == ((0, 0, 2, 1), 1, 1)
+    assert await database.fetchval("SELECT count(*) FROM creators") == 1
+    assert await database.fetchval("SELECT count(*) FROM topics WHERE slug = 'mixing'") == 0
+    languages = await database.fetch("SELECT language FROM languages")
+    assert [row["language"] for row in languages] == ["english"]
+    assert await database.fetchval("SELECT count(*) FROM terms WHERE language = 'german'") == 0
+
+
+async def test_a_file_that_broke_is_told_and_never_pruned(
+    database: asyncpg.Connection, folder: Path
+) -> None:
+    await ingest(database, folder)
+    write_files(folder, {"mara-voss/attack.md": b"a\0b", "mara-voss/empty.txt": b""})
+
+    report = await ingest(database, folder, prune=True)
+
+    assert report.broken == (
+        ("mara-voss/attack.md", "there is a NUL in it: it is no text"),
+        ("mara-voss/empty.txt", "there is no text in it"),
+    )
+    assert (counts(report), report.pages) == ((0, 0, 2, 0), 1)
+
+
+async def test_a_video_whose_file_is_gone_but_in_the_manifest_is_broken(
+    database: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await ingest(database, manifest_library(tmp_path, video("a"), video("b")))
+    (tmp_path / "transcripts/a.md").unlink()
+
+    report = await ingest(database, tmp_path, prune=True)
+
+    assert [path for path, _ in report.broken] == ["transcripts/a.md"]
+    assert (counts(report), report.videos) == ((0, 0, 1, 0), 2)
+
+
+async def test_what_the_database_does_not_take_stops_nothing(
+    database: asyncpg.Connection, tmp_path: Path
+) -> None:
+    folder = manifest_library(tmp_path, video("a", url="https://example.com/\0"), video("b"))
+
+    report = await ingest(database, folder)
+
+    assert (counts(report), len(report.broken)) == ((1, 0, 0, 0), 1)
+
+
+async def test_other_libraries_are_left_alone(database: asyncpg.Connection, tmp_path: Path) -> None:
+    await ingest(database, write_files(tmp_path / "one", {"ann/a.vtt": VTT}))
+
+    report = await ingest(database, write_files(tmp_path / "two", {"bob/b.vtt": VTT}), prune=True)
+
+    assert (counts(report), report.creators) == ((1, 0, 0, 0), 1)
+    assert await database.fetchval("SELECT count(*) FROM creators") == 2
+
+
+async def test_a_name_that_is_taken_is_refused(
+    database: asyncpg.Connection, tmp_path: Path
+) -> None:
+    one = write_files(tmp_path / "one/talks", {"ann/a.vtt": VTT})
+    two = write_files(tmp_path / "two/talks", {"bob/b.vtt": VTT})
+    await ingest(database, one)
+
+    with pytest.raises(NameTaken, match=r"'talks' .*--name"):
+        await ingest(database, two)
+    report = await ingest(database, two, name="others")
+
+    assert report.library == "others"
+
+
+async def test_a_folder_that_moved_keeps_its_library(
+    database: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await ingest(database, write_files(tmp_path / "old/talks", {"ann/a.vtt": VTT}))
+    (tmp_path / "old").rename(tmp_path / "new")
+
+    report = await ingest(database, tmp_path / "new/talks")
+
+    assert counts(report) == (0, 0, 1, 0)
+    path = await database.fetchval("SELECT path FROM libraries")
+    assert path == str(tmp_path / "new/talks")
+
+
+@pytest.mark.parametrize("path", ["nowhere", "empty"])
+async def test_an_empty_folder_prunes_nothing(
+    database: asyncpg.Connection, folder: Path, tmp_path: Path, path: str
+) -> None:
+    await ingest(database, folder)
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(UnusableLibrary):
+        await ingest(database, tmp_path / path, name="demo", prune=True)
+
+    assert len(await titles(database)) == 3
+
+
+async def test_an_ingestion_waits_for_another(
+    database: asyncpg.Connection, database_url: str, folder: Path
+) -> None:
+    other = await asyncpg.connect(database_url)
+    await other.execute(LOCK, LOCK_KEY)
+    waiting = anyio.Event()
+    stages: list[str] = []
+
+    def report(progress: Progress) -> None:
+        stages.append(progress.stage)
+        if progress.stage == "waiting":
+            waiting.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: ingest(database, folder, report=report))
+        await waiting.wait()
+        assert await other.fetchval("SELECT count(*) FROM libraries") == 0
+        await other.execute(UNLOCK, LOCK_KEY)
+    await other.close()
+
+    assert stages[0] == "waiting"
+    assert len(await titles(database)) == 3
+
+
+async def test_a_run_that_was_cut_off_is_taken_up(
+    database: asyncpg.Connection, folder: Path
+) -> None:
+    class CutOff(Exception):
+        pass
+
+    def cut_off(progress: Progress) -> None:
+        if progress.done == 2:
+            raise CutOff
+
+    with pytest.raises(CutOff):
+        await ingest(database, folder, report=cut_off)
+    assert await database.fetchval("SELECT count(*) FROM languages") == 0
+
+    report = await ingest(database, folder)
+
+    assert counts(report) == (1, 0, 2, 0)
+    assert await database.fetchval("SELECT sum(passages) FROM languages") == report.passages
+
+
+async def test_words_of_a_cut_off_run_are_counted_later(
+    database: asyncpg.Connection, folder: Path
+) -> None:
+    await ingest(database, folder)
+    await database.execute("DELETE FROM languages WHERE language = 'german'")
+
+    report = await ingest(database, folder)
+
+    assert counts(report) == (0, 0, 3, 0)
+    assert await database.fetchval("SELECT passages FROM languages WHERE language = 'german'") == 1
+
+
+async def test_many_files_are_parsed_by_other_processes(
+    database: asyncpg.Connection, tmp_path: Path
+) -> None:
+    names = [f"t{number:02}" for number in range(45)]
+    folder = manifest_library(tmp_path, *(video(name) for name in names))
+    write_files(folder, {"transcripts/t07.md": b""})
+    done: list[str] = []
+
+    report = await ingest(database, folder, report=lambda progress: done.append(progress.path))
+
+    assert report.broken == (("transcripts/t07.md", "there is no text in it"),)
+    assert (report.added, report.videos) == (44, 44)
+    assert [path for path in done if path] == [f"transcripts/{name}.md" for name in names]
+
+
+async def test_a_missing_parser_is_told_in_one_sentence(
+    database: asyncpg.Connection, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "webvtt", None)
+
+    with pytest.raises(MissingParsers, match=r"pip install 'chrysopedia-chat\[ingest\]'"):
+        await ingest(database, folder)
