@@ -50,19 +50,10 @@ class LocalEventLog:
         entry = self._entry(turn_id)
         return Extent(entry.conversation_id, len(entry.frames), entry.ended)
 
-    async def follow(self, turn_id: str, after: int = -1) -> AsyncIterator[bytes]:
-        """Yield the frames after number `after`, joined as far as they are there, to the end."""
-        entry = self._entry(turn_id)
-        following = after + 1
-        while True:
-            waiting = entry.frames[following:]
-            if waiting:
-                following += len(waiting)
-                yield b"".join(waiting)
-            elif entry.ended:
-                return
-            else:
-                await entry.grown.wait()
+    def follow(self, turn_id: str, after: int = -1) -> AsyncIterator[bytes]:
+        """Give the frames after number `after`, joined as far as they are there, to the end."""
+        # Found at once, not at the first step: by then a reply may have begun.
+        return _follow(self._entry(turn_id), after + 1)
 
     def drop(self, turn_id: str) -> None:
         """Forget a turn; whoever still follows it reads to the end."""
@@ -73,3 +64,15 @@ class LocalEventLog:
         if entry is None:
             raise NotFound("There is no such stream, or it is no longer kept. Ask again.")
         return entry
+
+
+async def _follow(entry: _Entry, following: int) -> AsyncIterator[bytes]:
+    while True:
+        waiting = entry.frames[following:]
+        if waiting:
+            following += len(waiting)
+            yield b"".join(waiting)
+        elif entry.ended:
+            return
+        else:
+            await entry.grown.wait()

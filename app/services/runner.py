@@ -122,19 +122,11 @@ class Runner:
         """Tell how far a turn has come; raises NotFound."""
         return self._log.extent(turn_id)
 
-    async def follow(self, turn_id: str, after: int = -1) -> AsyncIterator[bytes]:
-        """Yield a turn's frames after number `after`, to the end; raises NotFound."""
+    def follow(self, turn_id: str, after: int = -1) -> AsyncIterator[bytes]:
+        """Give a turn's frames after number `after`, to the end; raises NotFound."""
+        frames = self._log.follow(turn_id, after)
         turn = self._turns.get(turn_id)
-        if turn is not None:
-            self._watched(turn)
-        try:
-            async for frames in self._log.follow(turn_id, after):
-                yield frames
-        finally:
-            if turn is not None:
-                turn.viewers -= 1
-                if turn.viewers == 0:
-                    self._unwatched(turn)
+        return frames if turn is None else self._view(turn, frames)
 
     def stop(self, turn_id: str) -> None:
         """End a turn early; one that has ended is left as it is. Raises NotFound."""
@@ -216,10 +208,17 @@ class Runner:
             )
         return known.ask
 
-    def _watched(self, turn: _Turn) -> None:
+    async def _view(self, turn: _Turn, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         turn.viewers += 1
         if turn.grace is not None:
             turn.grace.cancel()
+        try:
+            async for joined in frames:
+                yield joined
+        finally:
+            turn.viewers -= 1
+            if turn.viewers == 0:
+                self._unwatched(turn)
 
     def _unwatched(self, turn: _Turn) -> None:
         if turn.ask.turn_id in self._turns:

@@ -63,7 +63,7 @@ async def test_several_viewers_of_a_turn_get_every_event_once(
 async def test_an_ended_turn_replays_for_a_while_then_is_gone(
     chat_settings: Settings, model: ScriptedModel
 ) -> None:
-    async with running(replace(chat_settings, turn_replay=0.001)) as service:
+    async with running(replace(chat_settings, turn_replay=0.05)) as service:
         events = await service.ask(QUESTION)
         path = f"{CHAT}/{events[-1].data['turn_id']}"
         with anyio.fail_after(5):

@@ -61,4 +61,13 @@ async def test_an_unknown_or_dropped_turn_is_not_found(event_log: LocalEventLog)
     with pytest.raises(NotFound):
         event_log.extent("t")
     with pytest.raises(NotFound):
-        await collect(event_log, -1, [])
+        event_log.follow("t")
+
+
+async def test_whoever_follows_already_reads_to_the_end_of_a_dropped_turn(
+    event_log: LocalEventLog,
+) -> None:
+    event_log.append("t", [b"0"], last=True)
+    following = event_log.follow("t")
+    event_log.drop("t")
+    assert [frames async for frames in following] == [b"0"]
