@@ -11,13 +11,11 @@ import re
 
 from app.schemas import Mark
 
-_NUMBERS = r"\s?\^?\d{1,18}(?:\s?[,;–-]\s?\d{1,18}){0,7}\s?"
-# A whole citation: one or two opening brackets, numbers, as many closing ones, maybe a link.
-_WHOLE = re.compile(
-    rf"\[(?:({_NUMBERS})\]|\[({_NUMBERS})\]\])"
-    r"(?:\((?:[a-z][a-z0-9+.-]{0,15}:|#|/)[^\s()]{0,480}\))?"
-)
-# What may still become one, or a longer one, when more text comes; its limits lie above those
+_INNER = r"(?=[^\]\[]*\d)[\d\s,;–^-]{1,200}"
+_LINK = r"\((?:[a-z][a-z0-9+.-]{0,15}:|#|/)[^\s()]{0,480}\)"
+# A whole citation: numbers in one or two pairs of brackets, maybe with a link.
+_WHOLE = re.compile(rf"\[(?:({_INNER})\]|\[({_INNER})\]\])(?:{_LINK})?")
+# What may still become one, or a longer one, when more text comes; its limits are not below those
 # of a whole one, or the places where the text is cut would show.
 _BEGUN = re.compile(
     r"\[[\d\s,;–^-]{0,200}(?:\](?:\([^\s()]{0,505})?)?"
@@ -25,6 +23,9 @@ _BEGUN = re.compile(
 )
 # One that the end of the text has cut: `[12`.
 _CUT = re.compile(r"\[{1,2}\s?\^?\d[\d\s,;–-]*")
+_RANGE = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
+# More spaces than this before a mark are meant to be there.
+_MOST_SPACES = 4
 _MARK = re.compile(r"\s?\[\d+\]")
 
 
@@ -52,52 +53,47 @@ class CitationFilter:
 
     def _release(self, *, final: bool) -> str:
         said: list[str] = []
-        while self._held:
-            bracket = self._held.find("[")
-            plain = self._held if bracket < 0 else self._held[:bracket]
-            spaces = plain[len(plain.rstrip(" ")) :]
-            said.append(self._say(plain[: len(plain) - len(spaces)]))
-            self._held = self._held[len(plain) - len(spaces) :]
+        held, at = self._held, 0
+        while at < len(held):
+            bracket = held.find("[", at)
+            end = bracket if bracket >= 0 else len(held)
+            # The spaces before a mark go with it when it is dropped, so they wait as well.
+            blank = max(at, end - _MOST_SPACES)
+            blank += len(held[blank:end].rstrip(" "))
+            said.append(self._say(held[at:blank]))
+            at = blank
             if bracket < 0:
-                # Spaces wait for what follows: before a mark that is dropped they go with it.
                 if final:
-                    said.append(self._say(spaces))
-                    self._held = ""
+                    said.append(self._say(held[at:]))
+                    at = len(held)
                 break
-            candidate = self._held[len(spaces) :]
-            if _BEGUN.fullmatch(candidate) and not final:
+            if not final and _BEGUN.fullmatch(held, bracket):
                 break
-            if final and _CUT.fullmatch(candidate):
-                self._held = ""
+            if final and _CUT.fullmatch(held, bracket):
+                at = len(held)
                 break
-            self._held = candidate
-            said.append(self._decide(spaces))
+            whole = _WHOLE.match(held, bracket)
+            if whole is None:
+                said.append(self._say(held[at : bracket + 1]))
+            elif numbers := self._known(whole[1] or whole[2]):
+                said.append(self._say(held[at:bracket]))
+                said += [self._mark(number) for number in numbers]
+            at = whole.end() if whole else bracket + 1
+        self._held = held[at:]
         return "".join(said)
 
-    def _decide(self, spaces: str) -> str:
-        whole = _WHOLE.match(self._held)
-        if whole is None:
-            self._held = self._held[1:]
-            return self._say(spaces + "[")
-        self._held = self._held[whole.end() :]
-        numbers = self._known(whole[1] or whole[2])
-        if not numbers:
-            return ""
-        said = self._say(spaces)
-        for number in numbers:
-            mark = f"[{number}]"
-            self.marks.append(Mark(number, self._length, self._length + len(mark)))
-            said += self._say(mark)
-        return said
-
-    def _known(self, numbers: str) -> list[int]:
+    def _known(self, inner: str) -> list[int]:
         found: list[int] = []
-        for part in re.split(r"[,;]", numbers.replace("^", "")):
-            first, *rest = (int(n) for n in re.split(r"[–-]", part))
-            last = rest[-1] if rest else first
-            span = range(first, min(last, self._sources) + 1) if first <= last else (first,)
+        for first, last in _RANGE.findall(inner):
+            low, high = int(first), int(last or first)
+            span = range(low, min(high, self._sources) + 1) if low <= high else (low,)
             found += [n for n in span if 1 <= n <= self._sources and n not in found]
         return found
+
+    def _mark(self, number: int) -> str:
+        mark = f"[{number}]"
+        self.marks.append(Mark(number, self._length, self._length + len(mark)))
+        return self._say(mark)
 
     def _say(self, text: str) -> str:
         self._length += len(text)

@@ -31,6 +31,9 @@ def run(pieces: list[str], sources: int = 3) -> tuple[str, list[tuple[int, int, 
         ("Cut by the end [1", "Cut by the end"),
         ("Cut by the end [12", "Cut by the end"),
         ("A number too far [123456789]", "A number too far"),
+        ("A number too long [99999999999999999999]", "A number too long"),
+        ("Many [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]", "Many [1][2][3]"),
+        ("Loosely [1  9] [  9] [9  ] [9-] [9;;10] [1,  2]", "Loosely [1] [1][2]"),
     ],
 )
 def test_citations_leave_as_plain_marks_of_known_sources(written: str, said: str) -> None:
