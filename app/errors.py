@@ -6,6 +6,7 @@ The tree::
     ├── BadRequest                  400  bad-request          the body is no JSON, a cursor no id
     ├── NotFound                    404  not-found
     ├── NotAcceptable               406  not-acceptable
+    ├── BodyTooSlow                 408  body-too-slow
     ├── TurnRunning                 409  turn-running         the Idempotency-Key's turn still runs
     ├── LengthRequired              411  length-required
     ├── BodyTooLarge                413  body-too-large
@@ -81,6 +82,13 @@ class TurnRunning(ChatError):
     """The turn that an Idempotency-Key names is still running."""
 
     status, slug, title = 409, "turn-running", "That question is being answered"
+
+
+class BodyTooSlow(ChatError):
+    """A body that does not come."""
+
+    status, slug, title = 408, "body-too-slow", "The body did not come in time"
+    retryable = True
 
 
 class LengthRequired(ChatError):

@@ -79,10 +79,12 @@ async def services(
                 condenser=model,
                 condense_timeout=settings.condense_timeout,
                 history_tokens=settings.history_tokens,
+                answer_timeout=settings.llm_answer_timeout,
             ),
             event_log=LocalEventLog(),
             encode=encode,
             tasks=tasks,
+            most_turns=settings.max_turns,
             grace=settings.turn_grace,
             replay=settings.turn_replay,
         )
@@ -109,10 +111,16 @@ async def database(
         min_size=1,
         max_size=settings.database_pool,
         timeout=settings.database_timeout,
+        # Nothing is ever set on a connection, so it need not be reset: one round trip less.
+        reset=_leave,
     ) as pool:
         async with pool.acquire() as connection:
             state = await migrate(connection)
         yield pool, state
+
+
+async def _leave(connection: object) -> None:
+    pass
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 
-_SECRET_IN_URL = re.compile(r"(?<=://)[^/@]*@")
+_SECRETS_IN_URL = re.compile(r"(?<=://).*@|(?<=password=)[^&]*")
 
 
 class SettingsError(ValueError):
@@ -42,6 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     llm_connect_timeout: Seconds = 5.0
     llm_first_token_timeout: Seconds = 30.0
     llm_silence_timeout: Seconds = 20.0
+    llm_answer_timeout: Seconds = 300.0
     condense_timeout: Seconds = 2.0
 
     # What an answer is made from.
@@ -49,11 +50,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_passages_per_document: Count = 3
     history_tokens: Annotated[int, Meta(ge=0)] = 1_500
 
-    # How long things live.
+    # How many turns one worker runs at once, and how long things live.
+    max_turns: Count = 1_000
     memory_turns: Count = 10
     memory_ttl: Count = 3_600
     turn_grace: Seconds = 60.0
     turn_replay: Seconds = 300.0
+    body_timeout: Seconds = 5.0
     heartbeat: Seconds = 15.0
     send_timeout: Seconds = 30.0
 
@@ -93,7 +96,11 @@ def _path(kind: type, value: str) -> Path:
     return Path(value).expanduser()
 
 
+def _mask(secret: re.Match[str]) -> str:
+    return "***@" if secret[0].endswith("@") else "***"
+
+
 def _masked(name: str, value: object) -> object:
     if name.endswith("api_key"):
         return "***" if value else ""
-    return _SECRET_IN_URL.sub("***@", value) if isinstance(value, str) else value
+    return _SECRETS_IN_URL.sub(_mask, value) if isinstance(value, str) else value

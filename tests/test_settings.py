@@ -35,8 +35,8 @@ def test_no_secret_is_shown() -> None:
         Settings(
             llm_api_key="sk-secret",
             database_url="postgresql://me:pg-secret@db/chat",
-            redis_url="redis://:redis-secret@cache:6379/0",
+            redis_url="redis://:redis/secret@cache:6379/0",
         )
-    )
+    ) + repr(Settings(database_url="postgresql://db/chat?user=me&password=secret&sslmode=require"))
     assert "secret" not in shown
     assert "db/chat" in shown

@@ -21,7 +21,7 @@ async def index(request: Request[State]) -> Response:
 async def search(request: Request[State]) -> Response:
     """Give the tier and the citations for `q`, by `creator` where one is named; no model."""
     given = request.query_params
-    asked = wire.checked(ChatRequest(given.get("q", ""), given.get("creator") or None))
+    asked = wire.checked(ChatRequest(given.get("q", ""), given.get("creator") or None), "q")
     found = await request.state["retriever"].search(asked.query, asked.creator)
     citations = tuple(source.citation for source in found.sources)
     scope = Scope(creator=found.creator, query=asked.query, tiers=found.tiers)

@@ -1,5 +1,6 @@
 """Bytes of requests come in as checked Structs; Structs go out as replies and SSE frames."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from app.errors import (
     BadRequest,
     BodyTooLarge,
+    BodyTooSlow,
     LengthRequired,
     NotAcceptable,
     Unprocessable,
@@ -64,11 +66,11 @@ async def read_chat_request(request: Request[State]) -> ChatRequest:
     return checked(decoded)
 
 
-def checked(request: ChatRequest) -> ChatRequest:
+def checked(request: ChatRequest, query_pointer: str = "/query") -> ChatRequest:
     """Trim a request's texts and hold them against their rules; raises Unprocessable."""
     query = request.query.strip()
     creator = request.creator if request.creator is None else request.creator.strip()
-    errors = _text_errors("/query", query, QUERY_LIMIT)
+    errors = _text_errors(query_pointer, query, QUERY_LIMIT)
     if creator is not None:
         errors += _text_errors("/creator", creator, CREATOR_LIMIT)
     conversation = request.conversation_id
@@ -108,9 +110,9 @@ def cursor(request: Request[State]) -> tuple[str, int] | None:
 
 def accept(request: Request[State], media_type: str) -> None:
     """Raise NotAcceptable where the client takes no such media type."""
-    ranges = request.headers.get("accept", "*/*").lower().split(",")
+    ranges = ",".join(request.headers.getlist("accept")).lower() or "*/*"
     family = media_type.split("/")[0] + "/*"
-    for given in ranges:
+    for given in ranges.split(","):
         kind, *parameters = (part.strip() for part in given.split(";"))
         refused = any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters)
         if kind in (media_type, family, "*/*") and not refused:
@@ -176,11 +178,19 @@ async def _body(request: Request[State]) -> bytes:
     too_large = BodyTooLarge(f"A body has at most {BODY_LIMIT} bytes.")
     if length is not None and length.isdecimal() and int(length) > BODY_LIMIT:
         raise too_large
+    limit = request.state["settings"].body_timeout
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise too_large
+    try:
+        async with asyncio.timeout(limit):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_LIMIT:
+                    raise too_large
+    except TimeoutError:
+        raise BodyTooSlow(
+            f"Send the whole body within {limit:g} seconds.",
+            headers={"Connection": "close"},
+        ) from None
     return body
 
 

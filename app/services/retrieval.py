@@ -4,6 +4,7 @@ The cascade: the creator's own material, else the creator's topics whoever made 
 library, else none. One statement gives all tiers, so one round trip to PostgreSQL is enough.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -157,27 +158,27 @@ class PostgresRetriever:
                 # More than are shown, since neighbours are merged into one.
                 self._sources * 2,
                 MUCH_BETTER,
-                timeout=self._timeout,
             )
         return _retrieval(rows, question, named=creator is not None, most=self._sources)
 
     async def creators(self, prefix: str, limit: int = 50) -> list[CreatorEntry]:
         """List the creators whose name or slug begins so, by name, with what each has."""
         async with self._connection() as connection:
-            rows = await connection.fetch(CREATORS, fold(prefix), limit, timeout=self._timeout)
+            rows = await connection.fetch(CREATORS, fold(prefix), limit)
         return [CreatorEntry(**row) for row in rows]
 
     async def ping(self) -> None:
         """Raise LibraryUnavailable unless the database answers."""
         async with self._connection() as connection:
-            await connection.fetchval("SELECT 1", timeout=self._timeout)
+            await connection.fetchval("SELECT 1")
 
     @asynccontextmanager
     async def _connection(
         self,
     ) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"]:
         try:
-            async with self._pool.acquire(timeout=self._timeout) as connection:
+            # For the wait and the work together.
+            async with asyncio.timeout(self._timeout), self._pool.acquire() as connection:
                 yield connection
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             log.error("the library cannot be searched: %s: %s", type(error).__name__, error)

@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec import Struct
 
-from app.errors import ChatError, ShuttingDown, TurnLost, TurnRunning, Unprocessable
+from app.errors import ChatError, ShuttingDown, TurnLost, TurnRunning, Unavailable, Unprocessable
 from app.schemas import ChatRequest, Done, Event, Failed, Token
 from app.services.event_log import Extent
 from app.services.turn import Answerer, Ask, Stop
@@ -70,8 +70,8 @@ class _Keyed(Struct, frozen=True):
 class Runner:
     """Runs turns. `encode(turn_id, number, event)` makes the frame that viewers are sent.
 
-    `grace` and `replay` are in seconds: how long a turn runs with nobody watching, and how long
-    an ended one can be read.
+    `most_turns` run at once. `grace` and `replay` are in seconds: how long a turn runs with nobody
+    watching, and how long an ended one can be read.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Runner:
         event_log: EventLog,
         encode: Callable[[str, int, Event], bytes],
         tasks: TaskGroup,
+        most_turns: int,
         grace: float,
         replay: float,
     ) -> None:
@@ -88,6 +89,7 @@ class Runner:
         self._log = event_log
         self._encode = encode
         self._tasks = tasks
+        self._most_turns = most_turns
         self._grace = grace
         self._replay = replay
         self._turns: dict[str, _Turn] = {}
@@ -98,22 +100,27 @@ class Runner:
         """Start a turn and return when its first event is there.
 
         `key` is the client's Idempotency-Key: one that was used before gives its finished turn
-        again. Raises TurnRunning, Unprocessable (another body), ShuttingDown, and whatever
-        kept the turn from its first event.
+        again. Raises TurnRunning, Unprocessable (another body), ShuttingDown, Unavailable (too
+        many turns), and whatever kept the turn from its first event.
         """
         if self.shutting_down.is_set():
             raise ShuttingDown("The service is restarting. Try again in a few seconds.")
         if key is not None and (known := self._keyed.get(key)):
             return self._again(known, request)
+        if len(self._turns) >= self._most_turns:
+            raise Unavailable("Too many questions are being answered. Try again in a few seconds.")
         turn = _Turn(_ask(request))
         turn_id = turn.ask.turn_id
         if key is not None:
             self._keyed[key] = _Keyed(request, turn.ask)
         self._turns[turn_id] = turn
         self._log.open(turn_id, turn.ask.conversation_id)
-        self._unwatched(turn)
         self._tasks.start_soon(self._run, turn, key)
-        await turn.begun.wait()
+        try:
+            await turn.begun.wait()
+        finally:
+            # Whoever asked is about to follow; the grace time is for those who went away.
+            self._unwatched(turn)
         if turn.failure is not None:
             raise turn.failure
         return turn.ask

@@ -125,7 +125,10 @@ class _Reply:
 
 
 class Answerer:
-    """Answers questions. `condenser` is a model that rewrites follow-ups, None for the rule."""
+    """Answers questions. `condenser` is a model that rewrites follow-ups, None for the rule.
+
+    Times are in seconds; `answer_timeout` is how long a model may go on with one answer.
+    """
 
     def __init__(
         self,
@@ -136,6 +139,7 @@ class Answerer:
         condenser: Condenser | None,
         condense_timeout: float,
         history_tokens: int,
+        answer_timeout: float,
     ) -> None:
         self._retriever = retriever
         self._model = model
@@ -143,6 +147,7 @@ class Answerer:
         self._condenser = condenser
         self._condense_timeout = condense_timeout
         self._history_tokens = history_tokens
+        self._answer_timeout = answer_timeout
 
     async def answer(self, ask: Ask, emit: Callable[[Event], None], stop: Stop) -> None:
         """Answer a question: `Sources`, any number of `Token`, `Done`, each given to `emit`.
@@ -185,7 +190,7 @@ class Answerer:
                 cascade_tier=found.tier,
                 conversation_id=ask.conversation_id,
                 turn_id=ask.turn_id,
-                finish_reason=stop.reason or reply.finish,
+                finish_reason=reply.finish,
                 citations=reply.marks,
                 scope=Scope(creator=found.creator, query=query, tiers=found.tiers),
                 usage=reply.usage,
@@ -195,12 +200,16 @@ class Answerer:
         )
 
     async def _stream(self, prompt: Prompt, reply: _Reply, stop: Stop) -> None:
-        with stop.scope:
+        with stop.scope, anyio.move_on_after(self._answer_timeout) as limit:
             async with aclosing(self._model.stream(prompt)) as deltas:
                 async for delta in deltas:
                     reply.take(delta)
         reply.end()
-        if not reply.text and stop.reason is None:
+        if stop.reason is not None:
+            reply.finish = stop.reason
+        elif limit.cancelled_caught:
+            raise ModelFailed("The language model did not come to an end. Ask again.")
+        elif not reply.text:
             raise ModelFailed("The language model gave an empty answer. Ask again.")
 
     async def _recall(self, ask: Ask) -> tuple[tuple[PastTurn, ...], bool]:

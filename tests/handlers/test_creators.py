@@ -51,4 +51,4 @@ async def test_the_search_gives_what_a_chat_would_cite(service: Client) -> None:
 
 async def test_a_search_without_a_question_is_a_422(service: Client) -> None:
     status, problem, _ = await service.call("GET", "/api/v1/search")
-    assert (status, problem["errors"][0]["pointer"]) == (422, "/query")
+    assert (status, problem["errors"][0]["pointer"]) == (422, "q")

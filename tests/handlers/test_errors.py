@@ -5,8 +5,10 @@ from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
-from tests.service import CHAT, Client
+from app.settings import Settings
+from tests.service import CHAT, Client, running
 
 pytestmark = pytest.mark.anyio
 
@@ -78,6 +80,9 @@ async def test_what_is_sent_and_wanted_must_fit(service: Client) -> None:
     await refused(service, 415, data=body, headers=JSON | {"Content-Encoding": "gzip"})
     await refused(service, 406, data=body, headers=JSON | {"Accept": "application/json"})
     await refused(service, 406, data=body, headers=JSON | {"Accept": "*/*;q=0, text/html"})
+    several = [*JSON.items(), ("Accept", "application/json"), ("Accept", "text/event-stream")]
+    async with service.http.post(service.url + CHAT, data=body, headers=several) as response:
+        assert response.status == 200
 
 
 async def test_a_body_over_16_kib_is_refused_before_it_is_read_whole(service: Client) -> None:
@@ -87,6 +92,18 @@ async def test_a_body_over_16_kib_is_refused_before_it_is_read_whole(service: Cl
 
     await refused(service, 413, data=b" " * (16 * 1024 + 1), headers=JSON)
     await refused(service, 413, data=endless(), headers=JSON)
+
+
+async def test_a_body_that_does_not_come_is_a_408(service_settings: Settings) -> None:
+    async with running(replace(service_settings, body_timeout=0.05)) as service:
+        address = service.url.removeprefix("http://").split(":")
+        async with await anyio.connect_tcp(address[0], int(address[1])) as connection:
+            await connection.send(
+                b"POST /api/v1/chat HTTP/1.1\r\nHost: chat\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 100\r\n\r\n{"
+            )
+            with anyio.fail_after(5):
+                assert (await connection.receive()).startswith(b"HTTP/1.1 408 ")
 
 
 async def test_a_body_without_a_length_is_a_411(service: Client) -> None:
@@ -99,8 +116,9 @@ async def test_a_body_without_a_length_is_a_411(service: Client) -> None:
 
 
 async def test_a_path_or_method_that_is_not_there_is_a_problem_too(service: Client) -> None:
-    status, problem, _ = await service.call("GET", "/api/v1/nothing")
-    assert (status, problem["status"]) == (404, 404)
+    for path in ("/api/v1/nothing", f"{CHAT}/"):
+        status, problem, _ = await service.call("GET", path)
+        assert (status, problem["status"]) == (404, 404)
     status, problem, headers = await service.call("PUT", CHAT)
     assert (status, problem["status"], headers["Allow"]) == (405, 405, "POST")
     status, _, headers = await service.call("PUT", f"{CHAT}/t_1")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from app.settings import Settings
 from tests.scripted_model import (
@@ -135,6 +136,17 @@ async def test_what_the_server_said_of_its_failure_is_not_passed_on(
     assert "html" not in json.dumps(events[-1].data)
 
 
+async def test_a_model_that_does_not_come_to_an_end_is_ended(
+    chat_settings: Settings, model: ScriptedModel
+) -> None:
+    model.answers(say("One", anyio.Event(), "never"))
+    settings = replace(chat_settings, llm_silence_timeout=9.0, llm_answer_timeout=0.1)
+    async with running(settings) as service:
+        events = await service.ask(QUESTION)
+    failed(events)
+    assert answer(events) == "One"
+
+
 async def test_an_empty_answer_is_an_error(chat: Client, model: ScriptedModel) -> None:
     model.answers(say())
     failed(await chat.ask(QUESTION))
@@ -148,8 +160,6 @@ async def test_a_model_that_stops_at_its_limit_says_so(chat: Client, model: Scri
 async def test_the_fallback_model_is_asked_when_the_first_fails(
     chat_settings: Settings, model: ScriptedModel
 ) -> None:
-    from msgspec.structs import replace
-
     model.answers(refuse(404), say("From the second [1]."))
     async with running(replace(chat_settings, llm_fallback_model="second")) as service:
         assert answer(await service.ask(QUESTION)) == "From the second [1]."

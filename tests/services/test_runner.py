@@ -7,7 +7,7 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from app.errors import ShuttingDown, TurnLost
+from app.errors import ShuttingDown, TurnLost, Unavailable
 from app.schemas import ChatRequest, Event, Retrieval
 from app.services.completion import Delta
 from app.services.event_log import LocalEventLog
@@ -58,10 +58,12 @@ async def running(memory: RedisMemory, voice: Voice) -> AsyncIterator[Runner]:
                 condenser=None,
                 condense_timeout=1,
                 history_tokens=100,
+                answer_timeout=60,
             ),
             event_log=LocalEventLog(),
             encode=encode,
             tasks=tasks,
+            most_turns=2,
             grace=60,
             replay=60,
         )
@@ -104,3 +106,15 @@ async def test_a_shutdown_ends_what_runs_and_takes_nothing_new(memory: RedisMemo
             assert await read(runner, ask.turn_id) == b"Sources Token Failed "
             with pytest.raises(ShuttingDown):
                 await runner.start(ChatRequest("fine"))
+
+
+async def test_past_its_limit_a_worker_takes_no_more_turns(memory: RedisMemory) -> None:
+    voice = Voice()
+    with anyio.fail_after(5):
+        async with running(memory, voice) as runner:
+            first, _ = [await runner.start(ChatRequest("fine")) for _ in range(2)]
+            with pytest.raises(Unavailable):
+                await runner.start(ChatRequest("fine"))
+            voice.leave.set()
+            await read(runner, first.turn_id)
+            await runner.start(ChatRequest("fine"))
