@@ -30,7 +30,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         async with services(chosen, encode=wire.frame) as state:
             yield state
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(f"{API}/chat", chat.ask, methods=["POST"]),
             Route(f"{API}/chat/{{turn_id}}", chat.Turn),
@@ -44,6 +44,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
         exception_handlers={ChatError: _problem, HTTPException: _problem},
         lifespan=lifespan,
     )
+    # A redirect would name the host that the request claims, and clients lose the body on it.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _problem(request: Request, error: Exception) -> Response:

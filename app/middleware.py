@@ -10,6 +10,7 @@ from time import perf_counter
 
 from sse_starlette.sse import SendTimeoutError
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import ChatError
@@ -49,6 +50,8 @@ class RequestContext:
             await self._app(scope, receive, send_named)
         except SendTimeoutError:
             log.warning("a viewer did not read and was cut off")
+        except ClientDisconnect:
+            log.info("a client went away in the middle of its request")
         except Exception:
             log.exception("a request broke")
             if status == 0:
@@ -56,6 +59,8 @@ class RequestContext:
                 await problem_response(broken.problem())(scope, receive, send_named)
         finally:
             took = (perf_counter() - began) * 1_000
-            # Without the query string: it may hold a question.
-            log.info("%s %s %d %.0f ms", scope["method"], scope["path"], status, took)
+            # Without the query string, which may hold a question; and as it was sent, since what
+            # it decodes to may hold line ends.
+            path = scope["raw_path"].decode("latin-1")
+            log.info("%s %s %d %.0f ms", scope["method"], path, status, took)
             request_id.reset(token)

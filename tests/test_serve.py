@@ -175,8 +175,10 @@ async def test_logs_are_json_lines_with_request_ids_and_without_what_was_said(
             await client.ask("An uncommon question?")
             await client.call("GET", "/api/v1/search?q=uncommon", headers={"X-Request-Id": "r-1"})
             await client.call("POST", "/api/v1/chat", data=b'{"query": uncommon')
+            await client.call("GET", "/x%0AFORGED")
         errors = await ended(process, signal.SIGTERM)
     lines = [json.loads(line) for line in errors.splitlines()]
+    assert "GET /x%0AFORGED 404" in errors
     requests = {line["message"].rsplit(" ", 2)[0]: line for line in lines if "/api/" in str(line)}
     assert requests["GET /api/v1/search 200"]["request_id"] == "r-1"
     assert len(requests["POST /api/v1/chat 200"]["request_id"]) == 32

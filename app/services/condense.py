@@ -55,7 +55,7 @@ async def condense(
             log.info("the follow-up was condensed by rule: %s", error.detail)
         else:
             line = " ".join(written.split())
-            if 0 < len(line) <= QUERY_LIMIT:
+            if 0 < len(line) <= QUERY_LIMIT and "\0" not in line:
                 return line
     return carry_over(question, history[-1])
 

@@ -58,6 +58,8 @@ class RedisMemory:
         """Raise MemoryUnavailable unless Redis answers."""
         await self._bounded(self._redis.ping())
 
+    # What is given up in time may still be done by the server: then a turn is kept though `done`
+    # said otherwise. Never the other way about.
     async def _bounded(self, command: Awaitable[T]) -> T:
         try:
             with anyio.fail_after(self._timeout):

@@ -107,6 +107,9 @@ def _clock(seconds: float | None) -> str:
 def _latest(history: Sequence[PastTurn], budget: int) -> list[PastTurn]:
     kept: list[PastTurn] = []
     for turn in reversed(history):
+        if not turn.answer:
+            # Stopped before its first word; models refuse messages without text.
+            continue
         budget -= tokens(turn.question) + tokens(turn.answer)
         if budget < 0:
             break

@@ -40,5 +40,11 @@ def test_the_latest_turns_that_fit_are_kept_whole_and_without_their_marks() -> N
     assert answer_prompt("Why?", "Why?", (), history, budget - 1).messages[1].content == "third?"
 
 
+def test_a_turn_that_was_stopped_before_its_first_word_is_left_out() -> None:
+    history = [past("first?", "One."), past("second?", "")]
+    told = answer_prompt("Why?", "Why?", (), history, 1000).messages[1:-1]
+    assert [m.content for m in told] == ["first?", "One."]
+
+
 def test_without_sources_the_model_is_told_so() -> None:
     assert NO_SOURCES in answer_prompt("Why?", "Why?", (), [past("a")], 1000).messages[-1].content
