@@ -13,7 +13,7 @@ from app.errors import ModelFailed
 from app.schemas import QUERY_LIMIT, PastTurn
 from app.services.citations import without_marks
 from app.services.prompt import Message, Prompt
-from app.services.text import keys
+from app.services.text import STOP_WORDS, fold, keys
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +23,14 @@ such as "it", "that" or "there" by what they stand for, and add what is left uns
 language of the question. If it stands alone already, repeat it unchanged. Reply with the \
 question only."""
 
+_GOES_ON = re.compile(r"^\W*(and|but|or|so|then|also|why|what about|how about)\b", re.IGNORECASE)
+# "Is it possible to …" points at nothing; "that" joins clauses more often than it points.
 _POINTS_BACK = re.compile(
-    r"\b(it|its|that|this|those|these|they|them|their|he|she|his|her|there|one|ones|same|else|"
-    r"instead|other|another|more|again|previous|first|second|former|latter)\b",
-    re.IGNORECASE,
+    r"(?<!\bis )\b(it|its|this|these|those|they|them|their|he|him|his|she|her)\b", re.IGNORECASE
 )
-_GOES_ON = re.compile(r"^\W*(and|but|or|so|then|also|why|what about|how about|ok|okay)\b", re.I)
-# A question with at least so many words of its own stands alone unless it points back.
-_ENOUGH_WORDS = 4
+_THE = re.compile(r"\bthe\b", re.IGNORECASE)
+_DEFINES = re.compile(r"^\W*(what|who)(['’]s| is| are| was| were)\b", re.IGNORECASE)
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _MOST_CARRIED = 8
 
 
@@ -77,13 +77,27 @@ def carry_over(question: str, last: PastTurn) -> str:
     that the subject of a conversation lives on over several short turns.
     """
     own = keys(question, "english")
-    stands_alone = len(own) >= _ENOUGH_WORDS and not _GOES_ON.search(question)
-    if stands_alone and not _POINTS_BACK.search(question):
+    if _stands_alone(question, len(own)):
         return question
     carried: dict[str, str] = {}
-    for word in re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", last.query):
+    for word in _WORD.findall(last.query):
         for key in keys(word, "english"):
             if key not in own:
                 carried.setdefault(key, word)
     words = list(dict.fromkeys(carried.values()))[:_MOST_CARRIED]
     return f"{question} ({' '.join(words)})"[:QUERY_LIMIT] if words else question
+
+
+def _stands_alone(question: str, subjects: int) -> bool:
+    """Tell whether a question with so many words of its own needs nothing from the last one."""
+    if _GOES_ON.search(question) or _POINTS_BACK.search(question):
+        return False
+    words = _WORD.findall(fold(question))
+    if STOP_WORDS.isdisjoint(words):
+        # Bare words, or another language: there only the length tells.
+        return len(words) > 5
+    if subjects == 0 or subjects >= 4:
+        # "Thanks!" asks nothing; four words say what they are about.
+        return True
+    # "How fast should the attack be?": of what was spoken of. "How do I tune a snare?": of any.
+    return not _THE.search(question) and (subjects >= 2 or _DEFINES.search(question) is not None)

@@ -34,9 +34,13 @@ class Message(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """What an answer is made from: `messages` for a model, `query` and `sources` for a quoter."""
+    """What an answer is made from: `messages` for a model, the rest for one who quotes.
+
+    `question` is what the person wrote, `query` what was searched for it.
+    """
 
     messages: tuple[Message, ...]
+    question: str = ""
     query: str = ""
     sources: tuple[Source, ...] = ()
 
@@ -59,7 +63,7 @@ def answer_prompt(
         *_as_messages(_latest(history, history_tokens)),
         Message("user", asked),
     )
-    return Prompt(messages, query, sources)
+    return Prompt(messages, question, query, sources)
 
 
 def fence(sources: Iterable[Source]) -> str:

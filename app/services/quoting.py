@@ -22,6 +22,10 @@ _MOST_SENTENCES = 4
 _MOST_WORDS = 120
 # A sentence this much weaker than the best one is not worth reading.
 _WEAKEST = 0.55
+# What a word is worth that only an earlier question had, and a sentence that was said already.
+_CARRIED, _SAID = 0.4, 0.2
+# A mark of the page's own would pass for ours, and an address alone says nothing.
+_UNFIT = re.compile(r"\[\s?\^?\d|^\W*(\w+:\s*)?(https?://|www\.)\S+\W*$")
 # Questions that figures answer.
 _ASKS_FIGURES = re.compile(
     r"\bhow (much|many|far|fast|long|loud|high|low|big|small|wide|thick|often|deep|old|quiet)\b"
@@ -49,16 +53,30 @@ class QuotingModel:
         if not prompt.sources:
             yield Delta(text=NOTHING_FOUND, finish="refused")
             return
-        for piece in re.findall(r"\s*\S+", quote(prompt.query, prompt.sources)):
+        said = " ".join(m.content for m in prompt.messages if m.role == "assistant")
+        for piece in re.findall(
+            r"\s*\S+", quote(prompt.query, prompt.sources, prompt.question, said)
+        ):
             yield Delta(text=piece)
         yield Delta(finish="stop")
 
 
-def quote(query: str, sources: tuple[Source, ...]) -> str:
-    """Compose the answer: a paragraph a source, the best first, a mark after each sentence."""
-    candidates = [candidate for source in sources for candidate in _candidates(source)]
-    asked = {key for source in sources for key in keys(query, source.language)}
-    figures = _ASKS_FIGURES.search(query) is not None
+def quote(query: str, sources: tuple[Source, ...], question: str = "", said: str = "") -> str:
+    """Compose the answer: a paragraph a source, the best first, a mark after each sentence.
+
+    Where `query` has words of earlier questions, `question` is the last one: its own words count
+    more. `said` is the text of earlier answers, whose sentences are not said again if others do.
+    """
+    candidates = [candidate for source in sources for candidate in _candidates(source, said)]
+    own = {key for source in sources for key in keys(question or query, source.language)}
+    asked = {
+        key: 1.0 if key in own else _CARRIED
+        for source in sources
+        for key in keys(query, source.language)
+    }
+    figures = _ASKS_FIGURES.search(question or query) is not None
+    if not candidates:
+        return NOTHING_FOUND
     chosen = _choose(_ranked(asked, candidates, figures=figures))
     paragraphs: dict[int, list[_Candidate]] = {}
     for candidate in chosen:
@@ -69,25 +87,26 @@ def quote(query: str, sources: tuple[Source, ...]) -> str:
     )
 
 
-def _candidates(source: Source) -> list[_Candidate]:
+def _candidates(source: Source, said: str) -> list[_Candidate]:
     return [
         _Candidate(
             source.citation.number,
             place,
             sentence.text,
-            source.citation.score,
+            source.citation.score * (_SAID if sentence.text in said else 1.0),
             frozenset(keys(sentence.text, source.language)),
             len(sentence.text.split()),
         )
         for place, sentence in enumerate(source.sentences)
+        if not _UNFIT.search(sentence.text)
     ]
 
 
 def _ranked(
-    asked: set[str], candidates: list[_Candidate], *, figures: bool
+    asked: dict[str, float], candidates: list[_Candidate], *, figures: bool
 ) -> list[tuple[float, _Candidate]]:
-    spread = Counter(key for candidate in candidates for key in candidate.keys & asked)
-    worth = {key: math.log(1 + len(candidates) / n) for key, n in spread.items()}
+    spread = Counter(key for candidate in candidates for key in candidate.keys & asked.keys())
+    worth = {key: asked[key] * math.log(1 + len(candidates) / n) for key, n in spread.items()}
     own = [sum(worth.get(key, 0.0) for key in c.keys) for c in candidates]
     scores: list[float] = []
     for i, candidate in enumerate(candidates):

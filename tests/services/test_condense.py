@@ -54,6 +54,10 @@ async def test_where_the_model_gives_nothing_of_use_the_rule_does(written: str |
         ("And how fast should the attack be?", "(side-chain bass kick)"),
         ("How long should its release time be then?", "(side-chain bass kick)"),
         ("Why the bass?", "(side-chain kick)"),
+        ("How fast should the attack be?", "(side-chain bass kick)"),
+        ("Which ratio?", "(side-chain bass kick)"),
+        ("Und die Release-Zeit?", "(side-chain bass kick)"),
+        ("why?", "(side-chain bass kick)"),
     ],
 )
 def test_the_rule_carries_the_words_that_the_follow_up_leaves_out(
@@ -62,8 +66,18 @@ def test_the_rule_carries_the_words_that_the_follow_up_leaves_out(
     assert carry_over(question, SIDECHAIN) == f"{question} {searched}"
 
 
-def test_the_rule_leaves_a_question_alone_that_stands_alone() -> None:
-    question = "What ratio should a vocal compressor use?"
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What ratio should a vocal compressor use?",
+        "What was the first thing Google Wave showed in the keynote demo?",
+        "How do I get more battery life on Android?",
+        "Is it possible to tune a snare?",
+        "What is dither?",
+        "thanks!",
+    ],
+)
+def test_the_rule_leaves_a_question_alone_that_stands_alone(question: str) -> None:
     assert carry_over(question, SIDECHAIN) == question
 
 

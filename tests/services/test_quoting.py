@@ -36,6 +36,18 @@ def test_sentences_that_say_the_same_are_said_once() -> None:
     assert answer == f"{ATTACK} [1]"
 
 
+def test_a_follow_up_is_answered_by_its_own_words_and_not_with_what_was_said() -> None:
+    told = source(1, ATTACK, "Set its release to 100 ms or so.", "Listen to the side-chain.")
+    query = "And the release? (attack side-chain compressor)"
+    answer = quote(query, (told,), "And the release?", said=ATTACK)
+    assert answer.startswith("Set its release to 100 ms or so. [1]")
+
+
+def test_addresses_and_sentences_with_marks_of_their_own_are_passed_over() -> None:
+    told = source(1, "Attack: https://a.example/attack", "The attack[3] is fast.", "Attack fast.")
+    assert quote("attack", (told,)) == "Attack fast. [1]"
+
+
 def test_where_only_the_title_matched_it_begins_at_the_beginning() -> None:
     assert quote("loudness", (source(1, "One two.", "Three four.", "Five."),)) == (
         "One two. [1] Three four. [1]"
@@ -62,7 +74,7 @@ def test_it_never_says_what_stands_in_no_source(query: str, texts: list[list[str
 
 
 async def test_it_streams_word_by_word_and_ends_with_stop() -> None:
-    prompt = Prompt((), "side-chain attack", SOURCES)
+    prompt = Prompt((), query="side-chain attack", sources=SOURCES)
     deltas = [delta async for delta in QuotingModel().stream(prompt)]
     assert "".join(d.text for d in deltas) == quote(prompt.query, SOURCES)
     assert len(deltas) > 5
@@ -70,5 +82,5 @@ async def test_it_streams_word_by_word_and_ends_with_stop() -> None:
 
 
 async def test_without_sources_it_says_so() -> None:
-    deltas = [delta async for delta in QuotingModel().stream(Prompt((), "x"))]
+    deltas = [delta async for delta in QuotingModel().stream(Prompt((), query="x"))]
     assert [(d.text, d.finish) for d in deltas] == [(NOTHING_FOUND, "refused")]
