@@ -74,10 +74,12 @@ CREATE TABLE terms (
     PRIMARY KEY (language, lexeme)
 );
 
--- How many passages there are in each language.
+-- How many passages there are in each language. `stale` is set with every change of its passages
+-- and cleared when its terms have been counted anew, so a run that was cut off is made good later.
 CREATE TABLE languages (
     language text PRIMARY KEY,
-    passages integer NOT NULL
+    passages integer NOT NULL,
+    stale    boolean NOT NULL
 );
 
 -- Words as they are indexed and searched. `/ _ @ =` would glue words together.

@@ -15,7 +15,7 @@ import msgspec
 from app.errors import LibraryUnavailable
 from app.schemas import CreatorEntry, CreatorRef, Retrieval, Sentence, Tier, TierHits
 from app.services.sources import Passage, sources_from
-from app.services.text import fold, slugify
+from app.services.text import fold, keys, slugify, spaced
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,8 @@ class PostgresRetriever:
         async with self._connection() as connection:
             rows = await connection.fetch(
                 SEARCH,
-                question,
+                # Words of grammar alone ask for nothing, and every passage has them.
+                spaced(question) if keys(question, "simple") else "",
                 slug,
                 name,
                 MINIMUM_COVERAGE,

@@ -28,6 +28,8 @@ STEMMERS = {
     "lt": "lithuanian",
     "ne": "nepali",
     "nl": "dutch",
+    "nb": "norwegian",
+    "nn": "norwegian",
     "no": "norwegian",
     "pt": "portuguese",
     "ro": "romanian",
@@ -45,9 +47,13 @@ def stemmer(language: str) -> str:
     return STEMMERS.get(re.split(r"[-_]", language.lower(), maxsplit=1)[0], "simple")
 
 
+# Letters that no decomposition takes apart, and the ways to write an apostrophe.
+_PLAIN = str.maketrans("øłđŧħ’‘ʼ`´", "oldth'''''")
+
+
 def fold(name: str) -> str:
     """Fold a name so that case, accents and runs of white space do not matter."""
-    decomposed = unicodedata.normalize("NFKD", name.casefold())
+    decomposed = unicodedata.normalize("NFKD", name.casefold().translate(_PLAIN))
     bare = "".join(c for c in decomposed if not unicodedata.combining(c))
     return " ".join(unicodedata.normalize("NFKC", bare).split())
 
@@ -75,6 +81,18 @@ _WORD = re.compile(r"[^\W_]+")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
 
+def spaced(text: str) -> str:
+    """Put spaces into scripts that have none: each run becomes its pairs of letters.
+
+    So PostgreSQL, which splits at spaces, finds a word wherever it stands in a run.
+    """
+    return _UNSPACED.sub(lambda run: f" {' '.join(_pairs(run[0]))} ", text)
+
+
+def _pairs(letters: str) -> list[str]:
+    return [letters[i : i + 2] for i in range(max(1, len(letters) - 1))]
+
+
 def keys(text: str, configuration: str) -> list[str]:
     """Return what a text is about: stems of its words, in order, and pairs of unspaced letters.
 
@@ -83,8 +101,7 @@ def keys(text: str, configuration: str) -> list[str]:
     found: list[str] = []
     for word in _WORD.findall(fold(text)):
         if run := _UNSPACED.search(word):
-            letters = run[0]
-            found += [letters[i : i + 2] for i in range(max(1, len(letters) - 1))]
+            found += _pairs(run[0])
         elif word not in STOP_WORDS:
             found.append(_stem(word, configuration))
     return found

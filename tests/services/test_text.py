@@ -2,14 +2,15 @@
 
 import pytest
 
-from app.services.text import fold, keys, slugify, stemmer
+from app.services.text import fold, keys, slugify, spaced, stemmer
 
 
 @pytest.mark.parametrize(
     ("name", "folded", "slug"),
     [
         ("  Zoë   KEATING ", "zoe keating", "zoe-keating"),
-        ("Łukasz & Straße", "łukasz & strasse", "łukasz-strasse"),
+        ("Łukasz & Straße", "lukasz & strasse", "lukasz-strasse"),
+        ("Sean O’Brien", "sean o'brien", "sean-o-brien"),
         ("音楽 Lab", "音楽 lab", "音楽-lab"),
         ("a/b_c", "a/b_c", "a-b-c"),
     ],
@@ -36,3 +37,7 @@ def test_keys_are_the_stems_of_words_with_a_subject() -> None:
 
 def test_words_without_spaces_are_paired_letters() -> None:
     assert keys("低音を bass", "simple") == ["低音", "音を", "bass"]
+
+
+def test_scripts_without_spaces_are_cut_into_pairs_to_be_searched() -> None:
+    assert spaced("低音を bass 音").split() == ["低音", "音を", "bass", "音"]

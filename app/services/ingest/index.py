@@ -3,16 +3,9 @@
 from collections.abc import Iterable
 
 from app.database import Connection
-from app.services.ingest.write import STATEMENT_LIMIT
+from app.services.ingest.write import STATEMENT_LIMIT, drop_documents
 
-# The languages whose number of passages is not what was counted, as after a run that was cut off.
-STALE = """
-SELECT coalesce(l.language, now.language) AS language
-FROM languages l
-FULL JOIN (SELECT language, count(*) AS passages FROM passages GROUP BY language) now
-    ON now.language = l.language
-WHERE l.passages IS DISTINCT FROM now.passages
-"""
+STALE = "SELECT language FROM languages WHERE stale"
 
 # $1 language
 DROP_TERMS = "DELETE FROM terms WHERE language = $1"
@@ -23,8 +16,8 @@ FROM ts_stat(format('SELECT search FROM passages WHERE language = %L', $1::text)
 """
 DROP_LANGUAGE = "DELETE FROM languages WHERE language = $1"
 KEEP_LANGUAGE = """
-INSERT INTO languages (language, passages)
-SELECT $1, count(*) FROM passages WHERE language = $1 HAVING count(*) > 0
+INSERT INTO languages (language, passages, stale)
+SELECT $1, count(*), false FROM passages WHERE language = $1 HAVING count(*) > 0
 """
 
 DROP_CREATORS = """
@@ -51,3 +44,17 @@ async def refresh(connection: Connection, languages: Iterable[str]) -> None:
                 await connection.execute(statement, language, timeout=STATEMENT_LIMIT)
     for table in ("passages", "documents", "terms", "languages"):
         await connection.execute(f"ANALYZE {table}", timeout=STATEMENT_LIMIT)
+
+
+# $1 library
+LIBRARY_KEYS = "SELECT key FROM documents WHERE library_id = $1"
+DROP_LIBRARY = "DELETE FROM libraries WHERE id = $1"
+
+
+async def drop_library(connection: Connection, library: int) -> None:
+    """Remove a library with all that is in it."""
+    async with connection.transaction():
+        keys = [row["key"] for row in await connection.fetch(LIBRARY_KEYS, library)]
+        changed = await drop_documents(connection, library, keys)
+        await connection.execute(DROP_LIBRARY, library)
+        await refresh(connection, changed)

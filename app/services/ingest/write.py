@@ -9,7 +9,7 @@ from msgspec import Struct
 from app.database import Connection
 from app.schemas import Sentence
 from app.services.ingest.documents import Document
-from app.services.text import fold, slugify, stemmer
+from app.services.text import fold, slugify, spaced, stemmer
 
 # As connected, or as lent by a pool.
 # No pool's limit for questions holds here: counting the words of a large library takes its time.
@@ -134,17 +134,25 @@ RETURNING id
 DROP_PASSAGES = "DELETE FROM passages WHERE document_id = $1 RETURNING language"
 
 # $1 document · $2 creator · $3 topic · $4 text search configuration · $5 title
-# $6 ordinals · $7 headings · $8 places of the first sentences · $9 sentences as JSON
-# $10 starts · $11 ends · $12 the words with the speakers' names
+# $6 ordinals · $7 headings · $8 headings as searched · $9 places of the first sentences
+# $10 sentences as JSON · $11 starts · $12 ends · $13 the words with the speakers' names
 KEEP_PASSAGES = """
 INSERT INTO passages (document_id, creator_id, topic_id, language, ordinal, heading,
                       first_sentence, sentences, start_seconds, end_seconds, search)
 SELECT $1, $2, $3, $4, ordinal, heading, first_sentence, sentences::jsonb, starts, ends,
-       setweight(tokenize($4, $5), 'B') || setweight(tokenize($4, heading), 'B')
+       setweight(tokenize($4, $5), 'B') || setweight(tokenize($4, head), 'B')
            || setweight(tokenize($4, body), 'D')
-FROM unnest($6::integer[], $7::text[], $8::integer[], $9::text[],
-            $10::double precision[], $11::double precision[], $12::text[])
-    AS passage (ordinal, heading, first_sentence, sentences, starts, ends, body)
+FROM unnest($6::integer[], $7::text[], $8::text[], $9::integer[], $10::text[],
+            $11::double precision[], $12::double precision[], $13::text[])
+    AS passage (ordinal, heading, head, first_sentence, sentences, starts, ends, body)
+"""
+
+
+# $1 languages
+MARK_STALE = """
+INSERT INTO languages (language, passages, stale)
+SELECT language, 0, true FROM unnest($1::text[]) AS language
+ON CONFLICT (language) DO UPDATE SET stale = true
 """
 
 
@@ -175,13 +183,15 @@ async def replace_document(
             document.content_hash,
         )
         dropped = await connection.fetch(DROP_PASSAGES, number)
+        changed = {language, *(row["language"] for row in dropped)}
         await connection.execute(
             KEEP_PASSAGES,
-            *(number, creator, topic, language, document.title),
+            *(number, creator, topic, language, spaced(document.title)),
             *_columns(document),
             timeout=STATEMENT_LIMIT,
         )
-    return {language, *(row["language"] for row in dropped)}
+        await connection.execute(MARK_STALE, list(changed))
+    return changed
 
 
 def _columns(document: Document) -> list[list[object]]:
@@ -190,11 +200,12 @@ def _columns(document: Document) -> list[list[object]]:
         (
             passage.ordinal,
             passage.heading,
+            spaced(passage.heading),
             passage.first_sentence,
             msgspec.json.encode(passage.sentences).decode(),
             min((one.start for one in passage.sentences if one.start is not None), default=None),
             max((one.end for one in passage.sentences if one.end is not None), default=None),
-            searched(passage.sentences),
+            spaced(searched(passage.sentences)),
         )
         for passage in document.passages
     ]
@@ -222,5 +233,8 @@ SELECT DISTINCT p.language FROM passages p JOIN gone ON gone.id = p.document_id
 
 async def drop_documents(connection: Connection, library: int, keys: Iterable[str]) -> set[str]:
     """Remove documents; returns the text search configurations whose passages changed."""
-    rows = await connection.fetch(DROP_DOCUMENTS, library, list(keys), timeout=STATEMENT_LIMIT)
-    return {row["language"] for row in rows}
+    async with connection.transaction():
+        rows = await connection.fetch(DROP_DOCUMENTS, library, list(keys), timeout=STATEMENT_LIMIT)
+        changed = {row["language"] for row in rows}
+        await connection.execute(MARK_STALE, list(changed))
+    return changed
