@@ -23,6 +23,7 @@ _BEGUN = re.compile(
 )
 # One that the end of the text has cut: `[12`.
 _CUT = re.compile(r"\[{1,2}\s?\^?\d[\d\s,;–-]*")
+_BROKEN = re.compile(r"\[[\s,;–^-]*\d[\d\s,;–^-]*\[")
 _RANGE = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
 # More spaces than this before a mark are meant to be there.
 _MOST_SPACES = 4
@@ -74,7 +75,9 @@ class CitationFilter:
                 break
             whole = _WHOLE.match(held, bracket)
             if whole is None:
-                said.append(self._say(held[at : bracket + 1]))
+                # Of `[12[` the first bracket goes: closed later, it would look like a mark.
+                broken = _BROKEN.match(held, bracket)
+                said.append(self._say(held[at : bracket + (broken is None)]))
             elif numbers := self._known(whole[1] or whole[2]):
                 said.append(self._say(held[at:bracket]))
                 said += [self._mark(number) for number in numbers]
