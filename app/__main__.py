@@ -96,6 +96,7 @@ def _ingest(settings: Settings, options: argparse.Namespace) -> int:
 
     async def ingest() -> int:
         status = 0
+        where = "DATABASE_URL" if settings.database_url else settings.data_dir.resolve()
         async with (
             backing_servers(settings, memory=False) as complete,
             library_connection(complete) as connection,
@@ -104,7 +105,7 @@ def _ingest(settings: Settings, options: argparse.Namespace) -> int:
                 report = await ingest_folder(
                     connection, folder, name=options.name, prune=options.prune
                 )
-                print(summary(report), flush=True)
+                print(f"{summary(report)}\n  kept in   {where}", flush=True)
                 status = 1 if report.broken else status
         return status
 

@@ -54,7 +54,8 @@ def _problem(request: Request, error: Exception) -> Response:
     match error:
         case ChatError():
             return wire.problem_response(error.problem(), error.headers)
-        case HTTPException(status_code=status, detail=detail):
-            problem = Problem(type="about:blank", title=detail, status=status, detail=detail)
+        case HTTPException(status_code=status, detail=title):
+            detail = f"{request.method} {request.url.path} is not served. See {API}/chat."
+            problem = Problem(type="about:blank", title=title, status=status, detail=detail)
             return wire.problem_response(problem, error.headers)
     raise error

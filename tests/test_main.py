@@ -1,0 +1,80 @@
+"""`python -m app`, as a process: `ingest` and what it says, and the help."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.test_serve import client_of, ended, served
+
+pytestmark = pytest.mark.anyio
+
+
+def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with these settings and no others."""
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "app", *arguments],
+        env={"PATH": os.environ["PATH"], **settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """A folder with a page and a file that is broken."""
+    folder = tmp_path / "library"
+    (folder / "anna").mkdir(parents=True)
+    page = "---\ntitle: Delay\ntopic: Delay\n---\nKeep the feedback of a tape delay below 40 %.\n"
+    (folder / "anna" / "delay.md").write_text(page)
+    (folder / "anna" / "broken.srt").write_bytes(b"1\x00\x00")
+    return folder
+
+
+def test_a_broken_file_is_named_and_the_rest_goes_in(library: Path, database_url: str) -> None:
+    done = run("ingest", str(library), DATABASE_URL=database_url)
+    assert done.returncode == 1
+    assert "library: 1 added, 1 broken" in done.stdout
+    assert "broken: anna/broken.srt: " in done.stdout
+    for count in ("creators   1", "pages      1", "words     10"):
+        assert count in done.stdout
+    (library / "anna" / "broken.srt").unlink()
+    again = run("ingest", str(library), DATABASE_URL=database_url)
+    assert again.returncode == 0
+    assert "library: 1 unchanged" in again.stdout
+    # Not a terminal: no bar, and nothing to say where nothing is done.
+    assert again.stderr == ""
+
+
+def test_what_cannot_be_ingested_is_said_in_one_line(tmp_path: Path, database_url: str) -> None:
+    done = run("ingest", str(tmp_path / "nowhere"), DATABASE_URL=database_url)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "there is no folder" in done.stderr
+
+
+async def test_a_library_is_ingested_into_the_database_of_a_service_that_runs(
+    library: Path, tmp_path: Path
+) -> None:
+    data_dir = str(tmp_path / "state")
+    with served(DATA_DIR=data_dir) as process:
+        async with client_of(process) as client:
+            done = await anyio.to_thread.run_sync(
+                lambda: run("ingest", str(library), DATA_DIR=data_dir)
+            )
+            assert "1 added" in done.stdout
+            events = await client.ask("How much feedback for a tape delay?", creator="anna")
+            assert events[-1].data["cascade_tier"] == "creator"
+        await ended(process, signal.SIGINT)
+
+
+def test_the_help_names_every_command_and_the_main_settings() -> None:
+    done = run("--help")
+    for word in ("serve", "ingest", "DATA_DIR", "DATABASE_URL", "REDIS_URL", "LLM_BASE_URL"):
+        assert word in done.stdout
