@@ -12,13 +12,14 @@ from app.services.ingest.chunk import Passage, page_passages, speech_passages
 from app.services.ingest.cues import Cue, count_words, fill_times
 from app.services.ingest.decode import decode
 from app.services.ingest.entries import (
-    INFIX,
-    LANGUAGE,
     DocumentKind,
     Entry,
     content_hash,
     day,
+    language_tag,
     readable,
+    split_language,
+    web_address,
     youtube_url,
 )
 from app.services.ingest.errors import BrokenFile
@@ -61,21 +62,22 @@ def read_document(entry: Entry, data: bytes) -> Document:
         return next(iter(words_of(metadata, *keys)), None)
 
     title = entry.title or told("title") or _title(entry.path, text, suffix)
-    speakers = entry.speakers or tuple(words_of(metadata, "speakers", "speaker"))
+    speakers = entry.speakers or _speakers(metadata)
     kind, cues = _cues(text, suffix, entry.kind or told("kind"), title, speakers)
     parts = sections(cues)
     passages = tuple(speech_passages(parts) if kind == "video" else page_passages(parts))
     if not passages:
         raise BrokenFile("there is no text in it")
     video = told("youtube_id")
+    urls = (entry.url, told("url"), told("media"), told("link"), video and youtube_url(video))
     return Document(
         key=entry.key,
         creator=entry.creator,
         kind=kind,
         title=title,
         topic=told("topic") or entry.topic or told("tags", "categories"),
-        url=entry.url or told("url", "media", "link") or (youtube_url(video) if video else None),
-        language=_language(entry.language or told("language", "lang")),
+        url=next(filter(None, map(web_address, urls)), None),
+        language=language_tag(entry.language or told("language", "lang")) or DEFAULT_LANGUAGE,
         speakers=speakers,
         published=entry.published or day(metadata.get("date")),
         words=sum(count_words(one.text) for part in parts for one in part.sentences),
@@ -88,6 +90,13 @@ def _front_matter(text: str, suffix: str) -> tuple[Mapping[str, object], str]:
     return front_matter(text) if suffix in _PROSE else ({}, text)
 
 
+def _speakers(metadata: Mapping[str, object]) -> tuple[str, ...]:
+    told = words_of(metadata, "speakers", "speaker")
+    if len(told) == 1:
+        told = [one.strip() for one in told[0].split(",")]
+    return tuple(filter(None, told))
+
+
 def _cues(
     text: str, suffix: str, kind: str | None, title: str, speakers: Sequence[str]
 ) -> tuple[DocumentKind, list[Cue]]:
@@ -97,7 +106,7 @@ def _cues(
         if suffix not in _PROSE:
             raise BrokenFile("there are no captions in it")
     found = blocks(text, title) if suffix in _MARKDOWN else _paragraphs(text)
-    if kind == "video" or (kind != "page" and has_times(found)):
+    if kind == "video" or (kind != "page" and has_times(found, speakers)):
         return "video", fill_times(turns(found, speakers))
     return "page", page(found)
 
@@ -111,10 +120,4 @@ def _paragraphs(text: str) -> list[Block]:
 def _title(path: str, text: str, suffix: str) -> str:
     heading = first_heading(text) if suffix in _MARKDOWN else None
     stem = PurePosixPath(path).stem
-    return heading or readable(stem if suffix in _PROSE else re.sub(INFIX, "", stem))
-
-
-def _language(tag: str | None) -> str:
-    if tag and re.fullmatch(LANGUAGE, tag, re.IGNORECASE):
-        return tag.replace("_", "-")
-    return DEFAULT_LANGUAGE
+    return heading or readable(stem if suffix in _PROSE else split_language(stem)[0])

@@ -4,12 +4,21 @@ import datetime
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 import msgspec
 from msgspec import Struct
 
 from app.services.ingest.decode import decode
-from app.services.ingest.entries import INFIX, Entry, Listing, day, readable, youtube_url
+from app.services.ingest.entries import (
+    Entry,
+    Listing,
+    day,
+    readable,
+    split_language,
+    web_address,
+    youtube_url,
+)
 from app.services.ingest.errors import BrokenFile
 from app.services.ingest.markdown import front_matter, words_of
 from app.services.text import slugify
@@ -18,7 +27,6 @@ CAPTIONS = frozenset({".vtt", ".srt", ".sbv", ".sub", ".stc", ".rt"})
 READABLE = CAPTIONS | {".md", ".markdown", ".txt"}
 _QUIET = frozenset({".json", ".css", ".js", ".py", ".svg", ".toml", ".yaml", ".yml"})
 _LICENCES = re.compile(r"(?:licen[cs]es?|copying|notice)(?:\..*)?", re.IGNORECASE)
-_INFIX = re.compile(INFIX)
 
 
 class Info(Struct, frozen=True):
@@ -36,43 +44,85 @@ class Info(Struct, frozen=True):
     categories: list[str] | None = None
 
 
-_INFO = msgspec.json.Decoder(Info)
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class _Walk(Struct):
+    """What a walk through the folder `root` could not read (path → why), and what it left out."""
+
+    root: Path
+    unread: dict[str, str] = {}
+    skipped: int = 0
+
+    def miss(self, path: Path, error: OSError) -> None:
+        self.unread[self.key(path)] = f"it cannot be read: {error.strerror}"
+
+    def key(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
 
 
 def read_folders(folder: Path) -> Listing:
     """List what stands in the creators' folders; hidden files, pictures and such are left out."""
     creators: dict[str, str] = {}
+    unnamed: dict[str, str] = {}
     entries: list[Entry] = []
+    keys: set[str] = set()
     broken: list[tuple[str, str]] = []
-    skipped = 0
-    for home in sorted(path for path in folder.iterdir() if _is_home(path)):
+    walk = _Walk(folder)
+    for home in _homes(folder, walk):
         slug = slugify(home.name)
-        files = list(_files(home))
-        skipped += sum(path.suffix.lower() not in READABLE and _is_text(path) for path in files)
-        infos = {path: _info(path, folder, broken) for path in files if _is_info(path)}
+        files = list(_files(home, walk))
+        infos = {path: _info(path, walk, broken) for path in files if _is_info(path)}
         documents = [path for path in files if path.suffix.lower() in READABLE]
-        if documents:
-            creators[slug] = _name(home, documents, infos)
+        if name := _name(documents, infos):
+            creators[slug] = name
+        elif documents:
+            unnamed.setdefault(slug, readable(home.name))
         for path in documents:
-            entries.append(_entry(folder, slug, path, infos))
-    listed = tuple(entries)
+            keys.add(walk.key(path))
+            info = _info_of(path, infos, walk)
+            # Better what the database knows than a document without its description.
+            if info is not None:
+                entries.append(_entry(walk.key(path), slug, path, info))
     return Listing(
-        creators, listed, frozenset(entry.key for entry in listed), tuple(broken), skipped
+        creators,
+        tuple(entries),
+        frozenset(keys),
+        (*broken, *walk.unread.items()),
+        walk.skipped,
+        unnamed,
+        tuple(walk.unread),
     )
 
 
-def _is_home(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".") and bool(slugify(path.name))
-
-
-def _files(folder: Path) -> Iterator[Path]:
+def _homes(folder: Path, walk: _Walk) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
+        if not path.name.startswith(".") and slugify(path.name):
+            try:
+                if S_ISDIR(path.stat().st_mode):
+                    yield path
+            except OSError as error:
+                walk.miss(path, error)
+
+
+def _files(folder: Path, walk: _Walk) -> Iterator[Path]:
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        walk.miss(folder, error)
+        return
+    for path in paths:
         if path.name.startswith(".") or _LICENCES.fullmatch(path.name):
             continue
-        if path.is_dir() and not path.is_symlink():
-            yield from _files(path)
-        elif path.is_file():
-            yield path
+        try:
+            mode = path.stat().st_mode
+            if S_ISDIR(mode) and not path.is_symlink():
+                yield from _files(path, walk)
+            elif S_ISREG(mode):
+                walk.skipped += path.suffix.lower() not in READABLE and _is_text(path)
+                yield path
+        except OSError as error:
+            walk.miss(path, error)
 
 
 def _is_text(path: Path) -> bool:
@@ -91,41 +141,50 @@ def _is_info(path: Path) -> bool:
     return path.name.endswith(".info.json")
 
 
-def _info(path: Path, folder: Path, broken: list[tuple[str, str]]) -> Info:
+def _info(path: Path, walk: _Walk, broken: list[tuple[str, str]]) -> Info | None:
+    """Read what is told of a video; a field that is not as it should be tells nothing."""
     try:
-        return _INFO.decode(path.read_bytes())
+        told = _OBJECT.decode(path.read_bytes())
     except (OSError, ValueError) as error:
-        broken.append((path.relative_to(folder).as_posix(), f"it cannot be read: {error}"))
-        return Info()
+        broken.append((walk.key(path), f"it cannot be read: {error}"))
+        return None
+    fields = {}
+    for field in msgspec.structs.fields(Info):
+        try:
+            fields[field.name] = msgspec.json.decode(told[field.name], type=field.type)
+        except (KeyError, msgspec.ValidationError):
+            continue
+    return Info(**fields)
 
 
-def _entry(folder: Path, creator: str, path: Path, infos: Mapping[Path, Info]) -> Entry:
-    relative = path.relative_to(folder).as_posix()
-    infix = _INFIX.search(path.stem)
-    info = _info_of(path, infos)
+def _entry(key: str, creator: str, path: Path, info: Info) -> Entry:
     tags = [*(info.tags or ()), *(info.categories or ())]
-    url = info.webpage_url
+    url = web_address(info.webpage_url)
     if not url and info.id and (info.extractor or "").startswith("youtube"):
         url = youtube_url(info.id)
     is_captions = path.suffix.lower() in CAPTIONS
+    language = split_language(path.stem)[1] if is_captions else None
     return Entry(
-        key=relative,
-        path=relative,
+        key=key,
+        path=key,
         creator=creator,
         kind="video" if is_captions else None,
         title=info.title,
         topic=tags[0] if tags else None,
         url=url,
-        language=(infix[1] if infix and is_captions else None) or info.language,
+        language=language or info.language,
         published=_upload_day(info),
     )
 
 
-def _info_of(path: Path, infos: Mapping[Path, Info]) -> Info:
-    """Find what belongs to `NAME.vtt` or `NAME.en.vtt` in `NAME.info.json`."""
-    for name in (path.stem, _INFIX.sub("", path.stem)):
-        if info := infos.get(path.with_name(f"{name}.info.json")):
-            return info
+def _info_of(path: Path, infos: Mapping[Path, Info | None], walk: _Walk) -> Info | None:
+    """Find what belongs to `NAME.vtt` or `NAME.en.vtt` in `NAME.info.json`; None: it is broken."""
+    for name in (path.stem, split_language(path.stem)[0]):
+        beside = path.with_name(f"{name}.info.json")
+        if beside in infos:
+            return infos[beside]
+        if walk.key(beside) in walk.unread:
+            return None
     return Info()
 
 
@@ -133,20 +192,20 @@ def _upload_day(info: Info) -> datetime.date | None:
     return day(info.upload_date) if info.upload_date else None
 
 
-def _name(home: Path, documents: Sequence[Path], infos: Mapping[Path, Info]) -> str:
-    """Name a creator: as the first page or video that tells does, else as the folder does."""
+def _name(documents: Sequence[Path], infos: Mapping[Path, Info | None]) -> str | None:
+    """Name a creator as the first page or video that tells does."""
     for path in documents:
         if path.suffix.lower() not in CAPTIONS and (told := _creator_in(path)):
             return told
-    channels = (info.channel or info.uploader for info in infos.values())
-    return next((channel for channel in channels if channel), None) or readable(home.name)
+    channels = (info.channel or info.uploader for info in infos.values() if info)
+    return next(filter(None, channels), None)
 
 
 def _creator_in(path: Path) -> str | None:
-    with path.open("rb") as file:
-        if not file.read(16).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"---"):
-            return None
     try:
+        with path.open("rb") as file:
+            if not file.read(16).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"---"):
+                return None
         metadata, _ = front_matter(decode(path.read_bytes()))
     except (OSError, BrokenFile):
         return None

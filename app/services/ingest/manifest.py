@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from app.services.ingest.entries import Entry, Listing, day, readable, youtube_url
+from app.services.ingest.entries import Entry, Listing, day, readable, web_address, youtube_url
 from app.services.ingest.errors import UnusableLibrary
 from app.services.text import slugify
 
@@ -47,9 +47,11 @@ def has_manifest(folder: Path) -> bool:
 def read_manifest(folder: Path) -> Listing:
     """List what the manifest names. Raises UnusableLibrary where it cannot be read."""
     creators: dict[str, str] = {}
+    unnamed: dict[str, str] = {}
     if (folder / CREATORS).is_file():
         for one in _lines(folder / CREATORS, CreatorLine):
-            creators[slugify(one.creator)] = one.name or readable(one.creator)
+            if one.name:
+                creators[slugify(one.creator)] = one.name
     entries: dict[str, Entry] = {}
     broken: list[tuple[str, str]] = []
     keys: set[str] = set()
@@ -59,9 +61,12 @@ def read_manifest(folder: Path) -> Listing:
         if wrong := _fault(entry, entries):
             broken.append((line.path, wrong))
             continue
-        creators.setdefault(entry.creator, readable(line.creator))
+        if entry.creator not in creators:
+            unnamed.setdefault(entry.creator, readable(line.creator))
         entries[entry.key] = entry
-    return Listing(creators, tuple(entries.values()), frozenset(keys), tuple(broken))
+    return Listing(
+        creators, tuple(entries.values()), frozenset(keys), tuple(broken), unnamed=unnamed
+    )
 
 
 def _lines(path: Path, kind: type[Line]) -> Iterator[Line]:
@@ -79,7 +84,7 @@ def _lines(path: Path, kind: type[Line]) -> Iterator[Line]:
 
 
 def _entry(line: VideoLine) -> Entry:
-    url = line.url or (youtube_url(line.youtube_id) if line.youtube_id else None)
+    url = web_address(line.url) or (youtube_url(line.youtube_id) if line.youtube_id else None)
     return Entry(
         key=line.video,
         path=line.path,

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _RULE = re.compile(r"^-{3,}\s*$", re.MULTILINE)
-_KEY_AND_VALUE = re.compile(r"^([A-Za-z][\w-]*)\s*:\s*(.*?)\s*$", re.MULTILINE)
+_KEY_AND_VALUE = re.compile(r"([A-Za-z][\w-]*)[ \t]*:[ \t]*(.*?)[ \t]*")
+_ITEM = re.compile(r"[ \t]*-[ \t]+(.*?)[ \t]*")
 # `[Audience]: 00:01:23` would be where a link goes.
 _BRACKETED_NAME = re.compile(r"^\[(?=[^\]\n]+\]:\s*\d+:\d)", re.MULTILINE)
+_FOOTNOTE = re.compile(r"^ {0,3}\[\^[\w-]+\]:[ \t]*", re.MULTILINE)
+_FOOTNOTE_MARK = re.compile(r" ?\[\^[\w-]+\]")
 _TAG = re.compile(r"<!--.*?-->|</?[A-Za-z][^<>]*>", re.DOTALL)
 _CELLS = re.compile(r"</?(?:td|th|tr|br|p|div|li|h\d)\b[^<>]*>", re.IGNORECASE)
 _STAMP = re.compile(r"[\d:.]+")
@@ -47,10 +50,22 @@ def front_matter(text: str) -> tuple[dict[str, object], str]:
         metadata, content = frontmatter.parse(text)
     except Exception:  # YAML's own errors, and those of the values it makes: no date, no number
         _, block, *rest = _RULE.split(text.lstrip(), maxsplit=2)
-        found = _KEY_AND_VALUE.findall(block)
-        return {key: value.strip("'\"") for key, value in found if value}, "".join(rest)
+        return _by_line(block), "".join(rest)
     # Between two rules there may be no front matter but text.
     return (metadata, content) if metadata else ({}, text)
+
+
+def _by_line(block: str) -> dict[str, object]:
+    """Read `key: value` and the `- item` lines that follow a key without a value."""
+    metadata: dict[str, object] = {}
+    items: list[str] = []
+    for line in block.split("\n"):
+        if pair := _KEY_AND_VALUE.fullmatch(line):
+            items = []
+            metadata[pair[1]] = pair[2].strip("'\"") or items
+        elif item := _ITEM.fullmatch(line):
+            items.append(item[1].strip("'\""))
+    return {key: value for key, value in metadata.items() if value}
 
 
 def blocks(text: str, title: str = "") -> list[Block]:
@@ -61,7 +76,9 @@ def blocks(text: str, title: str = "") -> list[Block]:
     """
     found: list[Block] = []
     path: list[tuple[int, str]] = []
-    tokens = _parser().parse(_BRACKETED_NAME.sub(r"\\[", text))
+    # A note is a paragraph of its own; `[^1]: one` would be where a link goes.
+    text = _FOOTNOTE.sub("\n", _BRACKETED_NAME.sub(r"\\[", text))
+    tokens = _parser().parse(text)
     for place, token in enumerate(tokens):
         if token.type == "heading_open":
             heading = " ".join(_plain(tokens[place + 1].children or ()).split())
@@ -136,9 +153,10 @@ def _plain(tokens: Sequence["Token"]) -> str:
     for place, token in enumerate(tokens):
         if token.type in ("text", "code_inline"):
             linked = place and tokens[place - 1].type == "link_open"
-            pieces.append(
-                f"[{token.content}]" if linked and _is_time(token.content) else token.content
-            )
+            content = token.content
+            if token.type == "text":
+                content = _FOOTNOTE_MARK.sub("", content)
+            pieces.append(f"[{content}]" if linked and _is_time(content) else content)
         elif token.type in ("softbreak", "hardbreak"):
             pieces.append("\n")
         elif token.type == "html_inline":

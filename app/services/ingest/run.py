@@ -28,6 +28,9 @@ from app.services.ingest.report import Progress, Report
 PARSERS = ("charset_normalizer", "frontmatter", "markdown_it", "pysubs2", "webvtt")
 
 
+CREATORS = "SELECT slug, name FROM creators"
+
+
 class Tally(Struct):
     """What a run has done so far: keys written, files that are broken, languages to count anew."""
 
@@ -69,7 +72,7 @@ async def ingest(
         await write.rename_creators(connection, listing.creators)
         async with aclosing(parsed(folder, changed)) as documents:
             await _write(connection, library, listing, documents, tally, len(changed), report)
-        gone = known.keys() - listing.keys if prune else set()
+        gone = {key for key in known if prune and not listing.may_hold(key)}
         if gone:
             tally.languages |= await write.drop_documents(connection, library, gone)
         if tally.languages:
@@ -120,12 +123,15 @@ async def _write(
     report: Callable[[Progress], None],
 ) -> None:
     available = await write.configurations(connection)
+    # A folder's name is no better than what another library has called its creator.
+    called = {row["slug"]: row["name"] for row in await connection.fetch(CREATORS)}
+    names = {**listing.unnamed, **called, **listing.creators}
     done = 0
     async for entry, document in documents:
         if isinstance(document, str):
             tally.broken.append((entry.path, document))
         else:
-            name = listing.creators[entry.creator]
+            name = names[entry.creator]
             try:
                 tally.languages |= await write.replace_document(
                     connection, library, document, name, available

@@ -32,7 +32,7 @@ _ROLE = re.compile(
     r"|speaker|woman"
 )
 _NO_NAME = re.compile(
-    r"an?|answer|date|disclaimer|example|ex|fact|hint|https?|important|link|location|media|note"
+    r"an?|answer|break|date|disclaimer|example|ex|fact|hint|https?|important|link|location|media|note"
     r"|ps|q|question|reference|remember|reminder|result|slides|source|spoiler|step|summary|title"
     r"|tip|todo|transcript|update|url|video|warning"
 )

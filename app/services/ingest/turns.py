@@ -5,11 +5,14 @@ before the words, `[01:23]` in the middle of them, or not at all.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from app.services.ingest.cues import CLOCK, Cue, seconds
 from app.services.ingest.markdown import Block
 from app.services.ingest.speech import Names
+from app.services.text import fold
 
 # `Name: 00:01:23`, `Name – 0:01:23:`, `Name (1:23)`, `00:01:23 words`: a line that opens a turn.
 _TURN = re.compile(
@@ -20,6 +23,12 @@ _TURN = re.compile(
 )
 _LONGEST_NAME = 6
 _BRACKETED = re.compile(rf"\[({CLOCK})\]")
+# What no list of ratios, opening hours or lap times has: `[1:23]` apart from a word, `1:02:03`.
+_STAMP = re.compile(r"(?<!\w)\[(?:\d{1,3}[:.])?\d{1,3}:\d\d(?:[.,;:]\d{1,3})?\]")
+_EXACT = re.compile(r"(?:\d{1,3}:\d\d|\d\d\.\d\d):\d\d(?!\d)")
+# How many times beside a name, told to the second but not to the hour, make a transcript.
+_ENOUGH = 3
+_NO_SPEAKER = frozenset({"ad break", "break", "intermission"})
 # `[unintelligible 00:44:13.15]` tells nobody anything by its time.
 _UNCLEAR = re.compile(rf"(\[[^\[\]]*?)\s+{CLOCK}\]")
 _BREAK = re.compile(rf"(?:to\s)?(?:\s*\[{CLOCK}\]\s*(?:to\b|[-–—])?)+\s*")
@@ -37,10 +46,35 @@ def page(blocks: Sequence[Block]) -> list[Cue]:
     return cues
 
 
-def has_times(blocks: Sequence[Block]) -> bool:
-    """Tell whether blocks are a transcript's: two or more of their lines tell a time."""
-    lines = (line for block in blocks for line in _without_lead(block))
-    return sum(bool(_BRACKETED.search(line) or _turn(line)) for line in lines) > 1
+def has_times(blocks: Sequence[Block], speakers: Sequence[str] = ()) -> bool:
+    """Tell whether blocks are a transcript's: two or more of their lines surely tell a time.
+
+    `Name: 1:23` may be a ratio or an opening hour: it takes several of them, times that rise, and
+    a name that comes back or is one of the `speakers`.
+    """
+    lines = [line for block in blocks if block.kind == "prose" for line in _with_lead(block)]
+    sure = 0
+    named: list[tuple[str, float]] = []
+    for line, following in pairwise([*lines, ""]):
+        turn = _turn(line)
+        if _STAMP.search(line):
+            sure += 1
+        elif turn is None or not (turn[2] or _turn(following) is None):
+            # A list of times is no transcript: nothing is said between them.
+            continue
+        elif _EXACT.search(line) or not (turn[0] or turn[2]):
+            sure += 1
+        elif turn[0]:
+            named.append((fold(turn[0]), turn[1]))
+    return sure > 1 or _are_turns(named, speakers)
+
+
+def _are_turns(named: Sequence[tuple[str, float]], speakers: Sequence[str]) -> bool:
+    names, times = Counter(name for name, _ in named), [time for _, time in named]
+    if len(times) < _ENOUGH or times != sorted(times) or times[0] == times[-1]:
+        return False
+    known = {fold(part) for full in speakers for part in (full, *full.split()[:1])}
+    return max(names.values()) > 1 or not known.isdisjoint(names)
 
 
 def turns(blocks: Sequence[Block], speakers: Sequence[str] = ()) -> list[Cue]:
@@ -57,6 +91,12 @@ def turns(blocks: Sequence[Block], speakers: Sequence[str] = ()) -> list[Cue]:
             speaker = cue.speaker
             cues.append(cue)
     return cues
+
+
+def _with_lead(block: Block) -> list[str]:
+    if block.lead is None:
+        return list(block.lines)
+    return [f"{block.lead}: {' '.join(block.lines[:1]).lstrip(': ')}", *block.lines[1:]]
 
 
 def _without_lead(block: Block) -> list[str]:
@@ -82,13 +122,14 @@ def _block_cues(block: Block, names: Names, speaker: str | None, *, led: bool) -
         if turn is not None and not (named and turn[0]):
             yield from _paragraph(said, start, speaker, block.heading)
             name, start, line = turn
-            speaker = names.canonical(name) if name else speaker
+            if name and fold(name) not in _NO_SPEAKER:
+                speaker = names.canonical(name)
             said = []
         if not (said or named):
             _, speaker, line = names.split(line, speaker)
         said.append(line)
-    if not lines:
-        # The words follow in the next paragraph.
+    if not any(said) and start is None:
+        # A name alone: the words follow in the next paragraph.
         yield Cue("", speaker=speaker, heading=block.heading)
     yield from _paragraph(said, start, speaker, block.heading)
 
@@ -97,7 +138,8 @@ def _turn(line: str) -> tuple[str, float, str] | None:
     """Read a line that opens a turn: the name or nothing, the time, the words behind it."""
     match = _TURN.match(line)
     time = seconds(match["time"]) if match else None
-    if match is None or time is None:
+    # `4:1` is a ratio.
+    if match is None or time is None or re.search(r"^\d+:\d$", match["time"]):
         return None
     name, rest = match["name"] or "", match["rest"]
     exact = len(re.split("[:.]", match["time"])) > 2

@@ -88,12 +88,51 @@ def test_a_language_that_is_none_is_english() -> None:
     assert read("x.md", "Hello.").language == "en"
 
 
+@pytest.mark.parametrize(
+    ("told", "tag"),
+    [("German", "de"), ("eng", "en"), ("zh_Hans", "zh-Hans"), ("EN", "en"), ("Klingon", "en")],
+)
+def test_a_language_is_read_as_people_tell_it(told: str, tag: str) -> None:
+    assert read("x.md", f"---\nlanguage: {told}\n---\nHello.").language == tag
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "'[watch](https://example.com/talk)'",
+        "https://[your-site]/talk",
+        "https://",
+        "example.com/talk",
+        "ftp://example.com/talk",
+    ],
+)
+def test_what_is_no_address_of_the_web_is_no_url(url: str) -> None:
+    assert read("x.md", f"---\nurl: {url}\n---\nHello.").url is None
+    other = read("x.md", f"---\nurl: {url}\nlink: https://example.com/a\n---\nHello.")
+    assert other.url == "https://example.com/a"
+
+
+def test_speakers_may_stand_in_one_line() -> None:
+    talk = read("x.md", "---\nspeakers: Ann Lee, Tom Fox\n---\nHello.")
+
+    assert talk.speakers == ("Ann Lee", "Tom Fox")
+
+
+def test_settings_on_a_page_are_kept() -> None:
+    page = read("x.md", "# Vocals\n\n- Ratio: 4:1\n- Attack: 10 ms\n- Ratio: 8:1\n")
+
+    said = " ".join(one.text for passage in page.passages for one in passage.sentences)
+    assert (page.kind, said) == ("page", "Ratio: 4:1 Attack: 10 ms Ratio: 8:1")
+
+
 def test_plain_text_is_a_transcript_or_a_page_by_its_times() -> None:
-    talk = read("x.txt", "Ann: 0:05\nHello there.\n\nBob: 0:09\nHello.\n")
+    talk = read("x.txt", "Ann: 0:05\nHello there.\n\nBob: 0:09\nHello.\n\nAnn: 0:11\nWell.\n")
 
     assert [(one.speaker, one.start) for one in talk.passages[0].sentences] == [
         ("Ann", 5.0),
         ("Bob", 9.0),
+        ("Ann", 11.0),
     ]
     assert talk.kind == "video"
     assert read("x.txt", "Hello there.\n\nGoodbye.\n").kind == "page"

@@ -2,11 +2,12 @@
 
 import datetime
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from app.services.ingest.entries import Entry
+from app.services.ingest.entries import Entry, split_language
 from app.services.ingest.errors import UnusableLibrary
 from app.services.ingest.folders import read_folders
 from app.services.ingest.manifest import has_manifest, read_manifest
@@ -65,16 +66,98 @@ def test_a_video_of_youtube_has_an_address_by_its_id(tmp_path: Path) -> None:
 def test_a_creator_nobody_names_is_called_like_the_folder(tmp_path: Path) -> None:
     write_files(tmp_path, {"ann_lee/a.vtt": VTT, "empty/none.png": b"\0", ".git/a.vtt": VTT})
 
-    assert read_folders(tmp_path).creators == {"ann-lee": "Ann lee"}
+    listing = read_folders(tmp_path)
+
+    assert (listing.creators, listing.unnamed) == ({}, {"ann-lee": "Ann lee"})
 
 
-def test_a_broken_description_is_told_and_the_captions_stay(tmp_path: Path) -> None:
-    write_files(tmp_path, {"ann/a.vtt": VTT, "ann/a.info.json": "{"})
+@pytest.mark.parametrize("broken", ['{"title": "Ha', "[]", None])
+def test_a_document_whose_description_is_broken_is_left_alone(
+    tmp_path: Path, broken: str | None
+) -> None:
+    write_files(tmp_path, {"ann/a.en.vtt": VTT, "ann/b.vtt": VTT})
+    if broken is None:
+        (tmp_path / "ann/a.info.json").symlink_to("gone.json")
+    else:
+        write_files(tmp_path, {"ann/a.info.json": broken})
 
     listing = read_folders(tmp_path)
 
     assert [path for path, _ in listing.broken] == ["ann/a.info.json"]
-    assert [entry.key for entry in listing.entries] == ["ann/a.vtt"]
+    assert [entry.key for entry in listing.entries] == ["ann/b.vtt"]
+    assert listing.keys == {"ann/a.en.vtt", "ann/b.vtt"}
+
+
+def test_an_odd_field_of_a_description_is_passed_over(tmp_path: Path) -> None:
+    info = {**INFO, "id": 5, "tags": ["a", None], "webpage_url": "javascript:alert(1)"}
+    write_files(tmp_path, {"ann/a.vtt": VTT, "ann/a.info.json": json.dumps(info)})
+
+    listing = read_folders(tmp_path)
+
+    (entry,) = listing.entries
+    assert (entry.title, entry.topic, entry.url) == ("Kompression erklärt", "Music", None)
+    assert listing.broken == ()
+
+
+def test_links_to_nowhere_are_told_and_what_was_there_is_not_gone(tmp_path: Path) -> None:
+    write_files(tmp_path, {"ann/a.vtt": VTT})
+    (tmp_path / "bob").symlink_to("nowhere")
+    (tmp_path / "ann/b.vtt").symlink_to("b.vtt")
+    (tmp_path / "ann/talks").symlink_to("nowhere")
+
+    listing = read_folders(tmp_path)
+
+    assert [path for path, _ in listing.broken] == ["ann/b.vtt", "ann/talks", "bob"]
+    assert all(why.startswith("it cannot be read: ") for _, why in listing.broken)
+    kept = ["ann/a.vtt", "ann/b.vtt", "ann/talks/c.vtt", "bob/d.vtt"]
+    assert [key for key in (*kept, "bobby/e.vtt", "ann/f.vtt") if listing.may_hold(key)] == kept
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").is_file(), reason="needs a file that cannot be read")
+def test_files_that_cannot_be_read_stop_nothing(tmp_path: Path) -> None:
+    write_files(tmp_path, {"ann/b.vtt": VTT})
+    for name in ("a.md", "notes.docbook"):
+        (tmp_path / "ann" / name).symlink_to("/proc/self/mem")
+
+    listing = read_folders(tmp_path)
+
+    assert [path for path, _ in listing.broken] == ["ann/notes.docbook"]
+    assert [entry.key for entry in listing.entries] == ["ann/a.md", "ann/b.vtt"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_cannot_be_read_stops_nothing(tmp_path: Path) -> None:
+    write_files(tmp_path, {"ann/a.vtt": VTT, "ann/talks/b.vtt": VTT, "bob/c.vtt": VTT})
+    (tmp_path / "ann/talks").chmod(0)
+    (tmp_path / "bob").chmod(0)
+
+    listing = read_folders(tmp_path)
+    for path in ("ann/talks", "bob"):
+        (tmp_path / path).chmod(0o700)
+
+    assert [path for path, _ in listing.broken] == ["ann/talks", "bob"]
+    assert listing.may_hold("ann/talks/b.vtt")
+    assert listing.may_hold("bob/c.vtt")
+
+
+@pytest.mark.parametrize(
+    ("stem", "name", "language"),
+    [
+        ("talk.en", "talk", "en"),
+        ("talk.pt-BR", "talk", "pt-BR"),
+        ("talk.zh-Hans", "talk", "zh-Hans"),
+        ("talk.es-419", "talk", "es-419"),
+        ("talk.en-orig", "talk", "en"),
+        ("talk.eng", "talk", "en"),
+        ("talk.ger", "talk", "de"),
+        ("final.mix", "final.mix", None),
+        ("talk.hd", "talk.hd", None),
+        ("part.one-two", "part.one-two", None),
+        ("talk", "talk", None),
+    ],
+)
+def test_only_a_language_is_taken_off_a_name(stem: str, name: str, language: str | None) -> None:
+    assert split_language(stem) == (name, language)
 
 
 def test_a_manifest_lists_videos(tmp_path: Path) -> None:
@@ -82,13 +165,14 @@ def test_a_manifest_lists_videos(tmp_path: Path) -> None:
         tmp_path,
         video("a", speakers=["Ann"], date="2024-05-31", youtube_id="abc"),
         video("b", creator="Tom O", url="https://example.com/b", date=None),
-        video("c", creator="new-one"),
+        video("c", creator="new-one", url="javascript:alert(1)"),
     )
 
     listing = read_manifest(folder)
 
     assert has_manifest(folder)
-    assert listing.creators == {"mara": "Mara Voss", "tom-o": "Tom Ö.", "new-one": "New one"}
+    assert listing.creators == {"mara": "Mara Voss", "tom-o": "Tom Ö."}
+    assert listing.unnamed == {"new-one": "New one"}
     assert listing.entries[0] == Entry(
         key="a",
         path="transcripts/a.md",

@@ -23,6 +23,30 @@ def test_front_matter_that_is_no_yaml_is_read_by_line() -> None:
     assert rest.strip() == "Hello."
 
 
+def test_an_empty_value_takes_nothing_from_the_next_line() -> None:
+    metadata, _ = front_matter(
+        "---\ntitle: Reverb: the basics\ntopic:\nurl: https://example.com\n"
+        "speakers:\n  - Ann Lee\n  - 'Tom Fox'\n---\nHello.\n"
+    )
+
+    assert metadata == {
+        "title": "Reverb: the basics",
+        "url": "https://example.com",
+        "speakers": ["Ann Lee", "Tom Fox"],
+    }
+
+
+def test_marks_of_footnotes_are_dropped_and_the_notes_stay() -> None:
+    text = "Loud[^1] is loud [^a].\n\n`[^1]` stays.\n\n[^1]: One.\n[^a]: As they say.\n"
+
+    assert [" ".join(one.lines) for one in blocks(text)] == [
+        "Loud is loud.",
+        "[^1] stays.",
+        "One.",
+        "As they say.",
+    ]
+
+
 def test_text_between_two_rules_is_no_front_matter() -> None:
     text = "---\n\nHello there.\n\n---\n\nGoodbye.\n"
 

@@ -97,6 +97,61 @@ def test_the_time_of_day_is_no_stamp(line: str) -> None:
     assert not has_times(blocks(f"{line}\n\n{line}\n"))
 
 
+def test_a_ratio_is_no_time() -> None:
+    assert said("Ratio: 4:1") == [(None, None, "Ratio: 4:1")]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "- Ratio: 4:1\n- Attack: 10 ms\n- Ratio: 8:1",
+        "Doors: 19:00\nShow: 20:30",
+        "**Doors:** 19:00\n\n**Show:** 20:30",
+        "- Verse: 0:15\n- Chorus: 0:30\n- Verse: 1:00\n- Chorus: 1:15",
+        "- Lap: 1:23.456\n- Lap: 1:22.981",
+        "- Monday: 19:00 doors\n- Tuesday: 18:00 doors\n- Monday: 20:00 doors",
+        "Take samples[0:10] and samples[10:20].\n\nThen samples[1:15].",
+        "```\n[00:10] a log\n[00:20] a log\n```",
+    ],
+)
+def test_lines_of_a_page_that_look_like_times_are_none(lines: str) -> None:
+    assert not has_times(blocks(lines))
+
+
+@pytest.mark.parametrize(
+    ("lines", "speakers"),
+    [
+        ("\\[00:05\\] Hello.\n\nSo it is \\[00:15\\] loud.", ()),
+        ("Ann: 00:00:05\n\nHello.\n\nBob: 00:00:09\n\nHi.", ()),
+        ("0:05\n\nHello.\n\n0:09\n\nHi.", ()),
+        ("Ann: 0:05\n\nHello.\n\nBob: 0:09\n\nHi.\n\nAnn: 0:12\n\nBye.", ()),
+        ("Ann: 0:05 Hello.\n\nBob: 0:09 Hi.\n\nCy: 0:12 Bye.", ("Cy Lee",)),
+    ],
+)
+def test_times_make_a_transcript(lines: str, speakers: tuple[str, ...]) -> None:
+    assert has_times(blocks(lines), speakers)
+
+
+def test_a_name_alone_on_its_line_says_who_speaks_next() -> None:
+    text = "Ann Lee: 0:05\n\nHello.\n\nTom Fox:\n\nThank you.\n\nYes.\n\nAnn Lee:\n\nWell.\n"
+
+    assert [(who, words) for who, _, words in said(text, "Ann Lee", "Tom Fox") if words] == [
+        ("Ann Lee", "Hello."),
+        ("Tom Fox", "Thank you."),
+        ("Tom Fox", "Yes."),
+        ("Ann Lee", "Well."),
+    ]
+
+
+@pytest.mark.parametrize("line", ["**Break:** \\[00:43\\]", "Break: \\[00:43\\]"])
+def test_a_break_is_no_speaker(line: str) -> None:
+    assert said(f"**Ann:** Hello.\n\n{line}\n\nAnd on we go.\n", "Ann") == [
+        ("Ann", None, "Hello."),
+        ("Ann", 43.0, ""),
+        ("Ann", None, "And on we go."),
+    ]
+
+
 def test_a_heading_is_kept_and_a_speaker_goes_on() -> None:
     cues = turns(blocks("## One\n\nAnn: 00:10\n\nHello.\n\n## Two\n\nMore.\n"))
 
