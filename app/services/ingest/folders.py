@@ -2,6 +2,7 @@
 
 import datetime
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -74,7 +75,7 @@ def read_folders(folder: Path) -> Listing:
         files = list(_files(home, walk))
         infos = {path: _info(path, walk, broken) for path in files if _is_info(path)}
         documents = [path for path in files if path.suffix.lower() in READABLE]
-        if name := _name(documents, infos):
+        if name := _name(slug, documents, infos):
             creators[slug] = name
         elif documents:
             unnamed.setdefault(slug, readable(home.name))
@@ -192,13 +193,17 @@ def _upload_day(info: Info) -> datetime.date | None:
     return day(info.upload_date) if info.upload_date else None
 
 
-def _name(documents: Sequence[Path], infos: Mapping[Path, Info | None]) -> str | None:
-    """Name a creator as the first page or video that tells does."""
-    for path in documents:
-        if path.suffix.lower() not in CAPTIONS and (told := _creator_in(path)):
-            return told
+def _name(slug: str, documents: Sequence[Path], infos: Mapping[Path, Info | None]) -> str | None:
+    """Name a creator as the folder is named, in better writing, or else as most files do.
+
+    One page by a guest does not rename the rest.
+    """
+    written = (_creator_in(path) for path in documents if path.suffix.lower() not in CAPTIONS)
     channels = (info.channel or info.uploader for info in infos.values() if info)
-    return next(filter(None, channels), None)
+    told = [name for name in (*written, *channels) if name]
+    alike = [name for name in told if slugify(name) == slug]
+    ranked = Counter(alike or told).most_common(1)
+    return ranked[0][0] if ranked else None
 
 
 def _creator_in(path: Path) -> str | None:

@@ -1,6 +1,7 @@
 """Libraries as people have them, written to a folder of the test's own."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 ATTACK = """---
@@ -54,7 +55,7 @@ INFO = {
 }
 
 
-def write_files(folder: Path, files: dict[str, str | bytes]) -> Path:
+def write_files(folder: Path, files: Mapping[str, str | bytes]) -> Path:
     """Write files, by their path, and return the folder."""
     for name, content in files.items():
         path = folder / name

@@ -215,3 +215,18 @@ def test_a_manifest_that_is_none_is_refused_with_its_line(tmp_path: Path, line: 
 
     with pytest.raises(UnusableLibrary, match=r"line 3 of .*videos\.jsonl is wrong"):
         read_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        (["Guest Gwen", "Bob the Turner", "Bob the Turner"], "Bob the Turner"),
+        (["Guest Gwen", "Guest Gwen", "BÖB"], "BÖB"),
+    ],
+)
+def test_a_guests_page_does_not_rename_a_creator(
+    tmp_path: Path, told: list[str], named: str
+) -> None:
+    pages = {f"bob/{n}.md": f"---\ncreator: {name}\n---\nWords." for n, name in enumerate(told)}
+    write_files(tmp_path, pages)
+    assert read_folders(tmp_path).creators == {"bob": named}
