@@ -55,9 +55,17 @@ async def condense(
             log.info("the follow-up was condensed by rule: %s", error.detail)
         else:
             line = " ".join(written.split())
-            if 0 < len(line) <= QUERY_LIMIT and "\0" not in line:
+            if _is_rewriting(line, question, history[-1]):
                 return line
     return carry_over(question, history[-1])
+
+
+def _is_rewriting(line: str, question: str, last: PastTurn) -> bool:
+    """Tell whether a model did what it was asked: small ones answer, or say something else."""
+    if not 0 < len(line) <= QUERY_LIMIT or "\0" in line:
+        return False
+    spoken_of = {*keys(question, "english"), *keys(last.query, "english")}
+    return not spoken_of.isdisjoint(keys(line, "english"))
 
 
 def condense_prompt(question: str, history: Sequence[PastTurn]) -> Prompt:

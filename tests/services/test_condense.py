@@ -41,7 +41,9 @@ async def test_the_model_rewrites_a_follow_up_from_the_turns_before_it() -> None
     assert SIDECHAIN.question in model.prompts[0].messages[-1].content
 
 
-@pytest.mark.parametrize("written", [None, "", "x" * (QUERY_LIMIT + 1), "a\0b"])
+@pytest.mark.parametrize(
+    "written", [None, "", "x" * (QUERY_LIMIT + 1), "a\0b attack", "The answer is 5."]
+)
 async def test_where_the_model_gives_nothing_of_use_the_rule_does(written: str | None) -> None:
     assert await condense("How fast?", [SIDECHAIN], Rewriter(written), 1) == (
         "How fast? (side-chain bass kick)"
