@@ -21,10 +21,15 @@ from app.services.ingest.report import Report
 from app.services.ingest.write import library_named
 from app.settings import Settings
 
-SAMPLE = "sample_library"
+SAMPLE_FOLDER = "sample_library"
+# No folder's name, so that nobody's own library is taken for it.
+SAMPLE = "(sample)"
 
 # $1 a library's name
-OTHER_LIBRARIES = "SELECT count(*) FROM libraries WHERE name <> $1"
+OTHER_LIBRARIES = """
+SELECT count(*) FROM libraries l
+WHERE name <> $1 AND EXISTS (SELECT FROM documents WHERE library_id = l.id)
+"""
 
 # $1 a library's name · $2 the folder it is in now
 MOVE_LIBRARY = "UPDATE libraries SET path = $2 WHERE name = $1"
@@ -76,7 +81,7 @@ async def _fill(settings: Settings, library: Path | None, *, sample: bool) -> as
 
 async def keep_sample(connection: Connection) -> Report | None:
     """Keep the sample library where there is no other; one's own is not mixed with it."""
-    with as_file(files("app").joinpath(SAMPLE)) as folder:
+    with as_file(files("app").joinpath(SAMPLE_FOLDER)) as folder:
         if not await connection.fetchval(OTHER_LIBRARIES, SAMPLE):
             # Wherever the project's folder was when it was ingested: it is the project's own.
             await connection.execute(MOVE_LIBRARY, SAMPLE, str(folder.resolve()))

@@ -118,10 +118,11 @@ async def test_what_was_said_and_ingested_is_there_the_next_time(tmp_path: Path)
 
 
 async def test_ones_own_library_takes_the_place_of_the_sample(tmp_path: Path) -> None:
-    page = tmp_path / "library" / "anna" / "delay.md"
+    # Of the same name as the sample's folder, and none the less one's own.
+    page = tmp_path / "sample_library" / "anna" / "delay.md"
     page.parent.mkdir(parents=True)
     page.write_text("---\ntitle: Delay\n---\nKeep the feedback of a tape delay below 40 percent.\n")
-    for library, creators in [("", 4), (str(tmp_path / "library"), 1), ("", 1)]:
+    for library, creators in [("", 4), (str(tmp_path / "sample_library"), 1), ("", 1)]:
         with served(DATA_DIR=str(tmp_path / "state"), LIBRARY=library) as process:
             async with client_of(process) as client:
                 assert len((await client.call("GET", "/api/v1/creators"))[1]) == creators
@@ -132,7 +133,7 @@ async def test_the_sample_library_may_have_been_in_another_folder(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
     await database.execute(
-        "INSERT INTO libraries (name, path) VALUES ('sample_library', $1)", str(tmp_path)
+        "INSERT INTO libraries (name, path) VALUES ('(sample)', $1)", str(tmp_path)
     )
     report = await keep_sample(database)
     assert report is not None

@@ -24,6 +24,7 @@ _BEGUN = re.compile(
 # One that the end of the text has cut: `[12`.
 _CUT = re.compile(r"\[{1,2}\s?\^?\d[\d\s,;–-]*")
 _BROKEN = re.compile(r"\[[\s,;–^-]*\d[\d\s,;–^-]*\[")
+_OPEN = re.compile(r"(\[)?[\d\s,;–^-]*$")
 _RANGE = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
 # More spaces than this before a mark are meant to be there.
 _MOST_SPACES = 4
@@ -42,6 +43,8 @@ class CitationFilter:
         self._sources = sources
         self._held = ""
         self._length = 0
+        # Whether what was said ends in a bracket that may still become a mark.
+        self._open = False
 
     def feed(self, text: str) -> str:
         """Take the next piece, return what can be said now (maybe nothing)."""
@@ -81,6 +84,9 @@ class CitationFilter:
             elif numbers := self._known(whole[1] or whole[2]):
                 said.append(self._say(held[at:bracket]))
                 said += [self._mark(number) for number in numbers]
+            elif self._open:
+                # What stands around a dropped mark must not close up to another one.
+                said.append(self._say("[]"))
             at = whole.end() if whole else bracket + 1
         self._held = held[at:]
         return "".join(said)
@@ -100,6 +106,8 @@ class CitationFilter:
 
     def _say(self, text: str) -> str:
         self._length += len(text)
+        if tail := _OPEN.search(text):
+            self._open = bool(tail[1]) or (self._open and tail.start() == 0)
         return text
 
 

@@ -32,6 +32,8 @@ _THE = re.compile(r"\bthe\b", re.IGNORECASE)
 _DEFINES = re.compile(r"^\W*(what|who)(['’]s| is| are| was| were)\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _MOST_CARRIED = 8
+# Without spaces a "word" may be a whole question: that is no word to carry.
+_LONGEST_CARRIED = 8
 
 
 class Condenser(Protocol):
@@ -89,7 +91,8 @@ def carry_over(question: str, last: PastTurn) -> str:
         return question
     carried: dict[str, str] = {}
     for word in _WORD.findall(last.query):
-        for key in keys(word, "english"):
+        pairs = keys(word, "english")
+        for key in pairs if len(pairs) <= _LONGEST_CARRIED else ():
             if key not in own:
                 carried.setdefault(key, word)
     words = list(dict.fromkeys(carried.values()))[:_MOST_CARRIED]
@@ -102,8 +105,8 @@ def _stands_alone(question: str, subjects: int) -> bool:
         return False
     words = _WORD.findall(fold(question))
     if STOP_WORDS.isdisjoint(words):
-        # Bare words, or another language: there only the length tells.
-        return len(words) > 5
+        # Bare words, or another language: there only the length tells; without spaces, the pairs.
+        return max(len(words), subjects) > 5
     if subjects == 0 or subjects >= 4:
         # "Thanks!" asks nothing; four words say what they are about.
         return True

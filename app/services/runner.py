@@ -224,11 +224,12 @@ class Runner:
                 yield joined
         finally:
             turn.viewers -= 1
-            if turn.viewers == 0:
-                self._unwatched(turn)
+            self._unwatched(turn)
 
     def _unwatched(self, turn: _Turn) -> None:
-        if turn.ask.turn_id in self._turns:
+        if turn.grace is not None:
+            turn.grace.cancel()
+        if turn.viewers == 0 and turn.ask.turn_id in self._turns:
             turn.grace = asyncio.get_running_loop().call_later(self._grace, turn.stop, "abandoned")
 
 

@@ -78,13 +78,14 @@ STOP_WORDS = frozenset(
 
 _WORD = re.compile(r"[^\W_]+")
 # Scripts that put no spaces between words: Thai, Lao, Khmer, kana, Han.
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+_UNSPACED = re.compile(r"([\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+)")
 
 
 def spaced(text: str) -> str:
     """Put spaces into scripts that have none: each run becomes its pairs of letters.
 
-    So PostgreSQL, which splits at spaces, finds a word wherever it stands in a run.
+    So PostgreSQL, which splits at spaces, finds a word wherever it stands in a run; but a single
+    letter only where it stands alone.
     """
     return _UNSPACED.sub(lambda run: f" {' '.join(_pairs(run[0]))} ", text)
 
@@ -100,10 +101,11 @@ def keys(text: str, configuration: str) -> list[str]:
     """
     found: list[str] = []
     for word in _WORD.findall(fold(text)):
-        if run := _UNSPACED.search(word):
-            found += _pairs(run[0])
-        elif word not in STOP_WORDS:
-            found.append(_stem(word, configuration))
+        for piece in filter(None, _UNSPACED.split(word)):
+            if _UNSPACED.fullmatch(piece):
+                found += _pairs(piece)
+            elif piece not in STOP_WORDS:
+                found.append(_stem(piece, configuration))
     return found
 
 

@@ -77,6 +77,7 @@ def test_the_rule_carries_the_words_that_the_follow_up_leaves_out(
         "Is it possible to tune a snare?",
         "What is dither?",
         "thanks!",
+        "地図にデータを表示するには？",
     ],
 )
 def test_the_rule_leaves_a_question_alone_that_stands_alone(question: str) -> None:

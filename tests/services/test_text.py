@@ -37,6 +37,7 @@ def test_keys_are_the_stems_of_words_with_a_subject() -> None:
 
 def test_words_without_spaces_are_paired_letters() -> None:
     assert keys("低音を bass", "simple") == ["低音", "音を", "bass"]
+    assert keys("EQの設定1176", "simple") == ["eq", "の設", "設定", "1176"]
 
 
 def test_scripts_without_spaces_are_cut_into_pairs_to_be_searched() -> None:
