@@ -53,12 +53,15 @@ def has_times(blocks: Sequence[Block], speakers: Sequence[str] = ()) -> bool:
     a name that comes back or is one of the `speakers`.
     """
     lines = [line for block in blocks if block.kind == "prose" for line in _with_lead(block)]
-    sure = 0
+    sure = within = 0
     named: list[tuple[str, float]] = []
     for line, following in pairwise([*lines, ""]):
         turn = _turn(line)
-        if _STAMP.search(line):
+        if _STAMP.match(line) or (turn and turn[0] and _STAMP.search(line)):
             sure += 1
+        elif _STAMP.search(line):
+            # Within a sentence it may be a page's "see [1:30]", unless others stand at beginnings.
+            within += 1
         elif turn is None or not (turn[2] or _turn(following) is None):
             # A list of times is no transcript: nothing is said between them.
             continue
@@ -66,7 +69,7 @@ def has_times(blocks: Sequence[Block], speakers: Sequence[str] = ()) -> bool:
             sure += 1
         elif turn[0]:
             named.append((fold(turn[0]), turn[1]))
-    return sure > 1 or _are_turns(named, speakers)
+    return sure > 1 or (sure == 1 and within > 0) or _are_turns(named, speakers)
 
 
 def _are_turns(named: Sequence[tuple[str, float]], speakers: Sequence[str]) -> bool:

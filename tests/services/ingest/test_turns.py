@@ -111,6 +111,7 @@ def test_a_ratio_is_no_time() -> None:
         "- Lap: 1:23.456\n- Lap: 1:22.981",
         "- Monday: 19:00 doors\n- Tuesday: 18:00 doors\n- Monday: 20:00 doors",
         "Take samples[0:10] and samples[10:20].\n\nThen samples[1:15].",
+        "See [1:30](https://a.example/1) for the kick.\n\nSee [2:30](https://a.example/2) too.",
         "```\n[00:10] a log\n[00:20] a log\n```",
     ],
 )
