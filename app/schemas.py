@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-import msgspec
 from msgspec import Struct
 
 Tier: TypeAlias = Literal["creator", "domain", "global", "none"]
@@ -205,8 +204,3 @@ class Readiness(Struct, frozen=True):
 
     ready: bool
     parts: Mapping[str, str]
-
-
-def to_json(value: object) -> bytes:
-    """Encode a Struct as JSON, in UTF-8."""
-    return msgspec.json.encode(value)

@@ -29,8 +29,7 @@ LONGEST_RETRY_AFTER = 5.0
 BUDGET = 2
 # Seconds for the usage and the body's end to follow the answer, so that the connection lives on.
 TAIL = 0.5
-# For the log: the setting that is likely to be wrong.
-_HINTS = {401: "; see LLM_API_KEY", 403: "; see LLM_API_KEY", 404: "; see LLM_MODEL"}
+_SETTING_AT_FAULT = {401: "; see LLM_API_KEY", 403: "; see LLM_API_KEY", 404: "; see LLM_MODEL"}
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True):
@@ -232,7 +231,7 @@ def _check(response: aiohttp.ClientResponse) -> None:
     status = response.status
     if status == 200 and response.content_type in ("text/event-stream", "application/json"):
         return
-    reason = f"status {status}, {response.content_type}{_HINTS.get(status, '')}"
+    reason = f"status {status}, {response.content_type}{_SETTING_AT_FAULT.get(status, '')}"
     if status == 200 or status in (408, 429) or status >= 500:
         wait = _retry_after(response.headers.get("Retry-After", ""))
         detail = "is overloaded" if status in (429, 503) else "gave no usable answer"

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from app.errors import ShuttingDown, TurnLost, Unavailable
+from app.errors import ShuttingDown, TurnLost, TurnRunning, Unavailable
 from app.schemas import ChatRequest, Event, Retrieval
 from app.services.completion import Delta
 from app.services.event_log import LocalEventLog
@@ -21,11 +21,16 @@ pytestmark = pytest.mark.anyio
 
 
 class Shelf:
-    """A retriever that finds one source, or breaks."""
+    """A retriever that finds one source, at once or when it may, or breaks."""
+
+    def __init__(self, opens: anyio.Event | None = None) -> None:
+        self.opens = opens
 
     async def search(self, question: str, creator: str | None) -> Retrieval:
         if question == "break the search":
             raise RuntimeError("broken on purpose")
+        if self.opens is not None:
+            await self.opens.wait()
         return Retrieval("global", (source(1, "Yes."),), None, ())
 
 
@@ -48,11 +53,13 @@ def encode(turn_id: str, number: int, event: Event) -> bytes:
 
 
 @asynccontextmanager
-async def running(memory: RedisMemory, voice: Voice) -> AsyncIterator[Runner]:
+async def running(
+    memory: RedisMemory, voice: Voice, shelf: Shelf | None = None, grace: float = 60
+) -> AsyncIterator[Runner]:
     async with anyio.create_task_group() as tasks:
         runner = Runner(
             answerer=Answerer(
-                retriever=Shelf(),
+                retriever=shelf or Shelf(),
                 model=voice,
                 memory=memory,
                 condenser=None,
@@ -64,7 +71,7 @@ async def running(memory: RedisMemory, voice: Voice) -> AsyncIterator[Runner]:
             encode=encode,
             tasks=tasks,
             most_turns=2,
-            grace=60,
+            grace=grace,
             replay=60,
         )
         tasks.start_soon(runner.end_on_shutdown)
@@ -118,3 +125,29 @@ async def test_past_its_limit_a_worker_takes_no_more_turns(memory: RedisMemory) 
             voice.leave.set()
             await read(runner, first.turn_id)
             await runner.start(ChatRequest("fine"))
+
+
+async def test_a_turn_that_somebody_watches_is_never_abandoned(memory: RedisMemory) -> None:
+    opens, voice = anyio.Event(), Voice()
+    with anyio.fail_after(5):
+        async with (
+            running(memory, voice, Shelf(opens), grace=0) as runner,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(runner.start, ChatRequest("fine"), "key")
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(TurnRunning) as running_still:
+                await runner.start(ChatRequest("fine"), "key")
+            turn_id = running_still.value.headers["Location"].rpartition("/")[2]
+            seen: list[bytes] = []
+
+            async def watch() -> None:
+                seen.append(await read(runner, turn_id))
+
+            tasks.start_soon(watch)
+            await anyio.wait_all_tasks_blocked()
+            # Now the first client's wait is over, and it does not follow: it has gone away.
+            opens.set()
+            await anyio.wait_all_tasks_blocked()
+            voice.leave.set()
+    assert seen == [b"Sources Token Token Done "]

@@ -4,6 +4,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import asyncpg
+
+from app.services.ingest.report import Report
+
 ATTACK = """---
 title: Side-chain the bass
 topic: Side-chain compression
@@ -109,3 +113,14 @@ def video(key: str, **fields: object) -> dict[str, object]:
         "words": 5,
         **fields,
     }
+
+
+def counts(report: Report) -> tuple[int, int, int, int]:
+    """What a run added, changed, left and removed."""
+    return report.added, report.changed, report.unchanged, report.removed
+
+
+async def titles(database: asyncpg.Connection) -> list[str]:
+    """The titles of all documents."""
+    rows = await database.fetch("SELECT title FROM documents ORDER BY title")
+    return [row["title"] for row in rows]

@@ -1,48 +1,22 @@
 """A library is written to PostgreSQL, brought up to date, and never broken on the way."""
 
 import json
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import anyio
 import asyncpg
 import pytest
 
-from app.services.ingest.claims import LOCK, LOCK_KEY, UNLOCK
-from app.services.ingest.errors import MissingParsers, NameTaken, UnusableLibrary
-from app.services.ingest.report import Progress, Report
 from app.services.ingest.run import ingest
 from tests.services.ingest.libraries import (
     ATTACK,
-    VTT,
+    counts,
     manifest_library,
-    plain_library,
+    titles,
     video,
     write_files,
 )
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-async def bounded(anyio_backend: object) -> AsyncIterator[None]:
-    with anyio.fail_after(30):
-        yield
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return plain_library(tmp_path / "demo")
-
-
-def counts(report: Report) -> tuple[int, int, int, int]:
-    return report.added, report.changed, report.unchanged, report.removed
-
-
-async def titles(database: asyncpg.Connection) -> list[str]:
-    rows = await database.fetch("SELECT title FROM documents ORDER BY title")
-    return [row["title"] for row in rows]
 
 
 async def found(database: asyncpg.Connection, language: str, word: str) -> list[str]:
@@ -223,133 +197,3 @@ async def test_what_the_database_does_not_take_stops_nothing(
     report = await ingest(database, folder)
 
     assert (counts(report), len(report.broken)) == ((1, 0, 0, 0), 1)
-
-
-async def test_other_libraries_are_left_alone(database: asyncpg.Connection, tmp_path: Path) -> None:
-    await ingest(database, write_files(tmp_path / "one", {"ann/a.vtt": VTT}))
-
-    report = await ingest(database, write_files(tmp_path / "two", {"bob/b.vtt": VTT}), prune=True)
-
-    assert (counts(report), report.creators) == ((1, 0, 0, 0), 1)
-    assert await database.fetchval("SELECT count(*) FROM creators") == 2
-
-
-async def test_a_name_that_is_taken_is_refused(
-    database: asyncpg.Connection, tmp_path: Path
-) -> None:
-    one = write_files(tmp_path / "one/talks", {"ann/a.vtt": VTT})
-    two = write_files(tmp_path / "two/talks", {"bob/b.vtt": VTT})
-    await ingest(database, one)
-
-    with pytest.raises(NameTaken, match=r"'talks' .*--name"):
-        await ingest(database, two)
-    report = await ingest(database, two, name="others")
-
-    assert report.library == "others"
-
-
-async def test_a_folder_that_moved_keeps_its_library(
-    database: asyncpg.Connection, tmp_path: Path
-) -> None:
-    await ingest(database, write_files(tmp_path / "old/talks", {"ann/a.vtt": VTT}))
-    (tmp_path / "old").rename(tmp_path / "new")
-
-    report = await ingest(database, tmp_path / "new/talks")
-
-    assert counts(report) == (0, 0, 1, 0)
-    path = await database.fetchval("SELECT path FROM libraries")
-    assert path == str(tmp_path / "new/talks")
-
-
-@pytest.mark.parametrize("path", ["nowhere", "empty"])
-async def test_an_empty_folder_prunes_nothing(
-    database: asyncpg.Connection, folder: Path, tmp_path: Path, path: str
-) -> None:
-    await ingest(database, folder)
-    (tmp_path / "empty").mkdir()
-
-    with pytest.raises(UnusableLibrary):
-        await ingest(database, tmp_path / path, name="demo", prune=True)
-
-    assert len(await titles(database)) == 3
-
-
-async def test_an_ingestion_waits_for_another(
-    database: asyncpg.Connection, database_url: str, folder: Path
-) -> None:
-    other = await asyncpg.connect(database_url)
-    await other.execute(LOCK, LOCK_KEY)
-    waiting = anyio.Event()
-    stages: list[str] = []
-
-    def report(progress: Progress) -> None:
-        stages.append(progress.stage)
-        if progress.stage == "waiting":
-            waiting.set()
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(lambda: ingest(database, folder, report=report))
-        await waiting.wait()
-        assert await other.fetchval("SELECT count(*) FROM libraries") == 0
-        await other.execute(UNLOCK, LOCK_KEY)
-    await other.close()
-
-    assert stages[0] == "waiting"
-    assert len(await titles(database)) == 3
-
-
-async def test_a_run_that_was_cut_off_is_taken_up(
-    database: asyncpg.Connection, folder: Path
-) -> None:
-    class CutOff(Exception):
-        pass
-
-    def cut_off(progress: Progress) -> None:
-        if progress.done == 2:
-            raise CutOff
-
-    with pytest.raises(CutOff):
-        await ingest(database, folder, report=cut_off)
-    assert await database.fetchval("SELECT count(*) FROM languages WHERE NOT stale") == 0
-
-    report = await ingest(database, folder)
-
-    assert counts(report) == (1, 0, 2, 0)
-    assert await database.fetchval("SELECT sum(passages) FROM languages") == report.passages
-
-
-async def test_words_of_a_cut_off_run_are_counted_later(
-    database: asyncpg.Connection, folder: Path
-) -> None:
-    await ingest(database, folder)
-    await database.execute("DELETE FROM terms; UPDATE languages SET stale = true")
-
-    report = await ingest(database, folder)
-
-    assert counts(report) == (0, 0, 3, 0)
-    assert await database.fetchval("SELECT count(*) FROM languages WHERE stale") == 0
-    assert await database.fetchval("SELECT count(*) FROM terms WHERE language = 'german'") > 0
-
-
-async def test_many_files_are_parsed_by_other_processes(
-    database: asyncpg.Connection, tmp_path: Path
-) -> None:
-    names = [f"t{number:02}" for number in range(45)]
-    folder = manifest_library(tmp_path, *(video(name) for name in names))
-    write_files(folder, {"transcripts/t07.md": b""})
-    done: list[str] = []
-
-    report = await ingest(database, folder, report=lambda progress: done.append(progress.path))
-
-    assert report.broken == (("transcripts/t07.md", "there is no text in it"),)
-    assert (report.added, report.videos) == (44, 44)
-    assert [path for path in done if path] == [f"transcripts/{name}.md" for name in names]
-
-
-async def test_a_missing_parser_is_told_in_one_sentence(
-    database: asyncpg.Connection, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "webvtt", None)
-
-    with pytest.raises(MissingParsers, match=r"pip install 'chrysopedia-chat\[ingest\]'"):
-        await ingest(database, folder)
