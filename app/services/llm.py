@@ -233,7 +233,7 @@ def _check(response: aiohttp.ClientResponse) -> None:
         return
     reason = f"status {status}, {response.content_type}{_SETTING_AT_FAULT.get(status, '')}"
     if status == 200 or status in (408, 429) or status >= 500:
-        wait = _retry_after(response.headers.get("Retry-After", ""))
+        wait = retry_after(response.headers.get("Retry-After", ""))
         detail = "is overloaded" if status in (429, 503) else "gave no usable answer"
         raise _Failure(detail, reason, again=wait <= LONGEST_RETRY_AFTER, wait=wait)
     # Another model may be known where this one is not, but a key or an address stays wrong.
@@ -241,7 +241,7 @@ def _check(response: aiohttp.ClientResponse) -> None:
     raise _Failure("does not take questions", reason, again=False, elsewhere=elsewhere)
 
 
-def _retry_after(value: str) -> float:
+def retry_after(value: str) -> float:
     """Read seconds or an HTTP date as seconds from now; 0 where it is neither."""
     with suppress(ValueError):
         return max(0.0, float(value))

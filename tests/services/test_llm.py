@@ -147,7 +147,7 @@ async def test_all_tries_at_a_model_share_a_budget_of_time(bench: Bench) -> None
     ("told", "slept"),
     [("3", 3), ("0.5", 0.5), ("a date", 4), ("-1", 0), ("nan", 0), ("soon", 0), ("1 Foo 1", 0)],
 )
-async def test_retry_after_is_obeyed(bench: Bench, told: str, slept: float) -> None:
+async def testretry_after_is_obeyed(bench: Bench, told: str, slept: float) -> None:
     told = formatdate(time() + 4, usegmt=True) if told == "a date" else told
     await bench.ask(refuse(429, headers={"Retry-After": told}), say("Yes"), backoff=0)
     assert slept / 2 <= bench.naps[0] <= slept
