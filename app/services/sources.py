@@ -1,6 +1,8 @@
 """Passages that were found come in, best first; numbered sources to cite go out. Pure."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from msgspec import Struct
@@ -10,6 +12,8 @@ from app.schemas import Citation, CreatorRef, Kind, Sentence, Source
 from app.services.text import keys
 
 _SNIPPET_LENGTH = 300
+# Of two sentences that share the same words with a question, the shorter is more on it.
+_WORD_COST = 0.02
 
 
 class Passage(Struct, frozen=True):
@@ -31,7 +35,8 @@ class Passage(Struct, frozen=True):
 def sources_from(passages: Iterable[Passage], question: str, most: int) -> tuple[Source, ...]:
     """Join passages that touch into one moment each, and number the `most` best from 1.
 
-    What was published twice in the same words is one source.
+    What was published twice in the same words is one source. A moment starts where the
+    question's words are said, the rarer of them before those that stand everywhere.
     """
     joined: list[Passage] = []
     ordered = sorted(passages, key=lambda p: (p.document_id, p.ordinal))
@@ -48,7 +53,13 @@ def sources_from(passages: Iterable[Passage], question: str, most: int) -> tuple
         last_ordinal = passage.ordinal
     published = {tuple(s.text for s in p.sentences): p for p in reversed(joined)}
     best = sorted(published.values(), key=lambda p: (-p.score, p.document_id, p.ordinal))[:most]
-    return tuple(_source(passage, number, question) for number, passage in enumerate(best, 1))
+    said = [[frozenset(keys(s.text, p.language)) for s in p.sentences] for p in best]
+    asked = [frozenset(keys(question, p.language)) for p in best]
+    worth = _worth(said, frozenset().union(*asked))
+    return tuple(
+        _source(passage, number, _matter(sentences, own, worth))
+        for number, (passage, sentences, own) in enumerate(zip(best, said, asked, strict=True), 1)
+    )
 
 
 def url_at(url: str | None, seconds: float | None) -> str | None:
@@ -74,14 +85,28 @@ def _join(one: Passage, following: Passage) -> Passage:
     )
 
 
-def _source(passage: Passage, number: int, question: str) -> Source:
-    asked = set(keys(question, passage.language))
-    shared = [len(asked.intersection(keys(s.text, passage.language))) for s in passage.sentences]
+def _worth(said: Sequence[Sequence[frozenset[str]]], asked: frozenset[str]) -> dict[str, float]:
+    """Weigh the question's keys: the fewer of the sentences found have one, the more."""
+    sentences = [sentence for passage in said for sentence in passage]
+    spread = Counter(key for sentence in sentences for key in sentence & asked)
+    return {key: math.log(1 + len(sentences) / count) for key, count in spread.items()}
+
+
+def _matter(
+    said: Sequence[frozenset[str]], asked: frozenset[str], worth: Mapping[str, float]
+) -> int:
+    """Return the place of the sentence that is most on the question; the first where none is."""
+    scores = [
+        math.fsum(worth[key] for key in sentence & asked) / (1 + _WORD_COST * len(sentence))
+        for sentence in said
+    ]
+    return scores.index(max(scores))
+
+
+def _source(passage: Passage, number: int, matter: int) -> Source:
     # Whoever follows the link should hear the matter itself, not what led to it.
-    on_it = next(i for i, n in enumerate(shared) if 2 * n >= max(shared))
-    start = next((s.start for s in passage.sentences[on_it:] if s.start is not None), None)
+    start = next((s.start for s in passage.sentences[matter:] if s.start is not None), None)
     end = next((s.end for s in reversed(passage.sentences) if s.end is not None), None)
-    best = shared.index(max(shared))
     return Source(
         citation=Citation(
             number=number,
@@ -92,8 +117,9 @@ def _source(passage: Passage, number: int, question: str) -> Source:
             url=url_at(passage.url, start),
             start_seconds=start,
             end_seconds=end,
-            snippet=_shorten([s.text for s in passage.sentences[best:]], _SNIPPET_LENGTH),
-            score=round(min(1.0, passage.score), 4),
+            snippet=_shorten([s.text for s in passage.sentences[matter:]], _SNIPPET_LENGTH),
+            # A ranking's score has no upper end; near 0 it is about the same.
+            score=round(1 - math.exp(-1.5 * passage.score), 4),
         ),
         sentences=passage.sentences,
         language=passage.language,

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from msgspec import Struct
 
@@ -11,10 +11,14 @@ from app.services.ingest.cues import count_words
 from app.services.ingest.sentences import Section
 
 # Another way to cut makes other rows of the same files: then this number goes up.
-VERSION = 2
+VERSION = 3
 
 SPEECH_WORDS = 150
 SPEECH_OVERLAP = 50
+# A slow speaker's words count as those that others would say in the time: so many times their
+# number at most, since beyond that nobody speaks.
+SPEECH_SECONDS = 80
+SLOWEST = 4
 # A window's rest of fewer words joins the window before it.
 SPEECH_TAIL = 40
 PAGE_WORDS = 160
@@ -44,12 +48,12 @@ def page_passages(sections: Sequence[Section]) -> list[Passage]:
 
 
 def _passages(
-    sections: Sequence[Section], cut: Callable[[Sequence[int]], Iterator[tuple[int, int]]]
+    sections: Sequence[Section], cut: Callable[[Sequence[float]], Iterator[tuple[int, int]]]
 ) -> list[Passage]:
     passages: list[Passage] = []
     offset = 0
     for section in sections:
-        for start, end in cut([count_words(one.text) for one in section.sentences]):
+        for start, end in cut(_words(section.sentences)):
             passages.append(
                 Passage(
                     len(passages), section.heading, offset + start, section.sentences[start:end]
@@ -59,7 +63,18 @@ def _passages(
     return passages
 
 
-def _windows(words: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _words(sentences: Sequence[Sentence]) -> list[float]:
+    """Count each sentence's words, or those that its time until the next one is worth."""
+    counts: list[float] = [count_words(one.text) for one in sentences]
+    for place, (one, following) in enumerate(pairwise([*sentences, *sentences[-1:]])):
+        until = one.end if following is one else following.start
+        if one.start is not None and until is not None:
+            worth = (until - one.start) * SPEECH_WORDS / SPEECH_SECONDS
+            counts[place] = max(counts[place], min(worth, SLOWEST * counts[place]))
+    return counts
+
+
+def _windows(words: Sequence[float]) -> Iterator[tuple[int, int]]:
     before = [0, *accumulate(words)]
     start = end = 0
     while end < len(words):
@@ -71,7 +86,7 @@ def _windows(words: Sequence[int]) -> Iterator[tuple[int, int]]:
         start = max(start + 1, _nearest(before, before[end] - SPEECH_OVERLAP))
 
 
-def _slices(words: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _slices(words: Sequence[float]) -> Iterator[tuple[int, int]]:
     before = [0, *accumulate(words)]
     start = 0
     while start < len(words):
@@ -82,7 +97,7 @@ def _slices(words: Sequence[int]) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def _nearest(before: Sequence[int], words: int) -> int:
+def _nearest(before: Sequence[float], words: float) -> int:
     """Return the place before which the words come nearest to that many."""
     place = min(bisect_left(before, words), len(before) - 1)
     if place and words - before[place - 1] < before[place] - words:

@@ -23,12 +23,12 @@ from app.services.ingest.entries import (
     youtube_url,
 )
 from app.services.ingest.errors import BrokenFile
+from app.services.ingest.language import language_of
 from app.services.ingest.markdown import Block, blocks, first_heading, front_matter, words_of
 from app.services.ingest.sentences import sections
 from app.services.ingest.speech import speech
 from app.services.ingest.turns import has_times, page, turns
 
-DEFAULT_LANGUAGE = "en"
 _MARKDOWN = (".md", ".markdown")
 _PROSE = (*_MARKDOWN, ".txt")
 
@@ -65,6 +65,7 @@ def read_document(entry: Entry, data: bytes) -> Document:
     speakers = entry.speakers or _speakers(metadata)
     kind, cues = _cues(text, suffix, entry.kind or told("kind"), title, speakers)
     parts = sections(cues)
+    sentences = [one for part in parts for one in part.sentences]
     passages = tuple(speech_passages(parts) if kind == "video" else page_passages(parts))
     if not passages:
         raise BrokenFile("there is no text in it")
@@ -77,10 +78,13 @@ def read_document(entry: Entry, data: bytes) -> Document:
         title=title,
         topic=told("topic") or entry.topic or told("tags", "categories"),
         url=next(filter(None, map(web_address, urls)), None),
-        language=language_tag(entry.language or told("language", "lang")) or DEFAULT_LANGUAGE,
+        language=language_of(
+            " ".join(one.text for one in sentences),
+            language_tag(entry.language or told("language", "lang")),
+        ),
         speakers=speakers,
         published=entry.published or day(metadata.get("date")),
-        words=sum(count_words(one.text) for part in parts for one in part.sentences),
+        words=sum(count_words(one.text) for one in sentences),
         passages=passages,
         content_hash=content_hash(entry, data),
     )

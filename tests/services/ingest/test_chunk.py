@@ -14,12 +14,55 @@ def section(*words: int, heading: str = "") -> Section:
     return Section(heading, tuple(Sentence(" ".join(["word"] * count)) for count in words))
 
 
+def timed(seconds: float, *words: int) -> Section:
+    """Sentences that each take so long, one after the other."""
+    return Section(
+        "",
+        tuple(
+            Sentence(" ".join(["word"] * count), place * seconds, (place + 1) * seconds)
+            for place, count in enumerate(words)
+        ),
+    )
+
+
+def lasts(passage: Passage) -> float:
+    start, end = passage.sentences[0].start, passage.sentences[-1].end
+    assert start is not None
+    assert end is not None
+    return end - start
+
+
 def spans(passages: list[Passage]) -> list[tuple[int, int]]:
     return [(one.first_sentence, one.first_sentence + len(one.sentences)) for one in passages]
 
 
 def test_speech_is_cut_into_minutes_that_overlap() -> None:
     assert spans(speech_passages([section(*[10] * 38)])) == [(0, 15), (10, 25), (20, 38)]
+
+
+def test_a_slow_speaker_is_cut_by_time() -> None:
+    slow = speech_passages([timed(10.0, *[10] * 60)])
+
+    assert [lasts(one) for one in slow[:-1]] == [80.0] * (len(slow) - 1)
+    assert all(lasts(one) <= 100 for one in slow)
+    assert spans(slow)[:3] == [(0, 8), (5, 13), (10, 18)]
+
+
+def test_a_usual_speaker_is_cut_by_words() -> None:
+    assert spans(speech_passages([timed(4.0, *[10] * 38)])) == [(0, 15), (10, 25), (20, 38)]
+
+
+def test_a_long_pause_leaves_no_passage_of_a_few_words() -> None:
+    said = timed(4.0, *[10] * 30).sentences
+    late = [
+        Sentence(one.text, one.start + 300, one.end + 300)
+        for one in timed(4.0, *[10] * 30).sentences
+        if one.start is not None and one.end is not None
+    ]
+
+    passages = speech_passages([Section("", (*said, *late))])
+
+    assert min(len(one.sentences) for one in passages) >= 10
 
 
 def test_speech_never_crosses_a_heading() -> None:

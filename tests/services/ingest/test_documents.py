@@ -53,13 +53,13 @@ def test_the_library_knows_better_than_the_file() -> None:
         creator="ann",
         kind="video",
         title="A talk",
-        language="de",
+        language="en-GB",
         published=datetime.date(2020, 1, 1),
     )
 
     talk = read("x.md", ATTACK, entry)
 
-    assert (talk.kind, talk.title, talk.language) == ("video", "A talk", "de")
+    assert (talk.kind, talk.title, talk.language) == ("video", "A talk", "en-GB")
     assert talk.published == datetime.date(2020, 1, 1)
     assert talk.topic == "Side-chain compression"
 
@@ -86,6 +86,21 @@ def test_a_language_that_is_none_is_english() -> None:
     assert read("x.md", "---\nlang: pt_BR\n---\nOlá.").language == "pt-BR"
     assert read("x.md", "---\nlang: what they speak\n---\nHello.").language == "en"
     assert read("x.md", "Hello.").language == "en"
+
+
+def test_a_language_that_nothing_tells_is_that_of_the_text() -> None:
+    text = "Der Bass liegt unter der Trommel, und beide teilen sich die tiefen Töne des Raums."
+    captions = f"WEBVTT\n\n00:01.000 --> 00:05.000\n<v Ann Lee>{text}\n"
+
+    assert read("x.md", f"# Mixing\n\n{text}").language == "de"
+    assert read("x.vtt", captions).language == "de"
+
+
+def test_a_language_that_the_text_contradicts_yields() -> None:
+    text = "低音を上げる前に、部屋の響きを確かめてください。それから耳で決めます。" * 3
+    entry = Entry(key="x", path="x.md", creator="ann", language="en")
+
+    assert read("x.md", text, entry).language == "ja"
 
 
 @pytest.mark.parametrize(
