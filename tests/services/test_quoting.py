@@ -1,13 +1,23 @@
 """The quoting answerer says nothing but sentences of the sources, each with its mark."""
 
+import json
 import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from app.schemas import Source
+from app.services.ingest.cues import Cue
+from app.services.ingest.sentences import sections
 from app.services.prompt import Prompt
 from app.services.quoting import NOTHING_FOUND, QuotingModel, quote
+from app.services.text import keys
 from tests.services.samples import source
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +62,127 @@ def test_where_only_the_title_matched_it_begins_at_the_beginning() -> None:
     assert quote("loudness", (source(1, "One two.", "Three four.", "Five."),)) == (
         "One two. [1] Three four. [1]"
     )
+
+
+def test_the_answer_to_an_interviewers_question_is_quoted_though_it_repeats_none_of_its_words() -> (
+    None
+):
+    told = source(
+        1,
+        "Absorbers stand in every studio that I know of.",
+        "How thick must an absorber panel be?",
+        "Ten centimetres, with some air behind it, do for most rooms.",
+        "Paint the ceiling in whatever colour the singer likes.",
+    )
+    answer = quote("How thick must absorber panels be?", (told,))
+    assert answer.startswith("Ten centimetres, with some air behind it, do for most rooms. [1]")
+    assert "How thick" not in answer
+    assert "ceiling" not in answer
+
+
+def test_what_a_thing_is_comes_before_what_is_done_with_it() -> None:
+    told = source(
+        1,
+        "Swing the ghost notes and leave the kick where it is.",
+        "The snare on the backbeat stays as loud as it was before.",
+        "A ghost note is a very soft stroke between the backbeats.",
+    )
+    assert quote("What are ghost notes?", (told,)).startswith("A ghost note is a very soft stroke")
+
+
+def test_a_sentence_that_points_back_is_quoted_behind_the_one_it_points_to() -> None:
+    told = source(
+        1,
+        "The Amazon basin holds most of the forest.",
+        "It covers 7,000,000 square kilometres of land.",
+        "Parrots of all colours live there.",
+    )
+    assert quote("How many square kilometres has the Amazon basin?", (told,)) == (
+        "The Amazon basin holds most of the forest. [1] "
+        "It covers 7,000,000 square kilometres of land. [1]"
+    )
+
+
+def test_words_that_many_questions_have_count_less_than_the_subject() -> None:
+    told = source(
+        1,
+        "People find a good way to start their work at any time of day.",
+        "Every compressor has an attack, and every attack has its sound.",
+        "The attack shapes how a drum is heard in the mix.",
+        "An attack too slow lets the first peak through.",
+    )
+    answer = quote("What is a good way to start with the attack?", (told,))
+    assert "People find" not in answer
+
+
+def test_an_answer_is_short() -> None:
+    long = [" ".join([f"attack{i}", "attack", *(f"w{i}x{j}" for j in range(38))]) for i in range(9)]
+    answer = quote("attack", tuple(source(n, text) for n, text in enumerate(long, 1)))
+    assert len(re.sub(r" \[\d\]", "", answer).split()) == 80
+    short = [f"Attack {word} fast." for word in ("goes", "runs", "flies", "walks", "sounds")]
+    assert quote("attack fast", (source(1, *short),)).count("[1]") <= 3
+
+
+def test_of_two_sentences_alike_the_better_sources_is_quoted() -> None:
+    weak = source(1, "An attack of 5 ms suits every kick drum.", "Listen to the cymbals too.")
+    weak = replace(weak, citation=replace(weak.citation, score=0.1))
+    good = source(2, "An attack of 2 ms lets no peak through.", "The release may be slower.")
+    assert quote("How fast should the attack be?", (weak, good)) == f"{good.sentences[0].text} [2]"
+
+
+def test_words_that_stand_side_by_side_in_the_question_count_more_so_in_a_sentence() -> None:
+    told = source(
+        1,
+        "A fork in the soft clay of the river bank is easily seen.",
+        "Boats pass by on most days of the week.",
+        "With a soft fork the old rules become tighter for everyone.",
+    )
+    assert quote("soft fork", (told,)).startswith("With a soft fork")
+
+
+def test_what_the_title_names_is_understood_in_every_sentence() -> None:
+    told = "Set the ratio of the second operator to 1.4 and listen."
+    bell = source(2, told, "Then go on from there as you like.", title="An FM bell")
+    bass = source(1, told.replace("1.4", "2"), "So much for today from us.", title="A bass")
+    other = source(3, "A bell has been ringing in the village since the war.", title="Villages")
+    assert quote("Which ratio has a bell?", (bass, bell, other)).startswith(f"{told} [2]")
+
+
+XQUAD = Path(__file__).parents[2].parent / "shared" / "data" / "judged" / "xquad"
+
+
+@pytest.mark.skipif(not XQUAD.exists(), reason="the judged data are not at hand")
+def test_the_answers_to_three_of_four_questions_on_paragraphs_are_in_what_is_quoted() -> None:
+    answered = [
+        answer.casefold() in quote(question, found).casefold()
+        for question, answer, found in islice(_judged(), 0, None, 5)
+    ]
+    assert len(answered) > 200
+    assert sum(answered) / len(answered) >= 0.8
+
+
+def _judged() -> Iterator[tuple[str, str, tuple[Source, ...]]]:
+    """Give each question, its answer, and six paragraphs on its subject, one of which has it."""
+    paragraphs = [
+        [s.text for section in sections([Cue(line["text"])]) for s in section.sentences]
+        for line in _lines("corpus.en.jsonl")
+    ]
+    rows = (line.split("\t") for line in (XQUAD / "en.tsv").read_text().splitlines()[1:])
+    right = {question: int(paragraph) for question, paragraph, _ in rows}
+    for line in _lines("queries.en.jsonl"):
+        at = right[line["_id"]]
+        first = max(0, min(at - 3, len(paragraphs) - 6))
+        asked = set(keys(line["text"], "english"))
+        near = sorted(
+            paragraphs[first : first + 6],
+            key=lambda sentences: -len(asked.intersection(keys(" ".join(sentences), "english"))),
+        )
+        sources = tuple(source(number, *sentences) for number, sentences in enumerate(near, 1))
+        yield line["text"], line["metadata"]["answer"], sources
+
+
+def _lines(name: str) -> list[Any]:
+    return [json.loads(line) for line in (XQUAD / name).read_bytes().splitlines()]
 
 
 WORDS = st.sampled_from(
