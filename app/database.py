@@ -1,11 +1,14 @@
 """Brings a database up to date: a connection and `schema.sql` in, the database's state out."""
 
+import logging
 import re
 from importlib.resources import files
 from typing import TypeAlias
 
 import asyncpg
 from msgspec import Struct
+
+log = logging.getLogger(__name__)
 
 # A connection of one's own, or one out of a pool.
 Connection: TypeAlias = (
@@ -28,8 +31,18 @@ CREATE = """
         applied_at timestamptz NOT NULL DEFAULT now()
     )
 """
-PGVECTOR_OFFERED = "SELECT count(*) > 0 FROM pg_available_extensions WHERE name = 'vector'"
+# The first that has sparse vectors and searches a filtered index to the end.
+PGVECTOR = (0, 8)
+PGVECTOR_OFFERED = """
+SELECT count(*) > 0 FROM pg_available_extension_versions
+WHERE name = 'vector' AND string_to_array(version, '.')::integer[] >= ARRAY[0, 8]
+"""
 PGVECTOR_VERSION = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
+LACKS_WEIGHTS = """
+SELECT to_regclass('passages') IS NOT NULL AND NOT EXISTS (
+    SELECT FROM pg_attribute
+    WHERE attrelid = to_regclass('passages') AND attname = 'weights' AND NOT attisdropped)
+"""
 
 
 class MigrationError(Exception):
@@ -45,7 +58,7 @@ class Part(Struct, frozen=True):
 
 
 class DatabaseState(Struct, frozen=True):
-    """The version of the schema, and of pgvector where the database has it."""
+    """The version of the schema, and of pgvector where the database has it (0.8 or newer)."""
 
     version: int
     pgvector: str | None
@@ -72,7 +85,7 @@ async def migrate(connection: Connection, schema: str | None = None) -> Database
     parts before it, or where the database is newer than the schema.
     """
     if schema is None:
-        schema = files("app").joinpath("schema.sql").read_text(encoding="utf-8")
+        schema = _read("schema.sql")
     wanted = parts(schema)
     while not await _apply_next(connection, wanted):
         pass
@@ -124,15 +137,28 @@ async def _version(connection: Connection) -> int:
 
 
 async def _ensure_pgvector(connection: Connection) -> str | None:
-    """Create the extension where the server has it; its version, or None."""
-    version: str | None = await connection.fetchval(PGVECTOR_VERSION)
-    if version is None and await connection.fetchval(PGVECTOR_OFFERED):
-        try:
-            async with connection.transaction():
-                await _lock(connection)
-                await connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
-        except asyncpg.PostgresError:
-            # Only search by meaning needs it, and it is often the administrator's to create.
-            return None
-        version = await connection.fetchval(PGVECTOR_VERSION)
+    """Create the extension where the server has it, and what needs it; its version, or None."""
+    try:
+        async with connection.transaction():
+            await _lock(connection)
+            version: str | None = await connection.fetchval(PGVECTOR_VERSION)
+            if version is None and await connection.fetchval(PGVECTOR_OFFERED):
+                await connection.execute("CREATE EXTENSION vector")
+                version = await connection.fetchval(PGVECTOR_VERSION)
+            if version is None or _numbers(version) < PGVECTOR:
+                return None
+            if await connection.fetchval(LACKS_WEIGHTS):
+                await connection.execute(_read("vectors.sql"), timeout=PART_LIMIT)
+    except asyncpg.PostgresError as error:
+        # Only search by meaning needs it, and it is often the administrator's to create.
+        log.warning("pgvector cannot be used: %s", error)
+        return None
     return version
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def _read(name: str) -> str:
+    return files("app").joinpath(name).read_text(encoding="utf-8")

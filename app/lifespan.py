@@ -1,6 +1,6 @@
 """Settings come in; the services, wired together and with their connections open, go out.
 
-The only file that names concrete classes.
+Beside library.py the only file that names concrete classes.
 """
 
 import logging
@@ -10,12 +10,11 @@ from typing import TypedDict
 
 import aiohttp
 import anyio
-import asyncpg
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from app.database import DatabaseState, migrate
+from app.library import NONE, database, embedder_of, retriever_of
 from app.schemas import Event
 from app.services.access import Limiter
 from app.services.event_log import LocalEventLog
@@ -28,6 +27,17 @@ from app.services.turn import Answerer
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
+
+
+NO_PGVECTOR = (
+    "this PostgreSQL has no pgvector, or one older than 0.8: search goes by words alone"
+    " (install the extension, or `ALTER EXTENSION vector UPDATE`; then run `python -m app ingest`"
+    " again)"
+)
+NO_EMBEDDER = (
+    "no embedder is installed: search goes by words alone"
+    " (pip install 'chrysopedia-chat[embedded]', or name a server with EMBEDDING_BASE_URL)"
+)
 
 
 class State(TypedDict):
@@ -56,14 +66,13 @@ async def services(
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         anyio.create_task_group() as tasks,
     ):
+        embedder = embedder_of(settings, http, questions=True) if state.pgvector else None
         if state.pgvector is None:
-            log.warning("this PostgreSQL has no pgvector: search goes by words alone")
-        retriever = PostgresRetriever(
-            pool,
-            sources=settings.max_sources,
-            per_document=settings.max_passages_per_document,
-            timeout=settings.database_timeout,
-        )
+            log.warning(NO_PGVECTOR)
+        elif embedder is None and settings.embedding_model != NONE:
+            log.warning(NO_EMBEDDER)
+        retriever = retriever_of(settings, pool, state, embedder)
+        await retriever.warm_up()
         memory = RedisMemory(
             redis,
             turns=settings.memory_turns,
@@ -99,34 +108,6 @@ async def services(
             )
         finally:
             runner.shutting_down.set()
-
-
-@asynccontextmanager
-async def database(
-    settings: Settings,
-) -> AsyncIterator[tuple["asyncpg.Pool[asyncpg.Record]", DatabaseState]]:
-    """Connect to PostgreSQL, bring its tables up to date, and yield a pool and what it found."""
-    async with asyncpg.create_pool(
-        settings.database_url,
-        min_size=1,
-        max_size=settings.database_pool,
-        timeout=settings.database_timeout,
-        init=_prepare,
-        # Nothing else is ever set on a connection, so it need not be reset: one round trip less.
-        reset=_leave,
-    ) as pool:
-        async with pool.acquire() as connection:
-            state = await migrate(connection)
-        yield pool, state
-
-
-async def _prepare(connection: asyncpg.Connection) -> None:
-    # Compiling the search takes longer than running it, however large the library.
-    await connection.execute("SET jit = off")
-
-
-async def _leave(connection: object) -> None:
-    pass
 
 
 @asynccontextmanager

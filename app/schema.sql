@@ -86,3 +86,66 @@ CREATE TABLE languages (
 CREATE FUNCTION tokenize(language text, body text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN to_tsvector(language::regconfig, translate(body, '/_@=', '    '));
+
+-- migration 2: lengths for BM25, texts apart from what is searched, embedders, the gate
+
+-- What is shown of a passage. Only the few that are found are read, so the rows that a search walks
+-- over stay narrow.
+CREATE TABLE passage_texts (
+    passage_id     bigint PRIMARY KEY REFERENCES passages ON DELETE CASCADE,
+    heading        text NOT NULL DEFAULT '',
+    first_sentence integer NOT NULL,        -- index of sentences[0] within the document
+    sentences      jsonb NOT NULL,          -- [[text, start, end, speaker], …], see schemas.Sentence
+    start_seconds  double precision,
+    end_seconds    double precision
+);
+INSERT INTO passage_texts
+SELECT id, heading, first_sentence, sentences, start_seconds, end_seconds FROM passages;
+ALTER TABLE passages
+    DROP COLUMN heading, DROP COLUMN first_sentence, DROP COLUMN sentences,
+    DROP COLUMN start_seconds, DROP COLUMN end_seconds,
+    ADD COLUMN length integer NOT NULL DEFAULT 0;    -- words, as they are searched
+
+CREATE FUNCTION words_in(search tsvector) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT coalesce(sum(cardinality(positions)), 0)::integer FROM unnest(search));
+UPDATE passages SET length = words_in(search);
+
+-- How often a word stands in a passage. Over one word with all weights 1, ts_rank gives the sum of
+-- 1/k² for k = 1 … n, over pi²/6, and what is missing to the whole is about 1/(n + ½).
+CREATE FUNCTION frequency(search tsvector, word tsquery) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN round(CASE WHEN search @@ word
+        THEN 1 / (1.6449341 * greatest(1e-4, 1 - ts_rank('{1, 1, 1, 1}', search, word))) - 0.5
+        ELSE 0 END);
+
+-- Passages are counted anew when a tenth of them has changed since; until then only new ones are
+-- added (those above `counted_to`). `mean_length` is what the weights of BM25 were made with.
+ALTER TABLE languages
+    ADD COLUMN changed     integer NOT NULL DEFAULT 0,
+    ADD COLUMN counted_to  bigint NOT NULL DEFAULT 0,
+    ADD COLUMN mean_length real NOT NULL DEFAULT 0;
+UPDATE languages l SET (counted_to, mean_length) = (
+    SELECT coalesce(max(id), 0), coalesce(avg(length), 0) FROM passages WHERE language = l.language
+);
+-- Those that a run which was cut off left uncounted are counted in full by the next.
+UPDATE languages l SET changed = (SELECT 1 + count(*) FROM passages WHERE language = l.language)
+WHERE stale;
+
+-- Whose embeddings there are. Those of each embedder are a table of their own, `embeddings_ID`, so
+-- that one can be made while another serves; it serves once it is complete.
+CREATE TABLE embedders (
+    id        integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name      text NOT NULL UNIQUE,
+    dimension integer NOT NULL,
+    complete  boolean NOT NULL DEFAULT false
+);
+
+-- What decides whether a question is answered, learned from the library; the newest counts.
+CREATE TABLE gates (
+    id            integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    embedder_id   integer REFERENCES embedders ON DELETE CASCADE,  -- null: search by words alone
+    passages      bigint NOT NULL,          -- how many there were
+    model         jsonb NOT NULL,           -- see services/gate.py
+    calibrated_at timestamptz NOT NULL DEFAULT now()
+);

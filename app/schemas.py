@@ -9,6 +9,11 @@ Tier: TypeAlias = Literal["creator", "domain", "global", "none"]
 Kind: TypeAlias = Literal["moment", "page"]
 FinishReason: TypeAlias = Literal["stop", "length", "stopped", "abandoned", "refused"]
 
+# Whether words and embeddings were compared, or words alone.
+Matching: TypeAlias = Literal["hybrid", "lexical"]
+# Why a tier answers or does not: a wider one may have much better passages, or not be needed.
+Verdict: TypeAlias = Literal["answers", "too little", "others say more", "not needed"]
+
 QUERY_LIMIT = 1_000
 CREATOR_LIMIT = 200
 
@@ -70,27 +75,34 @@ class Source(Struct, frozen=True):
 
 
 class TierHits(Struct, frozen=True):
-    """How many passages of a tier are on the question."""
+    """What a tier has: how many of its best passages are on the question, how sure that is.
+
+    `confidence` is between 0 and 1, and enough from 0.5 on; `verdict` says what came of it.
+    """
 
     tier: Tier
     hits: int
+    confidence: float
+    verdict: Verdict
 
 
 class Retrieval(Struct, frozen=True):
-    """What a search found: the tier that answers, its sources best first, each tier's count."""
+    """What a search found: the tier that answers, its sources best first, what each tier has."""
 
     tier: Tier
     sources: tuple[Source, ...]
     creator: CreatorRef | None
     tiers: tuple[TierHits, ...]
+    matching: Matching
 
 
 class Scope(Struct, frozen=True):
-    """What was searched, for whom, and how much each tier had."""
+    """What was searched, for whom, how much each tier had, and what was compared."""
 
     creator: CreatorRef | None
     query: str
     tiers: tuple[TierHits, ...]
+    matching: Matching
 
 
 class SearchResult(Struct, frozen=True):

@@ -1,6 +1,7 @@
 """Settings come in; a running service, with the servers it needs, is what comes of it."""
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Iterator
@@ -12,14 +13,23 @@ import asyncpg
 import uvicorn
 
 from app import __version__
-from app.backing import CannotStart, backing_servers, ingest_folder, library_connection
-from app.database import Connection
+from app.backing import (
+    CannotStart,
+    Library,
+    OnlyWords,
+    backing_servers,
+    drop,
+    ingest_folder,
+    library,
+)
 from app.main import create_app
-from app.services.ingest.index import drop_library
+from app.services.ingest.errors import OtherEmbedder
 from app.services.ingest.progress import summary
 from app.services.ingest.report import Report
 from app.services.ingest.write import library_named
 from app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 SAMPLE_FOLDER = "sample_library"
 # No folder's name, so that nobody's own library is taken for it.
@@ -42,15 +52,15 @@ FROM documents
 """
 
 
-async def serve(settings: Settings, library: Path | None) -> None:
-    """Answer until a signal ends it; `library` is a folder to ingest first.
+async def serve(settings: Settings, folder: Path | None) -> None:
+    """Answer until a signal ends it; `folder` is a library to ingest first.
 
     An embedded database that holds no other library gets the sample library.
     Raises CannotStart.
     """
     with _listen(settings.host, settings.port) as listener:
         async with backing_servers(settings) as complete:
-            holdings = await _fill(complete, library, sample=not settings.database_url)
+            holdings = await _fill(complete, folder, sample=not settings.database_url)
             config = uvicorn.Config(
                 create_app(complete),
                 lifespan="on",
@@ -64,30 +74,44 @@ async def serve(settings: Settings, library: Path | None) -> None:
             await _Server(config, greeting).serve([listener])
 
 
-async def _fill(settings: Settings, library: Path | None, *, sample: bool) -> asyncpg.Record:
+async def _fill(settings: Settings, folder: Path | None, *, sample: bool) -> asyncpg.Record:
     """Ingest what is to be there from the start, and count what there is."""
-    async with library_connection(settings) as connection:
+    async with library(settings) as into:
+        await check_embedder(into)
         report = None
-        if library is not None:
-            report = await ingest_folder(connection, library)
-        if sample:
-            report = await keep_sample(connection) or report
+        try:
+            if folder is not None:
+                report = await ingest_folder(into, folder)
+            if sample:
+                report = await keep_sample(into) or report
+        except OnlyWords as problem:
+            # An embedder that is away is no reason not to answer.
+            log.warning("search goes by words alone for now: %s", problem)
         if report and (report.added or report.changed or report.broken):
             print(summary(report), flush=True)
-        holdings = await connection.fetchrow(HOLDINGS)
+        holdings = await into.connection.fetchrow(HOLDINGS)
     assert holdings is not None  # noqa: S101 -- a count always has its row
     return holdings
 
 
-async def keep_sample(connection: Connection) -> Report | None:
+async def check_embedder(into: Library) -> None:
+    """Raise CannotStart where the library's embeddings are another embedder's."""
+    try:
+        await into.indexing.check(into.connection)
+    except OtherEmbedder as error:
+        raise CannotStart(str(error)) from None
+
+
+async def keep_sample(into: Library) -> Report | None:
     """Keep the sample library where there is no other; one's own is not mixed with it."""
+    connection = into.connection
     with as_file(files("app").joinpath(SAMPLE_FOLDER)) as folder:
         if not await connection.fetchval(OTHER_LIBRARIES, SAMPLE):
             # Wherever the project's folder was when it was ingested: it is the project's own.
             await connection.execute(MOVE_LIBRARY, SAMPLE, str(folder.resolve()))
-            return await ingest_folder(connection, folder, name=SAMPLE)
+            return await ingest_folder(into, folder, name=SAMPLE)
     if known := await library_named(connection, SAMPLE):
-        await drop_library(connection, known[0])
+        await drop(into, known[0])
         print("The sample library has made room for yours.", flush=True)
     return None
 

@@ -17,7 +17,9 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from app.backing import Library
 from app.serve import keep_sample
+from app.services.ingest.indexing import Indexing
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client, answer
 
@@ -100,6 +102,17 @@ def test_a_database_that_cannot_be_reached_is_said_in_one_line_without_its_passw
     assert "secret" not in line
 
 
+async def test_a_library_that_another_embedder_made_is_refused_in_one_line(
+    database: asyncpg.Connection, database_url: str, redis_url: str
+) -> None:
+    await database.execute(
+        "INSERT INTO embedders (name, dimension, complete) VALUES ('other', 3, true)"
+    )
+    line = refusal(DATABASE_URL=database_url, REDIS_URL=redis_url)
+    assert "embeddings are by other" in line
+    assert "python -m app reindex" in line
+
+
 async def test_what_was_said_and_ingested_is_there_the_next_time(tmp_path: Path) -> None:
     settings = {"DATA_DIR": str(tmp_path / "state")}
     with served(**settings) as process:
@@ -135,7 +148,7 @@ async def test_the_sample_library_may_have_been_in_another_folder(
     await database.execute(
         "INSERT INTO libraries (name, path) VALUES ('(sample)', $1)", str(tmp_path)
     )
-    report = await keep_sample(database)
+    report = await keep_sample(Library(database, Indexing(pgvector=True)))
     assert report is not None
     assert report.added == 20
 

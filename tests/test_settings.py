@@ -25,6 +25,9 @@ def test_values_are_read_as_their_types() -> None:
         ("LOG_FORMAT", "xml"),
         ("REDIS_URL", "foo"),
         ("LLM_MODEL", "x"),
+        ("ALPHA", "1.1"),
+        ("EMBEDDING_TIMEOUT", "0"),
+        ("MAX_PASSAGES_PER_DOCUMENT", "0"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(name: str, value: str) -> None:
@@ -37,10 +40,27 @@ def test_a_model_server_needs_a_model() -> None:
         Settings.from_environment({"LLM_BASE_URL": "http://127.0.0.1:1/v1"})
 
 
+def test_an_embedding_server_needs_a_model_and_an_address_of_the_web() -> None:
+    with pytest.raises(SettingsError, match=r"^EMBEDDING_MODEL: "):
+        Settings.from_environment({"EMBEDDING_BASE_URL": "http://127.0.0.1:1/v1"})
+    with pytest.raises(SettingsError, match=r"^EMBEDDING_BASE_URL: "):
+        Settings.from_environment({"EMBEDDING_BASE_URL": "db:1", "EMBEDDING_MODEL": "m"})
+    # A model alone may be a local one.
+    assert Settings.from_environment({"EMBEDDING_MODEL": "minilm"}).embedding_model == "minilm"
+
+
+@pytest.mark.parametrize(("value", "alpha"), [("", None), ("0", 0.0), ("0.4", 0.4), ("1", 1.0)])
+def test_how_much_words_count_is_only_set_where_it_is_given(
+    value: str, alpha: float | None
+) -> None:
+    assert Settings.from_environment({"ALPHA": value}).alpha == alpha
+
+
 def test_no_secret_is_shown() -> None:
     shown = repr(
         Settings(
             llm_api_key="sk-secret",
+            embedding_api_key="sk-secret",
             database_url="postgresql://me:pg-secret@db/chat",
             redis_url="redis://:redis/secret@cache:6379/0",
         )

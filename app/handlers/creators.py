@@ -24,5 +24,5 @@ async def search(request: Request[State]) -> Response:
     asked = wire.checked(ChatRequest(given.get("q", ""), given.get("creator") or None), "q")
     found = await request.state["retriever"].search(asked.query, asked.creator)
     citations = tuple(source.citation for source in found.sources)
-    scope = Scope(creator=found.creator, query=asked.query, tiers=found.tiers)
+    scope = Scope(found.creator, asked.query, found.tiers, found.matching)
     return wire.json_response(SearchResult(found.tier, scope, citations))

@@ -192,7 +192,7 @@ class Answerer:
                 turn_id=ask.turn_id,
                 finish_reason=reply.finish,
                 citations=reply.marks,
-                scope=Scope(creator=found.creator, query=query, tiers=found.tiers),
+                scope=Scope(found.creator, query, found.tiers, found.matching),
                 usage=reply.usage,
                 timings_ms=_timings(began, searched_at, reply.first_token_at),
                 memory="kept" if memory_works and kept else "unavailable",

@@ -3,11 +3,10 @@
 from collections.abc import AsyncIterator
 from importlib.resources import as_file, files
 
-import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from app.services.ingest.run import ingest
+from app.backing import ingest_folder, library
 from app.settings import Settings
 from tests.scripted_model import ScriptedModel
 from tests.servers import SharedServers
@@ -16,12 +15,9 @@ from tests.service import Client, running
 
 async def fill(database_url: str) -> None:
     """Ingest the sample library."""
-    connection = await asyncpg.connect(database_url)
-    try:
+    async with library(Settings(database_url=database_url)) as into:
         with as_file(files("app").joinpath("sample_library")) as folder:
-            await ingest(connection, folder)
-    finally:
-        await connection.close()
+            await ingest_folder(into, folder)
 
 
 @pytest.fixture(scope="session")

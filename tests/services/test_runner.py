@@ -31,7 +31,7 @@ class Shelf:
             raise RuntimeError("broken on purpose")
         if self.opens is not None:
             await self.opens.wait()
-        return Retrieval("global", (source(1, "Yes."),), None, ())
+        return Retrieval("global", (source(1, "Yes."),), None, (), "hybrid")
 
 
 class Voice:

@@ -5,6 +5,8 @@ The tree::
     IngestError             the run stops; the message is one sentence that says what to do
     ├── MissingParsers      the optional packages of the extra `ingest` are not installed
     ├── UnusableLibrary     the folder, or its manifest, is no library
+    ├── OtherEmbedder       the library's embeddings are another embedder's
+    ├── NotEmbedded         the passages are written, their embeddings are not
     ├── NameTaken           another folder's library has the name
     └── AlreadyRunning      another ingestion holds the database
     BrokenFile              one file cannot be used; the run goes on without it
@@ -27,6 +29,27 @@ class MissingParsers(IngestError):
 
 class UnusableLibrary(IngestError):
     """The folder, or its manifest, is no library."""
+
+
+class OtherEmbedder(IngestError):
+    """The library's embeddings are another embedder's."""
+
+    def __init__(self, known: str, asked: str) -> None:
+        super().__init__(
+            f"the library's embeddings are by {known}, and EMBEDDING_MODEL asks for {asked}:"
+            " run `python -m app reindex` to embed it anew (the old ones serve until then),"
+            f" or set EMBEDDING_MODEL={known}"
+        )
+
+
+class NotEmbedded(IngestError):
+    """The passages are written, their embeddings are not, or not all."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"the passages are kept, but {name} could not embed all of them: {reason.rstrip('.')};"
+            " run the same command again to go on with the rest"
+        )
 
 
 class NameTaken(IngestError, ValueError):

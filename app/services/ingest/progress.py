@@ -19,6 +19,12 @@ _STAGES = {
     "reading": "looking for what has changed",
     "words": "counting words",
 }
+# What is counted in the stages that take their time.
+_COUNTED = {
+    "documents": "documents",
+    "embeddings": "passages embedded",
+    "gate": "questions tried",
+}
 
 
 class ProgressLines:
@@ -31,6 +37,7 @@ class ProgressLines:
         self._stream = stream
         self._bar: tqdm[NoReturn] | None = None
         self._next_line = 0.0
+        self._stage = ""
 
     def __enter__(self) -> Self:
         return self
@@ -45,21 +52,24 @@ class ProgressLines:
 
     def __call__(self, progress: Progress) -> None:
         """Show one step."""
-        if progress.stage != "documents":
+        if progress.stage != self._stage:
+            self._stage = progress.stage
             self._close()
+        counted = _COUNTED.get(progress.stage)
+        if counted is None:
             # Quick steps are no news, but for who has to wait.
             if progress.stage == "waiting" or progress.total:
                 print(f"{_STAGES[progress.stage]} …", file=self._stream, flush=True)
         elif self._stream.isatty():
-            self._move(progress)
+            self._move(progress, counted)
         elif time.monotonic() >= self._next_line or progress.done == progress.total:
             self._next_line = time.monotonic() + PAUSE
-            line = f"{progress.done} of {progress.total} documents, {progress.path}"
-            print(line, file=self._stream, flush=True)
+            what = f"{counted}, {progress.path}" if progress.path else counted
+            print(f"{progress.done} of {progress.total} {what}", file=self._stream, flush=True)
 
-    def _move(self, progress: Progress) -> None:
+    def _move(self, progress: Progress, counted: str) -> None:
         if self._bar is None:
-            self._bar = _bar(progress.total, self._stream)
+            self._bar = _bar(progress.total, counted, self._stream)
         self._bar.update(progress.done - self._bar.n)
 
     def _close(self) -> None:
@@ -68,12 +78,12 @@ class ProgressLines:
             self._bar = None
 
 
-def _bar(total: int, stream: TextIO) -> "tqdm[NoReturn]":
+def _bar(total: int, counted: str, stream: TextIO) -> "tqdm[NoReturn]":
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:
         raise MissingParsers from None
-    return tqdm(total=total, unit=" documents", file=stream)
+    return tqdm(total=total, unit=f" {counted}", file=stream)
 
 
 def summary(report: Report) -> str:

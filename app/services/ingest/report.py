@@ -8,7 +8,7 @@ from msgspec import Struct
 class Progress(Struct, frozen=True):
     """How far a run is: documents done of those that changed, and the last one's path."""
 
-    stage: Literal["waiting", "reading", "documents", "words"]
+    stage: Literal["waiting", "reading", "documents", "words", "embeddings", "gate"]
     done: int = 0
     total: int = 0
     path: str = ""

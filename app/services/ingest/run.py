@@ -21,11 +21,12 @@ from app.services.ingest.documents import Document
 from app.services.ingest.entries import Entry, Listing, content_hash, load
 from app.services.ingest.errors import BrokenFile, MissingParsers, UnusableLibrary
 from app.services.ingest.folders import read_folders
+from app.services.ingest.indexing import Indexing
 from app.services.ingest.manifest import has_manifest, read_manifest
 from app.services.ingest.parallel import parsed
 from app.services.ingest.report import Progress, Report
 
-PARSERS = ("charset_normalizer", "frontmatter", "markdown_it", "pysubs2", "webvtt")
+PARSERS = ("charset_normalizer", "frontmatter", "markdown_it", "py3langid", "pysubs2", "webvtt")
 
 
 CREATORS = "SELECT slug, name FROM creators"
@@ -47,6 +48,7 @@ async def ingest(
     connection: Connection,
     folder: Path,
     *,
+    indexing: Indexing,
     name: str | None = None,
     prune: bool = False,
     report: Callable[[Progress], None] = _silent,
@@ -63,6 +65,7 @@ async def ingest(
     folder = await asyncio.to_thread(folder.resolve)
     name = name or folder.name
     async with alone(connection, report):
+        await indexing.check(connection)
         report(Progress("reading"))
         listing = await asyncio.to_thread(_list, folder)
         library = await library_of(connection, name, folder)
@@ -71,13 +74,20 @@ async def ingest(
         tally = Tally([], broken, await index.stale_languages(connection))
         await write.rename_creators(connection, listing.creators)
         async with aclosing(parsed(folder, changed)) as documents:
-            await _write(connection, library, listing, documents, tally, len(changed), report)
+            await _write(
+                connection,
+                library,
+                listing,
+                documents,
+                tally,
+                len(changed),
+                report,
+                pgvector=indexing.pgvector,
+            )
         gone = {key for key in known if prune and not listing.may_hold(key)}
         if gone:
             tally.languages |= await write.drop_documents(connection, library, gone)
-        if tally.languages:
-            report(Progress("words", len(changed), len(changed)))
-            await index.refresh(connection, tally.languages)
+        await indexing.update(connection, tally.languages, report)
         holdings = await write.holdings(connection, library)
     return _report(name, holdings, listing, known, tally, len(gone), time.monotonic() - started)
 
@@ -121,6 +131,8 @@ async def _write(
     tally: Tally,
     total: int,
     report: Callable[[Progress], None],
+    *,
+    pgvector: bool,
 ) -> None:
     available = await write.configurations(connection)
     # A folder's name is no better than what another library has called its creator.
@@ -134,7 +146,7 @@ async def _write(
             name = names[entry.creator]
             try:
                 tally.languages |= await write.replace_document(
-                    connection, library, document, name, available
+                    connection, library, document, name, available, pgvector=pgvector
                 )
                 tally.written.append(entry.key)
             except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as error:

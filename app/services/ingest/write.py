@@ -1,5 +1,6 @@
 """Documents come in; rows of the library's tables go out, and what is there already is told."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
@@ -137,22 +138,36 @@ DROP_PASSAGES = "DELETE FROM passages WHERE document_id = $1 RETURNING language"
 # $6 ordinals · $7 headings · $8 headings as searched · $9 places of the first sentences
 # $10 sentences as JSON · $11 starts · $12 ends · $13 the words with the speakers' names
 KEEP_PASSAGES = """
-INSERT INTO passages (document_id, creator_id, topic_id, language, ordinal, heading,
-                      first_sentence, sentences, start_seconds, end_seconds, search)
-SELECT $1, $2, $3, $4, ordinal, heading, first_sentence, sentences::jsonb, starts, ends,
-       setweight(tokenize($4, $5), 'B') || setweight(tokenize($4, head), 'B')
-           || setweight(tokenize($4, body), 'D')
-FROM unnest($6::integer[], $7::text[], $8::text[], $9::integer[], $10::text[],
-            $11::double precision[], $12::double precision[], $13::text[])
-    AS passage (ordinal, heading, head, first_sentence, sentences, starts, ends, body)
+WITH given AS MATERIALIZED (
+    SELECT *, setweight(tokenize($4, $5), 'B') || setweight(tokenize($4, head), 'B')
+                  || setweight(tokenize($4, body), 'D') AS search
+    FROM unnest($6::integer[], $7::text[], $8::text[], $9::integer[], $10::text[],
+                $11::double precision[], $12::double precision[], $13::text[])
+        AS passage (ordinal, heading, head, first_sentence, sentences, starts, ends, body)
+),
+kept AS (
+    INSERT INTO passages (document_id, creator_id, topic_id, language, ordinal, search,
+                          length{into})
+    SELECT $1, $2, $3, $4, ordinal, search, words_in(search){weights} FROM given
+    RETURNING id, ordinal
+)
+INSERT INTO passage_texts (passage_id, heading, first_sentence, sentences, start_seconds,
+                           end_seconds)
+SELECT id, heading, first_sentence, sentences::jsonb, starts, ends
+FROM kept JOIN given USING (ordinal)
 """
 
+# What a language's passages are weighed by already; what is new can be found at once. In a new
+# language all are weighed in the end.
+WEIGHTS = """,
+           bm25_weights(search, words_in(search), (
+               SELECT mean_length FROM languages WHERE language = $4 AND mean_length > 0))"""
 
-# $1 languages
+# $1 languages · $2 how many passages of each came or went
 MARK_STALE = """
-INSERT INTO languages (language, passages, stale)
-SELECT language, 0, true FROM unnest($1::text[]) AS language
-ON CONFLICT (language) DO UPDATE SET stale = true
+INSERT INTO languages AS known (language, passages, stale, changed)
+SELECT language, 0, true, changed FROM unnest($1::text[], $2::integer[]) AS now (language, changed)
+ON CONFLICT (language) DO UPDATE SET stale = true, changed = known.changed + excluded.changed
 """
 
 
@@ -162,6 +177,8 @@ async def replace_document(
     document: Document,
     creator_name: str,
     available: Collection[str],
+    *,
+    pgvector: bool,
 ) -> set[str]:
     """Put a document in the place of the one with its key, in one transaction.
 
@@ -183,15 +200,23 @@ async def replace_document(
             document.content_hash,
         )
         dropped = await connection.fetch(DROP_PASSAGES, number)
-        changed = {language, *(row["language"] for row in dropped)}
+        changed = Counter(row["language"] for row in dropped)
+        changed[language] += len(document.passages)
+        keep = KEEP_PASSAGES.format(
+            into=", weights" if pgvector else "", weights=WEIGHTS if pgvector else ""
+        )
         await connection.execute(
-            KEEP_PASSAGES,
+            keep,
             *(number, creator, topic, language, spaced(document.title)),
             *_columns(document),
             timeout=STATEMENT_LIMIT,
         )
-        await connection.execute(MARK_STALE, list(changed))
-    return changed
+        await _mark_stale(connection, changed)
+    return set(changed)
+
+
+async def _mark_stale(connection: Connection, changed: Mapping[str, int]) -> None:
+    await connection.execute(MARK_STALE, list(changed), list(changed.values()))
 
 
 def _columns(document: Document) -> list[list[object]]:
@@ -227,7 +252,9 @@ DROP_DOCUMENTS = """
 WITH gone AS (
     DELETE FROM documents WHERE library_id = $1 AND key = ANY($2::text[]) RETURNING id
 )
-SELECT DISTINCT p.language FROM passages p JOIN gone ON gone.id = p.document_id
+SELECT p.language, count(*)::integer AS passages
+FROM passages p JOIN gone ON gone.id = p.document_id
+GROUP BY p.language
 """
 
 
@@ -235,6 +262,6 @@ async def drop_documents(connection: Connection, library: int, keys: Iterable[st
     """Remove documents; returns the text search configurations whose passages changed."""
     async with connection.transaction():
         rows = await connection.fetch(DROP_DOCUMENTS, library, list(keys), timeout=STATEMENT_LIMIT)
-        changed = {row["language"] for row in rows}
-        await connection.execute(MARK_STALE, list(changed))
-    return changed
+        changed = {row["language"]: row["passages"] for row in rows}
+        await _mark_stale(connection, changed)
+    return set(changed)

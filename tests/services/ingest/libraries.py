@@ -2,11 +2,17 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 
+from app.services.ingest import run
+from app.services.ingest.indexing import Indexing
 from app.services.ingest.report import Report
+
+# Into a database as the tests have it, without embeddings.
+ingest = partial(run.ingest, indexing=Indexing(pgvector=True))
 
 ATTACK = """---
 title: Side-chain the bass

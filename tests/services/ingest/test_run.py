@@ -11,12 +11,12 @@ import pytest
 from app.services.ingest.claims import LOCK, LOCK_KEY, UNLOCK
 from app.services.ingest.errors import MissingParsers, NameTaken, UnusableLibrary
 from app.services.ingest.report import Progress
-from app.services.ingest.run import ingest
 from tests.services.ingest.libraries import (
     ATTACK,
     INFO,
     VTT,
     counts,
+    ingest,
     manifest_library,
     titles,
     video,
@@ -182,7 +182,7 @@ async def test_words_of_a_cut_off_run_are_counted_later(
     database: asyncpg.Connection, folder: Path
 ) -> None:
     await ingest(database, folder)
-    await database.execute("DELETE FROM terms; UPDATE languages SET stale = true")
+    await database.execute("DELETE FROM terms; UPDATE languages SET stale = true, counted_to = 0")
 
     report = await ingest(database, folder)
 

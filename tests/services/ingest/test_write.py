@@ -6,10 +6,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.services.ingest.run import ingest
 from tests.services.ingest.libraries import (
     ATTACK,
     counts,
+    ingest,
     manifest_library,
     titles,
     video,
@@ -61,9 +61,10 @@ async def test_passages_are_as_searches_need_them(
     await ingest(database, folder)
 
     rows = await database.fetch(
-        "SELECT p.*, p.sentences::text AS told, d.creator_id = p.creator_id"
+        "SELECT p.*, x.*, x.sentences::text AS told, d.creator_id = p.creator_id"
         "   AND d.topic_id = p.topic_id AS agrees"
-        " FROM passages p JOIN documents d ON d.id = p.document_id ORDER BY d.title, p.ordinal"
+        " FROM passages p JOIN documents d ON d.id = p.document_id"
+        " JOIN passage_texts x ON x.passage_id = p.id ORDER BY d.title, p.ordinal"
     )
     assert all(row["agrees"] for row in rows)
     assert [row["language"] for row in rows] == ["german", "english", "english", "english"]

@@ -1,0 +1,130 @@
+"""Settings come in; the library, open to be searched and to be filled, goes out.
+
+Beside lifespan.py the only file that names concrete classes.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import asyncpg
+from msgspec.structs import replace
+
+from app.database import DatabaseState, migrate
+from app.services.embedding import Embedder, EmbedderMissing
+from app.services.embedding.local import (
+    MINILM,
+    WORDLLAMA,
+    MiniLmEmbedder,
+    WordLlamaEmbedder,
+    installed,
+)
+from app.services.embedding.remote import RemoteConfig, RemoteEmbedder
+from app.services.ingest.indexing import Indexing
+from app.services.retrieval import PostgresRetriever
+from app.settings import Settings
+
+# What EMBEDDING_MODEL says for no embeddings at all.
+NONE = "none"
+
+
+@asynccontextmanager
+async def database(
+    settings: Settings,
+) -> AsyncIterator[tuple["asyncpg.Pool[asyncpg.Record]", DatabaseState]]:
+    """Connect to PostgreSQL, bring its tables up to date, and yield a pool and what it found."""
+    async with asyncpg.create_pool(
+        settings.database_url,
+        min_size=1,
+        max_size=settings.database_pool,
+        timeout=settings.database_timeout,
+        init=_prepare,
+        # Nothing else is ever set on a connection, so it need not be reset: one round trip less.
+        reset=_leave,
+    ) as pool:
+        async with pool.acquire() as connection:
+            state = await migrate(connection)
+        yield pool, state
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    # Compiling the search takes longer than running it, however large the library.
+    # Nor is there anything to gain by planning it anew for each question. What the index of
+    # embeddings finds must still be looked through by creator or topic, until there is enough.
+    await connection.execute(
+        "SET jit = off; SET plan_cache_mode = force_generic_plan;"
+        " SET hnsw.ef_search = 100; SET hnsw.iterative_scan = relaxed_order"
+    )
+
+
+async def _leave(connection: object) -> None:
+    pass
+
+
+@asynccontextmanager
+async def indexing(settings: Settings, state: DatabaseState) -> AsyncIterator[Indexing]:
+    """Tell how what is ingested is made searchable. Raises EmbedderMissing."""
+    async with aiohttp.ClientSession() as http:
+        embedder = embedder_of(settings, http, questions=False) if state.pgvector else None
+        yield Indexing(
+            pgvector=state.pgvector is not None,
+            embedder=embedder,
+            alpha=alpha_of(settings, embedder),
+            per_document=settings.max_passages_per_document,
+        )
+
+
+def embedder_of(
+    settings: Settings, http: aiohttp.ClientSession, *, questions: bool
+) -> Embedder | None:
+    """Make the embedder that the settings name, for single questions or for many passages.
+
+    None where there is to be none. Raises EmbedderMissing where it is not installed.
+    """
+    name = settings.embedding_model
+    if settings.embedding_base_url:
+        config = RemoteConfig(
+            base_url=settings.embedding_base_url,
+            model=name,
+            api_key=settings.embedding_api_key,
+        )
+        if questions:
+            limit = settings.embedding_timeout
+            config = replace(config, timeout=limit, deadline=limit, attempts=2, backoff=0.05)
+        return RemoteEmbedder(http, config)
+    if name == NONE or (not name and not installed(WORDLLAMA)):
+        return None
+    if name in ("", "wordllama", WORDLLAMA):
+        return WordLlamaEmbedder()
+    if name in ("minilm", MINILM):
+        return MiniLmEmbedder()
+    raise EmbedderMissing(
+        f"EMBEDDING_MODEL: there is no embedder {name}: take wordllama, minilm or none,"
+        " or name the server that has it with EMBEDDING_BASE_URL"
+    )
+
+
+def retriever_of(
+    settings: Settings,
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    state: DatabaseState,
+    embedder: Embedder | None,
+) -> PostgresRetriever:
+    """Make what searches the library."""
+    return PostgresRetriever(
+        pool,
+        pgvector=state.pgvector is not None,
+        embedder=embedder if state.pgvector else None,
+        alpha=alpha_of(settings, embedder),
+        sources=settings.max_sources,
+        per_document=settings.max_passages_per_document,
+        timeout=settings.database_timeout,
+        embedding_timeout=settings.embedding_timeout,
+    )
+
+
+def alpha_of(settings: Settings, embedder: Embedder | None) -> float:
+    """How much words count beside the meaning: more where the embedder is a light one."""
+    if settings.alpha is not None:
+        return settings.alpha
+    return 0.6 if isinstance(embedder, WordLlamaEmbedder) else 0.4

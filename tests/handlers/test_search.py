@@ -1,0 +1,100 @@
+"""What `scope` says of a search: what was compared, and of each tier how sure it is and why."""
+
+from typing import Any
+
+import anyio
+import pytest
+from msgspec.structs import replace
+
+from app.settings import Settings
+from tests.scripted_model import Answer, ScriptedModel
+from tests.service import Client, running
+
+pytestmark = pytest.mark.anyio
+
+QUESTION = "How fast should the attack be when I side-chain the bass to the kick?"
+SEARCH = "/api/v1/search"
+
+
+async def search(service: Client, question: str, creator: str | None = None) -> Any:
+    parameters = {"q": question} | ({"creator": creator} if creator else {})
+    status, found, _ = await service.call("GET", SEARCH, params=parameters)
+    assert status == 200, found
+    return found
+
+
+def verdicts(found: Any) -> list[tuple[str, str]]:
+    return [(tier["tier"], tier["verdict"]) for tier in found["scope"]["tiers"]]
+
+
+async def test_words_and_meaning_are_compared_and_scope_says_so(service: Client) -> None:
+    found = await search(service, QUESTION)
+    assert found["scope"]["matching"] == "hybrid"
+    done = (await service.ask(QUESTION))[-1].data
+    assert done["scope"] == found["scope"]
+
+
+async def test_each_tier_says_how_sure_it_is_and_what_came_of_it(service: Client) -> None:
+    found = await search(service, QUESTION, "mara-voss")
+    assert verdicts(found) == [
+        ("creator", "answers"),
+        ("domain", "not needed"),
+        ("global", "not needed"),
+    ]
+    for tier in found["scope"]["tiers"]:
+        assert set(tier) == {"tier", "hits", "confidence", "verdict"}
+        assert 0.5 <= tier["confidence"] <= 1
+        assert tier["hits"] > 0
+
+
+async def test_a_creator_with_little_on_the_question_yields_and_the_sources_say_so(
+    service: Client,
+) -> None:
+    found = await search(service, "What modulator ratio makes an FM bell?", "mara-voss")
+    (first, why), *_, (last, answers) = verdicts(found)
+    assert (first, last, answers) == ("creator", "global", "answers")
+    assert why in ("too little", "others say more")
+    assert found["cascade_tier"] == "global"
+    assert {one["creator"]["slug"] for one in found["citations"]} == {"zoe-tanaka"}
+
+
+async def test_where_nothing_answers_every_tier_has_too_little(service: Client) -> None:
+    found = await search(service, "Which visa do I need for a year in Mongolia?", "mara-voss")
+    assert (found["cascade_tier"], found["citations"]) == ("none", [])
+    for tier in found["scope"]["tiers"]:
+        assert (tier["verdict"], tier["hits"]) == ("too little", 0)
+        assert tier["confidence"] < 0.5
+
+
+@pytest.mark.parametrize("question", [QUESTION, "How much swing should I use for hip-hop?"])
+async def test_scores_are_between_0_and_1(service: Client, question: str) -> None:
+    scores = [one["score"] for one in (await search(service, question))["citations"]]
+    assert scores
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 < score <= 1 for score in scores)
+
+
+async def test_without_an_embedder_words_alone_are_compared(service_settings: Settings) -> None:
+    async with running(replace(service_settings, embedding_model="none")) as service:
+        found = await search(service, QUESTION, "mara-voss")
+    assert found["scope"]["matching"] == "lexical"
+    assert verdicts(found)[0] == ("creator", "answers")
+
+
+async def test_an_embedder_that_is_too_slow_is_not_waited_for(service_settings: Settings) -> None:
+    async with ScriptedModel() as server:
+        server.answers(Answer((anyio.Event(),)))
+        settings = replace(
+            service_settings,
+            embedding_base_url=server.base_url,
+            # As the library's embeddings are called, so that they would be compared.
+            embedding_model="wordllama-256",
+            embedding_timeout=0.05,
+        )
+        async with running(settings) as service:
+            with anyio.fail_after(5):
+                events = await service.ask(QUESTION, creator="mara-voss")
+        assert len(server.requests) > 0
+    done = events[-1].data
+    assert (events[-1].name, done["finish_reason"]) == ("done", "stop")
+    assert (done["cascade_tier"], done["scope"]["matching"]) == ("creator", "lexical")
