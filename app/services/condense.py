@@ -23,17 +23,60 @@ such as "it", "that" or "there" by what they stand for, and add what is left uns
 language of the question. If it stands alone already, repeat it unchanged. Reply with the \
 question only."""
 
-_GOES_ON = re.compile(r"^\W*(and|but|or|so|then|also|why|what about|how about)\b", re.IGNORECASE)
+# Said before a question and no part of it: that the last answer will do …
+_CLOSES = re.compile(
+    r"^\W*(?:(?:thanks|thank you|thx|ok|okay|great|good|cool|nice|alright|i see)\b[\s,.!:;–-]*)+",
+    re.IGNORECASE,
+)
+# … or that another subject begins.
+_SWITCHES = re.compile(
+    r"^\W*(?:and |now )*(?:something else|by the way"
+    r"|(?:another|a different|next) (?:topic|question)|changing the (?:subject|topic)"
+    r"|on another (?:note|topic))\b[\s,.!:;–-]*",
+    re.IGNORECASE,
+)
+_GOES_ON = re.compile(
+    r"^\W*(and|but|or|so|then|also|why|what about|how about|what if|what happens (if|when)"
+    r"|und|aber|et|mais|y|pero|e|mas|ma|и|а|но)(?=[\s?]|$)",
+    re.IGNORECASE,
+)
 # "Is it possible to …" points at nothing; "that" joins clauses more often than it points.
 _POINTS_BACK = re.compile(
-    r"(?<!\bis )\b(it|its|this|these|those|they|them|their|he|him|his|she|her)\b", re.IGNORECASE
+    r"\bit(?! (?:possible|necessary|true|normal|usual|legal)\b)\b"
+    r"|\b(its|this|these|those|they|them|their|theirs|he|him|his|she|her|hers)\b"
+    r"|\bthat(?=\s*([?.!,;]|$))"
+    r"|\b(is|was|does|did|would|will|can|could|for|of|about|with|like|after|before|than) that\b"
+    r"|\b(is|was|does|did|would|could|should|ca|wo)n['’]t that\b"
+    r"|\b(which|this|that|another|first|second|third|last|other|next) ones?\b"
+    r"|\bones?(?=\s*([?.!,;]|$))"
+    r"|\b(then|too|as well|instead)(?=\s*([?.!]|$))",
+    re.IGNORECASE,
 )
+# "What did Larry Page say about his father?": whose is said before, by a name within the question.
+_NAME = re.compile(r"(?<=\w\s)(?!I\b)[A-Z][^\W\d_]+")
+_WHOSE = re.compile(r"\b(its|his|her|their)\b", re.IGNORECASE)
 _THE = re.compile(r"\bthe\b", re.IGNORECASE)
 _DEFINES = re.compile(r"^\W*(what|who)(['’]s| is| are| was| were)\b", re.IGNORECASE)
+# "How fast …", "how much …": the word says what is asked, not of what.
+_MEASURE = re.compile(
+    r"\bhow (?!(?:do|does|did|is|are|was|were|can|could|should|would|will|to|about|i|you)\b)(\w+)",
+    re.IGNORECASE,
+)
+# A question of its own, unlike "and for podcasts?", which asks the last one again.
+_ASKS = re.compile(
+    r"\b(how(?! about)|why|when|where|who|which|what(?! about))\b"
+    r"|^\W*(and |but |so |or )?(is|are|was|were|do|does|did|can|could|should|would|will)\b",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-_MOST_CARRIED = 8
+# So few that they never drown the words of the question itself.
+_MOST_CARRIED = 6
 # Without spaces a "word" may be a whole question: that is no word to carry.
 _LONGEST_CARRIED = 8
+# So many words that say something make a question clear, and fewer once the last one is closed.
+_CLEAR, _CLEAR_AFRESH = 4, 2
+# Where we know no words of grammar, of all its words so many; more after "and".
+_CLEAR_WORDS, _CLEAR_WORDS_ON = 6, 9
 
 
 class Condenser(Protocol):
@@ -83,32 +126,71 @@ def condense_prompt(question: str, history: Sequence[PastTurn]) -> Prompt:
 def carry_over(question: str, last: PastTurn) -> str:
     """Add the words of the last question that a follow-up leaves out, in brackets.
 
-    A question that stands alone is returned as it is. `last.query` is what was searched last, so
-    that the subject of a conversation lives on over several short turns.
+    A question that stands alone is returned without "thanks" and the like, else as it is.
+    `last.query` is what was searched last, so that the subject of a conversation lives on over
+    several short turns.
     """
-    own = keys(question, "english")
-    if _stands_alone(question, len(own)):
-        return question
+    anew = _SWITCHES.sub("", _CLOSES.sub("", question))
+    asked = anew if _WORD.search(anew) else question
+    if asked != anew or _SWITCHES.search(_CLOSES.sub("", question)):
+        return asked
+    if _stands_alone(asked, last, closed=asked != question):
+        return asked
+    own = keys(asked, "english")
     carried: dict[str, str] = {}
-    for word in _WORD.findall(last.query):
+    for word in _WORD.findall(_subject(asked, last)):
         pairs = keys(word, "english")
         for key in pairs if len(pairs) <= _LONGEST_CARRIED else ():
             if key not in own:
                 carried.setdefault(key, word)
     words = list(dict.fromkeys(carried.values()))[:_MOST_CARRIED]
-    return f"{question} ({' '.join(words)})"[:QUERY_LIMIT] if words else question
+    return f"{asked} ({' '.join(words)})"[:QUERY_LIMIT] if words else asked
 
 
-def _stands_alone(question: str, subjects: int) -> bool:
-    """Tell whether a question with so many words of its own needs nothing from the last one."""
-    if _GOES_ON.search(question) or _POINTS_BACK.search(question):
+def _subject(question: str, last: PastTurn) -> str:
+    """Return the part of the last query that a follow-up is about.
+
+    "And the release?" after "and the attack?" takes its place: what both are about is what the
+    last question had left out itself. "How long is it?" is about the last question as a whole.
+    """
+    query = last.query
+    if not _points_back(question):
+        asked = set(keys(last.question, "english"))
+        left_out = [w for w in _WORD.findall(query) if not asked.intersection(keys(w, "english"))]
+        if any(keys(word, "english") for word in left_out):
+            query = " ".join(left_out)
+    return _MEASURE.sub("", query) if _ASKS.search(question) else query
+
+
+def _stands_alone(question: str, last: PastTurn, *, closed: bool) -> bool:
+    """Tell whether a question needs nothing from the last one, which may have been `closed`."""
+    if _points_back(question):
         return False
+    goes_on = _GOES_ON.search(question) is not None
+    own = keys(_MEASURE.sub("", question), "english")
     words = _WORD.findall(fold(question))
     if STOP_WORDS.isdisjoint(words):
-        # Bare words, or another language: there only the length tells; without spaces, the pairs.
-        return max(len(words), subjects) > 5
-    if subjects == 0 or subjects >= 4:
-        # "Thanks!" asks nothing; four words say what they are about.
+        # Bare words, or another language: only the length tells; without spaces, the pairs.
+        return max(len(words), len(own)) >= (_CLEAR_WORDS_ON if goes_on else _CLEAR_WORDS)
+    if len(own) >= (_CLEAR_AFRESH if closed else _CLEAR):
         return True
-    # "How fast should the attack be?": of what was spoken of. "How do I tune a snare?": of any.
-    return not _THE.search(question) and (subjects >= 2 or _DEFINES.search(question) is not None)
+    # "How fast should the attack be?": of what was spoken of.
+    if not own or goes_on or _THE.search(question):
+        return False
+    # "What is dither?" says what it is about.
+    return bool(_DEFINES.search(question)) or (len(own) > 1 and not _was_spoken_of(own, last))
+
+
+def _points_back(question: str) -> bool:
+    """Tell whether a question has a word for what was spoken of before it."""
+    name = _NAME.search(question)
+    if name is not None:
+        question = question[: name.end()] + _WHOSE.sub("", question[name.end() :])
+    return _POINTS_BACK.search(question) is not None
+
+
+def _was_spoken_of(subjects: list[str], last: PastTurn) -> bool:
+    """Tell whether most of a question's words stand in the last turn or its sources' titles."""
+    told = " ".join((last.query, last.answer, *(c.title for c in last.citations)))
+    known = set(keys(told, "english"))
+    return 2 * sum(subject in known for subject in subjects) > len(subjects)

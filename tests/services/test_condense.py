@@ -60,6 +60,13 @@ async def test_where_the_model_gives_nothing_of_use_the_rule_does(written: str |
         ("Which ratio?", "(side-chain bass kick)"),
         ("Und die Release-Zeit?", "(side-chain bass kick)"),
         ("why?", "(side-chain bass kick)"),
+        ("Does the room change that?", "(side-chain bass kick)"),
+        ("Doesn’t that get too dull?", "(side-chain bass kick)"),
+        ("Does Mara use it on her vocals?", "(side-chain bass kick)"),
+        ("How do I avoid a low one?", "(side-chain bass kick)"),
+        ("What if I only have one take?", "(side-chain bass kick)"),
+        ("Why is it called so?", "(side-chain bass kick)"),
+        ("¿Y qué ratio hace falta para empezar?", "(side-chain bass kick)"),
     ],
 )
 def test_the_rule_carries_the_words_that_the_follow_up_leaves_out(
@@ -75,8 +82,10 @@ def test_the_rule_carries_the_words_that_the_follow_up_leaves_out(
         "What was the first thing Google Wave showed in the keynote demo?",
         "How do I get more battery life on Android?",
         "Is it possible to tune a snare?",
+        "What did Larry Page say about his father?",
         "What is dither?",
         "thanks!",
+        "And what cutoff do you suggest for an acid line?",
         "地図にデータを表示するには？",
     ],
 )
@@ -84,9 +93,42 @@ def test_the_rule_leaves_a_question_alone_that_stands_alone(question: str) -> No
     assert carry_over(question, SIDECHAIN) == question
 
 
-def test_the_subject_lives_on_over_several_short_turns() -> None:
+@pytest.mark.parametrize(
+    ("question", "searched"),
+    [
+        ("Thanks! And the release?", "And the release? (side-chain bass kick)"),
+        ("OK. And how far from the guitar do I put a microphone?", None),
+        ("Changing the subject: what is reflow?", "what is reflow?"),
+        ("Something else.", "Something else."),
+    ],
+)
+def test_what_is_said_before_a_question_is_not_searched(
+    question: str, searched: str | None
+) -> None:
+    expected = searched or question.removeprefix("OK. ")
+    assert carry_over(question, SIDECHAIN) == expected
+
+
+def test_a_question_of_what_the_last_answer_told_is_a_follow_up() -> None:
+    told = past("What is a seed phrase?", answer="A seed of twelve words, not in German [1].")
+    assert carry_over("Can I use German words?", told) == "Can I use German words? (seed phrase)"
+    assert carry_over("Do I need acoustic foam?", told) == "Do I need acoustic foam?"
+
+
+def test_a_question_that_repeats_the_last_one_keeps_its_measure() -> None:
+    loud = past("How loud should a master be?")
+    assert carry_over("And for podcasts?", loud) == "And for podcasts? (loud master)"
+    assert carry_over("Why the limiter?", loud) == "Why the limiter? (master)"
+
+
+def test_the_subject_lives_on_while_its_aspects_take_each_others_place() -> None:
     second = past("And the release?", query=carry_over("And the release?", SIDECHAIN))
-    assert carry_over("And the ratio?", second) == ("And the ratio? (release side-chain bass kick)")
+    assert carry_over("And the ratio?", second) == "And the ratio? (side-chain bass kick)"
+
+
+def test_a_pronoun_is_about_the_last_question_as_a_whole() -> None:
+    second = past("And the release?", query=carry_over("And the release?", SIDECHAIN))
+    assert carry_over("How long is it?", second) == "How long is it? (release side-chain bass kick)"
 
 
 def test_what_is_searched_never_passes_the_limit_of_a_question() -> None:
