@@ -8,7 +8,7 @@ RUN    := $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format lock clean clean-data
+.PHONY: help run test check format growth lock clean clean-data
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,9 @@ check: $(VENV)/installed-dev ## check format, lint and types
 format: $(VENV)/installed-dev ## format the code and mend what can be mended by itself
 	@$(RUN) ruff check --fix app tests
 	@$(RUN) ruff format app tests
+
+growth: $(VENV)/installed-dev ## measure the search as a library grows; ARGS="50000" for other sizes
+	@$(RUN) tests.bench.growth $(ARGS)
 
 lock: ## choose the newest versions that pyproject.toml allows (needs uv: pip install uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
