@@ -1,4 +1,4 @@
-"""The command line: `serve` answers questions, `ingest` fills the library."""
+"""The command line: `serve` answers, `ingest` fills the library, `eval` measures the search."""
 
 import argparse
 import asyncio
@@ -19,6 +19,8 @@ settings, from the environment:
   LLM_BASE_URL     an OpenAI-compatible server, such as http://127.0.0.1:11434/v1; without it
                    answers are quotations
   LLM_MODEL, LLM_API_KEY, LLM_FALLBACK_MODEL
+  EMBEDDING_MODEL  wordllama (where it is installed), minilm, none, or a model of the
+                   OpenAI-compatible server at EMBEDDING_BASE_URL (EMBEDDING_API_KEY)
   LOG_FORMAT       auto, text or json      LOG_LEVEL  debug, info, warning or error
 All others, with their defaults: app/settings.py.
 """
@@ -77,6 +79,47 @@ def _parser() -> argparse.ArgumentParser:
         "--prune", action="store_true", help="also remove what is no longer in the folder"
     )
     ingest.set_defaults(command=_ingest)
+
+    reindex = commands.add_parser(
+        "reindex",
+        help="embed the library with the EMBEDDING_MODEL that is set now",
+        description="Embed the library with the EMBEDDING_MODEL that is set now. Services that run "
+        "search with the embeddings they know meanwhile, and until they are started again; the "
+        "next ingestion drops the old ones. A run that was cut off is taken up again.",
+    )
+    reindex.set_defaults(command=_reindex)
+
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="learn anew when the library has nothing on a question",
+        description="Learn anew when the library has nothing on a question. Ingestion does so by "
+        "itself when a fifth of the passages has changed.",
+    )
+    calibrate.set_defaults(command=_calibrate)
+
+    evaluate = commands.add_parser(
+        "eval",
+        help="measure the search on questions whose answers are known",
+        description="Measure the search on questions whose answers are known, in a database of its "
+        "own. A set is a folder as BEIR has it (corpus.jsonl, queries.jsonl, qrels/*.tsv), or a "
+        "library with its own questions (questions.jsonl).",
+    )
+    evaluate.add_argument("sets", nargs="+", type=Path, metavar="SET")
+    evaluate.add_argument("--split", help="which judgements, where there are several: dev, test …")
+    evaluate.add_argument(
+        "--within", metavar="FIELD", help="search within what has a query's FIELD of its metadata"
+    )
+    evaluate.add_argument(
+        "--questions", type=Path, metavar="FILE", help="the questions of a library that has none"
+    )
+    evaluate.add_argument(
+        "--off-topic",
+        type=Path,
+        metavar="FILE",
+        help="questions that are to be refused; by default those of the other sets",
+    )
+    evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    evaluate.set_defaults(command=_evaluate)
     return parser
 
 
@@ -91,7 +134,7 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _ingest(settings: Settings, options: argparse.Namespace) -> int:
-    from app.backing import backing_servers, ingest_folder, library_connection
+    from app.backing import backing_servers, ingest_folder, library
     from app.services.ingest.progress import summary
 
     async def ingest() -> int:
@@ -99,17 +142,58 @@ def _ingest(settings: Settings, options: argparse.Namespace) -> int:
         where = "DATABASE_URL" if settings.database_url else settings.data_dir.resolve()
         async with (
             backing_servers(settings, memory=False) as complete,
-            library_connection(complete) as connection,
+            library(complete) as into,
         ):
             for folder in options.folders:
-                report = await ingest_folder(
-                    connection, folder, name=options.name, prune=options.prune
-                )
+                report = await ingest_folder(into, folder, name=options.name, prune=options.prune)
                 print(f"{summary(report)}\n  kept in   {where}", flush=True)
                 status = 1 if report.broken else status
         return status
 
     return asyncio.run(ingest())
+
+
+def _reindex(settings: Settings, options: argparse.Namespace) -> int:
+    from app.backing import backing_servers, library, reindex
+
+    async def work() -> int:
+        async with backing_servers(settings, memory=False) as complete, library(complete) as into:
+            name = await reindex(into)
+        print(f"The library is embedded by {name}. Start the services again that are to use it.")
+        return 0
+
+    return asyncio.run(work())
+
+
+def _calibrate(settings: Settings, options: argparse.Namespace) -> int:
+    from app.backing import backing_servers, calibrate, library
+
+    async def work() -> int:
+        async with backing_servers(settings, memory=False) as complete, library(complete) as into:
+            print(await calibrate(into))
+        return 0
+
+    return asyncio.run(work())
+
+
+def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
+    from app.backing import backing_servers, evaluate
+    from app.services.evaluation.layout import as_json, as_table
+
+    async def work() -> int:
+        async with backing_servers(settings, memory=False) as complete:
+            reports = await evaluate(
+                complete,
+                options.sets,
+                split=options.split,
+                within=options.within,
+                questions=options.questions,
+                off_topic=options.off_topic,
+            )
+        print(as_json(reports) if options.json else as_table(reports))
+        return 0
+
+    return asyncio.run(work())
 
 
 def _refuse(error: Exception, status: int) -> int:

@@ -1,14 +1,20 @@
 """`python -m app`, as a process: `ingest` and what it says, and the help."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import anyio
+import asyncpg
 import pytest
 
+from app.services.ingest.embed import indexes
+from tests.services.evaluation.folders import judged_folder
+from tests.services.searching import many_passages
 from tests.test_serve import client_of, ended, served
 
 pytestmark = pytest.mark.anyio
@@ -74,7 +80,47 @@ async def test_a_library_is_ingested_into_the_database_of_a_service_that_runs(
         await ended(process, signal.SIGINT)
 
 
+async def test_a_library_is_embedded_anew_and_its_gate_learned(
+    database: asyncpg.Connection, database_url: str
+) -> None:
+    await many_passages(database, 3)
+    embedded = run("reindex", DATABASE_URL=database_url)
+    assert (embedded.returncode, embedded.stdout.count("\n")) == (0, 1), embedded.stderr
+    assert embedded.stdout.startswith("The library is embedded by wordllama-256. ")
+    ((index, complete),) = (await indexes(database)).values()
+    assert (index.name, complete) == ("wordllama-256", True)
+
+    learned = run("calibrate", DATABASE_URL=database_url)
+    assert (learned.returncode, learned.stderr) == (0, "")
+    assert learned.stdout == (
+        "The library is too small to learn from: rules that fit most libraries decide.\n"
+    )
+
+
+def test_a_set_is_measured_as_a_table_or_as_json(database_url: str, tmp_path: Path) -> None:
+    mixing = judged_folder(tmp_path / "mixing")
+    settings = {"DATABASE_URL": database_url, "EMBEDDING_MODEL": "none"}
+    table = run("eval", str(mixing), **settings)
+    assert table.returncode == 0, table.stderr
+    assert "nDCG@10" in table.stdout
+    assert "mixing" in table.stdout
+
+    done = run("eval", str(mixing), "--json", **settings)
+    assert done.returncode == 0, done.stderr
+    (measured,) = json.loads(done.stdout)
+    assert (measured["name"], measured["questions"], measured["ndcg_at_10"]) == ("mixing", 2, 1.0)
+
+
+def test_a_folder_that_is_no_set_is_said_in_one_line(database_url: str, tmp_path: Path) -> None:
+    done = run("eval", str(tmp_path), DATABASE_URL=database_url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert str(tmp_path) in done.stderr
+
+
 def test_the_help_names_every_command_and_the_main_settings() -> None:
     done = run("--help")
-    for word in ("serve", "ingest", "DATA_DIR", "DATABASE_URL", "REDIS_URL", "LLM_BASE_URL"):
+    for word in ("serve", "ingest", "reindex", "calibrate", "eval"):
+        assert re.search(rf"^    {word}\s", done.stdout, re.MULTILINE), word
+    for word in ("DATA_DIR", "DATABASE_URL", "REDIS_URL", "LLM_BASE_URL", "EMBEDDING_MODEL"):
         assert word in done.stdout
