@@ -180,8 +180,15 @@ async def _search(
     )
 
 
-async def _measure_all(sizes: list[int], folder: Path) -> dict[int, Measured]:
+async def _measure_all(
+    sizes: list[int], folder: Path, shared_buffers: str | None
+) -> dict[int, Measured]:
     measured: dict[int, Measured] = {}
+    if shared_buffers:
+        async with postgres(folder) as url:  # It counts from the next start on.
+            connection = await asyncpg.connect(url)
+            await connection.execute(f"ALTER SYSTEM SET shared_buffers = '{shared_buffers}'")
+            await connection.close()
     async with postgres(folder) as url:
         for size in sizes:
             name = f"growth_{size}"
@@ -202,12 +209,13 @@ def main() -> None:
     parser.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="keep the libraries here, to search them again"
     )
+    parser.add_argument("--shared-buffers", metavar="1GB", help="PostgreSQL's own cache")
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = options.keep or Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="growth-"))
         )
-        measured = asyncio.run(_measure_all(options.sizes, folder))
+        measured = asyncio.run(_measure_all(options.sizes, folder, options.shared_buffers))
     if options.json:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(measured)))
     print(as_table(measured))
