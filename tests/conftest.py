@@ -1,5 +1,6 @@
 """Fixtures of all tests: the event loop, fresh databases, an empty Redis, servers to stop."""
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -79,6 +80,10 @@ def data_dir() -> Iterator[Path]:
     """A data folder yet to be made; its path is shorter than pytest's own, so sockets fit in."""
     with tempfile.TemporaryDirectory(prefix="chrysopedia-") as folder:
         yield Path(folder, "data")
+        for lock in Path(folder).rglob("server.lock"):
+            # Servers whose owner was killed end by themselves, and write until they have.
+            with lock.open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
 
 
 @pytest.fixture
