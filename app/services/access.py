@@ -3,20 +3,29 @@
 import logging
 
 import anyio
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from app.errors import TooManyRequests
+from app.redis_client import REDIS_ERRORS, RedisClient
 
 log = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
 
+# KEYS[1] the caller's count · ARGV[1] the seconds it lasts. Gives the count and what is left of
+# them; in one step, so that no count lasts for ever.
+COUNT = """
+local count = redis.call('INCR', KEYS[1])
+if count == 1 then
+  redis.call('EXPIRE', KEYS[1], ARGV[1])
+end
+return {count, redis.call('TTL', KEYS[1])}
+"""
+
 
 class Limiter:
     """Lets each caller ask `limit` questions a minute; 0 sets no limit."""
 
-    def __init__(self, redis: Redis, *, limit: int, timeout: float) -> None:
+    def __init__(self, redis: RedisClient, *, limit: int, timeout: float) -> None:
         self._redis = redis
         self._limit = limit
         self._timeout = timeout
@@ -28,12 +37,8 @@ class Limiter:
         key = f"limit:{{{caller}}}"
         try:
             with anyio.fail_after(self._timeout):
-                async with self._redis.pipeline(transaction=True) as pipeline:
-                    pipeline.incr(key)
-                    pipeline.expire(key, WINDOW_SECONDS, nx=True)
-                    pipeline.ttl(key)
-                    count, _, left = await pipeline.execute()
-        except (RedisError, OSError, TimeoutError) as error:
+                count, left = await self._redis.eval(COUNT, 1, key, WINDOW_SECONDS)
+        except REDIS_ERRORS as error:
             log.warning("questions are not counted: %s", type(error).__name__)
             return
         if count > self._limit:

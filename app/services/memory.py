@@ -10,14 +10,23 @@ from typing import TypeVar
 
 import anyio
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
+from app.redis_client import REDIS_ERRORS, RedisClient, check
 from app.schemas import PastTurn
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+# KEYS[1] the conversation · ARGV[1] the turn · ARGV[2] how many are kept · ARGV[3] their expiry in
+# seconds. All in one step, and done twice, since a reply was lost, it keeps the turn once.
+REMEMBER = """
+if not redis.call('LPOS', KEYS[1], ARGV[1]) then
+  redis.call('RPUSH', KEYS[1], ARGV[1])
+  redis.call('LTRIM', KEYS[1], -ARGV[2], -1)
+end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+"""
 
 
 class MemoryUnavailable(Exception):
@@ -30,7 +39,7 @@ class RedisMemory:
     Every method raises MemoryUnavailable.
     """
 
-    def __init__(self, redis: Redis, *, turns: int, ttl: int, timeout: float) -> None:
+    def __init__(self, redis: RedisClient, *, turns: int, ttl: int, timeout: float) -> None:
         self._redis = redis
         self._turns = turns
         self._ttl = ttl
@@ -43,20 +52,16 @@ class RedisMemory:
 
     async def remember(self, conversation_id: str, turn: PastTurn) -> None:
         """Add a turn at the end; what is older than the last turns is dropped."""
-        key = _key(conversation_id)
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.rpush(key, msgspec.json.encode(turn))
-            pipeline.ltrim(key, -self._turns, -1)
-            pipeline.expire(key, self._ttl)
-            await self._bounded(pipeline.execute())
+        key, entry = _key(conversation_id), msgspec.json.encode(turn)
+        await self._bounded(self._redis.eval(REMEMBER, 1, key, entry, self._turns, self._ttl))
 
     async def forget(self, conversation_id: str) -> None:
         """Drop a conversation; one that is not known is no error."""
         await self._bounded(self._redis.delete(_key(conversation_id)))
 
     async def ping(self) -> None:
-        """Raise MemoryUnavailable unless Redis answers."""
-        await self._bounded(self._redis.ping())
+        """Raise MemoryUnavailable unless Redis answers, and a cluster has nodes for all keys."""
+        await self._bounded(check(self._redis))
 
     # What is given up in time may still be done by the server: then a turn is kept though `done`
     # said otherwise. Never the other way about.
@@ -64,7 +69,7 @@ class RedisMemory:
         try:
             with anyio.fail_after(self._timeout):
                 return await command
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_ERRORS as error:
             log.warning("memory is unavailable: %s", type(error).__name__)
             raise MemoryUnavailable from error
 
