@@ -1,77 +1,101 @@
 """A question comes in and is answered apart from any connection; viewers follow its log.
 
 The turn belongs to the runner: when a client goes away it goes on, for a grace time, and whoever
-comes back in time finds it. It ends with exactly one `Done` or `Failed`, whatever happens.
+comes back in time, to whichever worker, finds it. It ends with exactly one `Done` or `Failed`.
 """
 
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
-from msgspec import Struct
 
-from app.errors import ChatError, ShuttingDown, TurnLost, TurnRunning, Unavailable, Unprocessable
+from app.errors import (
+    ChatError,
+    ShuttingDown,
+    TurnLost,
+    TurnRunning,
+    Unavailable,
+    Unprocessable,
+)
+from app.redis_client import REDIS_ERRORS
 from app.schemas import ChatRequest, Done, Event, Failed, Token
-from app.services.event_log import Extent
+from app.services.claims import CLAIMING, Claims, claim_key, claim_of
+from app.services.event_log import Frames, LoggedTurn
+from app.services.grace import Grace
 from app.services.turn import Answerer, Ask, Stop
 
 log = logging.getLogger(__name__)
 
+# Seconds between two looks at what a shutdown waits for; and for turns that are told to end.
+LOOK, ENDING = 0.05, 5.0
+
+
+RESTARTING = "The service is restarting. Try again in a few seconds."
+
 
 class EventLog(Protocol):
-    """Keeps the frames of turns; see `LocalEventLog`."""
+    """Keeps the frames of turns; see `RedisEventLog`."""
 
-    def open(self, turn_id: str, conversation_id: str) -> None:
+    def on_stop(self, stop: Callable[[str], None]) -> None:
+        """Have `stop` called with the id of a turn that another worker wants stopped."""
+        ...
+
+    def begin(self, turn_id: str, conversation_id: str) -> LoggedTurn:
         """Begin a turn's log."""
         ...
 
-    def append(self, turn_id: str, frames: Sequence[bytes], *, last: bool = False) -> None:
-        """Add frames; `last` ends the log."""
+    async def open(self, turn_id: str, after: int = -1) -> Frames:
+        """Find a turn on whichever worker it is; raise NotFound and Unavailable."""
         ...
 
-    def extent(self, turn_id: str) -> Extent:
-        """Tell how far a turn has come; raise NotFound."""
+    async def settled(self, turn_id: str) -> Frames:
+        """Find a turn that may have ended a moment ago; raise NotFound and Unavailable."""
         ...
 
-    def follow(self, turn_id: str, after: int = -1) -> AsyncIterator[bytes]:
-        """Yield the frames after number `after`, many at a time, to the end; raise NotFound."""
+    async def stop(self, turn_id: str) -> None:
+        """Have another worker stop its turn; raise NotFound and Unavailable."""
         ...
 
-    def drop(self, turn_id: str) -> None:
-        """Forget a turn."""
+    @property
+    def flush(self) -> Callable[[], Awaitable[None]]:
+        """Wait until all that has ended is kept."""
+        ...
+
+    @property
+    def remote_viewers(self) -> int:
+        """How many viewers here follow turns of other workers."""
+        ...
+
+    def cut_remote_viewers(self) -> None:
+        """Send those viewers away."""
         ...
 
 
 class _Turn:
     """A turn that this worker runs."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, log: LoggedTurn, grace: float) -> None:
         self.ask = ask
+        self.log = log
         self.stop = Stop()
+        self.grace = Grace(log, grace, partial(self.stop, "abandoned"))
         self.begun = anyio.Event()
+        # The turn that an Idempotency-Key stands for already: then this one never begins.
+        self.earlier: str | None = None
         self.failure: ChatError | None = None
-        self.events = 0
-        self.viewers = 0
-        self.grace: asyncio.TimerHandle | None = None
         self.scope = anyio.CancelScope()
-
-
-class _Keyed(Struct, frozen=True):
-    """What an Idempotency-Key stands for."""
-
-    request: ChatRequest
-    ask: Ask
 
 
 class Runner:
     """Runs turns. `encode(turn_id, number, event)` makes the frame that viewers are sent.
 
-    `most_turns` run at once. `grace` and `replay` are in seconds: how long a turn runs with nobody
-    watching, and how long an ended one can be read.
+    `most_turns` run at once. `grace` and `drain_time` are in seconds: how long a turn runs with
+    nobody watching, and how long turns may go on when the worker is to end.
     """
 
     def __init__(
@@ -79,80 +103,112 @@ class Runner:
         *,
         answerer: Answerer,
         event_log: EventLog,
+        claims: Claims,
         encode: Callable[[str, int, Event], bytes],
         tasks: TaskGroup,
         most_turns: int,
         grace: float,
-        replay: float,
+        drain_time: float,
     ) -> None:
         self._answerer = answerer
         self._log = event_log
+        self._claims = claims
         self._encode = encode
         self._tasks = tasks
         self._most_turns = most_turns
         self._grace = grace
-        self._replay = replay
+        self._drain_time = drain_time
+        self._patience = anyio.CancelScope()
         self._turns: dict[str, _Turn] = {}
-        self._keyed: dict[str, _Keyed] = {}
-        self.shutting_down = anyio.Event()
+        # Seconds from the beginning of a drain to its end, at most.
+        self.drain_limit = drain_time + 2 * ENDING
+        # Set it to have the worker take nothing new and come to its end; then `drained` is set.
+        self.draining = anyio.Event()
+        self.drained = anyio.Event()
+        event_log.on_stop(self._stop_here)
 
-    async def start(self, request: ChatRequest, key: str | None = None) -> Ask:
-        """Start a turn and return when its first event is there.
+    @property
+    def full(self) -> bool:
+        """Whether as many turns run as may."""
+        return len(self._turns) >= self._most_turns
+
+    def admit(self) -> None:
+        """Raise ShuttingDown or Unavailable where no new turn is taken."""
+        if self.draining.is_set():
+            raise ShuttingDown(RESTARTING)
+        if self.full:
+            raise Unavailable("Too many questions are being answered. Try again in a few seconds.")
+
+    async def start(self, request: ChatRequest, key: str | None = None) -> str:
+        """Start a turn and return its id when its first event is there.
 
         `key` is the client's Idempotency-Key: one that was used before gives its finished turn
-        again. Raises TurnRunning, Unprocessable (another body), ShuttingDown, Unavailable (too
-        many turns), and whatever kept the turn from its first event.
+        again. Raises TurnRunning, Unprocessable (another body), what `admit` raises, and whatever
+        kept the turn from its first event.
         """
-        if self.shutting_down.is_set():
-            raise ShuttingDown("The service is restarting. Try again in a few seconds.")
-        if key is not None and (known := self._keyed.get(key)):
-            return self._again(known, request)
-        if len(self._turns) >= self._most_turns:
-            raise Unavailable("Too many questions are being answered. Try again in a few seconds.")
-        turn = _Turn(_ask(request))
-        turn_id = turn.ask.turn_id
-        if key is not None:
-            self._keyed[key] = _Keyed(request, turn.ask)
-        self._turns[turn_id] = turn
-        self._log.open(turn_id, turn.ask.conversation_id)
-        self._tasks.start_soon(self._run, turn, key)
+        self.admit()
+        ask = _ask(request)
+        claim = claim_key(key) if key is not None else None
+        turn = _Turn(ask, self._log.begin(ask.turn_id, ask.conversation_id), self._grace)
+        self._turns[ask.turn_id] = turn
+        self._tasks.start_soon(self._run, turn, request, claim)
         try:
             await turn.begun.wait()
         finally:
             # Whoever asked is about to follow; the grace time is for those who went away.
-            self._unwatched(turn)
+            turn.grace.begin()
         if turn.failure is not None:
             raise turn.failure
-        return turn.ask
+        return turn.earlier or ask.turn_id
 
-    def extent(self, turn_id: str) -> Extent:
-        """Tell how far a turn has come; raises NotFound."""
-        return self._log.extent(turn_id)
+    async def open(self, turn_id: str, after: int = -1) -> Frames:
+        """Find a turn, to follow it after an event.
 
-    def follow(self, turn_id: str, after: int = -1) -> AsyncIterator[bytes]:
-        """Give a turn's frames after number `after`, to the end; raises NotFound."""
-        frames = self._log.follow(turn_id, after)
-        turn = self._turns.get(turn_id)
-        return frames if turn is None else self._view(turn, frames)
+        Raises NotFound, Unavailable, and ShuttingDown where another worker is the better place.
+        """
+        turn = await self._log.open(turn_id, after)
+        if self.draining.is_set() and not turn.ended and turn_id not in self._turns:
+            raise ShuttingDown(RESTARTING)
+        return turn
 
-    def stop(self, turn_id: str) -> None:
-        """End a turn early; one that has ended is left as it is. Raises NotFound."""
-        if turn := self._turns.get(turn_id):
-            turn.stop("stopped")
+    async def stop(self, turn_id: str) -> None:
+        """End a turn early; one that has ended is left as it is. Raises NotFound, Unavailable."""
+        if turn_id in self._turns:
+            self._stop_here(turn_id)
         else:
-            self._log.extent(turn_id)
+            await self._log.stop(turn_id)
 
-    async def end_on_shutdown(self) -> None:
-        """Wait until `shutting_down` is set, then end every turn so that its viewers are told."""
-        await self.shutting_down.wait()
+    async def drain(self) -> None:
+        """Wait until `draining` is set, then for the turns and viewers here, and end what is left.
+
+        Viewers of turns of other workers are sent away without an event: they resume elsewhere.
+        """
+        await self.draining.wait()
+        self._patience.deadline = anyio.current_time() + self._drain_time
+        with self._patience:
+            await _until(lambda: not self._turns and not self._log.remote_viewers)
+        self._log.cut_remote_viewers()
+        for turn in self._turns.values():
+            turn.stop("shutdown")
+        with anyio.move_on_after(ENDING):
+            await _until(lambda: not self._turns)
         for turn in self._turns.values():
             turn.scope.cancel()
+        await _until(lambda: not self._turns)
+        await self._log.flush()
+        self.drained.set()
 
-    async def _run(self, turn: _Turn, key: str | None) -> None:
+    def hurry(self) -> None:
+        """Come to the end at once."""
+        self.draining.set()
+        self._patience.cancel()
+
+    async def _run(self, turn: _Turn, request: ChatRequest, claim: str | None) -> None:
         failure: ChatError | None = None
         with turn.scope:
             try:
-                await self._answerer.answer(turn.ask, lambda e: self._emit(turn, e), turn.stop)
+                if claim is None or await self._claimed(turn, request, claim):
+                    await self._answerer.answer(turn.ask, partial(self._emit, turn), turn.stop)
             except ChatError as error:
                 failure = error
             except Exception:
@@ -160,77 +216,49 @@ class Runner:
                 failure = TurnLost("The answer was lost through a fault of ours. Ask again.")
         if turn.scope.cancelled_caught:
             failure = ShuttingDown("The service is restarting. Ask again in a few seconds.")
-        if failure is not None:
-            self._fail(turn, failure, key)
-        self._end(turn, key)
+        if failure is not None and not turn.log.frames:
+            # Nothing was sent yet: the first viewer gets an HTTP status.
+            turn.failure = failure
+        if turn.earlier is not None or isinstance(failure, TurnRunning | Unprocessable):
+            turn.log.discard()
+        elif failure is not None:
+            self._emit(turn, failure.event())
+        turn.begun.set()
+        del self._turns[turn.ask.turn_id]
+        turn.grace.close()
+
+    async def _claimed(self, turn: _Turn, request: ChatRequest, key: str) -> bool:
+        """Claim the key for the turn; leave with the turn which one has it, if one that is done.
+
+        Raises TurnRunning and Unprocessable.
+        """
+        claim = claim_of(turn.ask.turn_id, request)
+        try:
+            async with asyncio.timeout(CLAIMING):
+                published = await turn.log.published()
+            if not published:
+                raise Unavailable("Redis does not answer.")
+            turn.earlier = await self._claims.settle(key, claim, turn.log.expiry, self._log.settled)
+            turn.log.claim = key if turn.earlier is None else None
+        except (Unavailable, *REDIS_ERRORS) as error:
+            log.warning("an Idempotency-Key is not minded: %s", type(error).__name__)
+        return turn.earlier is None
 
     def _emit(self, turn: _Turn, event: Event) -> None:
-        turn_id = turn.ask.turn_id
-        frame = self._encode(turn_id, turn.events, event)
-        turn.events += 1
-        self._log.append(turn_id, (frame,), last=isinstance(event, Done | Failed))
+        frame = self._encode(turn.ask.turn_id, len(turn.log.frames), event)
+        ended = isinstance(event, Done | Failed)
+        turn.log.add((frame,), ended=ended, failed=isinstance(event, Failed))
         if not isinstance(event, Token):
             turn.begun.set()
 
-    def _fail(self, turn: _Turn, failure: ChatError, key: str | None) -> None:
-        if key is not None:
-            # The same key may try afresh.
-            self._keyed.pop(key, None)
-        if turn.events == 0:
-            # Nothing was sent yet: the first viewer gets an HTTP status.
-            turn.failure = failure
-        problem = failure.problem()
-        event = Failed(
-            type=problem.type,
-            title=problem.title,
-            status=problem.status,
-            detail=problem.detail,
-            retryable=failure.retryable,
-        )
-        self._emit(turn, event)
+    def _stop_here(self, turn_id: str) -> None:
+        if turn := self._turns.get(turn_id):
+            turn.stop("stopped")
 
-    def _end(self, turn: _Turn, key: str | None) -> None:
-        turn_id = turn.ask.turn_id
-        del self._turns[turn_id]
-        if turn.grace is not None:
-            turn.grace.cancel()
-        asyncio.get_running_loop().call_later(self._replay, self._forget, turn.ask, key)
 
-    def _forget(self, ask: Ask, key: str | None) -> None:
-        self._log.drop(ask.turn_id)
-        if key is not None and (known := self._keyed.get(key)) and known.ask is ask:
-            del self._keyed[key]
-
-    def _again(self, known: _Keyed, request: ChatRequest) -> Ask:
-        if known.request != request:
-            raise Unprocessable(
-                "This Idempotency-Key was used with another body. Use a new key for a new question."
-            )
-        turn_id = known.ask.turn_id
-        if turn_id in self._turns:
-            location = f"/api/v1/chat/{turn_id}"
-            raise TurnRunning(
-                f"That question is being answered: follow it at {location}.",
-                headers={"Location": location},
-            )
-        return known.ask
-
-    async def _view(self, turn: _Turn, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        turn.viewers += 1
-        if turn.grace is not None:
-            turn.grace.cancel()
-        try:
-            async for joined in frames:
-                yield joined
-        finally:
-            turn.viewers -= 1
-            self._unwatched(turn)
-
-    def _unwatched(self, turn: _Turn) -> None:
-        if turn.grace is not None:
-            turn.grace.cancel()
-        if turn.viewers == 0 and turn.ask.turn_id in self._turns:
-            turn.grace = asyncio.get_running_loop().call_later(self._grace, turn.stop, "abandoned")
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - once in a worker's life; no event tells of all of it
+        await anyio.sleep(LOOK)
 
 
 def _ask(request: ChatRequest) -> Ask:

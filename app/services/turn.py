@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Protocol
+from typing import Literal, Protocol
 
 import anyio
 from msgspec import Struct
 
-from app.errors import ModelFailed
+from app.errors import ModelFailed, ShuttingDown
 from app.schemas import (
     Done,
     Event,
@@ -32,6 +32,8 @@ from app.services.condense import Condenser, condense
 from app.services.memory import MemoryUnavailable
 from app.services.prompt import Prompt, answer_prompt
 from app.services.quoting import NOTHING_FOUND
+
+CUT_SHORT = "The service is restarting and the answer was cut short. Ask again in a few seconds."
 
 
 class Retriever(Protocol):
@@ -80,10 +82,10 @@ class Stop:
     """Ends a turn's answer early; the first reason given is the one that counts."""
 
     def __init__(self) -> None:
-        self.reason: FinishReason | None = None
+        self.reason: FinishReason | Literal["shutdown"] | None = None
         self.scope = anyio.CancelScope()
 
-    def __call__(self, reason: FinishReason) -> None:
+    def __call__(self, reason: FinishReason | Literal["shutdown"]) -> None:
         """End the answer: the model's connection is closed, what was said is kept."""
         if self.reason is None:
             self.reason = reason
@@ -100,6 +102,7 @@ class _Reply:
         self.first_token_at: float | None = None
         self.finish: FinishReason = "stop"
         self.usage: Usage | None = None
+        self.cut_short = False
 
     def take(self, delta: Delta) -> None:
         self.say(self._filter.feed(delta.text))
@@ -152,7 +155,7 @@ class Answerer:
     async def answer(self, ask: Ask, emit: Callable[[Event], None], stop: Stop) -> None:
         """Answer a question: `Sources`, any number of `Token`, `Done`, each given to `emit`.
 
-        Raises LibraryUnavailable before the first event, ModelFailed after it.
+        Raises LibraryUnavailable before the first event, ModelFailed and ShuttingDown after it.
         """
         began = perf_counter()
         history, memory_works = await self._recall(ask)
@@ -172,6 +175,8 @@ class Answerer:
             )
             await self._stream(prompt, reply, stop)
 
+        if reply.cut_short and not reply.text:
+            raise ShuttingDown(CUT_SHORT)
         cited = {mark.number for mark in reply.marks}
         kept = await self._remember(
             ask,
@@ -185,6 +190,8 @@ class Answerer:
                 at=datetime.now(UTC).isoformat(timespec="seconds"),
             ),
         )
+        if reply.cut_short:
+            raise ShuttingDown(CUT_SHORT)
         emit(
             Done(
                 cascade_tier=found.tier,
@@ -205,7 +212,9 @@ class Answerer:
                 async for delta in deltas:
                     reply.take(delta)
         reply.end()
-        if stop.reason is not None:
+        if stop.reason == "shutdown":
+            reply.cut_short = True
+        elif stop.reason is not None:
             reply.finish = stop.reason
         elif limit.cancelled_caught:
             raise ModelFailed("The language model did not come to an end. Ask again.")

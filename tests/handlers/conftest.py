@@ -1,31 +1,14 @@
 """The service on a socket, with the sample library, with and without a model."""
 
 from collections.abc import AsyncIterator
-from importlib.resources import as_file, files
 
 import pytest
 from msgspec.structs import replace
 
-from app.backing import ingest_folder, library
 from app.settings import Settings
 from tests.scripted_model import ScriptedModel
 from tests.servers import SharedServers
 from tests.service import Client, running
-
-
-async def fill(database_url: str) -> None:
-    """Ingest the sample library."""
-    async with library(Settings(database_url=database_url)) as into:
-        with as_file(files("app").joinpath("sample_library")) as folder:
-            await ingest_folder(into, folder)
-
-
-@pytest.fixture(scope="session")
-async def library_url(anyio_backend: object, shared: SharedServers) -> str:
-    """The DSN of a database that holds the sample library; no test writes to it."""
-    url = shared.create_database()
-    await fill(url)
-    return url
 
 
 @pytest.fixture(scope="session")
@@ -39,13 +22,6 @@ async def service(service_settings: Settings) -> AsyncIterator[Client]:
     """A running service whose answers are quotations; tests name conversations of their own."""
     async with running(service_settings) as client:
         yield client
-
-
-@pytest.fixture
-async def model() -> AsyncIterator[ScriptedModel]:
-    """A model server that greets, unless the test has it do otherwise."""
-    async with ScriptedModel() as model:
-        yield model
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.settings import Settings
-from tests.handlers.conftest import fill
-from tests.servers import OwnServer
+from tests.servers import OwnServer, ingest_sample
 from tests.service import CHAT, running
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +39,7 @@ async def test_without_the_database_questions_are_refused_until_it_is_back(
     service_settings: Settings, own_postgres: OwnServer
 ) -> None:
     async with running(replace(service_settings, database_url=own_postgres.url)) as service:
-        await fill(own_postgres.url)
+        await ingest_sample(own_postgres.url)
         assert (await service.ask(QUESTION))[-1].name == "done"
 
         await own_postgres.stop()

@@ -7,10 +7,12 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from app.errors import ShuttingDown, TurnLost, TurnRunning, Unavailable
+from app.embedded.wait import until
+from app.errors import ShuttingDown, TurnLost, TurnRunning, Unavailable, Unprocessable
 from app.schemas import ChatRequest, Event, Retrieval
+from app.services.claims import Claims
 from app.services.completion import Delta
-from app.services.event_log import LocalEventLog
+from app.services.event_log import RedisEventLog
 from app.services.memory import RedisMemory
 from app.services.prompt import Prompt
 from app.services.runner import Runner
@@ -52,102 +54,176 @@ def encode(turn_id: str, number: int, event: Event) -> bytes:
     return f"{type(event).__name__} ".encode()
 
 
+def lost(turn_id: str, number: int) -> bytes:
+    return b"Lost "
+
+
 @asynccontextmanager
 async def running(
-    memory: RedisMemory, voice: Voice, shelf: Shelf | None = None, grace: float = 60
+    redis: Redis,
+    voice: Voice,
+    shelf: Shelf | None = None,
+    grace: float = 60,
+    drain_time: float = 60,
 ) -> AsyncIterator[Runner]:
     async with anyio.create_task_group() as tasks:
+        event_log = RedisEventLog(redis, ticking=redis, lease=60, grace=grace, replay=60, lost=lost)
         runner = Runner(
             answerer=Answerer(
                 retriever=shelf or Shelf(),
                 model=voice,
-                memory=memory,
+                memory=RedisMemory(redis, turns=10, ttl=60, timeout=5),
                 condenser=None,
                 condense_timeout=1,
                 history_tokens=100,
                 answer_timeout=60,
             ),
-            event_log=LocalEventLog(),
+            event_log=event_log,
+            claims=Claims(redis),
             encode=encode,
             tasks=tasks,
             most_turns=2,
             grace=grace,
-            replay=60,
+            drain_time=drain_time,
         )
-        tasks.start_soon(runner.end_on_shutdown)
+        tasks.start_soon(event_log.run)
+        tasks.start_soon(runner.drain)
         yield runner
-        runner.shutting_down.set()
+        runner.hurry()
+        await runner.drained.wait()
+        tasks.cancel_scope.cancel()
 
 
 @pytest.fixture
-async def memory(redis_url: str) -> AsyncIterator[RedisMemory]:
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
     async with Redis.from_url(redis_url) as redis:
-        yield RedisMemory(redis, turns=10, ttl=60, timeout=5)
+        yield redis
 
 
 async def read(runner: Runner, turn_id: str) -> bytes:
-    return b"".join([frames async for frames in runner.follow(turn_id)])
+    turn = await runner.open(turn_id)
+    return b"".join([frames async for frames in turn.follow()])
 
 
 async def test_a_turn_that_breaks_ends_with_an_error_and_leaves_the_others_alone(
-    memory: RedisMemory, caplog: pytest.LogCaptureFixture
+    redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     voice = Voice()
     with anyio.fail_after(5):
-        async with running(memory, voice) as runner:
+        async with running(redis, voice) as runner:
             sound = await runner.start(ChatRequest("fine"))
             broken = await runner.start(ChatRequest("break the answer"))
-            assert await read(runner, broken.turn_id) == b"Sources Token Failed "
+            assert await read(runner, broken) == b"Sources Token Failed "
             with pytest.raises(TurnLost):
                 await runner.start(ChatRequest("break the search"))
             voice.leave.set()
-            assert await read(runner, sound.turn_id) == b"Sources Token Token Done "
+            assert await read(runner, sound) == b"Sources Token Token Done "
     assert len([record for record in caplog.records if record.exc_info]) == 2
 
 
-async def test_a_shutdown_ends_what_runs_and_takes_nothing_new(memory: RedisMemory) -> None:
-    with anyio.fail_after(5):
-        async with running(memory, Voice()) as runner:
-            ask = await runner.start(ChatRequest("fine"))
-            runner.shutting_down.set()
-            assert await read(runner, ask.turn_id) == b"Sources Token Failed "
-            with pytest.raises(ShuttingDown):
-                await runner.start(ChatRequest("fine"))
-
-
-async def test_past_its_limit_a_worker_takes_no_more_turns(memory: RedisMemory) -> None:
+async def test_a_drain_takes_nothing_new_and_waits_for_what_runs(redis: Redis) -> None:
     voice = Voice()
     with anyio.fail_after(5):
-        async with running(memory, voice) as runner:
+        async with running(redis, voice) as runner:
+            turn_id = await runner.start(ChatRequest("fine"))
+            runner.draining.set()
+            with pytest.raises(ShuttingDown):
+                await runner.start(ChatRequest("fine"))
+            voice.leave.set()
+            assert await read(runner, turn_id) == b"Sources Token Token Done "
+            await runner.drained.wait()
+
+
+async def test_a_drain_that_takes_too_long_ends_what_is_left_and_keeps_what_was_said(
+    redis: Redis,
+) -> None:
+    with anyio.fail_after(5):
+        async with running(redis, Voice(), drain_time=0.05) as runner:
+            turn_id = await runner.start(ChatRequest("fine", conversation_id="c"))
+            runner.draining.set()
+            assert await read(runner, turn_id) == b"Sources Token Failed "
+            await runner.drained.wait()
+        kept = await RedisMemory(redis, turns=10, ttl=60, timeout=5).recall("c")
+    assert [turn.answer for turn in kept] == ["One"]
+
+
+async def test_whoever_is_in_a_hurry_need_not_wait(redis: Redis) -> None:
+    with anyio.fail_after(5):
+        async with running(redis, Voice()) as runner:
+            turn_id = await runner.start(ChatRequest("fine"))
+            runner.hurry()
+            assert await read(runner, turn_id) == b"Sources Token Failed "
+
+
+async def test_past_its_limit_a_worker_takes_no_more_turns(redis: Redis) -> None:
+    voice = Voice()
+    with anyio.fail_after(5):
+        async with running(redis, voice) as runner:
             first, _ = [await runner.start(ChatRequest("fine")) for _ in range(2)]
             with pytest.raises(Unavailable):
                 await runner.start(ChatRequest("fine"))
             voice.leave.set()
-            await read(runner, first.turn_id)
+            await read(runner, first)
             await runner.start(ChatRequest("fine"))
 
 
-async def test_a_turn_that_somebody_watches_is_never_abandoned(memory: RedisMemory) -> None:
+async def test_a_turn_that_somebody_watches_is_never_abandoned(redis: Redis) -> None:
     opens, voice = anyio.Event(), Voice()
     with anyio.fail_after(5):
         async with (
-            running(memory, voice, Shelf(opens), grace=0) as runner,
+            running(redis, voice, Shelf(opens), grace=0) as runner,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(runner.start, ChatRequest("fine"), "key")
-            await anyio.wait_all_tasks_blocked()
-            with pytest.raises(TurnRunning) as running_still:
-                await runner.start(ChatRequest("fine"), "key")
-            turn_id = running_still.value.headers["Location"].rpartition("/")[2]
+            turn_id = None
+            while turn_id is None:
+                # The key is claimed in a moment.
+                if claims := [key async for key in redis.scan_iter("idempotency:*")]:
+                    assert len(claims) == 1
+                    with pytest.raises(TurnRunning) as running_still:
+                        await runner.start(ChatRequest("fine"), "key")
+                    turn_id = running_still.value.headers["Location"].rpartition("/")[2]
+            turn = await runner.open(turn_id)
             seen: list[bytes] = []
 
             async def watch() -> None:
-                seen.append(await read(runner, turn_id))
+                seen.append(b"".join([frames async for frames in turn.follow()]))
 
             tasks.start_soon(watch)
-            await anyio.wait_all_tasks_blocked()
+            assert await until(lambda: turn.viewers == 1, 5)
             # Now the first client's wait is over, and it does not follow: it has gone away.
             opens.set()
-            await anyio.wait_all_tasks_blocked()
+            assert await until(lambda: len(turn.frames) == 2, 5)
             voice.leave.set()
     assert seen == [b"Sources Token Token Done "]
+
+
+async def test_two_who_ask_with_one_key_at_once_get_one_turn(redis: Redis) -> None:
+    voice = Voice()
+    voice.leave.set()
+    opens = anyio.Event()
+    with anyio.fail_after(5):
+        async with (
+            running(redis, voice, Shelf(opens)) as one,
+            running(redis, voice, Shelf(opens)) as other,
+            anyio.create_task_group() as tasks,
+        ):
+            started: list[str] = []
+            refused: list[str] = []
+
+            async def ask(runner: Runner) -> None:
+                try:
+                    started.append(await runner.start(ChatRequest("fine"), "key"))
+                except TurnRunning as refusal:
+                    refused.append(refusal.headers["Location"].rpartition("/")[2])
+                    opens.set()
+
+            tasks.start_soon(ask, one)
+            tasks.start_soon(ask, other)
+            assert await until(lambda: len(started) == 1 == len(refused), 5)
+            assert started == refused
+            assert await read(other, started[0]) == b"Sources Token Token Done "
+            assert await read(one, started[0]) == b"Sources Token Token Done "
+            assert await other.start(ChatRequest("fine"), "key") == started[0]
+            with pytest.raises(Unprocessable):
+                await one.start(ChatRequest("not so fine"), "key")
