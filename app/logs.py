@@ -33,7 +33,10 @@ def configure(form: Literal["auto", "text", "json"], level: str) -> None:
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "filters": {"request_id": {"()": RequestIdFilter}},
+            "filters": {
+                "request_id": {"()": RequestIdFilter},
+                "told": {"()": ToldFilter},
+            },
             "formatters": {"chosen": formatters[form]},
             "handlers": {
                 "stderr": {
@@ -49,6 +52,7 @@ def configure(form: Literal["auto", "text", "json"], level: str) -> None:
                 # It logs query strings; the middleware has a line of its own.
                 "uvicorn.access": {"level": "WARNING"},
                 "uvicorn": {"level": "WARNING" if level == "info" else level.upper()},
+                "uvicorn.error": {"filters": ["told"]},
             },
         }
     )
@@ -61,3 +65,11 @@ class RequestIdFilter(logging.Filter):
         """Let every record through."""
         record.request_id = request_id.get()
         return True
+
+
+class ToldFilter(logging.Filter):
+    """Leaves out uvicorn's error about a reply without its end: the middleware tells why it was."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is to be logged."""
+        return not str(record.msg).startswith("ASGI callable returned without completing response")

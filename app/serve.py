@@ -11,6 +11,7 @@ from pathlib import Path
 
 import asyncpg
 import uvicorn
+from starlette.applications import Starlette
 
 from app import __version__
 from app.backing import (
@@ -27,7 +28,9 @@ from app.services.ingest.errors import OtherEmbedder
 from app.services.ingest.progress import summary
 from app.services.ingest.report import Report
 from app.services.ingest.write import library_named
+from app.services.runner import Runner
 from app.settings import Settings
+from app.slow_viewers import cut_off_after
 
 log = logging.getLogger(__name__)
 
@@ -59,19 +62,21 @@ async def serve(settings: Settings, folder: Path | None) -> None:
     Raises CannotStart.
     """
     with _listen(settings.host, settings.port) as listener:
+        cut_off_after(listener, settings.send_timeout)
         async with backing_servers(settings) as complete:
             holdings = await _fill(complete, folder, sample=not settings.database_url)
+            app = create_app(complete)
             config = uvicorn.Config(
-                create_app(complete),
+                app,
                 lifespan="on",
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                # What is left of the shutdown's streams is cut after this.
+                # By then all turns have ended: this is for viewers that are slow to read the rest.
                 timeout_graceful_shutdown=10,
             )
             greeting = _greeting(complete, listener, holdings)
-            await _Server(config, greeting).serve([listener])
+            await _Server(config, app, greeting).serve([listener])
 
 
 async def _fill(settings: Settings, folder: Path | None, *, sample: bool) -> asyncpg.Record:
@@ -122,40 +127,69 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
+            # It listens when it can answer: until then a proxy is to ask the next worker.
             listener.bind((host, port))
-            listener.listen(2048)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise CannotStart(
-                f"cannot listen on {host}:{port}: {reason}; set HOST or PORT to another"
-            ) from None
+            raise _cannot_listen(f"{host}:{port}", error) from None
         yield listener
 
 
-class _Server(uvicorn.Server):
-    """Says when it answers, and returns after a signal so that the other servers are ended too."""
+def _cannot_listen(address: str, error: OSError) -> CannotStart:
+    reason = (error.strerror or str(error)).lower()
+    return CannotStart(f"cannot listen on {address}: {reason}; set HOST or PORT to another")
 
-    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
+
+class _Server(uvicorn.Server):
+    """Says when it answers; when it is to end it goes on until the answers are whole.
+
+    While it drains it listens still: whoever asks is told at once that another worker has to
+    answer. It returns after a signal, so that the other servers are ended too.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: Starlette, greeting: str) -> None:
         super().__init__(config)
+        self._app = app
         self._greeting = greeting
+        self._draining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer, and say so."""
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except OSError as error:
+            # Another copy, which started at the same time, was faster.
+            await self.lifespan.shutdown()
+            raise _cannot_listen("that address", error) from None
         if not self.should_exit:
             print(self._greeting, flush=True)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take signals as uvicorn does, without raising them once more at the end."""
+        """Take signals without raising them once more at the end, as uvicorn does."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+            loop.add_signal_handler(number, self._told_to_end)
         try:
             yield
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
+
+    def _told_to_end(self) -> None:
+        runner: Runner | None = getattr(self._app.state, "runner", None)
+        if runner is None:
+            # It has not even begun to answer.
+            self.should_exit = True
+        elif self._draining is None:
+            runner.draining.set()
+            self._draining = asyncio.create_task(self._drain(runner))
+        else:
+            runner.hurry()
+            self.should_exit = True
+
+    async def _drain(self, runner: Runner) -> None:
+        await runner.drained.wait()
+        self.should_exit = True
 
 
 def _greeting(settings: Settings, listener: socket.socket, holdings: asyncpg.Record) -> str:

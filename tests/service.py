@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from app.main import create_app
 from app.settings import Settings
+from app.slow_viewers import cut_off_after
 
 CHAT = "/api/v1/chat"
 
@@ -129,6 +130,7 @@ class _Server(uvicorn.Server):
 async def running(settings: Settings) -> AsyncIterator[Client]:
     """Run the service on a free port, in this event loop, for the length of the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        cut_off_after(listener, settings.send_timeout)
         config = uvicorn.Config(
             create_app(settings), lifespan="on", log_config=None, access_log=False
         )

@@ -176,7 +176,7 @@ async def test_a_real_redis_goes_with_the_embedded_database(redis_url: str, tmp_
     assert os.listdir(tmp_path) == ["postgres"]
 
 
-async def test_a_shutdown_ends_each_stream_with_an_error_to_try_again(
+async def test_a_shutdown_that_takes_too_long_ends_each_stream_with_an_error_to_try_again(
     database_url: str, redis_url: str
 ) -> None:
     async with ScriptedModel() as model:
@@ -186,6 +186,7 @@ async def test_a_shutdown_ends_each_stream_with_an_error_to_try_again(
             "REDIS_URL": redis_url,
             "LLM_BASE_URL": model.base_url,
             "LLM_MODEL": "first",
+            "DRAIN_TIME": "0.2",
         }
         # A conversation that is remembered, so that the model is asked though nothing is found.
         turn = {"turn_id": "t", "question": "a", "query": "a", "answer": "b", "citations": []}
