@@ -1,4 +1,4 @@
-"""Fixtures of all tests: the event loop, fresh databases, an empty Redis, servers to stop."""
+"""Fixtures of all tests: the event loop, databases, an empty Redis, servers to stop, a model."""
 
 import fcntl
 import os
@@ -10,13 +10,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 from anyio.from_thread import start_blocking_portal
-from hypothesis import settings
+from hypothesis import settings as hypothesis_settings
 
 from app.embedded import postgres, valkey
-from tests.servers import OwnServer, SharedServers, own_server, shared_servers
+from tests.scripted_model import ScriptedModel
+from tests.servers import OwnServer, SharedServers, ingest_sample, own_server, shared_servers
 
-settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ)
-settings.load_profile("tests")
+hypothesis_settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ)
+hypothesis_settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
@@ -101,3 +102,18 @@ async def own_valkey(anyio_backend: object, data_dir: Path) -> AsyncIterator[Own
     """A Redis-compatible server that the test may stop and start."""
     async with own_server(valkey, data_dir) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+async def library_url(anyio_backend: object, shared: SharedServers) -> str:
+    """The DSN of a database that holds the sample library; no test writes to it."""
+    url = shared.create_database()
+    await ingest_sample(url)
+    return url
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[ScriptedModel]:
+    """A model server that greets, unless the test has it do otherwise."""
+    async with ScriptedModel() as model:
+        yield model

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from importlib.resources import as_file, files
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,8 +12,10 @@ import redis
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from msgspec import Struct
 
+from app.backing import ingest_folder, library
 from app.database import migrate
 from app.embedded import servers
+from app.settings import Settings
 
 TEMPLATE = "template_of_tests"
 
@@ -87,6 +90,13 @@ async def own_server(
         yield server
     finally:
         await server.stop()
+
+
+async def ingest_sample(database_url: str) -> None:
+    """Ingest the sample library."""
+    async with library(Settings(database_url=database_url)) as into:
+        with as_file(files("app").joinpath("sample_library")) as folder:
+            await ingest_folder(into, folder)
 
 
 async def _prepare(admin_url: str) -> None:

@@ -1,0 +1,78 @@
+"""Clients that people use come back by themselves through nginx and finish the answer."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import anyio
+import pytest
+from msgspec.structs import replace
+
+from app.settings import Settings
+from tests.clients.programs import (
+    PAGE,
+    Told,
+    browser,
+    eventsource_client,
+    fetch_event_source,
+    needs_chromium,
+    needs_node,
+)
+from tests.nginx import needs_nginx, nginx
+from tests.relay import relay
+from tests.scripted_model import ScriptedModel, say
+from tests.service import answer, running
+from tests.survival.reading import QUESTION
+from tests.workers import Worker, environment, worker
+
+pytestmark = [pytest.mark.anyio, needs_nginx]
+
+# Seconds for a client to start, and to come back twice: Chromium takes 3 before it does.
+LIMIT = 60
+
+CLIENTS = [
+    pytest.param(browser, marks=needs_chromium, id="EventSource"),
+    pytest.param(eventsource_client, marks=needs_node, id="eventsource-client"),
+    pytest.param(fetch_event_source, marks=needs_node, id="fetch-event-source"),
+]
+
+
+@pytest.mark.parametrize("end", [Worker.kill, Worker.terminate], ids=["killed", "told to end"])
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_client_finishes_the_answer_though_its_connection_and_its_worker_go_away(
+    client: Callable[[str, str], AbstractAsyncContextManager[Told]],
+    end: Callable[[Worker], None],
+    survival_settings: Settings,
+    model: ScriptedModel,
+) -> None:
+    cut, gone = anyio.Event(), anyio.Event()
+    model.answers(say("One,", " two,", cut, " three,", gone, " four."))
+    # It waits no longer than this for the streams of others to end.
+    settings = replace(survival_settings, drain_time=0.2)
+    with anyio.fail_after(LIMIT):
+        async with (
+            running(survival_settings) as own,
+            worker(environment(settings)) as other,
+            relay(own.url.removeprefix("http://")) as to_own,
+            relay(other.url.removeprefix("http://")) as to_other,
+            # The first request goes to the first: that is the turn's own worker.
+            nginx([to_own.address, to_other.address], PAGE) as front,
+            client(front.url, QUESTION) as told,
+        ):
+            await told.token(" two,")
+            # Wherever it is, it has to come back, and can only come to the other worker.
+            await to_own.close()
+            to_other.cut()
+            cut.set()
+            await told.token(" three,")
+            await to_own.open()
+            end(other)
+            await other.ended()
+            gone.set()
+            await told.ended()
+    assert told.end == "done"
+    assert answer(told.events) == "One, two, three, four."
+    turn_id = told.events[-1].data["turn_id"]
+    assert [event.id for event in told.events] == [
+        f"{turn_id}-{number}" for number in range(len(told.events))
+    ]
+    assert len(model.requests) == 1

@@ -1,0 +1,232 @@
+"""Two workers on a Redis cluster: what one server does for them, three nodes do together."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+import anyio
+import pytest
+from msgspec.structs import replace
+
+from app.settings import Settings
+from tests.cluster import Cluster, cluster
+from tests.scripted_model import ScriptedModel, say
+from tests.service import CHAT, Client, running
+from tests.survival.reading import QUESTION, SOON, asking, data_of, ending, following, said
+
+pytestmark = pytest.mark.anyio
+
+Workers = tuple[Client, Client]
+# Turns enough for all nodes to have some of their keys.
+MANY = 40
+
+
+# Turns enough for the node that goes away to have some of their keys.
+SEVERAL = 12
+# Seconds in which a token comes, whatever Redis does: a fraction of what a command may take.
+AT_ONCE = 0.5
+
+
+@asynccontextmanager
+async def stopped(nodes: Cluster) -> AsyncIterator[None]:
+    """Stop a node, and with it the whole cluster, which has no other for its slots."""
+    await nodes.nodes[1].stop()
+    await nodes.agrees("fail")
+    yield
+    await nodes.nodes[1].start()
+    await nodes.agrees()
+
+
+@asynccontextmanager
+async def frozen(nodes: Cluster) -> AsyncIterator[None]:
+    """Let a node hang while the others have yet to find out."""
+    nodes.nodes[1].freeze()
+    yield
+    nodes.nodes[1].thaw()
+    await nodes.agrees()
+
+
+Gone = Callable[[Cluster], AbstractAsyncContextManager[None]]
+
+
+@pytest.fixture(scope="module")
+async def nodes(anyio_backend: object) -> AsyncIterator[Cluster]:
+    """A cluster whose nodes may be stopped; who does so starts them again."""
+    async with cluster() as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def cluster_settings(survival_settings: Settings, nodes: Cluster) -> Settings:
+    """Settings of a worker on the cluster, which is empty at first."""
+    nodes.flush()
+    return replace(survival_settings, redis_url=nodes.url)
+
+
+@pytest.fixture
+async def workers(cluster_settings: Settings) -> AsyncIterator[Workers]:
+    """Two workers that know of each other only through the cluster."""
+    async with running(cluster_settings) as one, running(cluster_settings) as other:
+        yield one, other
+
+
+async def memory_of(worker: Client) -> str:
+    """Tell what /readyz says of memory."""
+    with anyio.fail_after(SOON):
+        _, state, _ = await worker.call("GET", "/readyz")
+    return str(state["parts"]["memory"])
+
+
+async def turns_of(worker: Client, conversation_id: str) -> list[str]:
+    """Tell the answers that a conversation remembers."""
+    _, kept, _ = await worker.call("GET", f"/api/v1/conversations/{conversation_id}")
+    return [turn["answer"] for turn in kept["turns"]]
+
+
+async def test_a_conversation_goes_on_on_the_other_worker(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    one, other = workers
+    model.answers(say("One"), say("And how slow should it be?"), say("Two"))
+    async with asking(one, conversation_id="c-1") as first:
+        assert data_of((await first.rest())[-1])["memory"] == "kept"
+    events = await other.ask("And how slow?", conversation_id="c-1")
+    assert events[-1].data["memory"] == "kept"
+    assert "One" in str(model.requests[-1].messages)
+    assert await turns_of(one, "c-1") == ["One", "Two"]
+    assert (await other.call("DELETE", "/api/v1/conversations/c-1"))[0] == 204
+    assert (await one.call("GET", "/api/v1/conversations/c-1"))[0] == 404
+
+
+async def test_an_answer_is_followed_on_the_other_worker_and_replayed_after_its_end(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    held = anyio.Event()
+    model.answers(say("One", " two", held, " three"))
+    one, other = workers
+    async with asking(one) as first:
+        seen = list(await first.until(2))
+        async with following(other, first.turn_id, seen[-1]) as elsewhere:
+            await elsewhere.until(1)
+            held.set()
+            whole = await first.rest()
+            assert await elsewhere.rest() == whole[2:]
+    assert said(whole) == "One two three"
+    async with following(other, first.turn_id, whole[0]) as late:
+        assert await late.rest() == whole[1:]
+
+
+async def test_a_stop_on_the_other_worker_ends_the_turn(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    model.answers(say("One", anyio.Event(), "never"))
+    one, other = workers
+    async with asking(one) as first, following(other, first.turn_id) as elsewhere:
+        await elsewhere.until(2)
+        assert (await other.call("DELETE", f"{CHAT}/{first.turn_id}"))[0] == 202
+        with anyio.fail_after(SOON):
+            await model.disconnected.wait()
+        assert ending(await first.rest()) == "stopped"
+        assert await elsewhere.rest() == first.frames
+    assert await turns_of(other, first.conversation_id) == ["One"]
+
+
+async def test_an_idempotency_key_asks_once_on_both_workers(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    held = anyio.Event()
+    model.answers(say("One", held, " two"))
+    one, other = workers
+    headers = {"Idempotency-Key": "k-1"}
+    async with asking(one, key="k-1") as first:
+        await first.until(2)
+        body = {"query": QUESTION}
+        status, _, answered = await other.call("POST", CHAT, json=body, headers=headers)
+        assert (status, answered["Location"]) == (409, f"{CHAT}/{first.turn_id}")
+        async with following(other, first.turn_id) as elsewhere:
+            held.set()
+            whole = await elsewhere.rest()
+    async with asking(other, key="k-1") as again:
+        assert await again.rest() == whole
+    status, _, _ = await other.call("POST", CHAT, json={"query": "Else?"}, headers=headers)
+    assert status == 422
+    assert len(model.requests) == 1
+
+
+async def test_many_turns_at_once_have_their_keys_on_all_nodes_and_every_key_expires(
+    workers: Workers, model: ScriptedModel, nodes: Cluster
+) -> None:
+    held = anyio.Event()
+    model.answers(say("One", held, " two"))
+    async with AsyncExitStack() as stack:
+        pairs = []
+        for n in range(MANY):
+            one, other = workers if n % 2 else reversed(workers)
+            first = await stack.enter_async_context(asking(one, key=f"k-{n}"))
+            pairs.append((first, await stack.enter_async_context(following(other, first.turn_id))))
+        for first, elsewhere in pairs:
+            assert await elsewhere.until(2) == await first.until(2)
+        held.set()
+        for first, elsewhere in pairs:
+            assert await elsewhere.rest() == await first.rest()
+            assert (said(first.frames), ending(first.frames)) == ("One two", "stop")
+    for node in nodes.nodes:
+        with node.client() as client:
+            keys = [key.decode() for key in client.scan_iter()]
+            assert {key.partition(":")[0] for key in keys} >= {"turn", "conversation"}
+            assert [key for key in keys if client.ttl(key) < 0] == []
+
+
+@pytest.mark.parametrize("gone", [stopped, frozen])
+async def test_a_node_that_goes_away_holds_nobody_up_and_once_it_is_back_all_is_logged(
+    workers: Workers, model: ScriptedModel, nodes: Cluster, gone: Gone
+) -> None:
+    gates = [anyio.Event() for _ in range(3)]
+    model.answers(say("One", *(step for gate in gates for step in (gate, " more"))))
+    one, other = workers
+    async with AsyncExitStack() as stack:
+        pairs = []
+        for _ in range(SEVERAL):
+            first = await stack.enter_async_context(asking(one))
+            pairs.append((first, await stack.enter_async_context(following(other, first.turn_id))))
+        for _, elsewhere in pairs:
+            await elsewhere.until(2)
+        async with gone(nodes):
+            assert await memory_of(other) == "unavailable"
+            for number, gate in enumerate(gates):
+                gate.set()
+                for first, _ in pairs:
+                    with anyio.fail_after(AT_ONCE):
+                        await first.until(3 + number)
+            for first, _ in pairs:
+                assert ending(await first.rest()) == "stop"
+            for key in ("k-1", "k-2", "k-3"):
+                async with asking(other, key=key) as meanwhile:
+                    assert ending(await meanwhile.rest()) == "stop"
+        for first, elsewhere in pairs:
+            assert await elsewhere.rest() == first.frames
+    assert await memory_of(other) == "ok"
+    for first, _ in pairs:
+        async with following(other, first.turn_id) as late:
+            assert await late.rest() == first.frames
+    async with asking(one, conversation_id="c-1") as reader:
+        assert data_of((await reader.rest())[-1])["memory"] == "kept"
+    assert await turns_of(other, "c-1") == ["One more more more"]
+
+
+async def test_a_worker_starts_and_answers_while_the_whole_cluster_is_away(
+    cluster_settings: Settings, model: ScriptedModel, nodes: Cluster
+) -> None:
+    for node in nodes.nodes:
+        await node.stop()
+    async with running(cluster_settings) as worker:
+        assert await memory_of(worker) == "unavailable"
+        async with asking(worker, key="k-1") as reader:
+            frames = await reader.rest()
+        assert (said(frames), data_of(frames[-1])["memory"]) == ("Hello world", "unavailable")
+        for node in nodes.nodes:
+            await node.start()
+        await nodes.agrees()
+        assert await memory_of(worker) == "ok"
+        async with asking(worker, conversation_id="c-1") as reader:
+            assert data_of((await reader.rest())[-1])["memory"] == "kept"
+        assert await turns_of(worker, "c-1") == ["Hello world"]

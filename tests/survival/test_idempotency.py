@@ -1,0 +1,162 @@
+"""An Idempotency-Key asks once, whichever worker it comes to, however often, even at once."""
+
+from contextlib import AsyncExitStack
+from functools import partial
+
+import aiohttp
+import anyio
+import pytest
+
+from tests.scripted_model import ScriptedModel, say
+from tests.service import CHAT, Client
+from tests.survival.reading import (
+    QUESTION,
+    SOON,
+    Reader,
+    asking,
+    ending,
+    following,
+    said,
+)
+
+pytestmark = pytest.mark.anyio
+
+Workers = tuple[Client, Client]
+BODY = {"query": QUESTION}
+
+
+async def test_while_the_turn_runs_the_other_worker_names_its_stream(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    held = anyio.Event()
+    model.answers(say("One", held, " two"))
+    one, other = workers
+    async with asking(one, key="k-1") as first:
+        await first.until(2)
+        key = {"Idempotency-Key": "k-1"}
+        status, problem, headers = await other.call("POST", CHAT, json=BODY, headers=key)
+        assert (status, problem["type"]) == (409, "urn:chrysopedia:problem:turn-running")
+        assert headers["Location"] == f"{CHAT}/{first.turn_id}"
+        async with following(other, headers["Location"].removeprefix(f"{CHAT}/")) as reader:
+            held.set()
+            assert await reader.rest() == await first.rest()
+    assert len(model.requests) == 1
+
+
+async def test_a_turn_without_an_event_yet_is_named_too_and_can_be_followed(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    held = anyio.Event()
+    # A follow-up asks the model before it searches, and so before anything is sent.
+    model.answers(say("One"), say(held, "And the release?"), say("Two"))
+    one, other = workers
+    await one.ask(QUESTION, conversation_id="c-1")
+    body = {"query": "And the release?", "conversation_id": "c-1"}
+    key = {"Idempotency-Key": "k-early"}
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(one.call, "POST", CHAT, json=body, headers=key))
+        with anyio.fail_after(SOON):
+            await model.asked(2)
+        status, _, headers = await other.call("POST", CHAT, json=body, headers=key)
+        assert status == 409
+        async with following(other, headers["Location"].removeprefix(f"{CHAT}/")) as reader:
+            held.set()
+            assert (said(await reader.rest()), ending(reader.frames)) == ("Two", "stop")
+    assert len(model.requests) == 3
+
+
+async def test_after_its_end_the_finished_stream_replays_on_the_other_worker(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    one, other = workers
+    async with asking(one, key="k-2") as first:
+        await first.rest()
+    for worker in (other, one, other):
+        async with asking(worker, key="k-2") as again:
+            assert again.turn_id == first.turn_id
+            assert again.conversation_id == first.conversation_id
+            assert await again.rest() == first.frames
+    assert ending(first.frames) == "stop"
+    assert len(model.requests) == 1
+
+
+async def test_another_body_is_refused_on_the_other_worker_while_it_runs_and_after(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    held = anyio.Event()
+    model.answers(say("One", held))
+    one, other = workers
+    key = {"Idempotency-Key": "k-3"}
+    async with asking(one, key="k-3") as first:
+        for _ in ("running", "ended"):
+            for body in ({"query": "Else?"}, {**BODY, "creator": "else"}):
+                status, problem, _ = await other.call("POST", CHAT, json=body, headers=key)
+                assert (status, problem["status"]) == (422, 422)
+            held.set()
+            await first.rest()
+    assert len(model.requests) == 1
+
+
+async def test_two_first_requests_at_the_same_instant_ask_once(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    held = anyio.Event()
+    model.answers(say("One", held, " two"))
+    keys = [f"k-{n}" for n in range(10)]
+    async with AsyncExitStack() as stack:
+        answered: dict[str, list[tuple[Client, aiohttp.ClientResponse]]] = {key: [] for key in keys}
+
+        async def post(worker: Client, key: str) -> None:
+            headers = {"Idempotency-Key": key}
+            response = await worker.http.post(worker.url + CHAT, json=BODY, headers=headers)
+            answered[key].append((worker, response))
+            stack.callback(response.close)
+            if response.status == 409:
+                # Whoever is sent there may go there at once.
+                turn_id = response.headers["Location"].removeprefix(f"{CHAT}/")
+                await stack.enter_async_context(following(worker, turn_id))
+
+        with anyio.fail_after(SOON):
+            async with anyio.create_task_group() as tasks:
+                for key in keys:
+                    for worker in workers:
+                        tasks.start_soon(post, worker, key)
+        held.set()
+        for both in answered.values():
+            both.sort(key=lambda pair: pair[1].status)
+            (_, won), (loser, lost) = both
+            assert (won.status, lost.status) == (200, 409)
+            first = Reader(won)
+            assert lost.headers["Location"] == f"{CHAT}/{first.turn_id}"
+            async with following(loser, first.turn_id) as reader:
+                assert await reader.rest() == await first.rest()
+            assert said(first.frames) == "One two"
+    assert len(model.requests) == len(keys)
+
+
+async def test_a_turn_that_ended_in_an_error_starts_afresh_on_the_other_worker(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    model.answers(say(), say("Now [1]."))
+    one, other = workers
+    async with asking(one, key="k-4") as first:
+        assert ending(await first.rest()) == "error"
+    async with asking(other, key="k-4") as second:
+        assert second.turn_id != first.turn_id
+        assert said(await second.rest()) == "Now [1]."
+    async with asking(one, key="k-4") as third:
+        assert (third.turn_id, await third.rest()) == (second.turn_id, second.frames)
+    assert len(model.requests) == 2
+
+
+async def test_keys_are_told_apart_and_questions_without_one_too(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    turns = set()
+    for worker in workers:
+        for key in ("k-5", "k-6", "", ""):
+            async with asking(worker, key=key) as reader:
+                await reader.rest()
+                turns.add(reader.turn_id)
+    assert len(turns) == 6
+    assert len(model.requests) == 6

@@ -1,0 +1,239 @@
+"""Redis goes away, hangs, is slow, or forgets, in the middle of answers."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+
+import anyio
+import pytest
+from msgspec import Struct
+from msgspec.structs import replace
+from redis.asyncio import Redis
+
+from app.embedded.wait import until
+from app.settings import Settings
+from tests.redis_proxy import RedisProxy
+from tests.scripted_model import ScriptedModel, say
+from tests.service import CHAT, Client, running
+from tests.survival.reading import SOON, asking, data_of, following, said
+
+pytestmark = pytest.mark.anyio
+
+# Seconds in which a token comes, whatever Redis does: a fraction of what a slow command takes.
+AT_ONCE = 0.25
+# Seconds to look whether anything happens that should not.
+A_WHILE = 0.5
+
+
+@pytest.fixture
+async def proxy(redis_url: str) -> AsyncIterator[RedisProxy]:
+    async with RedisProxy(redis_url) as proxy:
+        yield proxy
+
+
+class Outage(Struct, frozen=True):
+    """What takes Redis away from `worker`, and what gives it back."""
+
+    begin: Callable[[], None]
+    end: Callable[[], None]
+
+
+@pytest.fixture(params=["away", "frozen"])
+def outage(request: pytest.FixtureRequest, proxy: RedisProxy) -> Outage:
+    if request.param == "away":
+        return Outage(proxy.cut, proxy.restore)
+    return Outage(proxy.freeze, proxy.thaw)
+
+
+@pytest.fixture
+async def worker(survival_settings: Settings, proxy: RedisProxy) -> AsyncIterator[Client]:
+    """A worker whose way to Redis the test has in its hands."""
+    settings = replace(survival_settings, redis_url=proxy.url, memory_timeout=0.3)
+    async with running(settings) as worker:
+        yield worker
+
+
+@pytest.fixture
+async def other(survival_settings: Settings) -> AsyncIterator[Client]:
+    """A worker that always reaches Redis."""
+    async with running(survival_settings) as worker:
+        yield worker
+
+
+async def test_live_viewers_notice_nothing_but_a_memory_that_is_unavailable(
+    worker: Client, model: ScriptedModel, outage: Outage
+) -> None:
+    words = [(anyio.Event(), f" word {number}") for number in range(5)]
+    model.answers(say("One", *(step for word in words for step in word)))
+    async with asking(worker) as reader:
+        await reader.until(2)
+        outage.begin()
+        for number, (let_out, _) in enumerate(words):
+            let_out.set()
+            with anyio.fail_after(AT_ONCE):
+                await reader.until(3 + number)
+        done = data_of((await reader.rest())[-1])
+    assert (done["memory"], done["finish_reason"]) == ("unavailable", "stop")
+    outage.end()
+
+
+async def test_once_it_is_back_the_next_turn_is_logged_and_remembered(
+    worker: Client, other: Client, model: ScriptedModel, outage: Outage
+) -> None:
+    outage.begin()
+    async with asking(worker, conversation_id="c") as reader:
+        assert data_of((await reader.rest())[-1])["memory"] == "unavailable"
+    outage.end()
+    held = anyio.Event()
+    model.answers(say("One", held, " two"))
+    async with asking(worker, conversation_id="c") as reader:
+        await reader.until(2)
+        async with following(other, reader.turn_id) as elsewhere:
+            held.set()
+            assert await elsewhere.rest() == await reader.rest()
+    assert data_of(reader.frames[-1])["memory"] == "kept"
+    _, conversation, _ = await other.call("GET", "/api/v1/conversations/c")
+    assert [turn["answer"] for turn in conversation["turns"]] == ["One two"]
+
+
+async def test_a_turn_that_runs_across_an_outage_is_whole_in_the_log_afterwards(
+    worker: Client, other: Client, model: ScriptedModel, outage: Outage
+) -> None:
+    meanwhile, afterwards = anyio.Event(), anyio.Event()
+    model.answers(say("One", meanwhile, " two", " three", afterwards, " four"))
+    async with asking(worker) as reader, following(other, reader.turn_id) as elsewhere:
+        await elsewhere.until(2)
+        outage.begin()
+        meanwhile.set()
+        await reader.until(4)
+        outage.end()
+        assert await elsewhere.until(4) == reader.frames
+        afterwards.set()
+        assert await elsewhere.rest() == await reader.rest()
+    async with following(other, reader.turn_id, after=reader.frames[0]) as late:
+        assert await late.rest() == reader.frames[1:]
+
+
+async def test_viewers_of_another_workers_turn_wait_and_get_every_event_once(
+    worker: Client, other: Client, model: ScriptedModel, outage: Outage
+) -> None:
+    meanwhile, afterwards = anyio.Event(), anyio.Event()
+    model.answers(say("One", meanwhile, " two", " three", afterwards, " four"))
+    async with asking(other) as reader, following(worker, reader.turn_id) as remote:
+        await remote.until(2)
+        outage.begin()
+        meanwhile.set()
+        await reader.until(4)
+        outage.end()
+        assert await remote.until(4) == reader.frames
+        afterwards.set()
+        assert await remote.rest() == await reader.rest()
+
+
+async def test_a_slow_redis_does_not_slow_the_tokens(
+    worker: Client, model: ScriptedModel, proxy: RedisProxy
+) -> None:
+    proxy.delay = 0.5
+    words = [(anyio.Event(), f" word {number}") for number in range(8)]
+    model.answers(say("One", *(step for word in words for step in word)))
+    async with asking(worker) as reader:
+        await reader.until(2)
+        for number, (let_out, _) in enumerate(words):
+            let_out.set()
+            with anyio.fail_after(AT_ONCE):
+                await reader.until(3 + number)
+        frames = await reader.rest()
+    assert said(frames) == "One" + "".join(word for _, word in words)
+    assert data_of(frames[-1])["finish_reason"] == "stop"
+
+
+async def test_a_redis_that_lost_everything_is_told_everything_again(
+    worker: Client, other: Client, model: ScriptedModel, redis_url: str
+) -> None:
+    held = anyio.Event()
+    model.answers(say("One", held, " two"))
+    async with asking(worker) as reader, following(other, reader.turn_id) as elsewhere:
+        await elsewhere.until(2)
+        async with Redis.from_url(redis_url) as redis:
+            await redis.flushall()
+        held.set()
+        assert await elsewhere.rest() == await reader.rest()
+        async with following(other, reader.turn_id) as late:
+            assert await late.rest() == reader.frames
+
+
+async def test_a_worker_whose_lease_lapsed_while_redis_was_away_has_time_to_renew_it(
+    survival_settings: Settings, model: ScriptedModel, redis_url: str
+) -> None:
+    held = anyio.Event()
+    model.answers(say("One", held, " two"))
+    async with (
+        RedisProxy(redis_url) as owners,
+        RedisProxy(redis_url) as viewers,
+        running(replace(survival_settings, redis_url=owners.url)) as owner,
+        running(replace(survival_settings, redis_url=viewers.url)) as elsewhere,
+        asking(owner) as reader,
+        following(elsewhere, reader.turn_id) as remote,
+    ):
+        await remote.until(2)
+        owners.cut()
+        viewers.cut()
+        async with Redis.from_url(redis_url) as redis:
+            await redis.flushall()
+        # More than a client tries again before it gives up.
+        assert await until(lambda: min(owners.refused, viewers.refused) > 4, SOON)
+        asked = viewers.times_asked
+        viewers.restore()
+        # More than a connection's greeting and two looks at the lease.
+        assert await until(lambda: viewers.times_asked > asked + 6, SOON)
+        owners.restore()
+        held.set()
+        assert await remote.rest() == await reader.rest()
+
+
+async def test_while_no_turn_runs_nothing_is_asked_of_redis(
+    worker: Client, other: Client, proxy: RedisProxy
+) -> None:
+    async with asking(worker) as reader:
+        frames = await reader.rest()
+    async with following(other, reader.turn_id) as elsewhere:
+        assert await elsewhere.rest() == frames
+    asked = proxy.times_asked
+    assert asked > 0
+    assert not await until(lambda: proxy.times_asked > asked, A_WHILE)
+
+
+async def test_viewers_of_other_workers_turns_hold_no_connection_each(
+    worker: Client, other: Client, model: ScriptedModel, proxy: RedisProxy
+) -> None:
+    held = anyio.Event()
+    model.answers(say("One", held, " two"))
+    async with AsyncExitStack() as stack:
+        turns = [await stack.enter_async_context(asking(other)) for _ in range(3)]
+        viewers = [
+            await stack.enter_async_context(following(worker, turns[number % 3].turn_id))
+            for number in range(30)
+        ]
+        for viewer in viewers:
+            await viewer.until(2)
+        held.set()
+        for number, viewer in enumerate(viewers):
+            assert await viewer.rest() == await turns[number % 3].rest()
+    assert proxy.most_connections <= 3
+
+
+async def test_a_turn_that_cannot_be_looked_up_is_to_be_asked_for_again(
+    worker: Client, other: Client, model: ScriptedModel, outage: Outage
+) -> None:
+    model.answers(say("One", anyio.Event()))
+    async with asking(other) as reader:
+        await reader.until(2)
+        outage.begin()
+        for method in ("GET", "DELETE"):
+            with anyio.fail_after(SOON):
+                path = f"{CHAT}/{reader.turn_id}"
+                status, problem, headers = await worker.call(method, path)
+            assert (status, problem["status"]) == (503, 503), method
+            assert int(headers["Retry-After"]) > 0
+        outage.end()
+        async with following(worker, reader.turn_id) as elsewhere:
+            assert await elsewhere.until(2) == reader.frames

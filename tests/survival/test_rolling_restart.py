@@ -1,0 +1,144 @@
+"""Two workers behind nginx are restarted one after the other under fifty streams: nothing is lost.
+
+Half of the viewers follow the answer that they asked for; the other half ask, and then follow as a
+browser's EventSource does. Whoever is cut off comes back with `Last-Event-ID`.
+"""
+
+import re
+
+import aiohttp
+import anyio
+import pytest
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from app.settings import Settings
+from tests.nginx import needs_nginx, nginx
+from tests.scripted_model import Answer, Request, ScriptedModel, say
+from tests.service import CHAT, Client, Event, Stream, answer
+from tests.survival.reading import QUESTION
+from tests.workers import Worker, environment, worker
+
+pytestmark = [pytest.mark.anyio, needs_nginx]
+
+STREAMS = 50
+# Seconds: for a worker's own answers to end in, and for those of others that are followed there.
+DRAIN_TIME = 5.0
+# Seconds: workers start four times, on a machine that does other things too.
+LIMIT = 120
+# Tells which worker answered.
+WHICH = "add_header X-Worker $upstream_addr always;"
+WHOLE = "One, two, three."
+
+
+class Viewer(Struct, eq=False):
+    """A client, and what it has seen of one answer; `worker` is the address of the turn's own."""
+
+    number: int
+    turn_id: str = ""
+    worker: str = ""
+    events: list[Event] = field(default_factory=list)
+    begun: anyio.Event = field(default_factory=anyio.Event)
+    goes_on: anyio.Event = field(default_factory=anyio.Event)
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    cuts: int = 0
+
+
+async def watch(front: Client, viewer: Viewer) -> None:
+    """Ask, and follow the answer to its end, however often the connection is cut."""
+    url = front.url + CHAT
+    question = {"query": f"{QUESTION} No. {viewer.number}."}
+    async with front.http.post(url, json=question) as response:
+        assert response.status == 200, await response.text()
+        viewer.turn_id = response.headers["X-Turn-Id"]
+        # Where it was refused first, the last of these is the one that took it.
+        viewer.worker = response.headers["X-Worker"].split(", ")[-1]
+        # Not every other one: those are all on one worker.
+        if viewer.number % 4 < 2:
+            await read(response, viewer)
+    while not viewer.ended.is_set():
+        headers = {"Last-Event-ID": viewer.events[-1].id} if viewer.events else {}
+        try:
+            async with front.http.get(f"{url}/{viewer.turn_id}", headers=headers) as response:
+                assert response.status == 200, await response.text()
+                await read(response, viewer)
+        except aiohttp.ServerDisconnectedError:
+            viewer.cuts += 1
+
+
+async def read(response: aiohttp.ClientResponse, viewer: Viewer) -> None:
+    """Take what comes until the stream ends or is cut."""
+    try:
+        async for event in Stream(response).events():
+            viewer.events.append(event)
+            if event.name == "token":
+                viewer.begun.set()
+            if event.name in ("done", "error"):
+                viewer.ended.set()
+    except aiohttp.ClientPayloadError:
+        pass
+    viewer.cuts += not viewer.ended.is_set()
+
+
+async def keep_asking(front: Client, answers: list[str], scope: anyio.CancelScope) -> None:
+    """Ask one short question after another, until the scope is cancelled."""
+    with scope:
+        while True:
+            answers.append(answer(await front.ask(QUESTION)))
+
+
+async def told_to_end(running: Worker) -> None:
+    """Have a worker drain, and wait until it says so."""
+    running.terminate()
+    while (await running.call("GET", "/readyz"))[0] == 200:
+        pass
+
+
+async def test_a_rolling_restart_loses_no_event(
+    survival_settings: Settings, model: ScriptedModel
+) -> None:
+    viewers = [Viewer(number) for number in range(STREAMS)]
+    answers, asking = list[str](), anyio.CancelScope()
+    first_is_away = anyio.Event()
+
+    def script(request: Request) -> Answer:
+        number = re.search(r"No\. (\d+)\.", request.messages[-1]["content"])
+        if number is None:
+            return say(WHOLE)
+        return say("One,", first_is_away, " two,", viewers[int(number[1])].goes_on, " three.")
+
+    model.answers(script)
+    settings = environment(replace(survival_settings, drain_time=DRAIN_TIME))
+    with anyio.fail_after(LIMIT):
+        async with worker(settings) as one, worker(settings) as other:
+            addresses = [each.url.removeprefix("http://") for each in (one, other)]
+            same_place = [{**settings, "PORT": each.rpartition(":")[2]} for each in addresses]
+            async with nginx(addresses, WHICH) as front, anyio.create_task_group() as tasks:
+                for viewer in viewers:
+                    tasks.start_soon(watch, front, viewer)
+                tasks.start_soon(keep_asking, front, answers, asking)
+                for viewer in viewers:
+                    await viewer.begun.wait()
+                await told_to_end(one)
+                first_is_away.set()
+                for viewer in viewers:
+                    if viewer.worker == addresses[0]:
+                        viewer.goes_on.set()
+                assert await one.ended() == 0
+                async with worker(same_place[0]):
+                    await told_to_end(other)
+                    for viewer in viewers:
+                        viewer.goes_on.set()
+                    assert await other.ended() == 0
+                    async with worker(same_place[1]):
+                        for viewer in viewers:
+                            await viewer.ended.wait()
+                        asking.cancel()
+    for viewer in viewers:
+        last = viewer.events[-1]
+        ids = [f"{viewer.turn_id}-{number}" for number in range(len(viewer.events))]
+        assert [event.id for event in viewer.events] == ids
+        assert (last.name, answer(viewer.events)) == ("done", WHOLE), last
+    assert {viewer.worker for viewer in viewers} == set(addresses)
+    assert any(viewer.cuts for viewer in viewers)
+    assert set(answers) == {WHOLE}

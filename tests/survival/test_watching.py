@@ -1,0 +1,128 @@
+"""A turn goes on while somebody watches on any worker, and for a grace time after."""
+
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+from msgspec.structs import replace
+
+from app.settings import Settings
+from tests.scripted_model import ScriptedModel, say
+from tests.service import Client, running
+from tests.survival.reading import SOON, asking, ending, following, said
+
+pytestmark = pytest.mark.anyio
+
+Workers = tuple[Client, Client]
+GRACE = 0.5
+
+
+@pytest.fixture
+async def workers(survival_settings: Settings) -> AsyncIterator[Workers]:
+    """Two workers with a short grace time."""
+    short = replace(survival_settings, turn_grace=GRACE)
+    async with running(short) as one, running(short) as other:
+        yield one, other
+
+
+async def let_go(model: ScriptedModel) -> None:
+    """Wait until a turn is no longer worth the model's work."""
+    with anyio.fail_after(SOON):
+        await model.disconnected.wait()
+    model.disconnected = anyio.Event()
+
+
+async def graces_pass(worker: Client, model: ScriptedModel) -> None:
+    """Wait for several times the grace time: turns that nobody watches tell when it is over."""
+    for _ in range(4):
+        async with asking(worker) as gone:
+            await gone.until(1)
+        await let_go(model)
+
+
+async def test_a_turn_that_nobody_watches_on_any_worker_is_abandoned_after_its_grace(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    model.answers(say("One", anyio.Event(), "never"))
+    one, other = workers
+    async with asking(one) as first:
+        await first.until(2)
+    left = anyio.current_time()
+    await let_go(model)
+    assert anyio.current_time() - left > GRACE / 2
+    async with following(other, first.turn_id) as reader:
+        assert (said(await reader.rest()), ending(reader.frames)) == ("One", "abandoned")
+    for worker in workers:
+        _, kept, _ = await worker.call("GET", f"/api/v1/conversations/{first.conversation_id}")
+        assert [turn["answer"] for turn in kept["turns"]] == ["One"]
+
+
+async def test_a_viewer_on_the_other_worker_alone_keeps_the_turn_running(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    held = anyio.Event()
+    model.answers(say("One", held, " two"), say(anyio.Event(), "never"))
+    one, other = workers
+    async with asking(one) as first, following(other, first.turn_id) as reader:
+        await reader.until(2)
+        first.hang_up()
+        await graces_pass(one, model)
+        held.set()
+        assert (said(await reader.rest()), ending(reader.frames)) == ("One two", "stop")
+
+
+async def test_a_viewer_that_comes_back_in_time_on_another_worker_finds_the_turn_running(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    held = anyio.Event()
+    model.answers(say("One", held, " two"), say(anyio.Event(), "never"))
+    one, other = workers
+    async with asking(one) as first:
+        seen = list(await first.until(2))
+    async with following(other, first.turn_id, seen[-1]) as reader:
+        await graces_pass(one, model)
+        held.set()
+        frames = seen + await reader.rest()
+    assert (said(frames), ending(frames)) == ("One two", "stop")
+
+
+async def test_the_turn_is_abandoned_once_the_last_viewer_on_the_other_worker_has_gone(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    model.answers(say("One", anyio.Event(), "never"))
+    one, other = workers
+    async with (
+        asking(one) as first,
+        following(other, first.turn_id) as second,
+        following(other, first.turn_id) as third,
+    ):
+        await third.until(2)
+        first.hang_up()
+        second.hang_up()
+        await graces_pass(one, model)
+        # Still there: the third keeps it.
+        async with following(one, first.turn_id, third.frames[0]) as back:
+            assert await back.until(1) == third.frames[1:2]
+        third.hang_up()
+        await let_go(model)
+    async with following(other, first.turn_id) as late:
+        assert (said(await late.rest()), ending(late.frames)) == ("One", "abandoned")
+
+
+async def test_viewers_who_take_turns_on_two_workers_keep_the_turn_running(
+    workers: Workers, model: ScriptedModel
+) -> None:
+    held = anyio.Event()
+    model.answers(say("One", held, " two"), say(anyio.Event(), "never"))
+    async with asking(workers[0]) as first:
+        seen = list(await first.until(2))
+    for n in range(3):
+        async with following(workers[(n + 1) % 2], first.turn_id, seen[0]) as reader:
+            assert await reader.until(1) == seen[1:]
+            async with asking(workers[0]) as gone:
+                await gone.until(1)
+            await let_go(model)
+    async with following(workers[1], first.turn_id, seen[-1]) as reader:
+        held.set()
+        frames = seen + await reader.rest()
+    assert (said(frames), ending(frames)) == ("One two", "stop")
