@@ -5,10 +5,12 @@ PYTHON ?= python3
 VENV   ?= .venv
 ARGS   ?=
 RUN    := $(VENV)/bin/python -m
+# The tests with clients in JavaScript are for where there is an npm.
+CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/installed)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format growth lock clean clean-data
+.PHONY: help run test check format growth soak cluster lock clean clean-data
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -16,7 +18,7 @@ help: ## list these targets
 run: $(VENV)/installed ## run the service: http://127.0.0.1:8000 unless HOST and PORT say otherwise
 	@exec $(RUN) app serve
 
-test: $(VENV)/installed-dev ## run the tests; ARGS="-k name" goes to pytest
+test: $(VENV)/installed-dev $(CLIENTS) ## run the tests; ARGS="-k name" goes to pytest
 	@$(RUN) pytest $(ARGS)
 
 check: $(VENV)/installed-dev ## check format, lint and types
@@ -31,13 +33,19 @@ format: $(VENV)/installed-dev ## format the code and mend what can be mended by 
 growth: $(VENV)/installed-dev ## measure the search as a library grows; ARGS="50000" for other sizes
 	@$(RUN) tests.bench.growth $(ARGS)
 
+soak: $(VENV)/installed-dev ## restart workers under 200 streams for 10 minutes; ARGS="--minutes 1"
+	@$(RUN) tests.soak $(ARGS)
+
+cluster: $(VENV)/installed-dev ## run a Redis cluster of three nodes to try the service on, until Ctrl-C
+	@exec $(RUN) tests.cluster
+
 lock: ## choose the newest versions that pyproject.toml allows (needs uv: pip install uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
 	@$(call compile,requirements.lock,--extra embedded --extra ingest)
 	@$(call compile,requirements-dev.lock,--all-extras)
 
 clean: ## remove the environment and all caches; the data in .data stays
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/clients/node_modules
 	find app tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-data: ## remove .data: the embedded servers' database and memory, for good
@@ -56,6 +64,10 @@ $(VENV)/installed: requirements.lock pyproject.toml
 $(VENV)/installed-dev: requirements-dev.lock pyproject.toml
 	@$(call install,requirements-dev.lock)
 	@touch $(VENV)/installed $@
+
+tests/clients/node_modules/installed: tests/clients/package-lock.json
+	@npm ci --prefix tests/clients --loglevel=error
+	@touch $@
 
 define install
 if ! $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \

@@ -15,12 +15,14 @@ settings, from the environment:
   HOST, PORT       where to listen (127.0.0.1, 8000)
   DATA_DIR         where the embedded servers keep their files (.data)
   DATABASE_URL     a PostgreSQL of your own; without it an embedded one
-  REDIS_URL        a Redis of your own; without it an embedded Valkey
+  REDIS_URL        a Redis of your own (redis+cluster://host,host… for a cluster); without it
+                   an embedded Valkey
   LLM_BASE_URL     an OpenAI-compatible server, such as http://127.0.0.1:11434/v1; without it
                    answers are quotations
   LLM_MODEL, LLM_API_KEY, LLM_FALLBACK_MODEL
   EMBEDDING_MODEL  wordllama (where it is installed), minilm, none, or a model of the
                    OpenAI-compatible server at EMBEDDING_BASE_URL (EMBEDDING_API_KEY)
+  DRAIN_TIME       seconds for answers to finish when the service is to end (30)
   LOG_FORMAT       auto, text or json      LOG_LEVEL  debug, info, warning or error
 All others, with their defaults: app/settings.py.
 """

@@ -26,7 +26,7 @@ and nothing that an upstream server said.
 
 from typing import ClassVar
 
-from app.schemas import FieldError, Problem
+from app.schemas import Failed, FieldError, Problem
 
 
 class ChatError(Exception):
@@ -57,6 +57,16 @@ class ChatError(Exception):
             status=self.status,
             detail=self.detail,
             errors=self.errors,
+        )
+
+    def event(self) -> Failed:
+        """Return the event that tells of this error within a stream."""
+        return Failed(
+            type=f"urn:chrysopedia:problem:{self.slug}",
+            title=self.title,
+            status=self.status,
+            detail=self.detail,
+            retryable=self.retryable,
         )
 
 

@@ -10,14 +10,13 @@ from typing import TypedDict
 
 import aiohttp
 import anyio
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from app.library import NONE, database, embedder_of, retriever_of
+from app.redis_client import redis_client
 from app.schemas import Event
 from app.services.access import Limiter
-from app.services.event_log import LocalEventLog
+from app.services.claims import Claims
+from app.services.event_log import RedisEventLog
 from app.services.llm import ModelConfig, OpenAIModel
 from app.services.memory import RedisMemory
 from app.services.quoting import QuotingModel
@@ -52,16 +51,22 @@ class State(TypedDict):
 
 @asynccontextmanager
 async def services(
-    settings: Settings, *, encode: Callable[[str, int, Event], bytes]
+    settings: Settings,
+    *,
+    encode: Callable[[str, int, Event], bytes],
+    encode_lost: Callable[[str, int], bytes],
 ) -> AsyncIterator[State]:
     """Open every connection, build the services, and close all of it in the end.
 
     `settings` names the servers; the database's tables are made or migrated. `encode` makes the
-    frame that viewers are sent of a turn's id, an event's number, and the event.
+    frame that viewers are sent of a turn's id, an event's number, and the event; `encode_lost` the
+    one that ends a turn whose worker died.
     """
     async with (
         database(settings) as (pool, state),
-        memory_server(settings) as redis,
+        redis_client(settings.redis_url, timeout=settings.memory_timeout) as redis,
+        # Half of a lease: one that cannot be renewed in time is to be tried anew in time.
+        redis_client(settings.redis_url, timeout=settings.turn_lease / 2) as ticking,
         # Each running turn holds a connection to the model: turns are what is limited, not these.
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         anyio.create_task_group() as tasks,
@@ -79,6 +84,14 @@ async def services(
             ttl=settings.memory_ttl,
             timeout=settings.memory_timeout,
         )
+        event_log = RedisEventLog(
+            redis,
+            ticking=ticking,
+            lease=settings.turn_lease,
+            grace=settings.turn_grace,
+            replay=settings.turn_replay,
+            lost=encode_lost,
+        )
         model = _model(http, settings) if settings.llm_base_url else None
         runner = Runner(
             answerer=Answerer(
@@ -90,14 +103,16 @@ async def services(
                 history_tokens=settings.history_tokens,
                 answer_timeout=settings.llm_answer_timeout,
             ),
-            event_log=LocalEventLog(),
+            event_log=event_log,
+            claims=Claims(redis),
             encode=encode,
             tasks=tasks,
             most_turns=settings.max_turns,
             grace=settings.turn_grace,
-            replay=settings.turn_replay,
+            drain_time=settings.drain_time,
         )
-        tasks.start_soon(runner.end_on_shutdown)
+        tasks.start_soon(event_log.run)
+        tasks.start_soon(runner.drain)
         try:
             yield State(
                 settings=settings,
@@ -107,21 +122,10 @@ async def services(
                 limiter=Limiter(redis, limit=settings.rate_limit, timeout=settings.memory_timeout),
             )
         finally:
-            runner.shutting_down.set()
-
-
-@asynccontextmanager
-async def memory_server(settings: Settings) -> AsyncIterator[Redis]:
-    """Make a client of Redis; it connects at its first command."""
-    redis: Redis = Redis.from_url(
-        settings.redis_url,
-        socket_connect_timeout=settings.memory_timeout,
-        socket_timeout=settings.memory_timeout,
-        retry=Retry(NoBackoff(), 1),
-        max_connections=1_000,
-    )
-    async with redis:
-        yield redis
+            # Whoever ends the service has let it drain before; what is left ends now.
+            runner.hurry()
+            await runner.drained.wait()
+            tasks.cancel_scope.cancel()
 
 
 def _model(http: aiohttp.ClientSession, settings: Settings) -> OpenAIModel:

@@ -27,7 +27,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
-        async with services(chosen, encode=wire.frame) as state:
+        async with services(chosen, encode=wire.frame, encode_lost=wire.lost_frame) as state:
+            # For the server around the application, which tells it of its end.
+            app.state.runner = state["runner"]
             yield state
 
     app = Starlette(

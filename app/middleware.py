@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import ChatError
 from app.handlers.wire import problem_response
 from app.logs import request_id
+from app.services.event_log import SentAway
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ class RequestContext:
             await self._app(scope, receive, send_named)
         except SendTimeoutError:
             log.warning("a viewer did not read and was cut off")
+        except SentAway:
+            # The reply stays without its end, so that no client takes it for a whole one.
+            log.info("a viewer was sent away, to another worker")
         except ClientDisconnect:
             log.info("a client went away in the middle of its request")
         except Exception:

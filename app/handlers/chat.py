@@ -12,15 +12,14 @@ from app.lifespan import State
 async def ask(request: Request[State]) -> Response:
     """Answer a question, or go on with the stream that `Last-Event-ID` names."""
     if at := wire.cursor(request):
-        return _follow(request, *at)
+        return await _follow(request, at)
+    runner = request.state["runner"]
+    # Before the body is read or the caller's questions are counted.
+    runner.admit()
     await request.state["limiter"].admit(request.client.host if request.client else "")
     key = wire.idempotency_key(request)
-    asked = await request.state["runner"].start(await wire.read_chat_request(request), key)
-    return wire.stream_response(
-        request,
-        request.state["runner"].follow(asked.turn_id),
-        {"X-Conversation-Id": asked.conversation_id, "X-Turn-Id": asked.turn_id},
-    )
+    turn_id = await runner.start(await wire.read_chat_request(request), key)
+    return wire.stream_response(request, await runner.open(turn_id))
 
 
 class Turn(HTTPEndpoint):
@@ -28,26 +27,24 @@ class Turn(HTTPEndpoint):
 
     async def get(self, request: Request[State]) -> Response:
         """Give the stream from its start, or after `Last-Event-ID`."""
-        turn_id: str = request.path_params["turn_id"]
-        of_turn, number = wire.cursor(request) or (turn_id, -1)
-        if of_turn != turn_id:
+        turn_id = wire.turn_id(request)
+        at = wire.cursor(request) or wire.Cursor(turn_id, -1)
+        if at.turn_id != turn_id:
             raise BadRequest("Last-Event-ID belongs to another stream. Leave it out.")
-        return _follow(request, turn_id, number)
+        return await _follow(request, at)
 
     async def delete(self, request: Request[State]) -> Response:
         """Stop the turn: its viewers get `done` with `stopped`."""
-        request.state["runner"].stop(request.path_params["turn_id"])
+        await request.state["runner"].stop(wire.turn_id(request))
         return Response(status_code=202)
 
 
-def _follow(request: Request[State], turn_id: str, number: int) -> Response:
+async def _follow(request: Request[State], at: wire.Cursor) -> Response:
     wire.accept(request, "text/event-stream")
-    runner = request.state["runner"]
-    extent = runner.extent(turn_id)
-    if number >= extent.frames:
-        raise BadRequest("Last-Event-ID is no id of an event of this stream. Leave it out.")
-    if extent.ended and number == extent.frames - 1:
+    turn = await request.state["runner"].open(at.turn_id, at.number)
+    if at.last or (turn.ended and at.number == len(turn.frames) - 1):
         # Nothing is left: this status tells a browser's EventSource to stop.
         return Response(status_code=204)
-    headers = {"X-Conversation-Id": extent.conversation_id, "X-Turn-Id": turn_id}
-    return wire.stream_response(request, runner.follow(turn_id, number), headers)
+    if at.number >= len(turn.frames):
+        raise BadRequest("Last-Event-ID is no id of an event of this stream. Leave it out.")
+    return wire.stream_response(request, turn, at.number)

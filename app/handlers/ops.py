@@ -16,12 +16,13 @@ async def alive(request: Request[State]) -> Response:
 
 
 async def ready(request: Request[State]) -> Response:
-    """Say whether questions can be answered, and what does not work.
+    """Say whether new questions are taken, and what does not work.
 
     Without memory the chat goes on: that is told, but does not make the worker unready.
     """
-    draining = request.state["runner"].shutting_down.is_set()
-    parts = {"worker": "draining" if draining else "ok", "library": "ok", "memory": "ok"}
+    runner = request.state["runner"]
+    worker = "draining" if runner.draining.is_set() else "full" if runner.full else "ok"
+    parts = {"worker": worker, "library": "ok", "memory": "ok"}
     try:
         await request.state["retriever"].ping()
     except LibraryUnavailable:
@@ -30,5 +31,5 @@ async def ready(request: Request[State]) -> Response:
         await request.state["memory"].ping()
     except MemoryUnavailable:
         parts["memory"] = "unavailable"
-    able = parts["library"] == "ok" and not draining
+    able = parts["library"] == parts["worker"] == "ok"
     return wire.json_response(Readiness(able, parts), 200 if able else 503)

@@ -2,9 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
+from msgspec import Struct
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +16,8 @@ from app.errors import (
     BodyTooSlow,
     LengthRequired,
     NotAcceptable,
+    NotFound,
+    TurnLost,
     Unprocessable,
     UnsupportedMediaType,
 )
@@ -31,11 +34,14 @@ from app.schemas import (
     Sources,
     Token,
 )
+from app.services.event_log import Frames
 
+WORKER_GONE = TurnLost("The answer was lost: its worker is gone. Ask again.")
 BODY_LIMIT = 16 * 1024
 
 _CONVERSATION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+_TURN_ID = re.compile(r"t_[0-9a-f]{32}")
 _CURSOR = re.compile(r"(t_[0-9a-f]{32})-(\d{1,9})")
 # Characters that JSON leaves as they are, and at which careless clients split lines.
 _LINE_ENDS = {
@@ -43,6 +49,14 @@ _LINE_ENDS = {
     "\u2028".encode(): b"\\u2028",
     "\u2029".encode(): b"\\u2029",
 }
+
+
+class Cursor(Struct, frozen=True):
+    """The event that a client has seen: turn and number; `last` where it was a `lost_frame`."""
+
+    turn_id: str
+    number: int
+    last: bool = False
 
 
 async def read_chat_request(request: Request[State]) -> ChatRequest:
@@ -97,15 +111,24 @@ def idempotency_key(request: Request[State]) -> str | None:
     return key
 
 
-def cursor(request: Request[State]) -> tuple[str, int] | None:
-    """Return the turn and the number that `Last-Event-ID` names; raises BadRequest."""
+def cursor(request: Request[State]) -> Cursor | None:
+    """Return what `Last-Event-ID` names; raises BadRequest."""
     given = request.headers.get("last-event-id")
     if not given:
         return None
     match = _CURSOR.fullmatch(given)
     if match is None:
         raise BadRequest("Last-Event-ID is no id of an event of this service. Leave it out.")
-    return match[1], int(match[2])
+    turn, number = match.groups()
+    return Cursor(turn, int(number), last=len(number) > 1 and number.startswith("0"))
+
+
+def turn_id(request: Request[State]) -> str:
+    """Return the turn that a path names; raises NotFound."""
+    name: str = request.path_params["turn_id"]
+    if not _TURN_ID.fullmatch(name):
+        raise NotFound("There is no such stream. A stream's id comes with its reply: X-Turn-Id.")
+    return name
 
 
 def accept(request: Request[State], media_type: str) -> None:
@@ -136,21 +159,20 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
     )
 
 
-def stream_response(
-    request: Request[State], frames: AsyncIterator[bytes], headers: dict[str, str]
-) -> EventSourceResponse:
-    """Make the reply that sends frames as they come, with heartbeats."""
-    settings = request.state["settings"]
+def stream_response(request: Request[State], turn: Frames, after: int = -1) -> EventSourceResponse:
+    """Make the reply that sends a turn's frames after number `after` as they come."""
+    settings, runner = request.state["settings"], request.state["runner"]
     return EventSourceResponse(
-        frames,
-        headers=headers,
+        turn.follow(after),
+        headers={"X-Conversation-Id": turn.header.conversation_id, "X-Turn-Id": turn.turn_id},
         sep="\n",
         ping=settings.heartbeat,
         ping_message_factory=lambda: ServerSentEvent(comment="ping", sep="\n"),
         send_timeout=settings.send_timeout,
-        # On shutdown the runner ends its turns; their viewers have this long to hear of it.
-        shutdown_event=request.state["runner"].shutting_down,
-        shutdown_grace_period=5.0,
+        # Where uvicorn is told to end and nobody else tells the runner; its viewers then have as
+        # long as it may take.
+        shutdown_event=runner.draining,
+        shutdown_grace_period=runner.drain_limit,
     )
 
 
@@ -169,6 +191,16 @@ def frame(turn_id: str, number: int, event: Event) -> bytes:
         if character in data:
             data = data.replace(character, escaped)
     return b"id: %s-%d\nevent: %s\ndata: %s\n\n" % (turn_id.encode(), number, name, data)
+
+
+def lost_frame(turn_id: str, number: int) -> bytes:
+    """Encode the end of a turn whose worker died.
+
+    That worker may have sent an event of the same number which nobody else knows. A zero before
+    the number tells the two apart when a client comes back with the id of one of them.
+    """
+    made = frame(turn_id, number, WORKER_GONE.event())
+    return made.replace(b"-%d\n" % number, b"-0%d\n" % number, 1)
 
 
 async def _body(request: Request[State]) -> bytes:
