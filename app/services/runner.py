@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 
 # Seconds between two looks at what a shutdown waits for; and for turns that are told to end.
 LOOK, ENDING = 0.05, 5.0
-
-
 RESTARTING = "The service is restarting. Try again in a few seconds."
 
 

@@ -30,8 +30,8 @@ MOST_LOOKS = 20
 MOST_UNLOGGED = 10_000
 # Seconds for a worker that lives to show that it has logged what it had to say.
 SETTLING = 1.0
-# A number that no event has.
-END = 1 << 62
+# A number that no event has: whoever waits for it waits for all that is said by now.
+NEVER = 1 << 62
 UNREADABLE = "Streams cannot be looked up at the moment. Try again."
 
 # KEYS[1] the turns that a worker is to stop · ARGV[1] one more · ARGV[2] the expiry in seconds.
@@ -102,7 +102,7 @@ class RedisEventLog:
         """
         turn = await self._find(turn_id, -1)
         with anyio.move_on_after(SETTLING):
-            return await self._up_to_date(turn, END)
+            return await self._up_to_date(turn, NEVER)
         return turn
 
     async def stop(self, turn_id: str) -> None:
@@ -133,7 +133,7 @@ class RedisEventLog:
         if limit.cancelled_caught:
             raise Unavailable(UNREADABLE)
         # It may have ended by the loss of its worker, which each viewer is told in its place.
-        return await self._find(turn.turn_id, after if after != END else -1) if turn.ended else turn
+        return await self._find(turn.turn_id, after) if turn.ended else turn
 
     async def _find(self, turn_id: str, after: int) -> Frames:
         if turn := self._ticks.turns.get(turn_id):

@@ -1,0 +1,36 @@
+"""The logs of workers on one Redis, and what follows them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from app.redis_client import redis_client
+from app.services.event_log import Frames, RedisEventLog
+
+
+def lost(turn_id: str, number: int) -> bytes:
+    return b"lost %d" % number
+
+
+@asynccontextmanager
+async def log_of_a_worker(
+    redis_url: str, *, ticking: bool = True, lease: float = 60, replay: float = 60
+) -> AsyncIterator[RedisEventLog]:
+    async with redis_client(redis_url, timeout=1) as client, anyio.create_task_group() as tasks:
+        log = RedisEventLog(client, ticking=client, lease=lease, grace=60, replay=replay, lost=lost)
+        if ticking:
+            tasks.start_soon(log.run)
+        yield log
+        tasks.cancel_scope.cancel()
+
+
+async def seen(turn: Frames, after: int = -1) -> bytes:
+    with anyio.fail_after(10):
+        return b" ".join([frames async for frames in turn.follow(after)])
+
+
+async def collect(turn: Frames, into: list[bytes], told: anyio.Event) -> None:
+    async for frames in turn.follow():
+        into.append(frames)
+        told.set()
