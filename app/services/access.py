@@ -1,8 +1,7 @@
 """A caller comes in; one who asks too often is turned away. Counted in Redis, for all workers."""
 
+import asyncio
 import logging
-
-import anyio
 
 from app.errors import TooManyRequests
 from app.redis_client import REDIS_ERRORS, RedisClient
@@ -36,7 +35,7 @@ class Limiter:
             return
         key = f"limit:{{{caller}}}"
         try:
-            with anyio.fail_after(self._timeout):
+            async with asyncio.timeout(self._timeout):
                 count, left = await self._redis.eval(COUNT, 1, key, WINDOW_SECONDS)
         except REDIS_ERRORS as error:
             log.warning("questions are not counted: %s", type(error).__name__)

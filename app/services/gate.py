@@ -6,6 +6,7 @@ and kept with it, since what a good score is depends on what the library speaks 
 
 import math
 from collections.abc import Mapping, Sequence
+from operator import mul
 
 from msgspec import Struct
 
@@ -75,7 +76,10 @@ class Gate(Struct, frozen=True):
         """Return the mean cosine of a question with all that the library has."""
         if not self.centroid:
             return 0.0
-        return sum(a * b for a, b in zip(self.centroid, embedding, strict=True))
+        if len(self.centroid) != len(embedding):
+            raise ValueError("the embedding has another dimension than the library's")
+        cosine: float = sum(map(mul, self.centroid, embedding))
+        return cosine
 
 
 def features(ranking: Sequence[Figures], typical: float) -> tuple[float, ...]:

@@ -4,11 +4,11 @@ A conversation is one list, a turn one entry of it, so that a question is never 
 answer. Every write renews the expiry of the whole list.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable
 from typing import TypeVar
 
-import anyio
 import msgspec
 
 from app.redis_client import REDIS_ERRORS, RedisClient, check
@@ -17,6 +17,7 @@ from app.schemas import PastTurn
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+_TURN = msgspec.json.Decoder(PastTurn)
 
 # KEYS[1] the conversation · ARGV[1] the turn · ARGV[2] how many are kept · ARGV[3] their expiry in
 # seconds. All in one step, and done twice, since a reply was lost, it keeps the turn once.
@@ -45,9 +46,13 @@ class RedisMemory:
         self._ttl = ttl
         self._timeout = timeout
 
-    async def recall(self, conversation_id: str) -> tuple[PastTurn, ...]:
-        """Return the turns of a conversation, the oldest first; none where it is not known."""
-        entries = await self._bounded(self._redis.lrange(_key(conversation_id), 0, -1))
+    async def recall(self, conversation_id: str, latest: int | None = None) -> tuple[PastTurn, ...]:
+        """Return a conversation's turns, the oldest first, or so many of the latest.
+
+        None where the conversation is not known.
+        """
+        first = -latest if latest else 0
+        entries = await self._bounded(self._redis.lrange(_key(conversation_id), first, -1))
         return tuple(turn for entry in entries if (turn := _decoded(entry)))
 
     async def remember(self, conversation_id: str, turn: PastTurn) -> None:
@@ -67,7 +72,7 @@ class RedisMemory:
     # said otherwise. Never the other way about.
     async def _bounded(self, command: Awaitable[T]) -> T:
         try:
-            with anyio.fail_after(self._timeout):
+            async with asyncio.timeout(self._timeout):
                 return await command
         except REDIS_ERRORS as error:
             log.warning("memory is unavailable: %s", type(error).__name__)
@@ -81,7 +86,7 @@ def _key(conversation_id: str) -> str:
 
 def _decoded(entry: bytes | str) -> PastTurn | None:
     try:
-        return msgspec.json.decode(entry, type=PastTurn)
+        return _TURN.decode(entry)
     except msgspec.DecodeError:
         # Written by another version: better forgotten than in the way of every later question.
         log.warning("an entry of a conversation cannot be read and is passed over")

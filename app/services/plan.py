@@ -106,7 +106,8 @@ async def ask(
     arguments: list[object] = [words, slug, name, per_document, most]
     if plan.hybrid is None or not plan.compares(embedding):
         return await connection.fetch(plan.lexical, *arguments)
-    vector = f"[{','.join(map(repr, embedding))}]"
+    # The way pgvector writes vectors is JSON's too, and this is a tenth of the work of `repr`.
+    vector = msgspec.json.encode(embedding).decode()
     return await connection.fetch(plan.hybrid, *arguments, vector, alpha)
 
 

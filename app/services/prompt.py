@@ -66,6 +66,11 @@ def answer_prompt(
     return Prompt(messages, question, query, sources)
 
 
+def fits(history: Sequence[PastTurn], history_tokens: int) -> bool:
+    """Tell whether all turns of a history are kept in a prompt, so that older ones may be, too."""
+    return len(_latest(history, history_tokens)) == sum(bool(turn.answer) for turn in history)
+
+
 def fence(sources: Iterable[Source]) -> str:
     """Write the sources so that none of their text can pass for the prompt's own."""
     return "\n".join(_fenced(source) for source in sources)

@@ -57,10 +57,11 @@ def ranking_of(
     """
     first = rows[0]
     asked = CreatorRef(first["asked_slug"], first["asked_name"]) if first["asked_slug"] else None
-    ranked: dict[Tier, tuple[Hit, ...]] = {
-        tier: tuple(_hit(row) for row in rows if row["tier"] == number)
-        for number, tier in enumerate(TIERS, 1)
-    }
+    found: dict[Tier, list[Hit]] = {tier: [] for tier in TIERS}
+    for row in rows:
+        if row["tier"] is not None:
+            found[TIERS[row["tier"] - 1]].append(_hit(row))
+    ranked = {tier: tuple(hits) for tier, hits in found.items()}
     # Without a creator there is only the library; an unknown one starts one tier lower.
     searched = TIERS[(0 if asked else 1 if named else 2) :]
     tier, verdicts = decide(

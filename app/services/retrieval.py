@@ -7,8 +7,9 @@ gate decides which of them answers.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from time import perf_counter
 
 import asyncpg
 import msgspec
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 # A passage that scores less than this part of the best one is not shown.
 WORTH_SHOWING = 0.4
+
+_SENTENCES = msgspec.json.Decoder(tuple[Sentence, ...])
 
 # Seconds for an embedder to load its model.
 WARM_UP = 10.0
@@ -78,6 +81,8 @@ class PostgresRetriever:
         self._timeout = timeout
         self._embedding_timeout = embedding_timeout
         self._plan: Plan | None = None
+        # Called with the seconds that a connection was waited for.
+        self.on_connected: Callable[[float], None] = _nothing
 
     async def search(self, question: str, creator: str | None) -> Retrieval:
         """Find what the library holds on a question, in the first tier that has enough."""
@@ -201,7 +206,9 @@ class PostgresRetriever:
     ) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"]:
         try:
             # For the wait and the work together.
+            asked_at = perf_counter()
             async with asyncio.timeout(self._timeout), self._pool.acquire() as connection:
+                self.on_connected(perf_counter() - asked_at)
                 yield connection
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             log.error("the library cannot be searched: %s: %s", type(error).__name__, error)
@@ -210,13 +217,17 @@ class PostgresRetriever:
             ) from error
 
 
+def _nothing(seconds: float) -> None:
+    return None
+
+
 def _passage(hit: Hit) -> Passage:
     row = hit.row
     return Passage(
         document_id=row["document_id"],
         ordinal=row["ordinal"],
         first_sentence=row["first_sentence"],
-        sentences=msgspec.json.decode(row["sentences"], type=tuple[Sentence, ...]),
+        sentences=_SENTENCES.decode(row["sentences"]),
         language=row["language"],
         kind="moment" if row["kind"] == "video" else "page",
         title=row["title"],

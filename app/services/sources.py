@@ -54,11 +54,13 @@ def sources_from(passages: Iterable[Passage], question: str, most: int) -> tuple
     published = {tuple(s.text for s in p.sentences): p for p in reversed(joined)}
     best = sorted(published.values(), key=lambda p: (-p.score, p.document_id, p.ordinal))[:most]
     said = [[frozenset(keys(s.text, p.language)) for s in p.sentences] for p in best]
-    asked = [frozenset(keys(question, p.language)) for p in best]
-    worth = _worth(said, frozenset().union(*asked))
+    asked = {
+        language: frozenset(keys(question, language)) for language in {p.language for p in best}
+    }
+    worth = _worth(said, frozenset().union(*asked.values()))
     return tuple(
-        _source(passage, number, _matter(sentences, own, worth))
-        for number, (passage, sentences, own) in enumerate(zip(best, said, asked, strict=True), 1)
+        _source(passage, number, _matter(sentences, asked[passage.language], worth))
+        for number, (passage, sentences) in enumerate(zip(best, said, strict=True), 1)
     )
 
 
@@ -97,7 +99,9 @@ def _matter(
 ) -> int:
     """Return the place of the sentence that is most on the question; the first where none is."""
     scores = [
-        math.fsum(worth[key] for key in sentence & asked) / (1 + _WORD_COST * len(sentence))
+        0.0
+        if asked.isdisjoint(sentence)
+        else math.fsum(worth[key] for key in sentence & asked) / (1 + _WORD_COST * len(sentence))
         for sentence in said
     ]
     return scores.index(max(scores))

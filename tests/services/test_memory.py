@@ -57,6 +57,14 @@ async def test_only_the_last_turns_are_kept(redis: RedisClient) -> None:
     assert [turn.question for turn in await memory(redis).recall("c")] == ["3", "4"]
 
 
+async def test_the_latest_turns_can_be_had_without_the_others(redis: RedisClient) -> None:
+    for n in range(5):
+        await memory(redis).remember("c", past(str(n)))
+    for latest, questions in ((2, ["3", "4"]), (9, ["0", "1", "2", "3", "4"])):
+        turns = await memory(redis).recall("c", latest)
+        assert [turn.question for turn in turns] == questions
+
+
 async def test_turns_that_end_at_once_are_all_kept(redis: RedisClient) -> None:
     async with anyio.create_task_group() as tasks:
         for n in range(10):

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from app.schemas import Sentence
-from app.services.prompt import NO_SOURCES, answer_prompt, fence, tokens
+from app.services.prompt import NO_SOURCES, answer_prompt, fence, fits, tokens
 from tests.services.samples import past, source
 
 
@@ -44,6 +44,13 @@ def test_a_turn_that_was_stopped_before_its_first_word_is_left_out() -> None:
     history = [past("first?", "One."), past("second?", "")]
     told = answer_prompt("Why?", "Why?", (), history, 1000).messages[1:-1]
     assert [m.content for m in told] == ["first?", "One."]
+
+
+def test_a_history_that_is_kept_whole_leaves_room_for_older_turns() -> None:
+    history = [past("first?", "One."), past("second?", ""), past("third?", "Three.")]
+    budget = sum(tokens(t.question) + tokens(t.answer) for t in history[0::2])
+    assert fits(history, budget)
+    assert not fits(history, budget - 1)
 
 
 def test_without_sources_the_model_is_told_so() -> None:

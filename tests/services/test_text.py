@@ -38,6 +38,12 @@ def test_keys_are_the_stems_of_words_with_a_subject() -> None:
     )
 
 
+def test_a_word_has_the_same_keys_whatever_stands_around_it_and_however_often() -> None:
+    written = ("Side-chain!", "“side-chain”", "(SIDE–CHAIN),", "side chain")
+    assert {tuple(keys(text, "english")) for text in written * 2} == {("side", "chain")}
+    assert keys("Side-chains", "simple") == ["side", "chains"]
+
+
 def test_words_without_spaces_are_paired_letters() -> None:
     assert keys("低音を bass", "simple") == ["低音", "音を", "bass"]
     assert keys("EQの設定1176", "simple") == ["eq", "の設", "設定", "1176"]

@@ -184,7 +184,7 @@ def _tokenizer(path: Path) -> "Tokenizer":
 def _unit(vector: "Floats") -> list[float]:
     import numpy as np
 
-    length = np.linalg.norm(vector)
+    length = np.sqrt(vector.dot(vector))
     if not length:  # No text, no direction: any is as good.
         vector[0] = length = np.float32(1)
     unit: list[float] = (vector / length).tolist()
