@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.redis_client import check_url
+from app.services.http_address import Endpoint
 
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
@@ -119,6 +120,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             url: str = getattr(settings, name)
             if url and not url.startswith(schemes):
                 raise SettingsError(f"{name.upper()}: must begin with {' or '.join(schemes)}")
+        try:
+            Endpoint.of(settings.llm_base_url or "http://none", {"Key": settings.llm_api_key})
+        except ValueError as error:
+            raise SettingsError(f"LLM_BASE_URL or LLM_API_KEY: {error}") from None
         if settings.redis_url and (mistake := check_url(settings.redis_url)):
             raise SettingsError(f"REDIS_URL: {mistake}")
         return settings

@@ -40,6 +40,17 @@ def test_a_model_server_needs_a_model() -> None:
         Settings.from_environment({"LLM_BASE_URL": "http://127.0.0.1:1/v1"})
 
 
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [("http://", ""), ("http://a b/v1", ""), ("http://h:x/v1", ""), ("http://h/v1", "two\nlines")],
+)
+def test_a_model_server_needs_an_address_and_a_key_of_one_line(url: str, key: str) -> None:
+    given = {"LLM_BASE_URL": url, "LLM_MODEL": "m", "LLM_API_KEY": key}
+    with pytest.raises(SettingsError, match=r"^LLM_BASE_URL or LLM_API_KEY: ") as told:
+        Settings.from_environment(given)
+    assert "lines" not in str(told.value)
+
+
 def test_an_embedding_server_needs_a_model_and_an_address_of_the_web() -> None:
     with pytest.raises(SettingsError, match=r"^EMBEDDING_MODEL: "):
         Settings.from_environment({"EMBEDDING_BASE_URL": "http://127.0.0.1:1/v1"})

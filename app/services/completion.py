@@ -21,28 +21,29 @@ class Delta(Struct, frozen=True):
     usage: Usage | None = None
 
 
-class _Said(Struct, frozen=True):
+class _Said(Struct, gc=False):
     content: str | None = None
 
 
-class _Choice(Struct, frozen=True):
+class _Choice(Struct):
     delta: _Said | None = None
     message: _Said | None = None
     finish_reason: str | None = None
 
 
-class _Usage(Struct, frozen=True):
+class _Usage(Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
 
-class _Chunk(Struct, frozen=True):
+class _Chunk(Struct):
     choices: tuple[_Choice, ...] | None = None
     usage: _Usage | None = None
     error: object = None
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
+_NO_CHOICE = _Choice()
 _FINISH: dict[str, Finish] = {"length": "length", "content_filter": "refused"}
 
 
@@ -56,17 +57,19 @@ class CompletionDecoder:
 
     def decode(self, event: SSEEvent) -> Delta | None:
         """Return what an event adds to the answer, if anything. Raises BadEvent."""
-        data = event.data.strip()
-        if data == "[DONE]":
-            return None if self.finished else self._finish("", "stop")
-        chunk = _chunk(data) if data else _Chunk()
+        try:
+            chunk = _CHUNK.decode(event.data)
+        except (msgspec.DecodeError, RecursionError):
+            if event.data.strip() == "[DONE]":
+                return None if self.finished else self._finish("", "stop")
+            chunk = _odd_chunk(event.data)
         if chunk.error is not None or event.event == "error":
             if self.finished:
                 return None
             raise BadEvent("an event is an error, or no chat completion")
-        choice = chunk.choices[0] if chunk.choices else _Choice()
-        said = choice.message or choice.delta or _Said()
-        text = self._text.add(said.content) if said.content else ""
+        choice = chunk.choices[0] if chunk.choices else _NO_CHOICE
+        said = choice.message or choice.delta
+        text = self._text.add(said.content) if said and said.content else ""
         if count := chunk.usage:
             self._usage = Usage(count.prompt_tokens or 0, count.completion_tokens or 0)
         # Some servers send "" with every chunk; and an unstreamed answer is whole by itself.
@@ -75,20 +78,19 @@ class CompletionDecoder:
             return self._finish(text, _FINISH.get(reason, "stop"))
         # A count may come with every chunk: before the finish it is no beginning of an answer.
         usage = self._usage if self.finished and count else None
-        return Delta(text, usage=usage) if text or usage else None
+        return Delta(text, None, usage) if text or usage else None
 
     def _finish(self, text: str, finish: Finish) -> Delta:
         self.finished = True
         return Delta(text + self._text.add("", last=True), finish, self._usage)
 
 
-def _chunk(data: str) -> _Chunk:
-    try:
-        return _CHUNK.decode(data)
-    except (msgspec.DecodeError, RecursionError):
-        # Half of an emoji's two escapes is refused by msgspec and taken by json.
-        with suppress(ValueError, RecursionError):
-            return msgspec.convert(json.loads(data), _Chunk)
+def _odd_chunk(data: str) -> _Chunk:
+    if not data.strip():
+        return _Chunk()
+    # Half of an emoji's two escapes is refused by msgspec and taken by json.
+    with suppress(ValueError, RecursionError):
+        return msgspec.convert(json.loads(data), _Chunk)
     return _Chunk(error="no chat completion")
 
 
@@ -101,6 +103,8 @@ class _AnswerText:
 
     def add(self, piece: str, last: bool = False) -> str:
         """Return the text that is certain by now; after the `last` piece, all that is left."""
+        if self._part == "answer" and not self._held and piece.isascii():
+            return piece
         text, self._held = self._held + piece, ""
         if self._part == "start":
             bare = text.lstrip()

@@ -7,17 +7,20 @@ nothing is repeated. Neither prompt nor key nor answer is ever logged.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from email.utils import parsedate_to_datetime
 from time import time
 
-import aiohttp
 import msgspec
 from msgspec import Struct
 
 from app.errors import ModelFailed
 from app.services.completion import CompletionDecoder, Delta
+from app.services.http_address import Endpoint
+from app.services.http_coding import BadResponse
+from app.services.http_response import Response
+from app.services.model_http import HTTPClient
 from app.services.prompt import Prompt
 from app.services.sse import EVENT_LIMIT, BadEvent, SSEDecoder, SSEEvent
 
@@ -30,6 +33,10 @@ BUDGET = 2
 # Seconds for the usage and the body's end to follow the answer, so that the connection lives on.
 TAIL = 0.5
 _SETTING_AT_FAULT = {401: "; see LLM_API_KEY", 403: "; see LLM_API_KEY", 404: "; see LLM_MODEL"}
+
+
+def _nothing() -> None:
+    return None
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True):
@@ -66,63 +73,42 @@ class OpenAIModel:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        http: HTTPClient,
         config: ModelConfig,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         base_url = config.base_url.rstrip("/").removesuffix("/chat/completions")
-        self._url = f"{base_url}/chat/completions"
-        self._headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json"}
         if config.api_key:
-            self._headers["Authorization"] = f"Bearer {config.api_key}"
-        self._timeout = aiohttp.ClientTimeout(total=None, connect=config.connect_timeout)
-        self._session, self._config, self._sleep = session, config, sleep
+            headers["Authorization"] = f"Bearer {config.api_key}"
+        self._endpoint = Endpoint.of(f"{base_url}/chat/completions", headers)
+        self._http, self._config, self._sleep = http, config, sleep
+        # Called before a model is tried again, and before the fallback model is.
+        self.on_retry: Callable[[], None] = _nothing
+        self.on_fallback: Callable[[], None] = _nothing
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
-        """Yield the answer as it comes; closing the generator stops the model at once.
+    async def stream(self, prompt: Prompt, take: Callable[[Delta], None]) -> None:
+        """Give the answer to `take` as it comes, to its end; cancelled, it stops the model at once.
 
-        What arrived together is yielded without waiting in between. Raises ModelFailed.
+        Raises ModelFailed.
         """
-        reply = await self._begin(prompt)
-        with closing(reply):
-            deltas = reply.first
-            while True:
-                for delta in deltas:
-                    yield delta
-                if reply.ended:
-                    return
-                try:
-                    deltas = await reply.read(_now() + self._config.silence_timeout)
-                except _Failure as failure:
-                    log.warning("the model failed in the middle: %s", failure.reason)
-                    raise
-
-    async def complete(self, prompt: Prompt, deadline: float) -> str:
-        """Return a short answer whole, in one try of at most `deadline` seconds, or ModelFailed."""
-        until = _now() + deadline
-        try:
-            async with asyncio.timeout_at(until):
-                reply = await self._attempt(self._config.model, prompt, until)
-                with closing(reply):
-                    deltas = reply.first
-                    while not reply.ended:
-                        deltas += await reply.read(until)
-        except _Failure as failure:
-            log.warning("a short answer failed: %s", failure.reason)
-            raise
-        except TimeoutError as error:
-            raise _broken(error) from None
-        return "".join(delta.text for delta in deltas)
-
-    async def _begin(self, prompt: Prompt) -> "_Reply":
         config = self._config
-        for model in filter(None, (config.model, config.fallback_model)):
+        models = [model for model in (config.model, config.fallback_model) if model]
+        bodies = {model: self._body(model, prompt) for model in models}
+        # An answer may take a minute: this is let go of now, and what was sent once it has begun.
+        del prompt
+        for model in models:
             last_moment = _now() + BUDGET * config.first_token_timeout
             for attempt in range(config.attempts):
+                reply = _Reply(take, config.silence_timeout, bodies.clear)
                 until = min(_now() + config.first_token_timeout, last_moment)
                 try:
-                    return await self._attempt(model, prompt, until)
+                    response = await self._ask(bodies[model], until)
+                    return await self._read(response, until, reply)
                 except _Failure as failure:
+                    if reply.begun:
+                        log.warning("the model failed in the middle: %s", failure.reason)
+                        raise
                     log.warning("try %d at model %s: %s", attempt + 1, model, failure.reason)
                     failed = failure
                 # Clients that were turned away together must not come back together.
@@ -132,34 +118,52 @@ class OpenAIModel:
                 if spent or not failed.again:
                     break
                 await self._sleep(wait)
+                self.on_retry()
             if not failed.elsewhere:
                 break
+            if model == config.model and config.fallback_model:
+                self.on_fallback()
         raise failed
 
-    async def _attempt(self, model: str, prompt: Prompt, until: float) -> "_Reply":
-        """Ask once and wait for the first deltas; the first sign of life is due at `until`."""
+    async def complete(self, prompt: Prompt, deadline: float) -> str:
+        """Return a short answer whole, in one try of at most `deadline` seconds, or ModelFailed."""
+        until = _now() + deadline
+        said: list[Delta] = []
         try:
             async with asyncio.timeout_at(until):
-                response = await self._session.post(
-                    self._url,
-                    data=self._body(model, prompt),
-                    headers=self._headers,
-                    timeout=self._timeout,
-                    # Neither prompt nor key goes to a place that nobody configured.
-                    allow_redirects=False,
-                )
-        except (aiohttp.ClientError, OSError) as error:
-            raise _broken(error, "cannot be reached") from None
-        reply = _Reply(response)
-        try:
-            _check(response)
-            reply.first = await reply.read(until)
-            while not reply.first:
-                reply.first = await reply.read(_now() + self._config.silence_timeout)
-        except BaseException:
-            reply.close()
+                response = await self._ask(self._body(self._config.model, prompt), until)
+                await self._read(response, until, _Reply(said.append, deadline))
+        except _Failure as failure:
+            log.warning("a short answer failed: %s", failure.reason)
             raise
-        return reply
+        except TimeoutError as error:
+            raise _broken(error) from None
+        return "".join(delta.text for delta in said)
+
+    async def _ask(self, body: bytes, until: float) -> Response:
+        """Ask once; the head of the response is due at the moment `until`."""
+        try:
+            return await self._http.post(
+                self._endpoint,
+                body,
+                connect_timeout=self._config.connect_timeout,
+                until=until,
+            )
+        except (BadResponse, OSError) as error:
+            raise _broken(error, "cannot be reached") from None
+
+    async def _read(self, response: Response, until: float, reply: "_Reply") -> None:
+        """Have the reply take the body; the first of it is due at the moment `until`."""
+        with closing(response):
+            _check(response)
+            whole = response.content_type == "application/json"
+            try:
+                await response.body(reply.feed_whole if whole else reply.feed, until)
+                reply.end()
+            except (BadResponse, OSError, BadEvent) as error:
+                # What is wrong after the answer's own end is no matter.
+                if not reply.finished:
+                    raise _broken(error) from None
 
     def _body(self, model: str, prompt: Prompt) -> bytes:
         body: dict[str, object] = {
@@ -174,47 +178,59 @@ class OpenAIModel:
 
 
 class _Reply:
-    """One answer on its way: its `first` deltas, and whether its body has `ended`."""
+    """One answer on its way: its body's bytes come in, its deltas go to `take`."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self.first: list[Delta] = []
-        self.ended = False
-        self.close = response.close
-        self._response = response
+    def __init__(
+        self,
+        take: Callable[[Delta], None],
+        silence: float,
+        on_begun: Callable[[], None] = _nothing,
+    ) -> None:
+        # Whether anything was taken: then there is no other try.
+        self.begun = False
+        self._take = take
+        self._silence = silence
+        self._on_begun = on_begun
+        self._whole = bytearray()
         self._events = SSEDecoder()
         self._answer = CompletionDecoder()
-        self._tail_until: float | None = None
 
-    async def read(self, until: float) -> list[Delta]:
-        """Wait for the next event and return the deltas of all that came with it."""
-        try:
-            async with asyncio.timeout_at(self._tail_until or until):
-                events = await self._next_events()
-            if not events and not self._answer.finished:
-                raise BadEvent("the body ended before the answer did")
-            deltas = [delta for event in events if (delta := self._answer.decode(event))]
-        except (aiohttp.ClientError, OSError, BadEvent) as error:
-            if not self._answer.finished:
-                raise _broken(error) from None
-            events, deltas = [], []
-        self.ended = not events
-        if self._answer.finished and self._tail_until is None:
-            self._tail_until = _now() + TAIL
-        return deltas
+    @property
+    def finished(self) -> bool:
+        """Whether the model has said that its answer is whole."""
+        return self._answer.finished
 
-    async def _next_events(self) -> list[SSEEvent]:
-        content = self._response.content
-        if self._response.content_type == "application/json":
-            body = bytearray()
-            while data := await content.readany():
-                body += data
-                if len(body) > EVENT_LIMIT:
-                    raise BadEvent("the answer is too large")
-            return [SSEEvent(body.decode("utf-8", "replace"))] if body else []
-        while data := await content.readany():
-            if events := self._events.feed(data):
-                return events
-        return []
+    def feed(self, data: bytes) -> float | None:
+        """Take a piece of a stream; tell in how many seconds the next is due. Raises BadEvent."""
+        events = self._events.feed(data)
+        if not events:
+            return None
+        finished = self._answer.finished
+        for event in events:
+            if delta := self._answer.decode(event):
+                if not self.begun:
+                    self.begun = True
+                    self._on_begun()
+                self._take(delta)
+        if not self._answer.finished:
+            return self._silence
+        return None if finished else TAIL
+
+    def feed_whole(self, data: bytes) -> None:
+        """Take a piece of an answer that is one JSON document. Raises BadEvent."""
+        self._whole += data
+        if len(self._whole) > EVENT_LIMIT:
+            raise BadEvent("the answer is too large")
+
+    def end(self) -> None:
+        """Take the body's end. Raises BadEvent where the answer has none."""
+        if self._whole:
+            delta = self._answer.decode(SSEEvent(self._whole.decode("utf-8", "replace")))
+            self.begun = delta is not None
+            if delta:
+                self._take(delta)
+        if not self._answer.finished:
+            raise BadEvent("the body ended before the answer did")
 
 
 def _now() -> float:
@@ -222,18 +238,19 @@ def _now() -> float:
 
 
 def _broken(error: Exception, detail: str = "broke off its answer") -> _Failure:
-    # What aiohttp's errors say holds the address, and that may hold a password.
-    reason = str(error) if isinstance(error, BadEvent) else type(error).__name__
+    # What the system's errors say may hold an address, and that may hold a password.
+    told = isinstance(error, (BadEvent, BadResponse))
+    reason = str(error) if told else type(error).__name__
     return _Failure("did not answer in time" if isinstance(error, TimeoutError) else detail, reason)
 
 
-def _check(response: aiohttp.ClientResponse) -> None:
+def _check(response: Response) -> None:
     status = response.status
     if status == 200 and response.content_type in ("text/event-stream", "application/json"):
         return
     reason = f"status {status}, {response.content_type}{_SETTING_AT_FAULT.get(status, '')}"
     if status == 200 or status in (408, 429) or status >= 500:
-        wait = retry_after(response.headers.get("Retry-After", ""))
+        wait = retry_after(response.headers.get("retry-after", ""))
         detail = "is overloaded" if status in (429, 503) else "gave no usable answer"
         raise _Failure(detail, reason, again=wait <= LONGEST_RETRY_AFTER, wait=wait)
     # Another model may be known where this one is not, but a key or an address stays wrong.

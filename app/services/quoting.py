@@ -5,7 +5,7 @@ cannot invent, since it says nothing but sentences that stand in the sources.
 """
 
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Callable, Sequence
 
 from app.schemas import Source
 from app.services.completion import Delta
@@ -28,17 +28,17 @@ _SAME = 0.7
 class QuotingModel:
     """A `LanguageModel` that quotes."""
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
-        """Yield the answer word by word; without sources, one sentence that says so."""
+    async def stream(self, prompt: Prompt, take: Callable[[Delta], None]) -> None:
+        """Give the answer word by word; without sources, one sentence that says so."""
         if not prompt.sources:
-            yield Delta(text=NOTHING_FOUND, finish="refused")
+            take(Delta(text=NOTHING_FOUND, finish="refused"))
             return
         said = " ".join(m.content for m in prompt.messages if m.role == "assistant")
         for piece in re.findall(
             r"\s*\S+", quote(prompt.query, prompt.sources, prompt.question, said)
         ):
-            yield Delta(text=piece)
-        yield Delta(finish="stop")
+            take(Delta(text=piece))
+        take(Delta(finish="stop"))
 
 
 def quote(query: str, sources: tuple[Source, ...], question: str = "", said: str = "") -> str:

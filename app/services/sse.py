@@ -37,6 +37,7 @@ class SSEDecoder:
         self._size = 0
         self._event = b""
         self._id = ""
+        self._between_events = True
 
     def feed(self, data: bytes) -> list[SSEEvent]:
         """Take the next bytes and return the events that they complete.
@@ -46,26 +47,54 @@ class SSEDecoder:
         """
         if self._at_start:
             data = self._skip_bom(data)
-        if not data:
-            return []
-        if self._after_cr and data.startswith(b"\n"):
-            data = data[1:]
-            self._after_cr = False
-            if not data:
-                return []
-        self._after_cr = data.endswith(b"\r")
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        first, *lines = data.split(b"\n")
-        self._line += first
-        self._check(len(self._line))
-        if not lines:
-            return []
-        lines.insert(0, bytes(self._line))
-        self._line = bytearray(lines.pop())
-        events = self._decode(lines)
-        self._check(len(self._line))
+        return self._several(data) if self._between_events else self._decode_any(data)
+
+    def _plain(self, data: bytes, at: int, end: int) -> SSEEvent | None:
+        """Decode an event of one line of data: what models send, at two thirds of the time."""
+        if data[at : at + 6] != b"data: " or data[end : end + 2] != b"\n\n":
+            return None
+        text = data[at + 6 : end]
+        # `in` would first try whether the bytes are a number.
+        if text.find(b"\r") >= 0 or end - at > self._limit:
+            return None
+        return SSEEvent(text.decode("utf-8", "replace"), "message", self._id)
+
+    def _several(self, data: bytes) -> list[SSEEvent]:
+        events, at = [], 0
+        while (end := data.find(b"\n", at)) >= 0 and (event := self._plain(data, at, end)):
+            events.append(event)
+            at = end + 2
+        return events + self._decode_any(data[at:]) if at < len(data) else events
+
+    def _decode_any(self, data: bytes) -> list[SSEEvent]:
+        events = self._lines(data)
+        self._between_events = not (self._line or self._data or self._event or self._after_cr)
         return events
+
+    def _lines(self, data: bytes) -> list[SSEEvent]:
+        if self._after_cr or data.find(b"\r") >= 0:
+            data = self._with_line_feeds(data)
+        lines = data.split(b"\n")
+        if self._line:
+            self._line += lines[0]
+            self._check(len(self._line))
+            if len(lines) == 1:
+                return []
+            lines[0] = bytes(self._line)
+            self._line.clear()
+        rest = lines.pop()
+        events = self._decode(lines)
+        if rest:
+            self._line += rest
+            self._check(len(rest))
+        return events
+
+    def _with_line_feeds(self, data: bytes) -> bytes:
+        if self._after_cr and data:
+            data = data.removeprefix(b"\n")
+            self._after_cr = False
+        self._after_cr = self._after_cr or data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _skip_bom(self, data: bytes) -> bytes:
         data = bytes(self._line) + data
@@ -89,8 +118,8 @@ class SSEDecoder:
                 self._event = b""
                 continue
             self._check(len(line))
-            if line.startswith(b"data:"):
-                self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
+            if line.startswith(b"data: "):
+                self._data.append(line[6:])
                 self._size += len(line)
             else:
                 self._take_field(line)
@@ -110,11 +139,8 @@ class SSEDecoder:
             self.retry = int(value)
 
     def _dispatch(self) -> SSEEvent:
-        event = SSEEvent(
-            data=b"\n".join(self._data).decode("utf-8", "replace"),
-            event=self._event.decode("utf-8", "replace") or "message",
-            id=self._id,
-        )
+        data = b"\n".join(self._data).decode("utf-8", "replace")
+        event = self._event.decode("utf-8", "replace") if self._event else "message"
         self._data.clear()
         self._size = 0
-        return event
+        return SSEEvent(data, event, self._id)

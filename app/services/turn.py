@@ -3,14 +3,14 @@
 recall ► condense ► search ► Sources ► prompt ► stream ► Token… ► remember ► Done
 """
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Literal, Protocol
 
 import anyio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.errors import ModelFailed, ShuttingDown
 from app.schemas import (
@@ -30,9 +30,12 @@ from app.services.citations import CitationFilter
 from app.services.completion import Delta
 from app.services.condense import Condenser, condense
 from app.services.memory import MemoryUnavailable
-from app.services.prompt import Prompt, answer_prompt
+from app.services.prompt import Prompt, answer_prompt, fits
 from app.services.quoting import NOTHING_FOUND
 
+# So many of the latest turns are read at first: more would seldom fit into the prompt, and ten long
+# ones take a fifth of all that a chat does before its first token.
+FIRST_LOOK = 3
 CUT_SHORT = "The service is restarting and the answer was cut short. Ask again in a few seconds."
 
 
@@ -47,16 +50,16 @@ class Retriever(Protocol):
 class LanguageModel(Protocol):
     """Writes an answer."""
 
-    def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
-        """Yield the answer's pieces; raise ModelFailed, also in the middle."""
+    def stream(self, prompt: Prompt, take: Callable[[Delta], None]) -> Coroutine[None, None, None]:
+        """Give the answer's pieces to `take`; raise ModelFailed, also in the middle."""
         ...
 
 
 class Memory(Protocol):
     """Keeps conversations. Every method raises MemoryUnavailable."""
 
-    async def recall(self, conversation_id: str) -> tuple[PastTurn, ...]:
-        """Return a conversation's turns, the oldest first."""
+    async def recall(self, conversation_id: str, latest: int | None = None) -> tuple[PastTurn, ...]:
+        """Return a conversation's turns, the oldest first, or so many of the latest."""
         ...
 
     async def remember(self, conversation_id: str, turn: PastTurn) -> None:
@@ -106,12 +109,15 @@ class _Reply:
 
     def take(self, delta: Delta) -> None:
         self.say(self._filter.feed(delta.text))
-        self.finish = delta.finish or self.finish
-        self.usage = delta.usage or self.usage
+        if delta.finish is not None:
+            self.finish = delta.finish
+        if delta.usage is not None:
+            self.usage = delta.usage
 
     def say(self, text: str) -> None:
         if text:
-            self.first_token_at = self.first_token_at or perf_counter()
+            if self.first_token_at is None:
+                self.first_token_at = perf_counter()
             self._text.append(text)
             self._emit(Token(text))
 
@@ -173,7 +179,11 @@ class Answerer:
             prompt = answer_prompt(
                 ask.question, query, found.sources, history, self._history_tokens
             )
-            await self._stream(prompt, reply, stop)
+            streaming = self._model.stream(prompt, reply.take)
+            # All that was read for the answer is let go of while the model speaks.
+            del prompt, history
+            found = replace(found, sources=())
+            await self._stream(streaming, reply, stop)
 
         if reply.cut_short and not reply.text:
             raise ShuttingDown(CUT_SHORT)
@@ -206,11 +216,11 @@ class Answerer:
             )
         )
 
-    async def _stream(self, prompt: Prompt, reply: _Reply, stop: Stop) -> None:
+    async def _stream(
+        self, streaming: Coroutine[None, None, None], reply: _Reply, stop: Stop
+    ) -> None:
         with stop.scope, anyio.move_on_after(self._answer_timeout) as limit:
-            async with aclosing(self._model.stream(prompt)) as deltas:
-                async for delta in deltas:
-                    reply.take(delta)
+            await streaming
         reply.end()
         if stop.reason == "shutdown":
             reply.cut_short = True
@@ -225,7 +235,10 @@ class Answerer:
         if ask.new_conversation:
             return (), True
         try:
-            return await self._memory.recall(ask.conversation_id), True
+            history = await self._memory.recall(ask.conversation_id, FIRST_LOOK)
+            if len(history) == FIRST_LOOK and fits(history, self._history_tokens):
+                history = await self._memory.recall(ask.conversation_id)
+            return history, True
         except MemoryUnavailable:
             return (), False
 

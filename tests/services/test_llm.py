@@ -1,5 +1,6 @@
 """The model's client against a scripted server: what it asks, yields, repeats and gives up."""
 
+import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator
@@ -8,7 +9,6 @@ from functools import partial
 from time import time
 from typing import Any
 
-import aiohttp
 import anyio
 import pytest
 
@@ -16,6 +16,7 @@ from app.errors import ModelFailed
 from app.schemas import Usage
 from app.services.completion import Delta
 from app.services.llm import ModelConfig, OpenAIModel
+from app.services.model_http import HTTPClient
 from app.services.prompt import Message, Prompt
 from tests import scripted_model as scripted
 from tests.scripted_model import DIE, Answer, ScriptedModel, page, reasoning, refuse, say, whole
@@ -29,16 +30,16 @@ ERROR = {"error": {"message": "upstream words"}}
 class Bench:
     """A scripted model, and a client that notes how long it would have slept between its tries."""
 
-    def __init__(self, model: ScriptedModel, session: aiohttp.ClientSession) -> None:
+    def __init__(self, model: ScriptedModel, http: HTTPClient) -> None:
         self.model = model
-        self.session = session
+        self.http = http
         self.naps: list[float] = []
         self.deltas: list[Delta] = []
         self.begun = anyio.Event()
 
     def client(self, **changes: Any) -> OpenAIModel:
         usual: dict[str, Any] = {"base_url": self.model.base_url, "model": "small", "attempts": 2}
-        return OpenAIModel(self.session, ModelConfig(**usual | changes), self._nap)
+        return OpenAIModel(self.http, ModelConfig(**usual | changes), self._nap)
 
     async def _nap(self, seconds: float) -> None:
         self.naps.append(seconds)
@@ -46,10 +47,12 @@ class Bench:
     async def ask(self, *answers: Answer, **changes: Any) -> str:
         self.model.answers(*answers)
         with anyio.fail_after(5):
-            async for delta in self.client(**changes).stream(PROMPT):
-                self.deltas.append(delta)
-                self.begun.set()
+            await self.client(**changes).stream(PROMPT, self._take)
         return "".join(delta.text for delta in self.deltas)
+
+    def _take(self, delta: Delta) -> None:
+        self.deltas.append(delta)
+        self.begun.set()
 
     @property
     def asked(self) -> list[str]:
@@ -58,8 +61,8 @@ class Bench:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    async with ScriptedModel() as model, aiohttp.ClientSession() as session:
-        yield Bench(model, session)
+    async with ScriptedModel() as model, HTTPClient() as http:
+        yield Bench(model, http)
 
 
 async def test_the_request_is_what_every_such_server_takes(bench: Bench) -> None:
@@ -97,15 +100,33 @@ async def test_any_way_to_send_an_answer_is_taken(bench: Bench, answer: Any, del
     assert bench.deltas == deltas
 
 
-async def test_what_arrived_together_is_yielded_without_waiting(bench: Bench) -> None:
+async def test_what_arrived_together_is_given_without_waiting(bench: Bench) -> None:
     bench.model.answers(scripted.in_one_write(LONG))
-    deltas = bench.client().stream(PROMPT)
-    assert await anext(deltas) == PIECES[0]
-    for piece in PIECES[1:]:
-        with pytest.raises(StopIteration) as yielded:
-            deltas.__anext__().send(None)
-        assert yielded.value.value == piece
-    await deltas.aclose()
+    turns = 0
+    taken_in: set[int] = set()
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    await bench.client().stream(PROMPT, lambda delta: taken_in.add(turns))
+    counting.cancel()
+    assert len(taken_in) == 1, "all in one turn of the event loop"
+
+
+async def test_a_fault_in_taking_a_piece_is_told_and_stops_the_model(bench: Bench) -> None:
+    def take(delta: Delta) -> None:
+        raise LookupError("a fault of ours")
+
+    bench.model.answers(say("Be", anyio.Event()))
+    with anyio.fail_after(5):
+        with pytest.raises(LookupError, match="ours"):
+            await bench.client().stream(PROMPT, take)
+        await bench.model.disconnected.wait()
+    assert len(bench.asked) == 1
 
 
 BAD_STARTS = [
@@ -212,16 +233,6 @@ async def test_a_cancelled_answer_stops_the_model(bench: Bench, pieces: list[str
             tasks.start_soon(bench.ask, say(*pieces, anyio.Event()))
             await (bench.begun.wait() if pieces else bench.model.asked())
             tasks.cancel_scope.cancel()
-        await bench.model.disconnected.wait()
-
-
-async def test_an_answer_closed_early_stops_the_model(bench: Bench) -> None:
-    bench.model.answers(say("Be", anyio.Event()))
-    deltas = bench.client().stream(PROMPT)
-    await anext(deltas)
-    await deltas.aclose()
-
-    with anyio.fail_after(5):
         await bench.model.disconnected.wait()
 
 

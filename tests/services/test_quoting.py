@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from app.schemas import Source
+from app.services.completion import Delta
 from app.services.ingest.cues import Cue
 from app.services.ingest.sentences import sections
 from app.services.prompt import Prompt
@@ -206,12 +207,14 @@ def test_it_never_says_what_stands_in_no_source(query: str, texts: list[list[str
 
 async def test_it_streams_word_by_word_and_ends_with_stop() -> None:
     prompt = Prompt((), query="side-chain attack", sources=SOURCES)
-    deltas = [delta async for delta in QuotingModel().stream(prompt)]
+    deltas: list[Delta] = []
+    await QuotingModel().stream(prompt, deltas.append)
     assert "".join(d.text for d in deltas) == quote(prompt.query, SOURCES)
     assert len(deltas) > 5
     assert deltas[-1].finish == "stop"
 
 
 async def test_without_sources_it_says_so() -> None:
-    deltas = [delta async for delta in QuotingModel().stream(Prompt((), query="x"))]
+    deltas: list[Delta] = []
+    await QuotingModel().stream(Prompt((), query="x"), deltas.append)
     assert [(d.text, d.finish) for d in deltas] == [(NOTHING_FOUND, "refused")]
