@@ -4,9 +4,8 @@ What a worker knows of a turn lies here, whether it runs the turn itself or read
 worker has logged of it.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
-
-import anyio
+import asyncio
+from collections.abc import Callable, Sequence
 
 from app.services.event_log.records import Header
 
@@ -36,8 +35,15 @@ class Frames:
         # Called when the first viewer comes, and when the last one has gone.
         self.on_watched: Callable[[], None] = _nothing
         self.on_unwatched: Callable[[], None] = _nothing
-        self.grown = anyio.Event()
-        self._cut = False
+        self.cut_off = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def append(self, frame: bytes) -> None:
+        """Add a frame, which is not the last, and wake whoever follows."""
+        self.frames.append(frame)
+        if self._waiters:
+            self.wake()
 
     def add(self, frames: Sequence[bytes], *, ended: bool = False, failed: bool = False) -> None:
         """Add frames at the end and wake whoever follows; `failed`: the last one is an error."""
@@ -47,36 +53,96 @@ class Frames:
 
     def cut(self) -> None:
         """Send all viewers here away, though the turn may go on."""
-        self._cut = True
+        self.cut_off = True
         self.wake()
 
-    async def follow(self, after: int = -1) -> AsyncIterator[bytes]:
-        """Give the frames after number `after`, joined as far as they are there, to the end.
-
-        Raises SentAway.
-        """
-        following = after + 1
+    def follow(self, after: int = -1) -> "Viewer":
+        """Begin to follow the frames after number `after`."""
         self.viewers += 1
         if self.viewers == 1:
             self.on_watched()
-        try:
-            while True:
-                waiting = self.frames[following : following + MOST_AT_ONCE]
-                if waiting:
-                    following += len(waiting)
-                    yield b"".join(waiting)
-                elif self.ended:
-                    return
-                elif self._cut:
-                    raise SentAway
-                else:
-                    await self.grown.wait()
-        finally:
-            self.viewers -= 1
-            if self.viewers == 0:
-                self.on_unwatched()
+        return Viewer(self, after)
+
+    def unfollow(self) -> None:
+        """Take note that a viewer has left."""
+        self.viewers -= 1
+        if self.viewers == 0:
+            self.on_unwatched()
+
+    def grown(self) -> asyncio.Future[None]:
+        """Return what is done at the next `wake`."""
+        # An event would look for its loop at each wait, by a system call on Python 3.11.
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        waiter = self._loop.create_future()
+        if self._waiters:
+            # Those of nudges: nobody else would take them away while the turn is silent.
+            self._waiters = [waiting for waiting in self._waiters if not waiting.done()]
+        self._waiters.append(waiter)
+        return waiter
 
     def wake(self) -> None:
-        """Have whoever waits for `grown` look again."""
-        self.grown.set()
-        self.grown = anyio.Event()
+        """Have whoever waits look again."""
+        while self._waiters:
+            waiter = self._waiters.pop()
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class Viewer:
+    """Follows one turn: gives frames, joined as far as they are there, to the turn's end.
+
+    It raises SentAway. Whoever stops reading before the end has to say that it will `leave`.
+    """
+
+    def __init__(self, turn: Frames, after: int) -> None:
+        self._turn = turn
+        self._next = after + 1
+        self._waiter: asyncio.Future[None] | None = None
+        self._left = False
+        self._nudged = False
+
+    def __aiter__(self) -> "Viewer":
+        return self
+
+    async def __anext__(self) -> bytes:
+        turn, frames = self._turn, self._turn.frames
+        while not self._left:
+            at = self._next
+            if len(frames) == at + 1:
+                self._next += 1
+                return frames[at]
+            if following := frames[at : at + MOST_AT_ONCE]:
+                self._next += len(following)
+                return b"".join(following)
+            if turn.ended:
+                break
+            if turn.cut_off:
+                self.leave()
+                raise SentAway
+            if self._nudged:
+                self._nudged = False
+                return b""
+            self._waiter = turn.grown()
+            try:
+                await self._waiter
+            except BaseException:
+                self.leave()
+                raise
+            # What came at the same time as a nudge is answer enough to it.
+            self._nudged = self._nudged and len(frames) == self._next
+        self.leave()
+        raise StopAsyncIteration
+
+    def nudge(self) -> None:
+        """Have it give nothing, once, if it waits for frames."""
+        if self._waiter is not None and not self._waiter.done():
+            self._nudged = True
+            self._waiter.set_result(None)
+
+    def leave(self) -> None:
+        """Follow no longer; a read that is waiting comes to its end."""
+        if not self._left:
+            self._left = True
+            self._turn.unfollow()
+            self.nudge()

@@ -72,7 +72,7 @@ class MirroredTurn(Frames):
         enough = self._beats + BEATS
         try:
             while len(self.frames) <= number and not self.ended and self._beats < enough:
-                await self.grown.wait()
+                await self.grown()
         finally:
             self.viewers -= 1
 

@@ -1,17 +1,19 @@
 """Frames of a turn come in; the bytes of its log in Redis go out, and the other way about. Pure.
 
-A log is one string: a header, a record for each frame with its number, and at last an end. The
-control characters between them cannot be in a frame, since JSON escapes them. The numbers make the
-log readable whatever happened to a write: what came twice or lacks something before it shows.
+A log is one string: a header, records, and at last an end. A record is what was written at a time:
+the number of its first frame, and the frames; the end has the number of all. The control characters
+between them cannot be in a frame, since JSON escapes them. The numbers make the log readable
+whatever happened to a write: what came twice or lacks something before it shows, and so does a log
+that was written anew in other records, to a reader that goes on where it was.
 """
 
 from collections.abc import Sequence
 
 from msgspec import Struct
 
-UNIT, RECORD = b"\x1f", b"\x1e"
+NUMBER, UNIT, RECORD = b"\x1d", b"\x1f", b"\x1e"
 HEADER = b"log" + UNIT
-END, DONE, FAILED = b"end", b"done", b"failed"
+END, DONE, FAILED = b"end%d", b"done", b"failed"
 
 
 class Header(Struct, frozen=True):
@@ -40,11 +42,11 @@ def encode_header(header: Header) -> bytes:
 
 
 def encode(frames: Sequence[bytes], first: int, *, ended: bool, failed: bool) -> bytes:
-    """Make the records of frames, the first of them number `first`, and the end where it is."""
-    records = [b"%d\x1f%b\x1e" % (number, frame) for number, frame in enumerate(frames, first)]
+    """Make a record of frames, the first of them number `first`, and the end where it is."""
+    record = b"\x1d%d\x1f%b\x1e" % (first, UNIT.join(frames)) if frames else b""
     if ended:
-        records.append(END + UNIT + (FAILED if failed else DONE) + RECORD)
-    return b"".join(records)
+        record += END % (first + len(frames)) + UNIT + (FAILED if failed else DONE) + RECORD
+    return record
 
 
 def decode_header(log: bytes) -> tuple[Header, bytes] | None:
@@ -60,12 +62,12 @@ def decode(records: bytes, known: int) -> Part:
     """Read the records that follow where `known` frames are known; what is known is passed over."""
     frames: list[bytes] = []
     for record in records.split(RECORD)[:-1]:
-        number, _, content = record.partition(UNIT)
-        if number == END:
-            return Part(frames, ended=True, failed=content == FAILED)
+        head, *contents = record.split(UNIT)
+        mark, number = head[:1], head[1:]
         following = known + len(frames)
-        if not number.isdigit() or int(number) > following:
+        if head == END % following:
+            return Part(frames, ended=True, failed=contents == [FAILED])
+        if mark != NUMBER or not number.isdigit() or int(number) > following:
             return Part(frames, torn=True)
-        if int(number) == following:
-            frames.append(content)
+        frames += contents[following - int(number) :]
     return Part(frames)

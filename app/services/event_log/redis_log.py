@@ -119,6 +119,21 @@ class RedisEventLog:
         """How many viewers here follow turns of other workers."""
         return sum(mirror.viewers for mirror in self._ticks.mirrors.values())
 
+    @property
+    def viewers(self) -> int:
+        """How many viewers here follow turns that run, wherever they do."""
+        return sum(turn.viewers for turn in self._ticks.turns.values()) + self.remote_viewers
+
+    @property
+    def writes(self) -> int:
+        """How often what was new went to Redis, so far."""
+        return self._ticks.done
+
+    @property
+    def failed_writes(self) -> int:
+        """How often that failed, so far."""
+        return self._ticks.failed
+
     def cut_remote_viewers(self) -> None:
         """End the reading of turns of other workers: their viewers may come back elsewhere."""
         for mirror in self._ticks.mirrors.values():

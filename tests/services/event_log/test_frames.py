@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from app.services.event_log.frames import MOST_AT_ONCE, Frames, SentAway
+from app.services.event_log.frames import MOST_AT_ONCE, Frames, SentAway, Viewer
 from app.services.event_log.records import Header
 
 pytestmark = pytest.mark.anyio
@@ -85,3 +85,37 @@ async def test_viewers_that_are_sent_away_have_had_what_is_there(turn: Frames) -
             turn.add([b"0"])
             turn.cut()
     assert seen == [b"0"]
+
+
+async def test_a_nudge_gives_nothing_once_to_who_waits(turn: Frames) -> None:
+    viewer = turn.follow()
+    viewer.nudge()
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            seen: list[bytes] = []
+            tasks.start_soon(gather, viewer, seen)
+            await anyio.wait_all_tasks_blocked()
+            assert seen == [], "it did not wait when it was nudged first"
+            viewer.nudge()
+            viewer.nudge()
+            await anyio.wait_all_tasks_blocked()
+            turn.add([b"0"], ended=True)
+    assert seen == [b"", b"0"]
+
+
+async def test_a_viewer_that_leaves_while_it_waits_comes_to_its_end(turn: Frames) -> None:
+    viewer = turn.follow()
+    seen: list[bytes] = []
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(gather, viewer, seen)
+            await anyio.wait_all_tasks_blocked()
+            viewer.leave()
+            viewer.leave()
+    turn.add([b"0"], ended=True)
+    assert (seen, turn.viewers) == ([], 0)
+
+
+async def gather(viewer: Viewer, into: list[bytes]) -> None:
+    async for frames in viewer:
+        into.append(frames)

@@ -1,6 +1,6 @@
 """What a log holds is read as it was written, and what is wrong with it shows."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.services.event_log.records import (
@@ -51,3 +51,18 @@ def test_a_gap_and_a_piece_of_a_record_are_torn() -> None:
     assert decode(rest, 1) == Part([], torn=True)
     assert decode(rest[3:], 2).torn
     assert decode(b"\0\0\0" + rest, 2).torn
+
+
+@given(lists_of_frames, st.integers(0, 9))
+@example([b"0", b"1", b"2", b"three"], 3)
+def test_a_reader_of_a_log_that_was_written_anew_is_told_nothing_wrong(
+    frames: list[bytes], known: int
+) -> None:
+    each = [
+        encode([frame], number, ended=False, failed=False) for number, frame in enumerate(frames)
+    ]
+    anew = encode(frames, 0, ended=True, failed=False)
+    known = min(known, len(frames))
+    part = decode(anew[len(b"".join(each[:known])) :], known)
+    assert part.frames == frames[known : known + len(part.frames)]
+    assert not part.ended or known + len(part.frames) == len(frames)
