@@ -1,4 +1,4 @@
-"""Whoever runs the service asks; whether it is alive and able to serve goes out."""
+"""Whoever runs the service asks; how it is goes out: alive, able to serve, and in numbers."""
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -7,6 +7,7 @@ from app.errors import LibraryUnavailable
 from app.handlers import wire
 from app.lifespan import State
 from app.schemas import Readiness
+from app.services.exposition import exposition
 from app.services.memory import MemoryUnavailable
 
 
@@ -33,3 +34,13 @@ async def ready(request: Request[State]) -> Response:
         parts["memory"] = "unavailable"
     able = parts["library"] == parts["worker"] == "ok"
     return wire.json_response(Readiness(able, parts), 200 if able else 503)
+
+
+async def metrics(request: Request[State]) -> Response:
+    """Tell what this worker has counted, for Prometheus.
+
+    Every worker counts for itself and is to be a target of its own: behind a balancer, or a port
+    that several workers share, each scrape would be another's numbers.
+    """
+    text, media_type = exposition(request.state["metrics"], request.headers.get("accept", ""))
+    return Response(text, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
