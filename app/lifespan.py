@@ -7,9 +7,11 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypedDict
+from urllib.request import getproxies_environment
 
 import aiohttp
 import anyio
+import asyncpg
 
 from app.library import NONE, database, embedder_of, retriever_of
 from app.redis_client import redis_client
@@ -17,8 +19,11 @@ from app.schemas import Event
 from app.services.access import Limiter
 from app.services.claims import Claims
 from app.services.event_log import RedisEventLog
+from app.services.heartbeat import Heartbeat
 from app.services.llm import ModelConfig, OpenAIModel
 from app.services.memory import RedisMemory
+from app.services.metrics import Metrics, Reading
+from app.services.model_http import HTTPClient
 from app.services.quoting import QuotingModel
 from app.services.retrieval import PostgresRetriever
 from app.services.runner import Runner
@@ -44,9 +49,11 @@ class State(TypedDict):
 
     settings: Settings
     runner: Runner
+    heartbeat: Heartbeat
     retriever: PostgresRetriever
     memory: RedisMemory
     limiter: Limiter
+    metrics: Metrics
 
 
 @asynccontextmanager
@@ -55,20 +62,23 @@ async def services(
     *,
     encode: Callable[[str, int, Event], bytes],
     encode_lost: Callable[[str, int], bytes],
+    told_to_end: Callable[[], bool],
 ) -> AsyncIterator[State]:
     """Open every connection, build the services, and close all of it in the end.
 
     `settings` names the servers; the database's tables are made or migrated. `encode` makes the
     frame that viewers are sent of a turn's id, an event's number, and the event; `encode_lost` the
-    one that ends a turn whose worker died.
+    one that ends a turn whose worker died. `told_to_end` tells whether the server around the
+    application was, without anybody having told the runner.
     """
     async with (
         database(settings) as (pool, state),
         redis_client(settings.redis_url, timeout=settings.memory_timeout) as redis,
         # Half of a lease: one that cannot be renewed in time is to be tried anew in time.
         redis_client(settings.redis_url, timeout=settings.turn_lease / 2) as ticking,
-        # Each running turn holds a connection to the model: turns are what is limited, not these.
+        # Turns are what is limited, and not the connections that they hold.
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
+        HTTPClient(getproxies_environment()) as model_http,
         anyio.create_task_group() as tasks,
     ):
         embedder = embedder_of(settings, http, questions=True) if state.pgvector else None
@@ -76,7 +86,9 @@ async def services(
             log.warning(NO_PGVECTOR)
         elif embedder is None and settings.embedding_model != NONE:
             log.warning(NO_EMBEDDER)
+        metrics = Metrics()
         retriever = retriever_of(settings, pool, state, embedder)
+        retriever.on_connected = metrics.waited_for_database
         await retriever.warm_up()
         memory = RedisMemory(
             redis,
@@ -92,7 +104,7 @@ async def services(
             replay=settings.turn_replay,
             lost=encode_lost,
         )
-        model = _model(http, settings) if settings.llm_base_url else None
+        model = _model(model_http, settings, metrics) if settings.llm_base_url else None
         runner = Runner(
             answerer=Answerer(
                 retriever=retriever,
@@ -106,21 +118,36 @@ async def services(
             event_log=event_log,
             claims=Claims(redis),
             encode=encode,
+            metrics=metrics,
             tasks=tasks,
             most_turns=settings.max_turns,
             grace=settings.turn_grace,
             drain_time=settings.drain_time,
         )
+
+        metrics.readings = _readings(runner, event_log, pool)
+
+        def look() -> None:
+            if told_to_end():
+                runner.draining.set()
+
         tasks.start_soon(event_log.run)
         tasks.start_soon(runner.drain)
         try:
-            yield State(
-                settings=settings,
-                runner=runner,
-                retriever=retriever,
-                memory=memory,
-                limiter=Limiter(redis, limit=settings.rate_limit, timeout=settings.memory_timeout),
-            )
+            with metrics.watching_the_loop():
+                yield State(
+                    settings=settings,
+                    runner=runner,
+                    heartbeat=Heartbeat(
+                        every=settings.heartbeat, send_timeout=settings.send_timeout, look=look
+                    ),
+                    retriever=retriever,
+                    memory=memory,
+                    limiter=Limiter(
+                        redis, limit=settings.rate_limit, timeout=settings.memory_timeout
+                    ),
+                    metrics=metrics,
+                )
         finally:
             # Whoever ends the service has let it drain before; what is left ends now.
             runner.hurry()
@@ -128,7 +155,30 @@ async def services(
             tasks.cancel_scope.cancel()
 
 
-def _model(http: aiohttp.ClientSession, settings: Settings) -> OpenAIModel:
+def _readings(
+    runner: Runner, event_log: RedisEventLog, pool: "asyncpg.Pool[asyncpg.Record]"
+) -> list[Reading]:
+    return [
+        Reading("turns_running", "Turns that run on this worker.", lambda: runner.running),
+        Reading("viewers", "Viewers here, of turns that run anywhere.", lambda: event_log.viewers),
+        Reading(
+            "log_writes",
+            "Round trips in which streams were logged in Redis.",
+            lambda: event_log.writes,
+            "counter",
+        ),
+        Reading(
+            "log_writes_failed",
+            "Round trips in which they were not, or not all.",
+            lambda: event_log.failed_writes,
+            "counter",
+        ),
+        Reading("database_connections", "Connections to the database.", pool.get_size),
+        Reading("database_connections_idle", "Those of them that nobody uses.", pool.get_idle_size),
+    ]
+
+
+def _model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIModel:
     config = ModelConfig(
         base_url=settings.llm_base_url,
         model=settings.llm_model,
@@ -140,4 +190,6 @@ def _model(http: aiohttp.ClientSession, settings: Settings) -> OpenAIModel:
         max_tokens=settings.llm_max_tokens,
         temperature=settings.llm_temperature,
     )
-    return OpenAIModel(http, config)
+    model = OpenAIModel(http, config)
+    model.on_retry, model.on_fallback = metrics.model_retried, metrics.model_fell_back
+    return model

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -27,7 +28,12 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
-        async with services(chosen, encode=wire.frame, encode_lost=wire.lost_frame) as state:
+        async with services(
+            chosen,
+            encode=wire.frame,
+            encode_lost=wire.lost_frame,
+            told_to_end=lambda: AppStatus.should_exit,
+        ) as state:
             # For the server around the application, which tells it of its end.
             app.state.runner = state["runner"]
             yield state
@@ -41,6 +47,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Route(f"{API}/search", creators.search, methods=["GET"]),
             Route("/healthz", ops.alive, methods=["GET"]),
             Route("/readyz", ops.ready, methods=["GET"]),
+            Route("/metrics", ops.metrics, methods=["GET"]),
         ],
         middleware=[Middleware(RequestContext)],
         exception_handlers={ChatError: _problem, HTTPException: _problem},
@@ -55,6 +62,7 @@ def _problem(request: Request, error: Exception) -> Response:
     """Tell of an error of ours, or of what Starlette itself refuses, such as an unknown path."""
     match error:
         case ChatError():
+            request.state["metrics"].refused(error.slug)
             return wire.problem_response(error.problem(), error.headers)
         case HTTPException(status_code=status, detail=title):
             detail = f"{request.method} {request.url.path} is not served. See {API}/chat."

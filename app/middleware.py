@@ -9,18 +9,18 @@ import secrets
 from time import perf_counter
 
 from sse_starlette.sse import SendTimeoutError
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import ChatError
+from app.handlers.streaming import STRAIGHT
 from app.handlers.wire import problem_response
 from app.logs import request_id
 from app.services.event_log import SentAway
 
 log = logging.getLogger(__name__)
 
-_GIVEN_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 
 
 class RequestContext:
@@ -34,17 +34,18 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        name = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(16)
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        name = (given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(16).encode()).decode()
         token = request_id.set(name)
         status = 0
         began = perf_counter()
+        scope[STRAIGHT] = send
 
         async def send_named(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = name
+                message["headers"] = [*message["headers"], (b"x-request-id", name.encode())]
             await send(message)
 
         try:

@@ -47,4 +47,6 @@ async def _follow(request: Request[State], at: wire.Cursor) -> Response:
         return Response(status_code=204)
     if at.number >= len(turn.frames):
         raise BadRequest("Last-Event-ID is no id of an event of this stream. Leave it out.")
+    if at.number >= 0:
+        request.state["metrics"].resumed()
     return wire.stream_response(request, turn, at.number)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
-from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,6 +20,7 @@ from app.errors import (
     Unprocessable,
     UnsupportedMediaType,
 )
+from app.handlers.streaming import TurnStream
 from app.lifespan import State
 from app.schemas import (
     CREATOR_LIMIT,
@@ -43,6 +43,10 @@ _CONVERSATION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _TURN_ID = re.compile(r"t_[0-9a-f]{32}")
 _CURSOR = re.compile(r"(t_[0-9a-f]{32})-(\d{1,9})")
+_ENCODER = msgspec.json.Encoder()
+_NAMES = {Sources: b"sources", Token: b"token", Done: b"done", Failed: b"error"}
+# Of some events only one value is sent.
+_VALUES = {Sources: "citations", Token: "text"}
 # Characters that JSON leaves as they are, and at which careless clients split lines.
 _LINE_ENDS = {
     "\u0085".encode(): b"\\u0085",
@@ -159,38 +163,25 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
     )
 
 
-def stream_response(request: Request[State], turn: Frames, after: int = -1) -> EventSourceResponse:
+def stream_response(request: Request[State], turn: Frames, after: int = -1) -> TurnStream:
     """Make the reply that sends a turn's frames after number `after` as they come."""
-    settings, runner = request.state["settings"], request.state["runner"]
-    return EventSourceResponse(
-        turn.follow(after),
-        headers={"X-Conversation-Id": turn.header.conversation_id, "X-Turn-Id": turn.turn_id},
-        sep="\n",
-        ping=settings.heartbeat,
-        ping_message_factory=lambda: ServerSentEvent(comment="ping", sep="\n"),
-        send_timeout=settings.send_timeout,
-        # Where uvicorn is told to end and nobody else tells the runner; its viewers then have as
-        # long as it may take.
-        shutdown_event=runner.draining,
-        shutdown_grace_period=runner.drain_limit,
-    )
+    return TurnStream(turn, after, request.state["heartbeat"])
 
 
 def frame(turn_id: str, number: int, event: Event) -> bytes:
     """Encode an event as an SSE frame whose data is one line with one JSON value."""
-    match event:
-        case Sources(citations):
-            name, data = b"sources", msgspec.json.encode(citations)
-        case Token(text):
-            name, data = b"token", msgspec.json.encode(text)
-        case Done():
-            name, data = b"done", msgspec.json.encode(event)
-        case Failed():
-            name, data = b"error", msgspec.json.encode(event)
-    for character, escaped in _LINE_ENDS.items():
-        if character in data:
+    # By its type and not by `match`, which takes four times as long for each token.
+    kind = type(event)
+    data = _ENCODER.encode(getattr(event, _VALUES[kind]) if kind in _VALUES else event)
+    if not data.isascii():
+        for character, escaped in _LINE_ENDS.items():
             data = data.replace(character, escaped)
-    return b"id: %s-%d\nevent: %s\ndata: %s\n\n" % (turn_id.encode(), number, name, data)
+    return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (
+        turn_id.encode(),
+        number,
+        _NAMES[kind],
+        data,
+    )
 
 
 def lost_frame(turn_id: str, number: int) -> bytes:

@@ -9,6 +9,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
+from time import perf_counter
 from typing import Protocol
 
 import anyio
@@ -27,6 +28,7 @@ from app.schemas import ChatRequest, Done, Event, Failed, Token
 from app.services.claims import CLAIMING, Claims, claim_key, claim_of
 from app.services.event_log import Frames, LoggedTurn
 from app.services.grace import Grace
+from app.services.metrics import Metrics, TurnTimes
 from app.services.turn import Answerer, Ask, Stop
 
 log = logging.getLogger(__name__)
@@ -82,11 +84,18 @@ class _Turn:
         self.log = log
         self.stop = Stop()
         self.grace = Grace(log, grace, partial(self.stop, "abandoned"))
-        self.begun = anyio.Event()
+        # A future, and no event, which would take a kilobyte for as long as the turn runs.
+        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # The turn that an Idempotency-Key stands for already: then this one never begins.
         self.earlier: str | None = None
         self.failure: ChatError | None = None
         self.scope = anyio.CancelScope()
+        self.times = TurnTimes()
+
+    def begin(self) -> None:
+        """Tell whoever waits for the first event."""
+        if not self.begun.done():
+            self.begun.set_result(None)
 
 
 class Runner:
@@ -103,6 +112,7 @@ class Runner:
         event_log: EventLog,
         claims: Claims,
         encode: Callable[[str, int, Event], bytes],
+        metrics: Metrics,
         tasks: TaskGroup,
         most_turns: int,
         grace: float,
@@ -112,6 +122,7 @@ class Runner:
         self._log = event_log
         self._claims = claims
         self._encode = encode
+        self._metrics = metrics
         self._tasks = tasks
         self._most_turns = most_turns
         self._grace = grace
@@ -124,6 +135,11 @@ class Runner:
         self.draining = anyio.Event()
         self.drained = anyio.Event()
         event_log.on_stop(self._stop_here)
+
+    @property
+    def running(self) -> int:
+        """How many turns run."""
+        return len(self._turns)
 
     @property
     def full(self) -> bool:
@@ -151,7 +167,7 @@ class Runner:
         self._turns[ask.turn_id] = turn
         self._tasks.start_soon(self._run, turn, request, claim)
         try:
-            await turn.begun.wait()
+            await turn.begun
         finally:
             # Whoever asked is about to follow; the grace time is for those who went away.
             turn.grace.begin()
@@ -221,7 +237,7 @@ class Runner:
             turn.log.discard()
         elif failure is not None:
             self._emit(turn, failure.event())
-        turn.begun.set()
+        turn.begin()
         del self._turns[turn.ask.turn_id]
         turn.grace.close()
 
@@ -243,11 +259,16 @@ class Runner:
         return turn.earlier is None
 
     def _emit(self, turn: _Turn, event: Event) -> None:
-        frame = self._encode(turn.ask.turn_id, len(turn.log.frames), event)
+        log = turn.log
+        frame = self._encode(log.turn_id, len(log.frames), event)
+        if type(event) is Token:
+            log.append(frame)
+            turn.times.tokens.append(perf_counter())
+            return
+        self._metrics.said(event, turn.times)
         ended = isinstance(event, Done | Failed)
-        turn.log.add((frame,), ended=ended, failed=isinstance(event, Failed))
-        if not isinstance(event, Token):
-            turn.begun.set()
+        log.add((frame,), ended=ended, failed=isinstance(event, Failed))
+        turn.begin()
 
     def _stop_here(self, turn_id: str) -> None:
         if turn := self._turns.get(turn_id):

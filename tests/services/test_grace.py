@@ -59,7 +59,7 @@ async def test_a_viewer_here_stops_the_count_and_the_last_to_go_begins_it_anew(
     with anyio.move_on_after(0.2):
         await ended.wait()
     assert not ended.is_set()
-    await following.aclose()  # type: ignore[attr-defined]
+    following.leave()
     turn.looked_at = anyio.current_time()
     with anyio.fail_after(5):
         await ended.wait()

@@ -1,6 +1,6 @@
 """Turns run apart from each other: one that breaks ends with an error and no other with it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -14,6 +14,7 @@ from app.services.claims import Claims
 from app.services.completion import Delta
 from app.services.event_log import RedisEventLog
 from app.services.memory import RedisMemory
+from app.services.metrics import Metrics
 from app.services.prompt import Prompt
 from app.services.runner import Runner
 from app.services.turn import Answerer
@@ -42,12 +43,12 @@ class Voice:
     def __init__(self) -> None:
         self.leave = anyio.Event()
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
-        yield Delta("One")
+    async def stream(self, prompt: Prompt, take: Callable[[Delta], None]) -> None:
+        take(Delta("One"))
         if prompt.query == "break the answer":
             raise RuntimeError("broken on purpose")
         await self.leave.wait()
-        yield Delta(" two")
+        take(Delta(" two"))
 
 
 def encode(turn_id: str, number: int, event: Event) -> bytes:
@@ -81,6 +82,7 @@ async def running(
             event_log=event_log,
             claims=Claims(redis),
             encode=encode,
+            metrics=Metrics(),
             tasks=tasks,
             most_turns=2,
             grace=grace,
