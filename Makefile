@@ -3,14 +3,18 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+# What `make bench` holds the service against is installed apart.
+BENCH  ?= .venv-bench
 ARGS   ?=
 RUN    := $(VENV)/bin/python -m
 # The tests with clients in JavaScript are for where there is an npm.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/installed)
 
+MEASURED := --reference-python $(BENCH)/bin/python
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format growth soak cluster lock clean clean-data
+.PHONY: help run test check format bench bench-check growth soak cluster lock clean clean-data
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -30,6 +34,12 @@ format: $(VENV)/installed-dev ## format the code and mend what can be mended by 
 	@$(RUN) ruff check --fix app tests
 	@$(RUN) ruff format app tests
 
+bench: $(VENV)/installed-dev $(BENCH)/installed ## measure what a chat costs, in 10 minutes; ARGS="--only burst"
+	@$(RUN) tests.bench $(MEASURED) --svg bench.svg --json bench.json $(ARGS)
+
+bench-check: $(VENV)/installed-dev $(BENCH)/installed ## fail where a chat costs more than is written down
+	@$(RUN) tests.bench $(MEASURED) --check --only instructions,syscalls,single,burst $(ARGS)
+
 growth: $(VENV)/installed-dev ## measure the search as a library grows; ARGS="50000" for other sizes
 	@$(RUN) tests.bench.growth $(ARGS)
 
@@ -44,8 +54,13 @@ lock: ## choose the newest versions that pyproject.toml allows (needs uv: pip in
 	@$(call compile,requirements.lock,--extra embedded --extra ingest)
 	@$(call compile,requirements-dev.lock,--all-extras)
 
-clean: ## remove the environment and all caches; the data in .data stays
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/clients/node_modules
+# Not a part of `lock`: the reference is frozen.
+requirements-bench.lock:
+	@uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --group bench \
+		--no-emit-index-url --no-header --no-annotate --output-file $@
+
+clean: ## remove the environments and all caches; the data in .data stays
+	rm -rf $(VENV) $(BENCH) .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/clients/node_modules
 	find app tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-data: ## remove .data: the embedded servers' database and memory, for good
@@ -64,6 +79,12 @@ $(VENV)/installed: requirements.lock pyproject.toml
 $(VENV)/installed-dev: requirements-dev.lock pyproject.toml
 	@$(call install,requirements-dev.lock)
 	@touch $(VENV)/installed $@
+
+$(BENCH)/installed: requirements-bench.lock
+	@echo "Installing into $(BENCH)…"
+	@$(PYTHON) -m venv --clear $(BENCH)
+	@$(BENCH)/bin/pip install -qq --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 tests/clients/node_modules/installed: tests/clients/package-lock.json
 	@npm ci --prefix tests/clients --loglevel=error

@@ -1,0 +1,25 @@
+"""A module's name comes in; it runs, and writes down its number of asyncio tasks when asked.
+
+`python counting.py FILE -m MODULE …`, in the reference's Python too: SIGUSR1 is what asks.
+"""
+
+import asyncio
+import runpy
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+
+def count(_: int, __: FrameType | None) -> None:
+    """Write the number of tasks of the running loop."""
+    told.write_text(f"{len(asyncio.all_tasks())}\n")
+
+
+if __name__ == "__main__":
+    told, module = Path(sys.argv[1]), sys.argv[3]
+    # As `python -m` has it: what is beside this file is not for the server to import.
+    sys.path[0] = ""
+    sys.argv = sys.argv[3:]
+    signal.signal(signal.SIGUSR1, count)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

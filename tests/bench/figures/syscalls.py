@@ -1,0 +1,62 @@
+"""Three running servers come in; how many system calls a token takes goes out, by strace."""
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.bench.client import Load
+from tests.bench.measured import Figure
+from tests.bench.script import Script
+from tests.bench.stage import Stage
+from tests.bench.subjects import Subject
+
+# Streams at once, tokens a second of each at most, tokens of the two chats. One token is under way
+# at a time, so that a server which strace slows down still meets each by itself.
+STREAMS, RATE, SHORT, LONG = 10, 50, 10, 60
+
+
+async def measure(stage: Stage, subjects: Sequence[Subject], rounds: int) -> list[Figure]:
+    """Count the calls of short and of long chats; what the long ones have more is the tokens'."""
+    values: dict[str, list[float]] = {subject.name: [] for subject in subjects}
+    for subject in subjects:
+        # What is done once for so many at once, such as connecting to the database.
+        await _chats(stage, subject, SHORT)
+        for _ in range(rounds):
+            short, long = [await _calls(stage, subject, tokens) for tokens in (SHORT, LONG)]
+            values[subject.name].append((long - short) / STREAMS / (LONG - SHORT))
+    return [Figure("syscalls", "system calls a token", values)]
+
+
+async def _chats(stage: Stage, subject: Subject, tokens: int) -> None:
+    load = Load(chats=STREAMS, tokens=tokens, at_once=STREAMS, opening=STREAMS, steps=True)
+    script = Script(tokens, rate=RATE, streams=STREAMS, steps=True)
+    await stage.load(subject, script, load)
+
+
+async def _calls(stage: Stage, subject: Subject, tokens: int) -> int:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        table = Path(folder) / "calls"
+        async with _traced(subject, table):
+            await _chats(stage, subject, tokens)
+        # % time, seconds, usecs/call, calls, maybe errors, and the word.
+        (total,) = [line for line in table.read_text().splitlines() if line.endswith("total")]
+        return int(total.split()[3])
+
+
+@asynccontextmanager
+async def _traced(subject: Subject, table: Path) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(
+        *("strace", "-c", "-f", "-o", str(table), "-p", str(subject.pid)),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr
+    if b"attached" not in await process.stderr.readline():
+        raise RuntimeError("strace cannot follow a server: may this user do so?")
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        await process.communicate()

@@ -1,0 +1,186 @@
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
+from xml.etree import ElementTree
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from tests.bench.check import ratios_of, worse
+from tests.bench.client import Load
+from tests.bench.measured import Figure, Results, Step
+from tests.bench.plot import as_svg
+from tests.bench.script import HEAD, TOKEN, Script, question
+from tests.bench.stage import Stage, Void, scripted_model
+from tests.bench.subjects import Subject, Surroundings, subject
+from tests.bench.table import as_table
+from tests.bench.viewer import Viewer
+from tests.bench.watch import Watch
+
+pytestmark = pytest.mark.anyio
+
+
+class Closed:
+    """A transport that goes nowhere."""
+
+    def write(self, _: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def seen_of(*events: tuple[str, str]) -> str:
+    """Return what a viewer of two tokens finds at fault with these events."""
+    viewer = Viewer(b"", 2, lambda: None, lambda: None)
+    viewer.connection_made(cast(asyncio.Transport, Closed()))
+    viewer.data_received(HEAD)
+    for name, data in events:
+        frame = f"event: {name}\ndata: {data}\n\n"
+        viewer.data_received(f"{len(frame):x}\r\n{frame}\r\n".encode())
+    viewer.data_received(b"0\r\n\r\n")
+    return viewer.seen().fault
+
+
+SOURCES, DONE = ("sources", "[]"), ("done", "{}")
+FIRST, SECOND = ("token", '" 0000.000000000000001"'), ("token", '" 0001.000000000000002"')
+
+
+@pytest.mark.parametrize(
+    ("events", "fault"),
+    [
+        ([SOURCES, FIRST, SECOND, DONE], ""),
+        ([SOURCES, SECOND, FIRST, DONE], "order"),
+        ([SOURCES, FIRST, DONE], "1 came"),
+        ([SOURCES, FIRST, SECOND], "no done"),
+        ([SOURCES, FIRST, DONE, SECOND], "no done"),
+        ([FIRST, SECOND, DONE], "no sources"),
+    ],
+)
+def test_a_viewer_sees_what_is_wrong_with_a_reply(
+    events: list[tuple[str, str]], fault: str
+) -> None:
+    seen = seen_of(*events)
+    assert fault in seen
+    assert bool(seen) == bool(fault)
+
+
+def results(service: float, streams: float = 500.0) -> Results:
+    def figure(key: str, ours: float, more: bool) -> Figure:
+        values = {"reference": [100.0, 100.0], "service": [ours, ours], "floor": [10.0, 10.0]}
+        return Figure(key, key, values, more=more)
+
+    figures = [figure("instructions", service, False), figure("streams", streams, True)]
+    steps = [Step("service", 100, 3.0, 0.0), Step("service", 600, 80.0, 0.4)]
+    return Results({"processor": "one"}, figures, steps, {"burst": "the model was late"})
+
+
+def test_what_became_worse_by_more_than_a_tenth_is_told() -> None:
+    written = ratios_of(results(50.0))
+    assert written["instructions"] == {"reference": 0.5, "floor": 5.0}
+    assert worse(results(54.9), written) == []
+    told = worse(results(56.0, streams=440.0), written)
+    assert [line.partition(":")[0] for line in told] == ["instructions", "instructions", "streams"]
+
+
+def test_better_and_new_figures_are_no_fault() -> None:
+    written = ratios_of(results(50.0))
+    del written["streams"]
+    assert worse(results(20.0, streams=1.0), written) == []
+
+
+def test_the_table_tells_what_is_void_and_the_plot_is_a_drawing() -> None:
+    table = as_table(results(50.0))
+    assert "| instructions | 100 | 50.0 | 10.0 | 0.5 | 5 |" in table
+    assert "VOID** burst: the model was late" in table
+    assert ElementTree.fromstring(as_svg(results(50.0).steps)).tag.endswith("svg")  # noqa: S314
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    cores = frozenset(os.sched_getaffinity(0))
+    async with scripted_model() as port:
+        yield Stage(Surroundings("", "", port, Path(sys.executable), cores, cores))
+
+
+@pytest.fixture
+async def floor(stage: Stage) -> AsyncIterator[Subject]:
+    async with subject("floor", stage.around) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(20),
+        Script(20, rate=200, streams=3),
+        Script(20, rate=500, streams=3, steps=True),
+    ],
+)
+async def test_every_token_of_every_script_comes(
+    stage: Stage, floor: Subject, script: Script
+) -> None:
+    load = Load(chats=3, tokens=20, at_once=3, opening=2, steps=script.steps)
+    with anyio.fail_after(20):
+        outcome = await stage.load(floor, script, load)
+    assert (outcome.chats, outcome.tokens) == (3, 60)
+    assert 0 < outcome.first_token_ms[0] < 1_000
+
+
+@pytest.mark.parametrize("sample", [1, 2])
+async def test_a_stream_that_lacks_a_token_makes_a_run_void(
+    stage: Stage, floor: Subject, sample: int
+) -> None:
+    script = Script(19, rate=200, streams=2)
+    load = Load(chats=2, tokens=20, at_once=2, opening=1, sample=sample)
+    with anyio.fail_after(20), pytest.raises(Void, match="19 came"):
+        await stage.load(floor, script, load)
+
+
+async def test_lazy_viewers_get_every_token_too(stage: Stage, floor: Subject) -> None:
+    script = Script(50, rate=100, streams=6)
+    load = Load(chats=6, tokens=50, at_once=6, opening=2, sample=3)
+    with anyio.fail_after(20):
+        outcome = await stage.load(floor, script, load)
+    assert outcome.tokens == 6 * 50
+    # Those two that look at once are the only ones to tell: 200 ms would show.
+    assert 0 < outcome.lateness_ms[0] < 100
+
+
+async def test_the_model_tells_which_streams_were_hung_up_on(stage: Stage) -> None:
+    await stage.follow(Script(100, streams=1, steps=True))
+    reader, writer = await asyncio.open_connection("127.0.0.1", stage.around.model_port)
+    with anyio.fail_after(20):
+        writer.write(question(0, "/v1/chat/completions"))
+        token = TOKEN.search(await reader.readuntil(b"}]}\n\n"))
+        assert token
+        assert await stage.hung_up() == {}
+        writer.close()
+        while not (gone := await stage.hung_up()):
+            await anyio.lowlevel.checkpoint()
+    assert list(gone) == [int(token[2])]
+
+
+async def test_a_server_that_shares_its_core_is_seen_to_wait() -> None:
+    core = min(os.sched_getaffinity(0))
+    busy = (sys.executable, "-c", f"import os; os.sched_setaffinity(0, [{core}])\nwhile True: pass")
+    both = [await asyncio.create_subprocess_exec(*busy) for _ in range(2)]
+    try:
+        watch = Watch(both[0].pid)
+        with anyio.fail_after(20):
+            while watch.share() < 0.3:
+                await anyio.lowlevel.checkpoint()
+    finally:
+        for process in both:
+            process.kill()
+            await process.wait()
+
+
+async def test_held_streams_end_when_they_are_told(stage: Stage, floor: Subject) -> None:
+    load = Load(chats=5, tokens=2, at_once=5, opening=2, hold=True)
+    with anyio.fail_after(20):
+        async with stage.held(floor, Script(2, streams=5, steps=True), load) as running:
+            outcome = await stage.outcome(running)
+    assert outcome.tokens == 10
