@@ -4,16 +4,14 @@
     redis+cluster://host:6379,host:6379     a cluster, by some of its nodes; rediss+cluster:// too
 
 Both clients speak RESP2, give bytes, and connect at their first command. What works on both:
-commands of one key, and EVAL of a script of one key; on a cluster `pipeline(transaction=False)` of
-these for any keys, too. What does not: `pipeline(transaction=True)`, for which redis-py 8.1 starts
-a thread and an event loop for each command to a cluster. What has to be done in one step is a
-script.
+commands of one key, EVAL of a script of one key, and `pipeline(transaction=False)` of these for
+any keys. What does not: `pipeline(transaction=True)`, for which redis-py 8.1 starts a thread and
+an event loop for each command to a cluster. What has to be done in one step is a script.
 """
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -23,7 +21,6 @@ from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
-from redis.exceptions import TimeoutError as NoReply
 
 RedisClient: TypeAlias = Redis | RedisCluster
 
@@ -87,24 +84,6 @@ def check_url(url: str) -> str | None:
     except ValueError as error:
         return str(error)
     return None
-
-
-class _OneServerClient(Redis):
-    """The client of one server, with one time-out around each command (in seconds).
-
-    redis-py has one for the sending and one for the reply, and its first takes a task of its own on
-    Python 3.11: half of all that a command costs. Its pipelines have none.
-    """
-
-    limit: float | None = None
-
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send a command, once more where no reply came, and return its reply."""
-        for _ in range(2):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.limit):
-                    return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-        raise NoReply("no reply in time")
 
 
 class _ClusterClient(RedisCluster):
@@ -176,9 +155,7 @@ def _one_server(parts: re.Match[str], options: dict[str, Any]) -> Redis:
             scheme = parts["scheme"]
             raise ValueError(f"several hosts are a cluster: begin with {scheme}+cluster://")
         _database(parts)
-    client = _OneServerClient.from_url(parts[0], **options)
-    assert isinstance(client, _OneServerClient)  # noqa: S101 - it makes what it is asked of
-    client.limit = client.connection_pool.connection_kwargs.pop("socket_timeout")
+    client: Redis = Redis.from_url(parts[0], **options)
     # Made to see whether it takes its options; it does not connect.
     pool = client.connection_pool
     pool.connection_class(**pool.connection_kwargs)
