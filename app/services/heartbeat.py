@@ -1,4 +1,4 @@
-"""Streams come in while they are open; the silent ones get a nudge, the stuck ones their end.
+"""Streams come in while they are open; the silent ones have to ping, the stuck ones to give up.
 
 One clock for all streams of a worker, and only while there are any: a time-out and a task for each
 stream cost more than all else that is done for it.
@@ -7,8 +7,7 @@ stream cost more than all else that is done for it.
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from app.services.event_log import Viewer
+from typing import Protocol
 
 # The longest time, in seconds, from one look at the streams to the next.
 LONGEST_STEP = 0.5
@@ -16,23 +15,27 @@ LONGEST_STEP = 0.5
 LOOKS = 4
 
 
-class OpenStream:
-    """A viewer's stream. Whoever sends sets `sending` before and after, and `silent` to 0 before.
+class OpenStream(Protocol):
+    """A stream to a viewer; `silent` are the seconds since its last send, which sets them to 0."""
 
-    `limit` is around the sends: it expires where one of them takes too long.
-    """
+    silent: float
 
-    __slots__ = ("limit", "sending", "silent", "viewer")
+    @property
+    def sending(self) -> bool:
+        """Whether a send is under way."""
+        ...
 
-    def __init__(self, viewer: Viewer) -> None:
-        self.viewer = viewer
-        self.limit = asyncio.timeout(None)
-        self.sending = False
-        self.silent = 0.0
+    def ping(self) -> None:
+        """Send something that says nothing."""
+        ...
+
+    def give_up(self) -> None:
+        """End the send that is under way, and the stream; it may be told so again."""
+        ...
 
 
 class Heartbeat:
-    """Nudges viewers who had nothing for `every` seconds, and ends sends after `send_timeout`.
+    """Has streams that sent nothing for `every` seconds ping, and ends sends after `send_timeout`.
 
     `look` is called with each look at the streams.
     """
@@ -46,14 +49,13 @@ class Heartbeat:
         self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
-    def stream(self, viewer: Viewer) -> Iterator[OpenStream]:
-        """Look after a viewer's stream for as long as it is open."""
-        stream = OpenStream(viewer)
+    def watching(self, stream: OpenStream) -> Iterator[None]:
+        """Look after a stream for as long as it is open."""
         self._streams.add(stream)
         if self._timer is None:
             self._wait()
         try:
-            yield stream
+            yield
         finally:
             self._streams.discard(stream)
 
@@ -67,10 +69,9 @@ class Heartbeat:
             self._wait()
         for stream in self._streams:
             stream.silent += self._step
-            if stream.sending and stream.silent > self._send_timeout:
-                # Only once: where the loop was held up, the first may still be under way.
-                if stream.limit.when() is None:
-                    stream.limit.reschedule(0)
-            elif not stream.sending and stream.silent >= self._every:
-                stream.viewer.nudge()
+            if stream.sending:
+                if stream.silent > self._send_timeout:
+                    stream.give_up()
+            elif stream.silent >= self._every:
+                stream.ping()
         self._look()

@@ -18,6 +18,7 @@ from app.services.metrics import Metrics
 from app.services.prompt import Prompt
 from app.services.runner import Runner
 from app.services.turn import Answerer
+from tests.services.event_log.following import joined
 from tests.services.samples import source
 
 pytestmark = pytest.mark.anyio
@@ -104,7 +105,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 async def read(runner: Runner, turn_id: str) -> bytes:
     turn = await runner.open(turn_id)
-    return b"".join([frames async for frames in turn.follow()])
+    return await joined(turn)
 
 
 async def test_a_turn_that_breaks_ends_with_an_error_and_leaves_the_others_alone(
@@ -189,7 +190,7 @@ async def test_a_turn_that_somebody_watches_is_never_abandoned(redis: Redis) -> 
             seen: list[bytes] = []
 
             async def watch() -> None:
-                seen.append(b"".join([frames async for frames in turn.follow()]))
+                seen.append(await joined(turn))
 
             tasks.start_soon(watch)
             assert await until(lambda: turn.viewers == 1, 5)

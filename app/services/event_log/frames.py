@@ -36,17 +36,17 @@ class Frames:
         self.on_watched: Callable[[], None] = _nothing
         self.on_unwatched: Callable[[], None] = _nothing
         self.cut_off = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._following: list[Viewer] = []
         self._waiters: list[asyncio.Future[None]] = []
 
     def append(self, frame: bytes) -> None:
-        """Add a frame, which is not the last, and wake whoever follows."""
+        """Add a frame, which is not the last, and have whoever follows look."""
         self.frames.append(frame)
-        if self._waiters:
+        if self._following or self._waiters:
             self.wake()
 
     def add(self, frames: Sequence[bytes], *, ended: bool = False, failed: bool = False) -> None:
-        """Add frames at the end and wake whoever follows; `failed`: the last one is an error."""
+        """Add frames at the end; `failed`: the last one is an error."""
         self.frames.extend(frames)
         self.ended, self.failed = ended, failed
         self.wake()
@@ -56,33 +56,33 @@ class Frames:
         self.cut_off = True
         self.wake()
 
-    def follow(self, after: int = -1) -> "Viewer":
-        """Begin to follow the frames after number `after`."""
+    def follow(self, look: Callable[[], None], after: int = -1) -> "Viewer":
+        """Follow the frames after number `after`; `look` is called whenever there are more."""
         self.viewers += 1
+        viewer = Viewer(self, look, after)
+        self._following.append(viewer)
         if self.viewers == 1:
             self.on_watched()
-        return Viewer(self, after)
+        return viewer
 
-    def unfollow(self) -> None:
+    def unfollow(self, viewer: "Viewer") -> None:
         """Take note that a viewer has left."""
         self.viewers -= 1
+        self._following.remove(viewer)
         if self.viewers == 0:
             self.on_unwatched()
 
     def grown(self) -> asyncio.Future[None]:
         """Return what is done at the next `wake`."""
-        # An event would look for its loop at each wait, by a system call on Python 3.11.
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        waiter = self._loop.create_future()
-        if self._waiters:
-            # Those of nudges: nobody else would take them away while the turn is silent.
-            self._waiters = [waiting for waiting in self._waiters if not waiting.done()]
+        waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         return waiter
 
     def wake(self) -> None:
-        """Have whoever waits look again."""
+        """Have whoever follows or waits look again."""
+        # A copy: one who looks may find that it has to leave.
+        for viewer in tuple(self._following):
+            viewer.look()
         while self._waiters:
             waiter = self._waiters.pop()
             if not waiter.done():
@@ -90,59 +90,38 @@ class Frames:
 
 
 class Viewer:
-    """Follows one turn: gives frames, joined as far as they are there, to the turn's end.
+    """Follows one turn, from anywhere in it, until it says that it will `leave`."""
 
-    It raises SentAway. Whoever stops reading before the end has to say that it will `leave`.
-    """
+    __slots__ = ("_left", "_next", "_turn", "look")
 
-    def __init__(self, turn: Frames, after: int) -> None:
+    def __init__(self, turn: Frames, look: Callable[[], None], after: int) -> None:
+        self.look = look
         self._turn = turn
         self._next = after + 1
-        self._waiter: asyncio.Future[None] | None = None
         self._left = False
-        self._nudged = False
 
-    def __aiter__(self) -> "Viewer":
-        return self
+    def take(self) -> bytes:
+        """Return the frames that are there and were not taken, joined; maybe nothing.
 
-    async def __anext__(self) -> bytes:
-        turn, frames = self._turn, self._turn.frames
-        while not self._left:
-            at = self._next
-            if len(frames) == at + 1:
-                self._next += 1
-                return frames[at]
-            if following := frames[at : at + MOST_AT_ONCE]:
-                self._next += len(following)
-                return b"".join(following)
-            if turn.ended:
-                break
-            if turn.cut_off:
-                self.leave()
-                raise SentAway
-            if self._nudged:
-                self._nudged = False
-                return b""
-            self._waiter = turn.grown()
-            try:
-                await self._waiter
-            except BaseException:
-                self.leave()
-                raise
-            # What came at the same time as a nudge is answer enough to it.
-            self._nudged = self._nudged and len(frames) == self._next
-        self.leave()
-        raise StopAsyncIteration
+        Raises SentAway where none are left and none will come here.
+        """
+        frames, at = self._turn.frames, self._next
+        if len(frames) == at + 1:
+            self._next += 1
+            return frames[at]
+        following = frames[at : at + MOST_AT_ONCE]
+        if not following and self._turn.cut_off and not self._turn.ended:
+            raise SentAway
+        self._next += len(following)
+        return b"".join(following)
 
-    def nudge(self) -> None:
-        """Have it give nothing, once, if it waits for frames."""
-        if self._waiter is not None and not self._waiter.done():
-            self._nudged = True
-            self._waiter.set_result(None)
+    @property
+    def over(self) -> bool:
+        """Whether all was taken, to the turn's end."""
+        return self._turn.ended and self._next >= len(self._turn.frames)
 
     def leave(self) -> None:
-        """Follow no longer; a read that is waiting comes to its end."""
+        """Follow no longer."""
         if not self._left:
             self._left = True
-            self._turn.unfollow()
-            self.nudge()
+            self._turn.unfollow(self)

@@ -3,8 +3,9 @@
 import anyio
 import pytest
 
-from app.services.event_log.frames import MOST_AT_ONCE, Frames, SentAway, Viewer
+from app.services.event_log.frames import MOST_AT_ONCE, Frames, SentAway
 from app.services.event_log.records import Header
+from tests.services.event_log.following import following
 
 pytestmark = pytest.mark.anyio
 
@@ -15,7 +16,7 @@ def turn() -> Frames:
 
 
 async def collect(turn: Frames, after: int, into: list[bytes]) -> None:
-    async for frames in turn.follow(after):
+    async for frames in following(turn, after):
         into.append(frames)
 
 
@@ -87,35 +88,26 @@ async def test_viewers_that_are_sent_away_have_had_what_is_there(turn: Frames) -
     assert seen == [b"0"]
 
 
-async def test_a_nudge_gives_nothing_once_to_who_waits(turn: Frames) -> None:
-    viewer = turn.follow()
-    viewer.nudge()
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as tasks:
-            seen: list[bytes] = []
-            tasks.start_soon(gather, viewer, seen)
-            await anyio.wait_all_tasks_blocked()
-            assert seen == [], "it did not wait when it was nudged first"
-            viewer.nudge()
-            viewer.nudge()
-            await anyio.wait_all_tasks_blocked()
-            turn.add([b"0"], ended=True)
-    assert seen == [b"", b"0"]
-
-
-async def test_a_viewer_that_leaves_while_it_waits_comes_to_its_end(turn: Frames) -> None:
-    viewer = turn.follow()
+def test_what_comes_is_there_in_the_call_that_tells_of_it(turn: Frames) -> None:
     seen: list[bytes] = []
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(gather, viewer, seen)
-            await anyio.wait_all_tasks_blocked()
-            viewer.leave()
-            viewer.leave()
-    turn.add([b"0"], ended=True)
-    assert (seen, turn.viewers) == ([], 0)
+    viewer = turn.follow(lambda: seen.append(viewer.take()))
+    turn.append(b"0")
+    turn.add([b"1", b"2"])
+    assert (seen, viewer.over) == ([b"0", b"12"], False)
+    turn.add([b"3"], ended=True)
+    assert (seen, viewer.over) == ([b"0", b"12", b"3"], True)
 
 
-async def gather(viewer: Viewer, into: list[bytes]) -> None:
-    async for frames in viewer:
-        into.append(frames)
+def test_one_that_leaves_when_it_looks_is_told_no_more_and_the_others_are(turn: Frames) -> None:
+    looks: list[str] = []
+
+    def look_and_leave() -> None:
+        looks.append("leaves")
+        leaving.leave()
+        leaving.leave()
+
+    leaving = turn.follow(look_and_leave)
+    turn.follow(lambda: looks.append("stays"))
+    turn.append(b"0")
+    turn.append(b"1")
+    assert (looks, turn.viewers) == (["leaves", "stays", "stays"], 1)

@@ -7,6 +7,7 @@ import anyio
 
 from app.redis_client import redis_client
 from app.services.event_log import Frames, RedisEventLog
+from tests.services.event_log.following import following
 
 
 def lost(turn_id: str, number: int) -> bytes:
@@ -27,10 +28,10 @@ async def log_of_a_worker(
 
 async def seen(turn: Frames, after: int = -1) -> bytes:
     with anyio.fail_after(10):
-        return b" ".join([frames async for frames in turn.follow(after)])
+        return b" ".join([frames async for frames in following(turn, after)])
 
 
 async def collect(turn: Frames, into: list[bytes], told: anyio.Event) -> None:
-    async for frames in turn.follow():
+    async for frames in following(turn):
         into.append(frames)
         told.set()
