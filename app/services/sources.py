@@ -1,8 +1,10 @@
 """Passages that were found come in, best first; numbered sources to cite go out. Pure."""
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from msgspec import Struct
@@ -14,6 +16,8 @@ from app.services.text import keys
 _SNIPPET_LENGTH = 300
 # Of two sentences that share the same words with a question, the shorter is more on it.
 _WORD_COST = 0.02
+# How many sentences have their keys kept, a kilobyte each, and how long these may be.
+_MOST_KEPT, _LONGEST_KEPT = 4_000, 250
 
 
 class Passage(Struct, frozen=True):
@@ -53,14 +57,15 @@ def sources_from(passages: Iterable[Passage], question: str, most: int) -> tuple
         last_ordinal = passage.ordinal
     published = {tuple(s.text for s in p.sentences): p for p in reversed(joined)}
     best = sorted(published.values(), key=lambda p: (-p.score, p.document_id, p.ordinal))[:most]
-    said = [[frozenset(keys(s.text, p.language)) for s in p.sentences] for p in best]
     asked = {
         language: frozenset(keys(question, language)) for language in {p.language for p in best}
     }
-    worth = _worth(said, frozenset().union(*asked.values()))
+    any_asked = frozenset().union(*asked.values())
+    shared = [[any_asked & _keys_of(s.text, p.language) for s in p.sentences] for p in best]
+    worth = _worth(shared)
     return tuple(
-        _source(passage, number, _matter(sentences, asked[passage.language], worth))
-        for number, (passage, sentences) in enumerate(zip(best, said, strict=True), 1)
+        _source(passage, number, _matter(passage, found, asked[passage.language], worth))
+        for number, (passage, found) in enumerate(zip(best, shared, strict=True), 1)
     )
 
 
@@ -87,24 +92,43 @@ def _join(one: Passage, following: Passage) -> Passage:
     )
 
 
-def _worth(said: Sequence[Sequence[frozenset[str]]], asked: frozenset[str]) -> dict[str, float]:
+def _keys_of(sentence: str, language: str) -> frozenset[str]:
+    find = _kept_keys if len(sentence) <= _LONGEST_KEPT else _kept_keys.__wrapped__
+    return find(sentence, language)
+
+
+# What was found for one question is found for others, and looking the words of its 45 sentences up
+# was a sixth of a short chat. A key has one string however many sentences have it.
+@lru_cache(_MOST_KEPT)
+def _kept_keys(sentence: str, language: str) -> frozenset[str]:
+    return frozenset(map(sys.intern, keys(sentence, language)))
+
+
+def _worth(shared: Sequence[Sequence[frozenset[str]]]) -> dict[str, float]:
     """Weigh the question's keys: the fewer of the sentences found have one, the more."""
-    sentences = [sentence for passage in said for sentence in passage]
-    spread = Counter(key for sentence in sentences for key in sentence & asked)
-    return {key: math.log(1 + len(sentences) / count) for key, count in spread.items()}
+    sentences = sum(map(len, shared))
+    spread = Counter(key for passage in shared for sentence in passage for key in sentence)
+    return {key: math.log(1 + sentences / count) for key, count in spread.items()}
 
 
 def _matter(
-    said: Sequence[frozenset[str]], asked: frozenset[str], worth: Mapping[str, float]
+    passage: Passage,
+    shared: Sequence[frozenset[str]],
+    asked: frozenset[str],
+    worth: Mapping[str, float],
 ) -> int:
-    """Return the place of the sentence that is most on the question; the first where none is."""
-    scores = [
-        0.0
-        if asked.isdisjoint(sentence)
-        else math.fsum(worth[key] for key in sentence & asked) / (1 + _WORD_COST * len(sentence))
-        for sentence in said
-    ]
-    return scores.index(max(scores))
+    """Return the place of the sentence that is most on the question; the first where none is.
+
+    `shared` are the question's keys that each of its sentences has, in whatever language.
+    """
+    most, place = 0.0, 0
+    for at, (sentence, found) in enumerate(zip(passage.sentences, shared, strict=True)):
+        if own := found & asked:
+            length = len(_keys_of(sentence.text, passage.language))
+            score = math.fsum(map(worth.__getitem__, own)) / (1 + _WORD_COST * length)
+            if score > most:
+                most, place = score, at
+    return place
 
 
 def _source(passage: Passage, number: int, matter: int) -> Source:
