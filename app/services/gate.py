@@ -53,11 +53,13 @@ class Gate(Struct, frozen=True):
     centroid: tuple[float, ...] = ()
     by_meaning: "Gate | None" = None
 
-    def confidence(self, ranking: Sequence[Figures], embedding: Sequence[float] = ()) -> float:
-        """Return how sure it is, 0 … 1, that the best passages answer; from 0.5 on they do."""
+    def confidence(self, ranking: Sequence[Figures], typical: float = 0.0) -> float:
+        """Return how sure it is, 0 … 1, that the best passages answer; from 0.5 on they do.
+
+        `typical` is what `typical` gives for the question.
+        """
         if not ranking:
             return 0.0
-        typical = self.typical(embedding)
         logit = self.logit(features(ranking, typical))
         if self.by_meaning and ranking[0].known < FEW_KNOWN:
             logit = max(logit, self.by_meaning.logit(nearness(ranking, typical)))
@@ -119,7 +121,8 @@ def decide(
     The first that the gate is sure of answers, unless a wider one is much better.
     """
     names = list(tiers)
-    sure = {tier: gate.confidence(ranking, embedding) for tier, ranking in tiers.items()}
+    typical = gate.typical(embedding)
+    sure = {tier: gate.confidence(ranking, typical) for tier, ranking in tiers.items()}
     # A cosine may be negative; what is sure none the less answers.
     best = {tier: max(0.0, ranking[0].score) if ranking else 0.0 for tier, ranking in tiers.items()}
     enough = [tier for tier in names if sure[tier] >= NEEDED]
