@@ -159,7 +159,7 @@ class Sources(Struct, frozen=True):
     citations: tuple[Citation, ...]
 
 
-class Token(Struct, frozen=True):
+class Token(Struct, frozen=True, gc=False):
     """The next piece of the answer."""
 
     text: str

@@ -1,6 +1,7 @@
 """Events of a chat completion, OpenAI's kind, come in; pieces of an answer go out. Pure."""
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Literal, TypeAlias
 
@@ -13,7 +14,7 @@ from app.services.sse import BadEvent, SSEEvent
 Finish: TypeAlias = Literal["stop", "length", "refused"]
 
 
-class Delta(Struct, frozen=True):
+class Delta(Struct, frozen=True, gc=False):
     """The next piece of an answer; `finish` comes once, `usage` with it or after it or never."""
 
     text: str = ""
@@ -21,11 +22,18 @@ class Delta(Struct, frozen=True):
     usage: Usage | None = None
 
 
+def joined(deltas: Sequence[Delta]) -> Delta:
+    """Make one piece of several."""
+    finish = next((delta.finish for delta in deltas if delta.finish), None)
+    usage = next((delta.usage for delta in reversed(deltas) if delta.usage), None)
+    return Delta("".join([delta.text for delta in deltas]), finish, usage)
+
+
 class _Said(Struct, gc=False):
     content: str | None = None
 
 
-class _Choice(Struct):
+class _Choice(Struct, gc=False):
     delta: _Said | None = None
     message: _Said | None = None
     finish_reason: str | None = None
@@ -36,7 +44,7 @@ class _Usage(Struct, gc=False):
     completion_tokens: int | None = None
 
 
-class _Chunk(Struct):
+class _Chunk(Struct, gc=False):
     choices: tuple[_Choice, ...] | None = None
     usage: _Usage | None = None
     error: object = None

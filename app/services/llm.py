@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from app.errors import ModelFailed
-from app.services.completion import CompletionDecoder, Delta
+from app.services.completion import CompletionDecoder, Delta, joined
 from app.services.http_address import Endpoint
 from app.services.http_coding import BadResponse
 from app.services.http_response import Response
@@ -206,12 +206,14 @@ class _Reply:
         if not events:
             return None
         finished = self._answer.finished
-        for event in events:
-            if delta := self._answer.decode(event):
-                if not self.begun:
-                    self.begun = True
-                    self._on_begun()
-                self._take(delta)
+        said: list[Delta] = []
+        try:
+            for event in events:
+                if delta := self._answer.decode(event):
+                    said.append(delta)
+        finally:
+            if said:
+                self._say(said)
         if not self._answer.finished:
             return self._silence
         return None if finished else TAIL
@@ -226,11 +228,17 @@ class _Reply:
         """Take the body's end. Raises BadEvent where the answer has none."""
         if self._whole:
             delta = self._answer.decode(SSEEvent(self._whole.decode("utf-8", "replace")))
-            self.begun = delta is not None
             if delta:
-                self._take(delta)
+                self._say([delta])
         if not self._answer.finished:
             raise BadEvent("the body ended before the answer did")
+
+    def _say(self, said: list[Delta]) -> None:
+        if not self.begun:
+            self.begun = True
+            self._on_begun()
+        # What came together goes on together: a burst is not taken apart only to be joined again.
+        self._take(said[0] if len(said) == 1 else joined(said))
 
 
 def _now() -> float:

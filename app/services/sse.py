@@ -16,7 +16,7 @@ class BadEvent(ValueError):
     """An event that cannot be taken: too large, an error of the server's, or nonsense."""
 
 
-class SSEEvent(Struct, frozen=True):
+class SSEEvent(Struct, frozen=True, gc=False):
     """An event: its data, its name, and the last id that the stream has given."""
 
     data: str
@@ -47,28 +47,30 @@ class SSEDecoder:
         """
         if self._at_start:
             data = self._skip_bom(data)
-        return self._several(data) if self._between_events else self._decode_any(data)
-
-    def _plain(self, data: bytes, at: int, end: int) -> SSEEvent | None:
-        """Decode an event of one line of data: what models send, at two thirds of the time."""
-        if data[at : at + 6] != b"data: " or data[end : end + 2] != b"\n\n":
-            return None
-        text = data[at + 6 : end]
-        # `in` would first try whether the bytes are a number.
-        if text.find(b"\r") >= 0 or end - at > self._limit:
-            return None
-        return SSEEvent(text.decode("utf-8", "replace"), "message", self._id)
-
-    def _several(self, data: bytes) -> list[SSEEvent]:
-        events, at = [], 0
-        while (end := data.find(b"\n", at)) >= 0 and (event := self._plain(data, at, end)):
-            events.append(event)
-            at = end + 2
-        return events + self._decode_any(data[at:]) if at < len(data) else events
-
-    def _decode_any(self, data: bytes) -> list[SSEEvent]:
+        if self._between_events and (events := self._plain(data)):
+            return events
         events = self._lines(data)
         self._between_events = not (self._line or self._data or self._event or self._after_cr)
+        return events
+
+    def _plain(self, data: bytes) -> list[SSEEvent]:
+        """Decode whole events of one line of data each: what models send, at half the cost.
+
+        Returns nothing where there is anything else among them.
+        """
+        text = data.decode("utf-8", "replace")
+        if "\r" in text or len(data) > self._limit:
+            return []
+        line, _, rest = text.partition("\n")
+        if rest == "\n" and line[:6] == "data: ":
+            # One, as most often: that takes 2,500 instructions less than the loop.
+            return [SSEEvent(line[6:], "message", self._id)]
+        events = []
+        *whole, rest = text.split("\n\n")
+        for event in whole:
+            if rest or event[:6] != "data: " or "\n" in event:
+                return []
+            events.append(SSEEvent(event[6:], "message", self._id))
         return events
 
     def _lines(self, data: bytes) -> list[SSEEvent]:

@@ -21,7 +21,7 @@ QUESTIONS = (
 )
 # What a service asks that wants a follow-up written out: the question is a good answer.
 FOLLOW_UP = re.compile(rb'Rewrite the last question.*Last question: ([^"]*)"', re.DOTALL)
-TOKEN = re.compile(rb'" (\d{4})\.(\d{15})"')
+TOKEN = re.compile(rb' (\d{4})\.(\d{15})(?=[" ])')
 # A reply of the model has a token's text here, and its length is always the same.
 _EVENT = (
     b'data: {"id":"chatcmpl-9fb2c1d47a","object":"chat.completion.chunk","created":1750000000,'
