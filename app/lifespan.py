@@ -75,7 +75,7 @@ async def services(
         database(settings) as (pool, state),
         redis_client(settings.redis_url, timeout=settings.memory_timeout) as redis,
         # Half of a lease: one that cannot be renewed in time is to be tried anew in time.
-        redis_client(settings.redis_url, timeout=settings.turn_lease / 2) as ticking,
+        redis_client(settings.redis_url, timeout=settings.turn_lease / 2, alone=True) as ticking,
         # Turns are what is limited, and not the connections that they hold.
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
         HTTPClient(getproxies_environment()) as model_http,

@@ -90,11 +90,14 @@ class _Sender:
     def look(self) -> None:
         """Send what there is; where a send is under way, that will look."""
         try:
-            while not self._closed and not self.sending and (frames := self._viewer.take()):
-                self._put({"type": "http.response.body", "body": frames, "more_body": True})
-            if self._viewer.over and not self._closed and not self.sending:
-                self._closed = True
-                self._put(_END)
+            while self._unfinished is None and not self._closed:
+                if frames := self._viewer.take():
+                    self._put({"type": "http.response.body", "body": frames, "more_body": True})
+                elif self._viewer.over:
+                    self._closed = True
+                    self._put(_END)
+                else:
+                    break
         except Exception as error:
             self._break(error)
 

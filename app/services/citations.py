@@ -48,7 +48,7 @@ class CitationFilter:
 
     def feed(self, text: str) -> str:
         """Take the next piece, return what can be said now (maybe nothing)."""
-        if not (self._held or self._open or text.endswith(" ")) and "[" not in text:
+        if not (self._held or self._open or text[-1:] == " ") and "[" not in text:
             # Most pieces: nothing in them, or before them, may become a mark.
             self._length += len(text)
             return text

@@ -78,10 +78,15 @@ class CompletionDecoder:
         choice = chunk.choices[0] if chunk.choices else _NO_CHOICE
         said = choice.message or choice.delta
         text = self._text.add(said.content) if said and said.content else ""
-        if count := chunk.usage:
+        count, reason = chunk.usage, choice.finish_reason
+        if text and count is None and reason is None and choice.message is None:
+            # As most are.
+            return Delta(text)
+        if count:
             self._usage = Usage(count.prompt_tokens or 0, count.completion_tokens or 0)
         # Some servers send "" with every chunk; and an unstreamed answer is whole by itself.
-        reason = choice.finish_reason or (choice.message and "stop")
+        if choice.message:
+            reason = reason or "stop"
         if reason and not self.finished:
             return self._finish(text, _FINISH.get(reason, "stop"))
         # A count may come with every chunk: before the finish it is no beginning of an answer.

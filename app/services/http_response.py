@@ -75,7 +75,8 @@ class Response:
         `take` raises: then it is given nothing more.
         """
         self._take, self._until = take, until
-        self._hand_over()
+        if self._body:
+            self._hand_over(take)
         while not self._complete:
             await self._arrival()
         if self._error is not None:
@@ -107,7 +108,8 @@ class Response:
                 self._fail(BadResponse("what came is not HTTP"))
         if self._body:
             self._bodiless = 0
-            self._hand_over()
+            if self._take is not None:
+                self._hand_over(self._take)
         else:
             self._bodiless += len(data)
             if self._bodiless > HEAD_LIMIT and not self._complete:
@@ -126,16 +128,14 @@ class Response:
             self._fail(error if known else BadResponse("the connection ended before the response"))
         self._wake()
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, take: Callable[[bytes], float | None]) -> None:
         """Give what there is of the body to whoever wants it."""
-        if self._take is None or not self._body:
-            return
         data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body.clear()
         try:
             pieces = (data,) if self._inflater is None else self._inflater.inflate(data)
             for piece in pieces:
-                seconds = self._take(piece)
+                seconds = take(piece)
                 if seconds is not None:
                     self._until = self._loop.time() + seconds
         except Exception as error:

@@ -213,7 +213,11 @@ class _Reply:
                     said.append(delta)
         finally:
             if said:
-                self._say(said)
+                if not self.begun:
+                    self.begun = True
+                    self._on_begun()
+                # What came together goes on together, and is not taken apart only to be joined.
+                self._take(said[0] if len(said) == 1 else joined(said))
         if not self._answer.finished:
             return self._silence
         return None if finished else TAIL
@@ -229,16 +233,10 @@ class _Reply:
         if self._whole:
             delta = self._answer.decode(SSEEvent(self._whole.decode("utf-8", "replace")))
             if delta:
-                self._say([delta])
+                self.begun = True
+                self._take(delta)
         if not self._answer.finished:
             raise BadEvent("the body ended before the answer did")
-
-    def _say(self, said: list[Delta]) -> None:
-        if not self.begun:
-            self.begun = True
-            self._on_begun()
-        # What came together goes on together: a burst is not taken apart only to be joined again.
-        self._take(said[0] if len(said) == 1 else joined(said))
 
 
 def _now() -> float:

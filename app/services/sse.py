@@ -58,7 +58,7 @@ class SSEDecoder:
 
         Returns nothing where there is anything else among them.
         """
-        text = data.decode("utf-8", "replace")
+        text = data.decode(errors="replace")
         if "\r" in text or len(data) > self._limit:
             return []
         line, _, rest = text.partition("\n")

@@ -108,21 +108,22 @@ class _Reply:
         self.cut_short = False
 
     def take(self, delta: Delta) -> None:
-        self.say(self._filter.feed(delta.text))
+        if text := self._filter.feed(delta.text):
+            self.say(text)
         if delta.finish is not None:
             self.finish = delta.finish
         if delta.usage is not None:
             self.usage = delta.usage
 
     def say(self, text: str) -> None:
-        if text:
-            if self.first_token_at is None:
-                self.first_token_at = perf_counter()
-            self._text.append(text)
-            self._emit(Token(text))
+        if self.first_token_at is None:
+            self.first_token_at = perf_counter()
+        self._text.append(text)
+        self._emit(Token(text))
 
     def end(self) -> None:
-        self.say(self._filter.flush())
+        if text := self._filter.flush():
+            self.say(text)
 
     @property
     def text(self) -> str:

@@ -106,14 +106,16 @@ class Viewer:
         Raises SentAway where none are left and none will come here.
         """
         frames, at = self._turn.frames, self._next
-        if len(frames) == at + 1:
+        left = len(frames) - at
+        if left == 1:
             self._next += 1
             return frames[at]
-        following = frames[at : at + MOST_AT_ONCE]
-        if not following and self._turn.cut_off and not self._turn.ended:
+        if left > 1:
+            self._next += min(left, MOST_AT_ONCE)
+            return b"".join(frames[at : self._next])
+        if self._turn.cut_off and not self._turn.ended:
             raise SentAway
-        self._next += len(following)
-        return b"".join(following)
+        return b""
 
     @property
     def over(self) -> bool:
