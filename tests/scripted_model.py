@@ -17,9 +17,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import anyio
+
+from app.embedded.wait import until
 
 JSON: TypeAlias = dict[str, Any]
 
@@ -143,6 +146,12 @@ def zipped(answer: Answer) -> Answer:
     return replace(answer, steps=(gzip.compress(answer.body),), headers=headers)
 
 
+# The kernel's list of connections, with how much of each is still to be read.
+SOCKETS = Path("/proc/net/tcp")
+# Seconds that a client has to read a piece before the next is sent all the same.
+UNREAD_LIMIT = 2.0
+
+
 class ScriptedModel:
     """The server. `disconnected` is set once a client has gone away in the middle of an answer."""
 
@@ -231,9 +240,10 @@ async def _play(answer: Answer, writer: asyncio.StreamWriter) -> bool:
     head = [f"HTTP/1.{int(chunked)} {answer.status} Scripted", *map(": ".join, headers.items())]
     writer.write("\r\n".join([*head, "", ""]).encode())
     for step in answer.steps:
-        # A client on the same loop gets its turns, and so reads each step by itself.
-        for _ in range(8 if step is DIE else 1):
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if step is DIE or (isinstance(step, bytes) and len(step) > 1):
+            # What arrives together may go on together: a client gets to read each piece by itself.
+            await until(lambda: not _unread(writer), UNREAD_LIMIT)
         if isinstance(step, bytes):
             writer.write(b"%x\r\n%b\r\n" % (len(step), step) if chunked else step)
             await writer.drain()
@@ -245,3 +255,15 @@ async def _play(answer: Answer, writer: asyncio.StreamWriter) -> bool:
     if chunked:
         writer.write(b"0\r\n\r\n")
     return chunked
+
+
+def _unread(writer: asyncio.StreamWriter) -> bool:
+    """Tell whether the peer has not read all yet; only Linux says so."""
+    if not SOCKETS.exists():
+        return False
+    ours, theirs = (writer.get_extra_info(name)[1] for name in ("sockname", "peername"))
+    for line in SOCKETS.read_text().splitlines()[1:]:
+        _, local, remote, _, queues, *_ = line.split()
+        if (local[-4:], remote[-4:]) == (f"{theirs:04X}", f"{ours:04X}"):
+            return not queues.endswith(":00000000")
+    return False

@@ -104,8 +104,8 @@ async def test_an_answer_is_followed_on_the_other_worker_and_replayed_after_its_
     model.answers(say("One", " two", held, " three"))
     one, other = workers
     async with asking(one) as first:
-        seen = list(await first.until(2))
-        async with following(other, first.turn_id, seen[-1]) as elsewhere:
+        seen = await first.until(3)
+        async with following(other, first.turn_id, seen[1]) as elsewhere:
             await elsewhere.until(1)
             held.set()
             whole = await first.rest()
