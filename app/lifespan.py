@@ -119,7 +119,6 @@ async def services(
             claims=Claims(redis),
             encode=encode,
             metrics=metrics,
-            tasks=tasks,
             most_turns=settings.max_turns,
             grace=settings.turn_grace,
             drain_time=settings.drain_time,

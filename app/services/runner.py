@@ -13,7 +13,6 @@ from time import perf_counter
 from typing import Protocol
 
 import anyio
-from anyio.abc import TaskGroup
 
 from app.errors import (
     ChatError,
@@ -90,6 +89,8 @@ class _Turn:
         self.earlier: str | None = None
         self.failure: ChatError | None = None
         self.scope = anyio.CancelScope()
+        # Kept, or it might be thrown away while it waits.
+        self.task: asyncio.Task[None] | None = None
         self.times = TurnTimes()
 
     def begin(self) -> None:
@@ -113,7 +114,6 @@ class Runner:
         claims: Claims,
         encode: Callable[[str, int, Event], bytes],
         metrics: Metrics,
-        tasks: TaskGroup,
         most_turns: int,
         grace: float,
         drain_time: float,
@@ -123,7 +123,6 @@ class Runner:
         self._claims = claims
         self._encode = encode
         self._metrics = metrics
-        self._tasks = tasks
         self._most_turns = most_turns
         self._grace = grace
         self._drain_time = drain_time
@@ -165,7 +164,8 @@ class Runner:
         claim = claim_key(key) if key is not None else None
         turn = _Turn(ask, self._log.begin(ask.turn_id, ask.conversation_id), self._grace)
         self._turns[ask.turn_id] = turn
-        self._tasks.start_soon(self._run, turn, request, claim)
+        # Of a task group each would take 3 KB more, for as long as it runs; `drain` ends all.
+        turn.task = asyncio.create_task(self._run(turn, request, claim))
         try:
             await turn.begun
         finally:

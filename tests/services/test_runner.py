@@ -84,7 +84,6 @@ async def running(
             claims=Claims(redis),
             encode=encode,
             metrics=Metrics(),
-            tasks=tasks,
             most_turns=2,
             grace=grace,
             drain_time=drain_time,
