@@ -123,6 +123,8 @@ class _Sender:
             self._unfinished.cancel()
 
     def _put(self, message: Message) -> None:
+        # Whichever task is at work here is another's: `send` must use no time-out or cancel scope,
+        # which would be that one's. That of a server waits for its buffer alone.
         self.silent = 0.0
         steps = self._send(message).__await__()
         waits_for = next(steps, _DONE)

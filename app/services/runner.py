@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 # Seconds between two looks at what a shutdown waits for; and for turns that are told to end.
 LOOK, ENDING = 0.05, 5.0
+LOST = "The answer was lost through a fault of ours. Ask again."
 RESTARTING = "The service is restarting. Try again in a few seconds."
 
 
@@ -227,9 +228,22 @@ class Runner:
                 failure = error
             except Exception:
                 log.exception("turn %s broke", turn.ask.turn_id)
-                failure = TurnLost("The answer was lost through a fault of ours. Ask again.")
+                failure = TurnLost(LOST)
         if turn.scope.cancelled_caught:
             failure = ShuttingDown("The service is restarting. Ask again in a few seconds.")
+        try:
+            self._end(turn, failure)
+        except Exception:
+            log.exception("turn %s has no end", turn.ask.turn_id)
+            turn.failure = turn.failure or TurnLost(LOST)
+            turn.log.cut()
+            turn.log.discard()
+        finally:
+            turn.begin()
+            del self._turns[turn.ask.turn_id]
+            turn.grace.close()
+
+    def _end(self, turn: _Turn, failure: ChatError | None) -> None:
         if failure is not None and not turn.log.frames:
             # Nothing was sent yet: the first viewer gets an HTTP status.
             turn.failure = failure
@@ -237,9 +251,6 @@ class Runner:
             turn.log.discard()
         elif failure is not None:
             self._emit(turn, failure.event())
-        turn.begin()
-        del self._turns[turn.ask.turn_id]
-        turn.grace.close()
 
     async def _claimed(self, turn: _Turn, request: ChatRequest, key: str) -> bool:
         """Claim the key for the turn; leave with the turn which one has it, if one that is done.

@@ -67,6 +67,7 @@ async def running(
     shelf: Shelf | None = None,
     grace: float = 60,
     drain_time: float = 60,
+    encode: Callable[[str, int, Event], bytes] = encode,
 ) -> AsyncIterator[Runner]:
     async with anyio.create_task_group() as tasks:
         event_log = RedisEventLog(redis, ticking=redis, lease=60, grace=grace, replay=60, lost=lost)
@@ -121,6 +122,17 @@ async def test_a_turn_that_breaks_ends_with_an_error_and_leaves_the_others_alone
             voice.leave.set()
             assert await read(runner, sound) == b"Sources Token Token Done "
     assert len([record for record in caplog.records if record.exc_info]) == 2
+
+
+async def test_a_turn_whose_end_cannot_be_told_is_over_all_the_same(redis: Redis) -> None:
+    def speechless(turn_id: str, number: int, event: Event) -> bytes:
+        raise RuntimeError("broken on purpose")
+
+    with anyio.fail_after(5):
+        async with running(redis, Voice(), encode=speechless) as runner:
+            with pytest.raises(TurnLost):
+                await runner.start(ChatRequest("fine"))
+            assert runner.running == 0
 
 
 async def test_a_drain_takes_nothing_new_and_waits_for_what_runs(redis: Redis) -> None:

@@ -126,4 +126,6 @@ class Viewer:
         """Follow no longer."""
         if not self._left:
             self._left = True
+            # Whoever looks holds this viewer: without it both are gone at once, and not some day.
+            self.look = _nothing
             self._turn.unfollow(self)

@@ -1,5 +1,7 @@
 """All viewers of a turn get every frame once, in order, from wherever they begin."""
 
+import weakref
+
 import anyio
 import pytest
 
@@ -111,3 +113,18 @@ def test_one_that_leaves_when_it_looks_is_told_no_more_and_the_others_are(turn: 
     turn.append(b"0")
     turn.append(b"1")
     assert (looks, turn.viewers) == (["leaves", "stays", "stays"], 1)
+
+
+def test_one_that_has_left_holds_nobody(turn: Frames) -> None:
+    class Looker:
+        def __init__(self) -> None:
+            self.viewer = turn.follow(self.look)
+
+        def look(self) -> None:
+            return None
+
+    looker = Looker()
+    gone = weakref.ref(looker)
+    looker.viewer.leave()
+    del looker
+    assert gone() is None
