@@ -1,5 +1,6 @@
 """The embedding server's client against a scripted one: what it asks, checks and repeats."""
 
+import asyncio
 import json
 import logging
 import math
@@ -233,6 +234,16 @@ async def test_nobody_at_the_address_is_said_in_one_sentence(bench: Bench) -> No
             await bench.embed("x", base_url=address)
     assert "pass" not in str(failed.value)
     assert len(bench.naps) == 2
+
+
+async def test_a_failure_leaves_no_cancellation_with_the_task_that_asked(bench: Bench) -> None:
+    bench.server.answers(refuse(401))
+    with pytest.raises(EmbeddingFailed):
+        await bench.embed("x")
+    # On the first Pythons 3.11 one that is left keeps all later time-outs from being told as such.
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
 
 
 async def test_neither_key_nor_texts_nor_the_servers_words_are_logged(
