@@ -77,7 +77,7 @@ async def check(client: RedisClient) -> None:
 async def start_over(client: RedisClient) -> None:
     """Drop the connections that nobody uses: where they led may not be the primary any more.
 
-    One whose user is alone is to be told so by nobody else.
+    A client for one that is `alone` has one connection, and who calls this does not use it.
     """
     if isinstance(client, Redis):
         await client.connection_pool.disconnect(inuse_connections=client.single_connection_client)

@@ -165,7 +165,7 @@ class Runner:
         claim = claim_key(key) if key is not None else None
         turn = _Turn(ask, self._log.begin(ask.turn_id, ask.conversation_id), self._grace)
         self._turns[ask.turn_id] = turn
-        # Of a task group each would take 3 KB more, for as long as it runs; `drain` ends all.
+        # Of a task group each would take 2 KiB more, for as long as it runs; `drain` ends all.
         turn.task = asyncio.create_task(self._run(turn, request, claim))
         try:
             await turn.begun
