@@ -1,7 +1,7 @@
 """Settings come in; log lines go to standard error: JSON in production, readable on a terminal.
 
-Every line carries the id of the request it was written for. The text of questions and answers
-is never logged.
+Every line carries the id of the request it was written for, and its trace and span. The text of
+questions and answers is never logged.
 """
 
 import logging
@@ -9,6 +9,8 @@ import sys
 from contextvars import ContextVar
 from logging.config import dictConfig
 from typing import Literal
+
+from app import trace_context
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
@@ -19,12 +21,14 @@ def configure(form: Literal["auto", "text", "json"], level: str) -> None:
         form = "text" if sys.stderr.isatty() else "json"
     formatters = {
         "text": {
-            "format": "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s",
+            "format": "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"
+            " trace_id=%(trace_id)s span_id=%(span_id)s",
             "datefmt": "%H:%M:%S",
         },
         "json": {
             "()": "pythonjsonlogger.json.JsonFormatter",
-            "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s %(request_id)s",
+            "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s %(request_id)s %(trace_id)s"
+            " %(span_id)s",
             "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
             "datefmt": "%Y-%m-%dT%H:%M:%S%z",
         },
@@ -34,7 +38,7 @@ def configure(form: Literal["auto", "text", "json"], level: str) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "filters": {
-                "request_id": {"()": RequestIdFilter},
+                "request": {"()": RequestFilter},
                 "told": {"()": ToldFilter},
             },
             "formatters": {"chosen": formatters[form]},
@@ -42,7 +46,7 @@ def configure(form: Literal["auto", "text", "json"], level: str) -> None:
                 "stderr": {
                     "class": "logging.StreamHandler",
                     "formatter": "chosen",
-                    "filters": ["request_id"],
+                    "filters": ["request"],
                 }
             },
             "root": {"level": level.upper(), "handlers": ["stderr"]},
@@ -58,12 +62,14 @@ def configure(form: Literal["auto", "text", "json"], level: str) -> None:
     )
 
 
-class RequestIdFilter(logging.Filter):
-    """Puts the id of the current request on each record."""
+class RequestFilter(logging.Filter):
+    """Puts the ids of the current request on each record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through."""
         record.request_id = request_id.get()
+        trace = trace_context.current.get()
+        record.trace_id, record.span_id = (trace.trace_id, trace.span_id) if trace else ("-", "-")
         return True
 
 

@@ -1,4 +1,4 @@
-"""Every request passes through here: it gets an id, its end is logged, and what breaks is caught.
+"""Every request passes here: it gets an id and a trace, its end is logged, what breaks is caught.
 
 Pure ASGI: a middleware that ran the application in another task would hide disconnects.
 """
@@ -12,6 +12,7 @@ from sse_starlette.sse import SendTimeoutError
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import trace_context
 from app.errors import ChatError
 from app.handlers.streaming import STRAIGHT
 from app.handlers.wire import problem_response
@@ -37,6 +38,7 @@ class RequestContext:
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
         name = (given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(16).encode()).decode()
         token = request_id.set(name)
+        trace = trace_context.current.set(trace_context.trace_of(scope["headers"]))
         status = 0
         began = perf_counter()
         scope[STRAIGHT] = send
@@ -61,6 +63,7 @@ class RequestContext:
             log.exception("a request broke")
             if status == 0:
                 broken = ChatError("This is a fault of ours. Try again in a moment.")
+                scope["state"]["metrics"].refused(broken.slug)
                 await problem_response(broken.problem())(scope, receive, send_named)
         finally:
             took = (perf_counter() - began) * 1_000
@@ -68,4 +71,5 @@ class RequestContext:
             # it decodes to may hold line ends.
             path = scope["raw_path"].decode("latin-1")
             log.info("%s %s %d %.0f ms", scope["method"], path, status, took)
+            trace_context.current.reset(trace)
             request_id.reset(token)

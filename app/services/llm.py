@@ -15,6 +15,7 @@ from time import time
 import msgspec
 from msgspec import Struct
 
+from app import trace_context
 from app.errors import ModelFailed
 from app.services.completion import CompletionDecoder, Delta, joined
 from app.services.http_address import Endpoint
@@ -148,6 +149,7 @@ class OpenAIModel:
                 body,
                 connect_timeout=self._config.connect_timeout,
                 until=until,
+                headers=trace_context.outgoing(),
             )
         except (BadResponse, OSError) as error:
             raise _broken(error, "cannot be reached") from None

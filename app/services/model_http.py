@@ -62,18 +62,25 @@ class HTTPClient:
             await asyncio.wait([connection.lost for connection in self._open])
 
     async def post(
-        self, endpoint: Endpoint, body: bytes, *, connect_timeout: float, until: float
+        self,
+        endpoint: Endpoint,
+        body: bytes,
+        *,
+        connect_timeout: float,
+        until: float,
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Send a body and wait for the head of the response, which the caller is to close.
 
-        `connect_timeout` is in seconds, `until` bounds the whole. Redirects are not followed.
+        `connect_timeout` is in seconds, `until` bounds the whole. `headers` are those of this
+        request alone, each one line. Redirects are not followed.
         Raises BadResponse, and OSError (TimeoutError among them).
         """
         try:
             proxy = proxy_of(endpoint, self._proxies)
         except ValueError:
             raise BadResponse("the proxy has no address by http or https") from None
-        request = _post(endpoint, body, None if endpoint.tls else proxy)
+        request = _post(endpoint, body, None if endpoint.tls else proxy, headers or {})
         kept = self._take(endpoint)
         if kept is not None:
             response = kept.send(request, self._release)
@@ -216,12 +223,15 @@ async def _headed(response: Response, until: float) -> Response:
     return response
 
 
-def _post(endpoint: Endpoint, body: bytes, proxy: Endpoint | None) -> bytes:
+def _post(
+    endpoint: Endpoint, body: bytes, proxy: Endpoint | None, headers: Mapping[str, str]
+) -> bytes:
     where = f"http://{endpoint.named}" if proxy else ""
+    own = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = (
         f"POST {where}{endpoint.target} HTTP/1.1\r\nHost: {endpoint.named}\r\n"
         "Accept: */*\r\nAccept-Encoding: identity\r\n"
-        f"{_proxy_user(proxy) if proxy else ''}{endpoint.headers}"
+        f"{_proxy_user(proxy) if proxy else ''}{endpoint.headers}{own}"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

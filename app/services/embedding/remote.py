@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
+from app import trace_context
 from app.services.embedding import EmbeddingFailed, in_order
 from app.services.llm import retry_after
 
@@ -117,7 +118,7 @@ class RemoteEmbedder:
                 self._session.post(
                     self._url,
                     data=body,
-                    headers=self._headers,
+                    headers=self._headers | trace_context.outgoing(),
                     timeout=aiohttp.ClientTimeout(total=None),
                     # Neither texts nor key go to a place that nobody configured.
                     allow_redirects=False,
