@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from app.errors import ChatError
 from app.handlers import chat, conversations, creators, ops, wire
+from app.handlers.openapi import Described
 from app.lifespan import State, services
 from app.middleware import RequestContext
 from app.schemas import Problem
@@ -38,6 +39,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             app.state.runner = state["runner"]
             yield state
 
+    described = Described()
     app = Starlette(
         routes=[
             Route(f"{API}/chat", chat.ask, methods=["POST"]),
@@ -48,6 +50,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Route("/healthz", ops.alive, methods=["GET"]),
             Route("/readyz", ops.ready, methods=["GET"]),
             Route("/metrics", ops.metrics, methods=["GET"]),
+            Route("/openapi.json", described.openapi, methods=["GET"]),
+            Route("/docs", described.reference, methods=["GET"]),
         ],
         middleware=[Middleware(RequestContext)],
         exception_handlers={ChatError: _problem, HTTPException: _problem},

@@ -1,29 +1,97 @@
-"""Every Struct that crosses a door: requests, citations, events, turns kept in memory, problems."""
+"""Every Struct that crosses a door: requests, citations, events, turns kept in memory, problems.
+
+Those that clients see say what their fields mean: the OpenAPI document is made from them.
+"""
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-Tier: TypeAlias = Literal["creator", "domain", "global", "none"]
-Kind: TypeAlias = Literal["moment", "page"]
-FinishReason: TypeAlias = Literal["stop", "length", "stopped", "abandoned", "refused"]
+from app.rules import CONVERSATION_ID, CREATOR_LIMIT, QUERY_LIMIT, TURN_ID, trimmed, whole
 
-# Whether words and embeddings were compared, or words alone.
-Matching: TypeAlias = Literal["hybrid", "lexical"]
-# Why a tier answers or does not: a wider one may have much better passages, or not be needed.
-Verdict: TypeAlias = Literal["answers", "too little", "others say more", "not needed"]
+Tier: TypeAlias = Annotated[
+    Literal["creator", "domain", "global", "none"],
+    Meta(
+        description="Whose material: the named creator's, that of others on the creator's topics, "
+        "the whole library, or nobody's."
+    ),
+]
+Kind: TypeAlias = Annotated[
+    Literal["moment", "page"], Meta(description="A moment of a video, or a page.")
+]
+FinishReason: TypeAlias = Annotated[
+    Literal["stop", "length", "stopped", "abandoned", "refused"],
+    Meta(
+        description="`stop`: whole; `length`: cut by the model's limit; `stopped`: by a `DELETE`; "
+        "`abandoned`: nobody watched; `refused`: the library has nothing on it, or the model "
+        "would not answer."
+    ),
+]
+Matching: TypeAlias = Annotated[
+    Literal["hybrid", "lexical"],
+    Meta(description="Whether words and embeddings were compared, or words alone."),
+]
+Verdict: TypeAlias = Annotated[
+    Literal["answers", "too little", "others say more", "not needed"],
+    Meta(description="Why the tier answers or does not."),
+]
 
-QUERY_LIMIT = 1_000
-CREATOR_LIMIT = 200
+# `extra_json_schema` is told and not checked by msgspec: `handlers/wire.py` does that, with words
+# for people, and what we write ourselves is not checked when memory gives it back.
+Query: TypeAlias = Annotated[
+    str,
+    Meta(
+        description=f"The question: 1 to {QUERY_LIMIT} characters, not counting white space around "
+        "it, and no NUL.",
+        extra_json_schema={"pattern": whole(trimmed(QUERY_LIMIT))},
+    ),
+]
+CreatorName: TypeAlias = Annotated[
+    str,
+    Meta(
+        description=f"A slug or a display name, in upper or lower case: 1 to {CREATOR_LIMIT} "
+        "characters, not counting white space around it, and no NUL.",
+        extra_json_schema={"pattern": whole(trimmed(CREATOR_LIMIT))},
+    ),
+]
+ConversationId: TypeAlias = Annotated[
+    str,
+    Meta(
+        description="1 to 64 of `A-Z a-z 0-9 _ -`.",
+        extra_json_schema={"pattern": whole(CONVERSATION_ID)},
+    ),
+]
+TurnId: TypeAlias = Annotated[
+    str,
+    Meta(description="A question with its answer.", extra_json_schema={"pattern": whole(TURN_ID)}),
+]
+Number: TypeAlias = Annotated[
+    int,
+    Meta(
+        description="The number in the answer's mark `[1]`, from 1.",
+        extra_json_schema={"minimum": 1},
+    ),
+]
+Count: TypeAlias = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
+Share: TypeAlias = Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": 1})]
+Milliseconds: TypeAlias = Annotated[float, Meta(extra_json_schema={"minimum": 0})]
+Status: TypeAlias = Annotated[
+    int,
+    Meta(description="The HTTP status.", extra_json_schema={"minimum": 400, "maximum": 599}),
+]
 
 
 class ChatRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A question, as `POST /api/v1/chat` takes it; its rules are checked in `handlers/wire.py`."""
+    """A question."""
 
-    query: str
-    creator: str | None = None
-    conversation_id: str | None = None
+    query: Query
+    creator: Annotated[
+        CreatorName | None, Meta(description="Whose material is to answer, if it can.")
+    ] = None
+    conversation_id: Annotated[
+        ConversationId | None, Meta(description="What it follows; without it a new one begins.")
+    ] = None
 
 
 class CreatorRef(Struct, frozen=True):
@@ -38,8 +106,8 @@ class CreatorEntry(Struct, frozen=True):
 
     slug: str
     name: str
-    videos: int
-    pages: int
+    videos: Count
+    pages: Count
 
 
 class Sentence(Struct, frozen=True, array_like=True):
@@ -52,18 +120,20 @@ class Sentence(Struct, frozen=True, array_like=True):
 
 
 class Citation(Struct, frozen=True):
-    """A source as the client sees it; `score` is between 0 and 1."""
+    """A source of an answer."""
 
-    number: int
+    number: Number
     kind: Kind
     title: str
     creator: CreatorRef
     topic: str | None
-    url: str | None
-    start_seconds: float | None
-    end_seconds: float | None
-    snippet: str
-    score: float
+    url: Annotated[
+        str | None, Meta(description="A link to it; a video's starts at the moment, where it can.")
+    ]
+    start_seconds: Annotated[float | None, Meta(description="Where in the video it begins.")]
+    end_seconds: Annotated[float | None, Meta(description="Where in the video it ends.")]
+    snippet: Annotated[str, Meta(description="What it says there, in its own words.")]
+    score: Annotated[Share, Meta(description="How well it fits the question.")]
 
 
 class Source(Struct, frozen=True):
@@ -75,14 +145,13 @@ class Source(Struct, frozen=True):
 
 
 class TierHits(Struct, frozen=True):
-    """What a tier has: how many of its best passages are on the question, how sure that is.
-
-    `confidence` is between 0 and 1, and enough from 0.5 on; `verdict` says what came of it.
-    """
+    """What a tier has on a question."""
 
     tier: Tier
-    hits: int
-    confidence: float
+    hits: Annotated[Count, Meta(description="How many of its best passages are on the question.")]
+    confidence: Annotated[
+        Share, Meta(description="How sure the search is of that; enough from 0.5 on.")
+    ]
     verdict: Verdict
 
 
@@ -99,14 +168,17 @@ class Retrieval(Struct, frozen=True):
 class Scope(Struct, frozen=True):
     """What was searched, for whom, how much each tier had, and what was compared."""
 
-    creator: CreatorRef | None
-    query: str
+    creator: Annotated[
+        CreatorRef | None,
+        Meta(description="The creator that was named, where there is such a one."),
+    ]
+    query: Annotated[str, Meta(description="The question as it was searched.")]
     tiers: tuple[TierHits, ...]
     matching: Matching
 
 
 class SearchResult(Struct, frozen=True):
-    """What `GET /api/v1/search` gives."""
+    """What the search alone finds."""
 
     cascade_tier: Tier
     scope: Scope
@@ -116,41 +188,46 @@ class SearchResult(Struct, frozen=True):
 class Mark(Struct, frozen=True):
     """Where a citation mark stands in the answer, in Unicode code points, `end` exclusive."""
 
-    number: int
-    start: int
-    end: int
+    number: Number
+    start: Count
+    end: Count
 
 
 class Usage(Struct, frozen=True):
     """What the model counted, in tokens."""
 
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: Count
+    completion_tokens: Count
 
 
 class Timings(Struct, frozen=True):
     """How long the parts of a turn took, in milliseconds since it began."""
 
-    retrieval: float
-    first_token: float | None
-    total: float
+    retrieval: Milliseconds
+    first_token: Milliseconds | None
+    total: Milliseconds
 
 
 class FieldError(Struct, frozen=True):
-    """A field at fault: its JSON pointer, and what is wrong."""
+    """A field at fault."""
 
-    pointer: str
+    pointer: Annotated[
+        str,
+        Meta(description="A JSON pointer into the body, such as `/query`, or a parameter's name."),
+    ]
     detail: str
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
-    """An RFC 9457 problem document."""
+    """What is wrong, as RFC 9457 has it."""
 
-    type: str
+    type: Annotated[str, Meta(description="Which problem: a URN to compare, or `about:blank`.")]
     title: str
-    status: int
-    detail: str
-    errors: tuple[FieldError, ...] = ()
+    status: Status
+    detail: Annotated[str, Meta(description="What is wrong this time, and what to do.")]
+    errors: Annotated[
+        tuple[FieldError, ...], Meta(description="The fields at fault, where there are any.")
+    ] = ()
 
 
 class Sources(Struct, frozen=True):
@@ -169,14 +246,17 @@ class Done(Struct, frozen=True):
     """The last event of a turn that ended well."""
 
     cascade_tier: Tier
-    conversation_id: str
-    turn_id: str
+    conversation_id: ConversationId
+    turn_id: TurnId
     finish_reason: FinishReason
-    citations: tuple[Mark, ...]
+    citations: Annotated[tuple[Mark, ...], Meta(description="The marks in the answer.")]
     scope: Scope
     usage: Usage | None
     timings_ms: Timings
-    memory: Literal["kept", "unavailable"]
+    memory: Annotated[
+        Literal["kept", "unavailable"],
+        Meta(description="Whether a follow-up will know of this turn."),
+    ]
 
 
 class Failed(Struct, frozen=True):
@@ -184,35 +264,35 @@ class Failed(Struct, frozen=True):
 
     type: str
     title: str
-    status: int
+    status: Status
     detail: str
-    retryable: bool
+    retryable: Annotated[bool, Meta(description="Whether to ask again is of use.")]
 
 
 Event: TypeAlias = Sources | Token | Done | Failed
 
 
 class PastTurn(Struct, frozen=True):
-    """A question and its answer, as memory keeps them; `query` is what was searched."""
+    """A question and its answer; `query` is what was searched, `citations` what was cited."""
 
-    turn_id: str
+    turn_id: TurnId
     question: str
     query: str
     answer: str
     citations: tuple[Citation, ...]
     tier: Tier
-    at: str
+    at: Annotated[str, Meta(description="When.", extra_json_schema={"format": "date-time"})]
 
 
 class Conversation(Struct, frozen=True):
-    """What `GET /api/v1/conversations/{id}` gives."""
+    """A conversation's latest turns."""
 
-    conversation_id: str
+    conversation_id: ConversationId
     turns: tuple[PastTurn, ...]
 
 
 class Readiness(Struct, frozen=True):
-    """What `GET /readyz` gives: whether the worker can serve, and the state of each part."""
+    """Whether the worker can serve, and the state of each of its parts."""
 
     ready: bool
     parts: Mapping[str, str]

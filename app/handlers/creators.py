@@ -6,7 +6,8 @@ from starlette.responses import Response
 from app.errors import Unprocessable
 from app.handlers import wire
 from app.lifespan import State
-from app.schemas import CREATOR_LIMIT, ChatRequest, FieldError, Scope, SearchResult
+from app.rules import CREATOR_LIMIT
+from app.schemas import ChatRequest, FieldError, Scope, SearchResult
 
 
 async def index(request: Request[State]) -> Response:
@@ -21,7 +22,9 @@ async def index(request: Request[State]) -> Response:
 async def search(request: Request[State]) -> Response:
     """Give the tier and the citations for `q`, by `creator` where one is named; no model."""
     given = request.query_params
-    asked = wire.checked(ChatRequest(given.get("q", ""), given.get("creator") or None), "q")
+    asked = wire.checked(
+        ChatRequest(given.get("q", ""), given.get("creator") or None), "q", "creator"
+    )
     found = await request.state["retriever"].search(asked.query, asked.creator)
     citations = tuple(source.citation for source in found.sources)
     scope = Scope(found.creator, asked.query, found.tiers, found.matching)

@@ -22,9 +22,16 @@ from app.errors import (
 )
 from app.handlers.streaming import TurnStream
 from app.lifespan import State
-from app.schemas import (
+from app.rules import (
+    BODY_LIMIT,
+    CONVERSATION_ID,
     CREATOR_LIMIT,
+    EVENT_ID,
+    IDEMPOTENCY_KEY,
     QUERY_LIMIT,
+    TURN_ID,
+)
+from app.schemas import (
     ChatRequest,
     Done,
     Event,
@@ -37,12 +44,11 @@ from app.schemas import (
 from app.services.event_log import Frames
 
 WORKER_GONE = TurnLost("The answer was lost: its worker is gone. Ask again.")
-BODY_LIMIT = 16 * 1024
 
-_CONVERSATION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
-_TURN_ID = re.compile(r"t_[0-9a-f]{32}")
-_CURSOR = re.compile(r"(t_[0-9a-f]{32})-(\d{1,9})")
+_CONVERSATION_ID = re.compile(CONVERSATION_ID)
+_IDEMPOTENCY_KEY = re.compile(IDEMPOTENCY_KEY)
+_TURN_ID = re.compile(TURN_ID)
+_EVENT_ID = re.compile(EVENT_ID)
 _ENCODER = msgspec.json.Encoder()
 _NAMES = {Sources: b"sources", Token: b"token", Done: b"done", Failed: b"error"}
 # Characters that JSON leaves as they are, and at which careless clients split lines.
@@ -82,18 +88,18 @@ async def read_chat_request(request: Request[State]) -> ChatRequest:
     return checked(decoded)
 
 
-def checked(request: ChatRequest, query_pointer: str = "/query") -> ChatRequest:
+def checked(
+    request: ChatRequest, query_pointer: str = "/query", creator_pointer: str = "/creator"
+) -> ChatRequest:
     """Trim a request's texts and hold them against their rules; raises Unprocessable."""
     query = request.query.strip()
     creator = request.creator if request.creator is None else request.creator.strip()
     errors = _text_errors(query_pointer, query, QUERY_LIMIT)
     if creator is not None:
-        errors += _text_errors("/creator", creator, CREATOR_LIMIT)
+        errors += _text_errors(creator_pointer, creator, CREATOR_LIMIT)
     conversation = request.conversation_id
-    if conversation is not None and not _CONVERSATION_ID.fullmatch(conversation):
-        errors.append(
-            FieldError("/conversation_id", "must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
-        )
+    if conversation is not None:
+        errors += _id_errors("/conversation_id", conversation)
     if errors:
         raise _unprocessable(errors)
     return ChatRequest(query, creator, conversation)
@@ -102,7 +108,9 @@ def checked(request: ChatRequest, query_pointer: str = "/query") -> ChatRequest:
 def conversation_id(request: Request[State]) -> str:
     """Return the conversation that a path names; raises Unprocessable."""
     name: str = request.path_params["conversation_id"]
-    return checked(ChatRequest("-", None, name)).conversation_id or ""
+    if errors := _id_errors("conversation_id", name):
+        raise _unprocessable(errors)
+    return name
 
 
 def idempotency_key(request: Request[State]) -> str | None:
@@ -118,10 +126,9 @@ def cursor(request: Request[State]) -> Cursor | None:
     given = request.headers.get("last-event-id")
     if not given:
         return None
-    match = _CURSOR.fullmatch(given)
-    if match is None:
+    if not _EVENT_ID.fullmatch(given):
         raise BadRequest("Last-Event-ID is no id of an event of this service. Leave it out.")
-    turn, number = match.groups()
+    turn, _, number = given.partition("-")
     return Cursor(turn, int(number), last=len(number) > 1 and number.startswith("0"))
 
 
@@ -226,6 +233,12 @@ def _text_errors(pointer: str, text: str, limit: int) -> list[FieldError]:
     if "\0" in text:
         return [FieldError(pointer, "must hold no NUL character")]
     return []
+
+
+def _id_errors(pointer: str, name: str) -> list[FieldError]:
+    if _CONVERSATION_ID.fullmatch(name):
+        return []
+    return [FieldError(pointer, "must be 1 to 64 of the characters A-Z a-z 0-9 _ -")]
 
 
 def _field_error(message: str) -> FieldError:

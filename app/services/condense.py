@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from app.errors import ModelFailed
-from app.schemas import QUERY_LIMIT, PastTurn
+from app.rules import QUERY_LIMIT
+from app.schemas import PastTurn
 from app.services.citations import without_marks
 from app.services.prompt import Message, Prompt
 from app.services.text import STOP_WORDS, fold, keys

@@ -3,7 +3,7 @@
 import pytest
 
 from app.errors import ModelFailed
-from app.schemas import QUERY_LIMIT
+from app.rules import QUERY_LIMIT
 from app.services.condense import carry_over, condense
 from app.services.prompt import Prompt
 from tests.services.samples import past
