@@ -120,6 +120,11 @@ class Recorder:
         return example
 
 
+def recorded() -> list[Example]:
+    """Read the examples of the document."""
+    return msgspec.json.decode(FILE.read_bytes(), type=list[Example])
+
+
 async def record(settings: Settings, model: ScriptedModel) -> list[Example]:
     """Ask a service with these settings, the sample library and the scripted model."""
     examples: list[Example] = []

@@ -10,7 +10,7 @@ _numbers = count()
 
 
 @schemathesis.hook
-def before_call(context: Any, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: Any, case: "schemathesis.Case[Any]", kwargs: dict[str, Any]) -> None:
     """Have a request that is to be taken be no other's retry, and go on with its own stream."""
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
         return

@@ -211,7 +211,8 @@ def _problems(
     schemas: _Schemas,
 ) -> dict[str, JSON]:
     by_status: dict[int, list[type[ChatError]]] = {}
-    for problem in sorted((*problems, ChatError), key=lambda problem: problem.status):
+    all_of_them: list[type[ChatError]] = [*problems, ChatError]
+    for problem in sorted(all_of_them, key=lambda problem: problem.status):
         by_status.setdefault(problem.status, []).append(problem)
     told = {}
     for status, kinds in by_status.items():

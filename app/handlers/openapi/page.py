@@ -124,8 +124,8 @@ def _meaning(reply: JSON) -> Iterator[Node]:
     yield from text(reply["description"])
     for content in reply.get("content", {}).values():
         for part in content["schema"].get("allOf", ())[1:]:
-            names = (e("code", it) for it in part["properties"]["type"]["enum"])
-            yield e("div", "type ", *joined(names, " or "), _class="rules")
+            kinds = (e("code", it) for it in part["properties"]["type"]["enum"])
+            yield e("div", "type ", *joined(kinds, " or "), _class="rules")
     # All of them have the first one.
     if names := list(reply["headers"])[1:]:
         yield e("div", "with ", *joined(e("code", name) for name in names), _class="rules")

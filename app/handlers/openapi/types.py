@@ -59,7 +59,7 @@ def fields(schema: JSON) -> Element:
     rows = (
         (
             [e("code", name)],
-            [*kind(it), *([] if name in required else [", optional"])],
+            _typed(it, name in required),
             [*meaning(it)],
         )
         for name, it in schema["properties"].items()
@@ -67,12 +67,17 @@ def fields(schema: JSON) -> Element:
     return table(("Field", "Type", "What it is"), rows)
 
 
+def _typed(schema: JSON, required: bool) -> Iterator[Node]:
+    yield from kind(schema)
+    yield from ([] if required else [", optional"])
+
+
 def parameters(told: Iterable[JSON]) -> Element:
     """Make a table of parameters."""
     rows = (
         (
-            [e("code", it["name"]), " ", e("small", it["in"])],
-            [*kind(it["schema"]), *([] if it["required"] else [", optional"])],
+            [e("span", e("code", it["name"]), " ", e("small", it["in"]))],
+            _typed(it["schema"], it["required"]),
             [*meaning(it["schema"], it["description"])],
         )
         for it in told

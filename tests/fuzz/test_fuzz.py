@@ -1,0 +1,56 @@
+"""The service, on a socket and with a scripted model, is fuzzed against its own document.
+
+schemathesis makes up requests, also wrong ones, and holds each reply against the document: its
+status, headers, body, and each event of a stream. The same requests are made each time.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from app.settings import Settings
+from tests.scripted_model import ScriptedModel
+from tests.service import running
+
+pytestmark = pytest.mark.anyio
+
+PROJECT = Path(__file__).parents[2]
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+# Of each kind, for each operation: all in all some 600 requests, in half a minute.
+CASES = 20
+# Seconds, on a machine that does other things too.
+LIMIT = 240
+
+
+async def test_no_request_gets_what_the_document_does_not_tell(
+    library_url: str, redis_url: str, model: ScriptedModel, tmp_path: Path
+) -> None:
+    settings = Settings(
+        database_url=library_url,
+        redis_url=redis_url,
+        llm_base_url=model.base_url,
+        llm_model="scripted",
+        body_timeout=1.0,
+    )
+    schemathesis = Path(sys.executable).with_name("schemathesis")
+    async with running(settings) as client:
+        command = [
+            *(str(schemathesis), "--config-file", str(CONFIG), "--no-color", "run"),
+            *(f"{client.url}/openapi.json", "--generation-deterministic", "-n", str(CASES)),
+            "--continue-on-failure",
+        ]
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(PROJECT),
+            "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks",
+        }
+        with anyio.fail_after(LIMIT):
+            # In a folder of its own, where it leaves what it remembers.
+            done = await anyio.run_process(
+                command, cwd=tmp_path, env=environment, check=False, stderr=None
+            )
+    assert done.returncode == 0, done.stdout.decode()
+    assert "No issues found" in done.stdout.decode()

@@ -1,0 +1,206 @@
+"""The OpenAPI document tells what the service is: its routes, its rules, and what it replies."""
+
+import json
+import re
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openapi_spec_validator import validate
+from starlette.routing import Route
+
+from app import errors
+from app.errors import ChatError, Unprocessable
+from app.handlers import wire
+from app.handlers.openapi.document import PROBLEM, Example, document
+from app.handlers.openapi.operations import HEADERS
+from app.main import create_app
+from app.rules import CREATOR_LIMIT, QUERY_LIMIT, trimmed, whole
+from app.schemas import ChatRequest
+from app.settings import Settings
+from tests.examples import FILE, form, record, recorded
+from tests.scripted_model import ScriptedModel
+from tests.service import Client, parse
+
+pytestmark = pytest.mark.anyio
+
+EXAMPLES = recorded()
+DOCUMENT = document(EXAMPLES)
+OPERATIONS = {
+    (method, path): operation
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+    if method != "parameters"
+}
+BY_NAME = {operation["operationId"]: operation for operation in OPERATIONS.values()}
+QUESTIONS = jsonschema_rs.validator_for(
+    {"$ref": "#/components/schemas/ChatRequest", "components": DOCUMENT["components"]}
+)
+# A turn ends so within its stream, and never before it.
+ONLY_IN_STREAMS = {errors.ModelFailed}
+
+
+def check(schema: dict[str, Any], value: Any) -> None:
+    """Hold a value against a schema of the document."""
+    jsonschema_rs.validate(schema | {"components": DOCUMENT["components"]}, value)
+
+
+def replied(example: Example) -> dict[str, Any]:
+    """Find what the document says of an example's reply."""
+    told: dict[str, Any] = BY_NAME[example.operation]["responses"][str(example.status)]
+    return told
+
+
+def test_it_is_a_valid_document_of_openapi_3_1() -> None:
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    validate(DOCUMENT)
+
+
+def test_each_route_is_told_of_and_nothing_else() -> None:
+    served = set()
+    for route in create_app(Settings()).routes:
+        if isinstance(route, Route) and route.include_in_schema:
+            methods = route.methods or {
+                method.upper()
+                for method in ("get", "post", "delete")
+                if hasattr(route.endpoint, method)
+            }
+            served |= {(method.lower(), route.path) for method in methods - {"HEAD"}}
+    assert served == set(OPERATIONS)
+
+
+async def test_it_is_served_with_a_tag_and_not_again_to_who_has_it(service: Client) -> None:
+    for path, kind in (("/openapi.json", "application/json"), ("/docs", "text/html")):
+        status, body, headers = await service.call("GET", path)
+        assert (status, headers["Cache-Control"]) == (200, "no-cache")
+        assert headers["Content-Type"].startswith(kind)
+        assert path == "/docs" or body == DOCUMENT
+        tag = headers["ETag"]
+        for known in (tag, f'"other", W/{tag}', "*"):
+            again = {"If-None-Match": known}
+            status, nothing, headers = await service.call("GET", path, headers=again)
+            assert (status, nothing, headers["ETag"]) == (304, None, tag)
+        status, _, _ = await service.call("GET", path, headers={"If-None-Match": '"other"'})
+        assert status == 200
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_an_example_is_as_the_document_says(example: Example) -> None:
+    told = replied(example)
+    assert set(told["headers"]) == set(example.headers)
+    for name, value in example.headers.items():
+        check(DOCUMENT["components"]["headers"][name]["schema"], value)
+    if example.media_type is None:
+        assert "content" not in told
+        return
+    schema = told["content"][example.media_type]["schema"]
+    if example.media_type == "text/event-stream":
+        frames = example.reply.encode().removesuffix(b"\n\n").split(b"\n\n")
+        kinds = {event["title"]: event for event in schema["oneOf"]}
+        for event in map(parse, frames):
+            kind = kinds[event.name]
+            check(kind, {"id": event.id, "event": event.name, "data": json.dumps(event.data)})
+            check(kind["properties"]["data"]["contentSchema"], event.data)
+    else:
+        check(schema, example.reply)
+
+
+@pytest.mark.parametrize(
+    "example", [it for it in EXAMPLES if it.status < 300], ids=lambda example: example.name
+)
+def test_a_request_that_is_taken_is_as_the_document_says(example: Example) -> None:
+    operation = BY_NAME[example.operation]
+    parameters = {it["name"]: it["schema"] for it in operation.get("parameters", ())}
+    for name, value in example.parameters.items():
+        check(parameters[name], value)
+    if example.body is not None:
+        content = operation["requestBody"]["content"]
+        assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/ChatRequest"}
+        assert QUESTIONS.is_valid(example.body)
+
+
+@pytest.mark.parametrize(
+    "example",
+    [it for it in EXAMPLES if it.body is not None and it.status == 422],
+    ids=lambda example: example.name,
+)
+def test_a_body_that_is_refused_for_a_field_is_not(example: Example) -> None:
+    assert not QUESTIONS.is_valid(example.body)
+
+
+async def test_the_examples_are_what_the_service_replies(
+    service_settings: Settings, redis_url: str, model: ScriptedModel
+) -> None:
+    now = await record(service_settings, model)
+    anew = f"record them anew: python -m tests.examples writes {FILE.name}"
+    assert [it.name for it in now] == [it.name for it in EXAMPLES], anew
+    for is_now, was in zip(now, EXAMPLES, strict=True):
+        assert form(is_now) == form(was), anew
+
+
+def test_every_problem_is_told_of_with_its_headers() -> None:
+    told = {
+        (urn, status)
+        for operation in OPERATIONS.values()
+        for status, reply in operation["responses"].items()
+        if PROBLEM in reply.get("content", {})
+        for urn in reply["content"][PROBLEM]["schema"]["allOf"][1]["properties"]["type"]["enum"]
+    }
+    kinds = {
+        it for it in vars(errors).values() if isinstance(it, type) and issubclass(it, ChatError)
+    }
+    assert told == {
+        (f"urn:chrysopedia:problem:{it.slug}", str(it.status)) for it in kinds - ONLY_IN_STREAMS
+    }
+
+
+def test_every_header_that_is_told_of_was_seen() -> None:
+    seen = {name for example in EXAMPLES for name in example.headers}
+    assert set(HEADERS) - seen == {"ETag"}
+
+
+LENGTHS = [1, 2, *(limit + by for limit in (CREATOR_LIMIT, QUERY_LIMIT) for by in (-1, 0, 1))]
+SPACES = "".join(map(chr, filter(lambda code: chr(code).isspace(), range(0x110000))))
+
+
+@given(
+    st.text(st.sampled_from(SPACES + "\0a\ufeff"), max_size=8)
+    | st.builds(
+        lambda before, length, after: before + "é" * length + after,
+        st.text(st.sampled_from(SPACES), max_size=3),
+        st.sampled_from(LENGTHS),
+        st.text(st.sampled_from(SPACES + "\0"), max_size=3),
+    )
+)
+def test_the_document_and_the_code_have_the_same_rules(text: str) -> None:
+    for body in ({"query": text}, {"query": "a", "creator": text}):
+        try:
+            wire.checked(ChatRequest(**body))
+        except Unprocessable:
+            taken = False
+        else:
+            taken = True
+        assert QUESTIONS.is_valid(body) == taken
+    # Python reads the expression as the validator does, which has Rust's.
+    assert bool(re.search(whole(trimmed(QUERY_LIMIT)), text)) == QUESTIONS.is_valid({"query": text})
+
+
+async def test_the_page_runs_no_script_and_loads_nothing(service: Client) -> None:
+    async with service.http.get(service.url + "/docs") as response:
+        page = await response.text()
+        policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'none'; style-src 'sha256-" in policy
+    assert not re.findall(r"<script|<link|<img|\bon\w+=|style=", page)
+
+
+async def test_the_page_tells_of_all_that_the_document_does(service: Client) -> None:
+    async with service.http.get(service.url + "/docs") as response:
+        page = await response.text()
+    anchors = re.findall(r'\bid="([^"]*)"', page)
+    assert len(anchors) == len(set(anchors))
+    assert {*BY_NAME, *DOCUMENT["components"]["schemas"]} <= set(anchors)
+    assert set(re.findall(r'href="#([^"]*)"', page)) <= set(anchors)
+    for example in EXAMPLES:
+        assert example.summary in page
