@@ -124,7 +124,7 @@ async def services(
             drain_time=settings.drain_time,
         )
 
-        metrics.readings = _readings(runner, event_log, pool)
+        metrics.readings = _readings(settings, runner, event_log, pool)
 
         def look() -> None:
             if told_to_end():
@@ -155,10 +155,14 @@ async def services(
 
 
 def _readings(
-    runner: Runner, event_log: RedisEventLog, pool: "asyncpg.Pool[asyncpg.Record]"
+    settings: Settings,
+    runner: Runner,
+    event_log: RedisEventLog,
+    pool: "asyncpg.Pool[asyncpg.Record]",
 ) -> list[Reading]:
     return [
         Reading("turns_running", "Turns that run on this worker.", lambda: runner.running),
+        Reading("turns_limit", "How many may run on it.", lambda: settings.max_turns),
         Reading("viewers", "Viewers here, of turns that run anywhere.", lambda: event_log.viewers),
         Reading(
             "log_writes",
@@ -174,6 +178,7 @@ def _readings(
         ),
         Reading("database_connections", "Connections to the database.", pool.get_size),
         Reading("database_connections_idle", "Those of them that nobody uses.", pool.get_idle_size),
+        Reading("database_connections_limit", "How many there may be.", pool.get_max_size),
     ]
 
 

@@ -12,22 +12,32 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, product
 from math import inf
 from operator import sub
 from time import perf_counter
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
 from msgspec import Struct
 
+from app.errors import ModelFailed
 from app.schemas import Done, Event, Failed, Sources
 
 # The upper bounds of what is told apart, in seconds.
 WAITS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 FIRSTS = (*WAITS[2:], 10.0, 30.0, 60.0)
 TURNS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0)
+# The tier of a turn that failed.
+NO_TIER = "unknown"
 # Seconds from one look at the event loop to the next.
 LOOK = 1.0
+
+
+def _endings() -> Iterator[tuple[str, str]]:
+    """Give the tiers and the endings of turns that are to be expected."""
+    fields = get_type_hints(Done)
+    yield from product(get_args(fields["cascade_tier"]), get_args(fields["finish_reason"]))
+    yield NO_TIER, ModelFailed.slug
 
 
 class Histogram:
@@ -78,8 +88,9 @@ class Metrics:
     """All that one worker counts. Times are in seconds."""
 
     def __init__(self) -> None:
-        # By tier and ending, and by problem.
-        self.turns = Counter[tuple[str, str]]()
+        # By tier and ending, and by problem. Those that are to be expected are there from the
+        # start: from one that appears with its first turn no rate can be told.
+        self.turns = Counter[tuple[str, str]](dict.fromkeys(_endings(), 0))
         self.refusals = Counter[str]()
         self.resumes = 0
         self.model_retries = 0
@@ -120,7 +131,7 @@ class Metrics:
 
         Where it failed before there was a tier, that is None.
         """
-        self.turns[tier or "unknown", ending] += 1
+        self.turns[tier or NO_TIER, ending] += 1
         self.turn_durations.observe(seconds)
 
     def refused(self, reason: str) -> None:

@@ -1,0 +1,45 @@
+"""A request that breaks is told to its client, logged and counted, and no other suffers."""
+
+import logging
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from app.middleware import RequestContext
+from app.services.metrics import Metrics
+
+pytestmark = pytest.mark.anyio
+
+
+async def _broken(scope: Scope, receive: Receive, send: Send) -> None:
+    raise ValueError("a secret")
+
+
+async def test_a_request_that_breaks_is_a_500_that_says_nothing_of_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sent: list[Message] = []
+    metrics = Metrics()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "raw_path": b"/x",
+        "headers": [],
+        "state": {"metrics": metrics},
+    }
+    with caplog.at_level(logging.INFO):
+        await RequestContext(_broken)(scope, receive, send)
+    start, body = sent
+    assert start["status"] == 500
+    assert b"urn:chrysopedia:problem:internal" in body["body"]
+    assert b"secret" not in body["body"]
+    assert metrics.refusals["internal"] == 1
+    assert "a request broke" in caplog.text
+    assert "GET /x 500" in caplog.text
