@@ -17,11 +17,12 @@ from app.errors import ChatError
 from app.handlers.streaming import STRAIGHT
 from app.handlers.wire import problem_response
 from app.logs import request_id
+from app.rules import REQUEST_ID
 from app.services.event_log import SentAway
 
 log = logging.getLogger(__name__)
 
-_GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+_GIVEN_ID = re.compile(REQUEST_ID.encode())
 
 
 class RequestContext:

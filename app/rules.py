@@ -11,6 +11,7 @@ SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u300
 CONVERSATION_ID = "[A-Za-z0-9_-]{1,64}"
 TURN_ID = "t_[0-9a-f]{32}"
 EVENT_ID = f"{TURN_ID}-[0-9]{{1,9}}"
+REQUEST_ID = "[A-Za-z0-9._:/+=-]{1,128}"
 IDEMPOTENCY_KEY = r"[\x21-\x7e]{1,200}"
 
 

@@ -24,7 +24,8 @@ from msgspec.structs import replace
 from app.embedded import postgres
 from app.handlers.openapi.described import EXAMPLES
 from app.handlers.openapi.document import Example
-from app.handlers.openapi.operations import HEADERS, OPERATIONS
+from app.handlers.openapi.operations import OPERATIONS
+from app.handlers.openapi.parameters import HEADERS
 from app.settings import Settings
 from tests.scripted_model import DIE, ScriptedModel, say
 from tests.servers import ingest_sample, own_server, shared_servers

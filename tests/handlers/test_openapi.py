@@ -15,7 +15,7 @@ from app import errors
 from app.errors import ChatError, Unprocessable
 from app.handlers import wire
 from app.handlers.openapi.document import PROBLEM, Example, document
-from app.handlers.openapi.operations import HEADERS
+from app.handlers.openapi.parameters import HEADERS
 from app.main import create_app
 from app.rules import CREATOR_LIMIT, QUERY_LIMIT, trimmed, whole
 from app.schemas import ChatRequest

@@ -14,14 +14,11 @@ from app.errors import ChatError
 from app.handlers.openapi.operations import (
     EVENT_STREAM,
     EVENTS,
-    EVERYWHERE,
-    HEADERS,
     OPERATIONS,
-    PROBLEM_HEADERS,
     Operation,
-    Parameter,
     Reply,
 )
+from app.handlers.openapi.parameters import EVERYWHERE, HEADERS, PROBLEM_HEADERS, Parameter
 from app.rules import EVENT_ID, whole
 from app.schemas import Problem
 

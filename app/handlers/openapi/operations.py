@@ -25,18 +25,26 @@ from app.errors import (
     Unprocessable,
     UnsupportedMediaType,
 )
-from app.rules import CREATOR_LIMIT, EVENT_ID, IDEMPOTENCY_KEY, QUERY_LIMIT, trimmed, whole
+from app.handlers.openapi.parameters import (
+    CONVERSATION,
+    CREATOR,
+    IDEMPOTENCY_KEY,
+    IF_NONE_MATCH,
+    LAST_EVENT_ID,
+    PREFIX,
+    QUESTION,
+    TURN,
+    Parameter,
+)
 from app.schemas import (
     ChatRequest,
     Citation,
     Conversation,
-    ConversationId,
     CreatorEntry,
     Done,
     Failed,
     Readiness,
     SearchResult,
-    TurnId,
 )
 
 EVENT_STREAM = "text/event-stream"
@@ -55,16 +63,6 @@ EVENTS: Mapping[str, Any] = {
 }
 JSON = "application/json"
 TEXT = "text/plain"
-
-
-class Parameter(Struct, frozen=True):
-    """What a request has beside its body."""
-
-    name: str
-    where: Literal["path", "query", "header"]
-    kind: Any
-    what: str
-    required: bool = False
 
 
 class Reply(Struct, frozen=True):
@@ -91,88 +89,6 @@ class Operation(Struct, frozen=True, kw_only=True):
     problems: tuple[type[ChatError], ...] = ()
 
 
-HEADERS: Mapping[str, Any] = {
-    "X-Request-Id": Annotated[
-        str, Meta(description="The request's id, as it was sent, or a new one. It is in the log.")
-    ],
-    "X-Conversation-Id": Annotated[
-        ConversationId, Meta(description="The conversation, for a follow-up.")
-    ],
-    "X-Turn-Id": Annotated[
-        TurnId, Meta(description="The turn, for following it again, and for stopping it.")
-    ],
-    "Location": Annotated[str, Meta(description="The stream of the turn that is running.")],
-    "Retry-After": Annotated[
-        str,
-        Meta(
-            description="After how many seconds to try again.",
-            extra_json_schema={"pattern": "^[0-9]+$"},
-        ),
-    ],
-    "RateLimit-Policy": Annotated[
-        str, Meta(description="The limit: questions (`q`) in a window of seconds (`w`).")
-    ],
-    "RateLimit": Annotated[
-        str, Meta(description="What is left (`r`), and in how many seconds (`t`) it starts anew.")
-    ],
-    "ETag": Annotated[str, Meta(description="Which version it is, for `If-None-Match`.")],
-}
-# What each problem's reply has beside the headers of all replies, by status.
-PROBLEM_HEADERS: Mapping[int, tuple[str, ...]] = {
-    409: ("Location",),
-    429: ("Retry-After", "RateLimit-Policy", "RateLimit"),
-    503: ("Retry-After",),
-}
-# Every request may have them, and whatever they hold is never refused.
-EVERYWHERE = (
-    Parameter(
-        "X-Request-Id",
-        "header",
-        str,
-        "A name for the request, which the reply and the log repeat: 1 to 128 of the characters "
-        "`A-Z a-z 0-9 . _ : / + = -`. Any other is replaced.",
-    ),
-    Parameter(
-        "traceparent",
-        "header",
-        str,
-        "The caller's trace (W3C Trace Context). The log has it, and the model's server gets it. "
-        "One that cannot be read is replaced by a new one.",
-    ),
-    Parameter(
-        "tracestate", "header", str, "What goes with `traceparent`; it is passed on as it is."
-    ),
-)
-
-_TURN = Parameter(
-    "turn_id", "path", TurnId, "From `X-Turn-Id` or from `done`; another form is a 404.", True
-)
-_CONVERSATION = Parameter(
-    "conversation_id", "path", ConversationId, "From `X-Conversation-Id` or from `done`.", True
-)
-_LAST_EVENT_ID = Parameter(
-    "Last-Event-ID",
-    "header",
-    Annotated[str, Meta(extra_json_schema={"pattern": whole(f"(?:{EVENT_ID})?")})],
-    "The `id` of the last event that the client has: the stream goes on after it. Clients of "
-    "server-sent events send it by themselves. Empty counts as none.",
-)
-_IDEMPOTENCY_KEY = Parameter(
-    "Idempotency-Key",
-    "header",
-    Annotated[str, Meta(extra_json_schema={"pattern": whole(IDEMPOTENCY_KEY)})],
-    "Makes a retry harmless: the same key with the same body is answered once. While that turn "
-    "runs it is a 409 with its `Location`, after it the finished stream.",
-)
-_CREATOR = Parameter(
-    "creator",
-    "query",
-    Annotated[str, Meta(extra_json_schema={"pattern": whole(f"(?:{trimmed(CREATOR_LIMIT)})?")})],
-    "As in a question; empty counts as none.",
-)
-_IF_NONE_MATCH = Parameter(
-    "If-None-Match", "header", str, "The `ETag` of what the client has: a 304 where it is that."
-)
 _STREAM = Reply(
     200,
     "The stream. `Accept` has to allow `text/event-stream`.",
@@ -192,7 +108,7 @@ OPERATIONS = (
         "`done` and `error`. The search has run before the status is sent; what fails after that "
         "is told by `error`. A client that hangs up leaves the turn running for a while, to be "
         "followed again. With `Last-Event-ID` the body is not read, and that stream goes on.",
-        parameters=(_LAST_EVENT_ID, _IDEMPOTENCY_KEY),
+        parameters=(LAST_EVENT_ID, IDEMPOTENCY_KEY),
         body=ChatRequest,
         replies=(_STREAM, _SEEN),
         problems=(
@@ -209,7 +125,7 @@ OPERATIONS = (
         summary="Follow a turn's stream, also after its end",
         what="Gives the stream from its start, or after `Last-Event-ID`, on whichever worker the "
         "turn runs; a browser's EventSource can read it. An ended turn is kept for some minutes.",
-        parameters=(_TURN, _LAST_EVENT_ID),
+        parameters=(TURN, LAST_EVENT_ID),
         replies=(_STREAM, _SEEN),
         problems=(BadRequest, NotFound, NotAcceptable, Unavailable, ShuttingDown),
     ),
@@ -221,7 +137,7 @@ OPERATIONS = (
         summary="Stop a turn",
         what="Ends the answer early, on whichever worker it runs: its viewers get `done` with "
         "`stopped`, and what was said is remembered. A turn that has ended stays as it is.",
-        parameters=(_TURN,),
+        parameters=(TURN,),
         replies=(Reply(202, "The turn is being stopped."),),
         problems=(NotFound, Unavailable),
     ),
@@ -233,7 +149,7 @@ OPERATIONS = (
         summary="Read a conversation",
         what="Gives the latest turns, the oldest of them first. A conversation is forgotten some "
         "time after its last turn.",
-        parameters=(_CONVERSATION,),
+        parameters=(CONVERSATION,),
         replies=(Reply(200, "Its turns.", {JSON: Conversation}),),
         problems=(NotFound, Unprocessable, Unavailable),
     ),
@@ -244,7 +160,7 @@ OPERATIONS = (
         tag="conversations",
         summary="Forget a conversation",
         what="It is a success also where there is nothing to forget.",
-        parameters=(_CONVERSATION,),
+        parameters=(CONVERSATION,),
         replies=(Reply(204, "Nothing is kept of it."),),
         problems=(Unprocessable, Unavailable),
     ),
@@ -255,22 +171,7 @@ OPERATIONS = (
         tag="library",
         summary="List creators, for a picker",
         what="Gives at most 50, by name, with how many videos and pages each has.",
-        parameters=(
-            Parameter(
-                "prefix",
-                "query",
-                Annotated[
-                    str,
-                    Meta(
-                        extra_json_schema={
-                            "maxLength": CREATOR_LIMIT,
-                            "pattern": whole(r"[^\x00]*"),
-                        }
-                    ),
-                ],
-                "How the name or the slug begins, in upper or lower case, with or without accents.",
-            ),
-        ),
+        parameters=(PREFIX,),
         replies=(Reply(200, "The creators.", {JSON: tuple[CreatorEntry, ...]}),),
         problems=(Unprocessable, LibraryUnavailable),
     ),
@@ -282,14 +183,8 @@ OPERATIONS = (
         summary="Search, without an answer",
         what="Gives what a question would be answered from: the tier and the sources.",
         parameters=(
-            Parameter(
-                "q",
-                "query",
-                Annotated[str, Meta(extra_json_schema={"pattern": whole(trimmed(QUERY_LIMIT))})],
-                "The question, as in `ask`.",
-                True,
-            ),
-            _CREATOR,
+            QUESTION,
+            CREATOR,
         ),
         replies=(Reply(200, "What was found.", {JSON: SearchResult}),),
         problems=(Unprocessable, LibraryUnavailable),
@@ -340,7 +235,7 @@ OPERATIONS = (
         tag="operations",
         summary="Describe the service",
         what="This document.",
-        parameters=(_IF_NONE_MATCH,),
+        parameters=(IF_NONE_MATCH,),
         replies=(
             Reply(200, "The document.", {JSON: dict[str, Any]}, ("ETag",)),
             Reply(304, "It is still what `If-None-Match` names.", {}, ("ETag",)),
@@ -353,7 +248,7 @@ OPERATIONS = (
         tag="operations",
         summary="Describe the service, for people",
         what="This document as a page.",
-        parameters=(_IF_NONE_MATCH,),
+        parameters=(IF_NONE_MATCH,),
         replies=(
             Reply(200, "The page.", {"text/html": str}, ("ETag",)),
             Reply(304, "It is still what `If-None-Match` names.", {}, ("ETag",)),
