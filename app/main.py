@@ -69,7 +69,7 @@ def _problem(request: Request, error: Exception) -> Response:
             request.state["metrics"].refused(error.slug)
             return wire.problem_response(error.problem(), error.headers)
         case HTTPException(status_code=status, detail=title):
-            detail = f"{request.method} {request.url.path} is not served. See {API}/chat."
+            detail = f"{request.method} {request.url.path} is not served. See /docs."
             problem = Problem(type="about:blank", title=title, status=status, detail=detail)
             return wire.problem_response(problem, error.headers)
     raise error
