@@ -13,6 +13,7 @@ from anyio.from_thread import start_blocking_portal
 from hypothesis import settings as hypothesis_settings
 
 from app.embedded import postgres, valkey
+from tests.certificate import OPENSSL, make_certificate
 from tests.scripted_model import ScriptedModel
 from tests.servers import OwnServer, SharedServers, ingest_sample, own_server, shared_servers
 
@@ -110,6 +111,15 @@ async def library_url(anyio_backend: object, shared: SharedServers) -> str:
     url = shared.create_database()
     await ingest_sample(url)
     return url
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a key and a certificate that signs itself, for a few names."""
+    if OPENSSL is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    names = ("localhost", "model.test", "proxy.localhost")
+    return make_certificate(tmp_path_factory.mktemp("tls"), names)
 
 
 @pytest.fixture

@@ -1,4 +1,8 @@
-"""Workers' addresses come in; a real nginx on a free port spreads the requests over them."""
+"""Workers' addresses come in; a real nginx with deploy/nginx.conf spreads the requests over them.
+
+The file runs as it is deployed. Only what it includes from site/, which is a host's own, is written
+for the test: who it runs as, where it listens, its certificate, its workers.
+"""
 
 import grp
 import os
@@ -7,8 +11,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiohttp
@@ -17,6 +21,7 @@ import pytest
 from app.embedded.wait import until
 from tests.service import Client
 
+DEPLOY = Path(__file__).parent.parent / "deploy"
 # Debian puts it where an ordinary user's PATH does not look.
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="there is no nginx (apt-get install nginx)")
@@ -24,125 +29,141 @@ needs_nginx = pytest.mark.skipif(NGINX is None, reason="there is no nginx (apt-g
 # Seconds, on a machine that does other things too.
 START_LIMIT, END_LIMIT = 20, 20
 
-# The first part is the test's: it runs as whoever runs the test, in a folder that goes with it.
-CONFIG = """
-daemon off;
-user %(user)s;
-pid nginx.pid;
-error_log nginx.log;
-events { worker_connections 4096; }
-http {
-    access_log off;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-
-    upstream workers {
-        # No worker is ever taken for dead: one that is full or draining refuses new questions but
-        # serves its streams, and with all of them "dead" nginx itself would answer 502. A worker
-        # that is away costs a refused connection, and the next one is tried.
-        %(servers)s
-        keepalive 64;
-        # Shorter than a worker's own 5 s, so that it is seldom the worker that closes first.
-        keepalive_timeout 4s;
-    }
-
-    server {
-        listen %(address)s;
-
-        proxy_http_version 1.1;
-        proxy_set_header Connection "";
-        proxy_set_header Host $http_host;
-        proxy_set_header X-Forwarded-For $remote_addr;
-        proxy_set_header X-Forwarded-Proto $scheme;
-        # An event leaves when it comes.
-        proxy_buffering off;
-        proxy_connect_timeout 2s;
-        # Longer than the pause between two heartbeats (HEARTBEAT, 15 s).
-        proxy_read_timeout 60s;
-
-        # What has no status yet goes to the next worker: where one is away, breaks the connection,
-        # or says 503 (draining, full). By itself nginx does so with a POST only while nothing of it
-        # was sent, that is, where no connection came about: not after a 503, and not where a kept
-        # connection turns out to be closed. `non_idempotent` has it do so in all these cases, also
-        # where a worker may be at work on the question already. Hence the key below.
-        proxy_next_upstream error timeout http_502 http_503 non_idempotent;
-
-        location / {
-            proxy_pass http://workers;
-        }
-
-        location = /api/v1/chat {
-            # However often nginx sends a question, it is asked once: a worker that gets it when
-            # another has begun with it says 409, with the stream's address.
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header Idempotency-Key $once;
-            proxy_pass http://workers;
-        }
-
-        location /api/v1/chat/ {
-            # An EventSource that is told 502 gives up for good; one whose connection is closed
-            # comes back. So nobody is told a status while no worker is there.
-            error_page 502 504 = @away;
-            proxy_pass http://workers;
-        }
-
-        location @away {
-            return 444;
-        }
-
-        %(locations)s
-    }
-
-    # The client's key, or one that is the request's own, the same each time that it is sent.
-    map $http_idempotency_key $once {
-        ""      $request_id;
-        default $http_idempotency_key;
-    }
-}
+# Where it may write, since the folders it has else are the system's.
+FOLDERS = """
+client_body_temp_path body;
+proxy_temp_path proxy;
+fastcgi_temp_path fastcgi;
+uwsgi_temp_path uwsgi;
+scgi_temp_path scgi;
 """
+# The file that deploy/nginx.conf includes in each place.
+SITE = {
+    "main.conf": "daemon off; user %(user)s; pid nginx.pid; error_log nginx.log;",
+    "http.conf": """
+        access_log requests.log json;
+        geo $unlimited { default %(unlimited)s; }
+    """
+    + FOLDERS,
+    "workers.conf": "%(workers)s",
+    "redirect.conf": "listen %(redirect)s; server_name localhost;",
+    "server.conf": """
+        listen %(plain)s;
+        server_name localhost;
+        root %(root)s;
+        %(tls)s
+        %(more)s
+    """,
+}
+TLS = "listen %s ssl http2; ssl_certificate %s; ssl_certificate_key %s;"
+
+
+class Front(Client):
+    """nginx: without TLS at `url`, with TLS at `tls_url`; `redirect_url` leads there."""
+
+    def __init__(self, http: aiohttp.ClientSession, ports: Sequence[int], folder: Path) -> None:
+        plain, redirect, tls = ports
+        super().__init__(http, f"http://127.0.0.1:{plain}")
+        self.redirect_url = f"http://127.0.0.1:{redirect}"
+        self.tls_url = f"https://localhost:{tls}"
+        self._folder = folder
+
+    def log(self) -> str:
+        """Return what it has complained of."""
+        return (self._folder / "nginx.log").read_text()
+
+    async def requests(self, count: int) -> list[str]:
+        """Wait for so many lines of the log, in JSON: one a request, after its end."""
+        log = self._folder / "requests.log"
+        assert await until(lambda: log.read_text().count("\n") >= count, END_LIMIT)
+        return log.read_text().splitlines()
 
 
 @asynccontextmanager
-async def nginx(workers: Sequence[str], locations: str = "") -> AsyncIterator[Client]:
-    """Run nginx before the workers at these `host:port`s; `locations` is configuration to add."""
-    assert NGINX
+async def nginx(
+    workers: Sequence[str],
+    more: str = "",
+    *,
+    certificate: Path | None = None,
+    root: Path | None = None,
+    limited: bool = False,
+    port: int = 0,
+) -> AsyncIterator[Front]:
+    """Run nginx before the workers at these `host:port`s; `more` is configuration to add.
+
+    It speaks TLS where it has a `certificate` (a file with the key in it too), listens on `port`,
+    takes static files from `root`, and has no limits unless it is `limited`.
+    """
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
     with (
-        tempfile.TemporaryDirectory(prefix="chrysopedia-") as folder,
-        socket.create_server(("127.0.0.1", 0), backlog=1024) as listener,
+        tempfile.TemporaryDirectory(prefix="chrysopedia-") as place,
+        _listeners(port, 0, 0) as (listeners, ports),
     ):
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        servers = "\n        ".join(f"server {worker} max_fails=0;" for worker in workers)
-        parts = {"servers": servers, "address": address, "locations": locations, "user": _user()}
-        config, log, pid = (Path(folder, f"nginx.{kind}") for kind in ("conf", "log", "pid"))
-        config.write_text(CONFIG % parts)
-        process = subprocess.Popen(  # noqa: S603, ASYNC220 - no shell; it does not wait
-            [NGINX, "-p", folder, "-c", config.name, "-e", log.name],
-            # It takes the socket as from an nginx before it, so the port cannot be another's.
-            env={"NGINX": f"{listener.fileno()};"},
-            pass_fds=[listener.fileno()],
-            stdin=subprocess.DEVNULL,
+        folder = Path(place)
+        plain, redirect, tls = (f"127.0.0.1:{port}" for port in ports)
+        write_site(
+            folder,
+            {
+                "user": user(),
+                "unlimited": int(not limited),
+                "workers": "\n".join(f"server {worker} max_fails=0;" for worker in workers),
+                "plain": plain,
+                "redirect": redirect,
+                "root": root or folder,
+                "tls": TLS % (tls, certificate, certificate) if certificate else "",
+                "more": more,
+            },
         )
-        try:
-            await until(lambda: pid.exists() or process.poll() is not None, START_LIMIT)
-            assert process.returncode is None, log.read_text()
-            async with aiohttp.ClientSession(connector=connector) as http:
-                yield Client(http, f"http://{address}")
-        except BaseException:
-            # Pytest shows it where a test fails.
-            print(log.read_text())
-            raise
-        finally:
-            process.terminate()
-            await until(lambda: process.poll() is not None, END_LIMIT)
+        # It takes these as from an nginx before it, so that no port can be another's.
+        with running(folder, listeners if certificate else listeners[:2]) as process:
+            pid, log = folder / "nginx.pid", folder / "nginx.log"
+            try:
+                await until(lambda: pid.exists() or process.poll() is not None, START_LIMIT)
+                assert process.returncode is None, log.read_text()
+                async with aiohttp.ClientSession(connector=connector) as http:
+                    yield Front(http, ports, folder)
+            except BaseException:
+                # Pytest shows it where a test fails.
+                print(log.read_text())
+                raise
+            finally:
+                process.terminate()
+                await until(lambda: process.poll() is not None, END_LIMIT)
 
 
-def _user() -> str:
-    """Name who runs this, and their group; nginx would have its worker run as `nobody`."""
+def write_site(folder: Path, parts: Mapping[str, object]) -> None:
+    """Make a folder with the configuration as it is deployed, and a site of its own."""
+    (folder / "nginx.conf").symlink_to(DEPLOY / "nginx.conf")
+    (folder / "site").mkdir()
+    for name, text in SITE.items():
+        (folder / "site" / name).write_text(text % parts)
+
+
+@contextmanager
+def running(folder: Path, listeners: Sequence[socket.socket]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run nginx in a folder with its configuration, on these sockets."""
+    assert NGINX
+    numbers = [listener.fileno() for listener in listeners]
+    with subprocess.Popen(  # noqa: S603 - no shell
+        [NGINX, "-p", folder, "-c", "nginx.conf", "-e", "nginx.log"],
+        env={"NGINX": "".join(f"{number};" for number in numbers)},
+        pass_fds=numbers,
+        stdin=subprocess.DEVNULL,
+    ) as process:
+        yield process
+
+
+def user() -> str:
+    """Name who runs this, and their group; nginx would have its workers run as another."""
     return f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}"
+
+
+@contextmanager
+def _listeners(*ports: int) -> Iterator[tuple[list[socket.socket], list[int]]]:
+    """Listen on these ports; each 0 is a free one."""
+    with ExitStack() as stack:
+        made = [
+            stack.enter_context(socket.create_server(("127.0.0.1", port), backlog=1024))
+            for port in ports
+        ]
+        yield made, [one.getsockname()[1] for one in made]

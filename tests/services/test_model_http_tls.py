@@ -1,9 +1,7 @@
 """The client over TLS and by way of proxies, on real sockets."""
 
 import asyncio
-import shutil
 import ssl
-import subprocess
 from base64 import b64encode
 from pathlib import Path
 
@@ -18,27 +16,6 @@ pytestmark = pytest.mark.anyio
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 USER = "Basic " + b64encode(b"me:p@ss").decode()
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with a key and a certificate that signs itself, for a few names."""
-    if not (openssl := shutil.which("openssl")):
-        pytest.skip("there is no openssl to make a certificate with")
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    subprocess.run(  # noqa: S603
-        [
-            *(openssl, "req", "-x509", "-nodes", "-newkey", "ec", "-subj", "/CN=test"),
-            *("-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout", file, "-out", f"{file}.crt"),
-            *("-addext", "subjectAltName=DNS:localhost,DNS:model.test,DNS:proxy.localhost"),
-            *("-addext", "keyUsage=critical,digitalSignature,keyCertSign"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    with file.open("a") as both:
-        both.write(Path(f"{file}.crt").read_text())
-    return file
 
 
 @pytest.fixture

@@ -1,74 +1,18 @@
 """nginx before several workers: what it sends on, to whom, and what it never sends twice."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-
 import aiohttp
-import anyio
 import pytest
-from aiohttp import web
 
-from app.settings import Settings
+from tests.deploy.stub import breaks, refuses, serves, stub
 from tests.nginx import needs_nginx, nginx
 from tests.relay import relay
-from tests.scripted_model import ScriptedModel, say
-from tests.service import CHAT, answer, running
+from tests.service import CHAT
 
 pytestmark = [pytest.mark.anyio, needs_nginx]
 
 QUESTION = {"query": "How fast should the attack be when I side-chain the bass to the kick?"}
 # Enough that each of two workers is the first to be tried for some.
 TIMES = 4
-
-
-class Stub:
-    """A worker that does but one thing with a request; `seen` holds what it was sent."""
-
-    def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.Response]]) -> None:
-        self.address = ""
-        self.seen: list[tuple[str, str | None, bytes]] = []
-        self._answer = answer
-
-    async def handle(self, request: web.BaseRequest) -> web.Response:
-        """Note the request, and do with it what it does with all."""
-        key = request.headers.get("Idempotency-Key")
-        self.seen.append((request.method, key, await request.read()))
-        return await self._answer(request)
-
-
-async def serves(request: web.BaseRequest) -> web.Response:
-    """Answer."""
-    return web.Response(text="served")
-
-
-async def refuses(request: web.BaseRequest) -> web.Response:
-    """Refuse, as a worker that drains."""
-    return web.Response(status=503, text="draining", headers={"Retry-After": "7"})
-
-
-async def breaks(request: web.BaseRequest) -> web.Response:
-    """Take the request and die of it."""
-    assert request.transport
-    request.transport.abort()
-    return web.Response()
-
-
-@asynccontextmanager
-async def stub(
-    answer: Callable[[web.BaseRequest], Awaitable[web.Response]],
-) -> AsyncIterator[Stub]:
-    """Run a worker that does this with every request."""
-    running = Stub(answer)
-    runner = web.ServerRunner(web.Server(running.handle), shutdown_timeout=0)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    running.address = f"{host}:{port}"
-    try:
-        yield running
-    finally:
-        await runner.cleanup()
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
@@ -104,15 +48,28 @@ async def test_a_question_is_sent_again_under_the_same_key_and_each_has_its_own(
         for _ in range(TIMES):
             assert (await front.call("POST", CHAT, json=QUESTION))[0] == 200
         assert 0 < len(dying.seen) < TIMES
-        assert set(dying.seen) < set(other.seen)
-        assert len({key for _, key, _ in other.seen}) == TIMES
-        assert all(key for _, key, _ in other.seen)
+        sent = [{(it.method, it.key, it.body) for it in each.seen} for each in (dying, other)]
+        assert sent[0] < sent[1]
+        assert len({it.key for it in other.seen}) == TIMES
+        assert all(it.key for it in other.seen)
+
+
+async def test_only_a_question_has_a_key_and_only_it_is_sent_again_when_it_may_have_begun() -> None:
+    async with (
+        stub(breaks) as one,
+        stub(breaks) as other,
+        nginx([one.address, other.address]) as front,
+    ):
+        assert (await front.call("POST", "/api/v1/other", data=b"{}"))[0] == 503
+        assert len(one.seen) + len(other.seen) == 1
+        assert (await front.call("DELETE", CHAT + "/t_1"))[0] == 503
+        assert [it.key for it in (*one.seen, *other.seen) if it.method == "DELETE"] == [None] * 2
 
 
 async def test_a_clients_own_key_is_left_as_it_is() -> None:
     async with stub(serves) as worker, nginx([worker.address]) as front:
         await front.call("POST", CHAT, json=QUESTION, headers={"Idempotency-Key": "mine"})
-        assert [key for _, key, _ in worker.seen] == ["mine"]
+        assert [it.key for it in worker.seen] == ["mine"]
 
 
 async def test_where_all_workers_refuse_the_client_is_told_when_to_come_back() -> None:
@@ -139,20 +96,3 @@ async def test_a_viewer_is_told_no_status_while_no_worker_is_there() -> None:
             await front.call("GET", CHAT + "/t_1")
         await away.open()
         assert (await front.call("GET", CHAT + "/t_1"))[0] == 200
-
-
-async def test_an_event_leaves_nginx_when_it_comes(
-    survival_settings: Settings, model: ScriptedModel
-) -> None:
-    held = anyio.Event()
-    model.answers(say("One,", " two", held, " three."))
-    async with (
-        running(survival_settings) as worker,
-        nginx([worker.url.removeprefix("http://")]) as front,
-        front.stream(QUESTION) as stream,
-    ):
-        with anyio.fail_after(10):
-            events = await stream.until("token")
-            held.set()
-            events += await stream.rest()
-    assert answer(events) == "One, two three."

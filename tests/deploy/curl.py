@@ -1,0 +1,34 @@
+"""A request comes in; curl makes it, over HTTP/2 too, and its reply goes out as it comes."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+CURL = shutil.which("curl")
+needs_curl = pytest.mark.skipif(CURL is None, reason="there is no curl (apt-get install curl)")
+
+
+@asynccontextmanager
+async def curl(
+    url: str, *options: str, certificate: Path
+) -> AsyncIterator[tuple[str, asyncio.StreamReader]]:
+    """Make a request over HTTP/2; yields the reply's head, and its body to read."""
+    assert CURL
+    process = await asyncio.create_subprocess_exec(
+        *(CURL, "--silent", "--show-error", "--no-buffer", "--include", "--http2", "--max-time"),
+        *("30", "--cacert", str(certificate), *options, url),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout
+    try:
+        head = await process.stdout.readuntil(b"\r\n\r\n")
+        yield head.decode().lower(), process.stdout
+        assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

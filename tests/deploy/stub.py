@@ -1,0 +1,72 @@
+"""What a worker is to do comes in; one that does only that, on a real socket, goes out."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from msgspec import Struct
+
+
+class Seen(Struct, frozen=True):
+    """A request that a worker was sent."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def key(self) -> str | None:
+        """Its Idempotency-Key."""
+        return self.headers.get("Idempotency-Key")
+
+
+class Stub:
+    """A worker at `address` that does but one thing with a request; `seen` holds what came."""
+
+    def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.Response]]) -> None:
+        self.address = ""
+        self.seen: list[Seen] = []
+        self._answer = answer
+
+    async def handle(self, request: web.BaseRequest) -> web.Response:
+        """Note the request, and do with it what it does with all."""
+        body = await request.read()
+        self.seen.append(Seen(request.method, request.path_qs, request.headers, body))
+        return await self._answer(request)
+
+
+async def serves(request: web.BaseRequest) -> web.Response:
+    """Answer, with the name that the request has, as the service does."""
+    name = request.headers.get("X-Request-Id", "")
+    return web.Response(text="served", headers={"X-Request-Id": name})
+
+
+async def refuses(request: web.BaseRequest) -> web.Response:
+    """Refuse, as a worker that drains."""
+    return web.Response(status=503, text="draining", headers={"Retry-After": "7"})
+
+
+async def breaks(request: web.BaseRequest) -> web.Response:
+    """Take the request and die of it."""
+    assert request.transport
+    request.transport.abort()
+    return web.Response()
+
+
+@asynccontextmanager
+async def stub(
+    answer: Callable[[web.BaseRequest], Awaitable[web.Response]] = serves,
+) -> AsyncIterator[Stub]:
+    """Run a worker that does this with every request."""
+    running = Stub(answer)
+    runner = web.ServerRunner(web.Server(running.handle), shutdown_timeout=0)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    running.address = f"{host}:{port}"
+    try:
+        yield running
+    finally:
+        await runner.cleanup()

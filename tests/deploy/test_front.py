@@ -1,0 +1,183 @@
+"""What nginx does by itself: limits, names, files, TLS; and that it takes the site as shipped."""
+
+import asyncio
+import gzip
+import json
+import re
+import ssl
+import subprocess
+from pathlib import Path
+
+import aiohttp
+import anyio
+import pytest
+from aiohttp import web
+
+from tests.deploy.stub import serves, stub
+from tests.nginx import DEPLOY, FOLDERS, NGINX, needs_nginx, nginx, user
+from tests.service import CHAT
+from tests.survival.reading import SOON
+
+pytestmark = [pytest.mark.anyio, needs_nginx]
+
+LIMIT = 16 * 1024
+# Streams, and questions at once, that one address may have.
+STREAMS, QUESTIONS = 100, 21
+SCRIPT = "export const text = 'é';\n" * 100
+
+
+@pytest.fixture
+def static(tmp_path: Path) -> Path:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/page.mjs").write_text(SCRIPT)
+    return tmp_path
+
+
+async def test_a_body_over_the_limit_reaches_no_worker() -> None:
+    async with stub() as worker, nginx([worker.address]) as front:
+        assert (await front.call("POST", CHAT, data=b"x" * LIMIT))[0] == 200
+        status, problem, headers = await front.call("POST", CHAT, data=b"x" * (LIMIT + 1))
+        assert (status, problem["status"], len(worker.seen)) == (413, 413, 1)
+        assert headers["Content-Type"] == "application/problem+json"
+
+
+async def test_one_address_has_so_many_questions_at_once() -> None:
+    async with stub() as worker, nginx([worker.address], limited=True) as front:
+        asked = (front.call("POST", CHAT, data=b"{}") for _ in range(2 * QUESTIONS))
+        with anyio.fail_after(SOON):
+            replies = await asyncio.gather(*asked)
+        served = [status for status, _, _ in replies if status == 200]
+        # Two a second may be more where this takes long.
+        assert QUESTIONS <= len(served) < 2 * QUESTIONS
+        _, problem, headers = next(reply for reply in replies if reply[0] == 429)
+        assert (problem["status"], headers["Retry-After"]) == (429, "5")
+
+
+async def test_one_address_has_so_many_streams_at_once() -> None:
+    came, over = anyio.Semaphore(0), anyio.Event()
+
+    async def holds(request: web.BaseRequest) -> web.Response:
+        came.release()
+        await over.wait()
+        return await serves(request)
+
+    async with stub(holds) as worker, nginx([worker.address], limited=True) as front:
+        async with asyncio.TaskGroup() as group:
+            for number in range(STREAMS):
+                group.create_task(front.call("GET", f"{CHAT}/t_{number}"))
+            with anyio.fail_after(SOON):
+                for _ in range(STREAMS):
+                    await came.acquire()
+                assert (await front.call("GET", f"{CHAT}/t_more"))[0] == 429
+            over.set()
+        assert 'limiting connections by zone "streams"' in front.log()
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("a-name.of:mine/1+2=3", True), ("two words", False), ("x" * 129, False)]
+)
+async def test_a_request_has_one_name_everywhere(given: str, kept: bool) -> None:
+    async with stub() as worker, nginx([worker.address]) as front:
+        headers = {"X-Request-Id": given}
+        async with front.http.get(front.url + "/?q=secret", headers=headers) as reply:
+            [name] = reply.headers.getall("X-Request-Id")
+        assert (name == given) is kept
+        assert worker.seen[0].headers["X-Request-Id"] == name
+        [line] = await front.requests(1)
+        assert json.loads(line)["request_id"] == name
+        assert "secret" not in line
+
+
+async def test_trace_context_is_passed_on() -> None:
+    trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "vendor=1"}
+    async with stub() as worker, nginx([worker.address]) as front:
+        await front.call("POST", CHAT, data=b"{}", headers=trace)
+        assert {name: worker.seen[0].headers[name] for name in trace} == trace
+
+
+async def test_metrics_are_not_for_the_public() -> None:
+    async with stub() as worker, nginx([worker.address]) as front:
+        assert (await front.call("GET", "/metrics"))[0] == 404
+        assert not worker.seen
+
+
+async def test_the_pages_files_are_kept_for_a_year_and_are_all_that_is_compressed(
+    static: Path,
+) -> None:
+    async with (
+        stub() as worker,
+        nginx([worker.address], root=static) as front,
+        # So that it is seen as it came.
+        aiohttp.ClientSession(front.url, auto_decompress=False) as http,
+    ):
+        asked = {"Accept-Encoding": "gzip"}
+        async with http.get("/static/0a1b2c/parts/page.mjs", headers=asked) as reply:
+            assert reply.status == 200
+            assert gzip.decompress(await reply.read()).decode() == SCRIPT
+            assert reply.headers["Content-Type"] == "text/javascript; charset=utf-8"
+            assert reply.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+            assert reply.headers["Vary"] == "Accept-Encoding"
+            assert reply.headers["X-Content-Type-Options"] == "nosniff"
+        assert not worker.seen
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/0a/other.mjs", "/static/0a/../page.mjs", "/static/0a/..%2f..%2fetc/passwd"]
+)
+async def test_what_is_no_file_of_the_page_is_a_workers(path: str, static: Path) -> None:
+    async with stub() as worker, nginx([worker.address], root=static / "parts") as front:
+        parts = front.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(*parts)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        reply = await reader.read()
+        writer.close()
+        assert b"Cache-Control" not in reply
+        assert b"export const" not in reply
+        # One that leads out of the site is refused.
+        assert worker.seen or reply.startswith(b"HTTP/1.1 400")
+
+
+async def test_a_question_is_told_when_to_come_back_where_no_worker_is() -> None:
+    async with stub() as worker:
+        address = worker.address
+    async with nginx([address]) as front:
+        status, problem, headers = await front.call("POST", CHAT, data=b"{}")
+        assert (status, problem["status"], headers["Retry-After"]) == (503, 503, "2")
+
+
+async def test_http_leads_to_https_which_says_that_it_stays(certificate: Path) -> None:
+    async with stub() as worker, nginx([worker.address], certificate=certificate) as front:
+        asked = f"{front.redirect_url}/a?q=b"
+        async with front.http.post(asked, data=b"{}", allow_redirects=False) as reply:
+            assert reply.status == 308
+            assert reply.headers["Location"] == "https://localhost/a?q=b"
+        context = ssl.create_default_context(cafile=certificate)
+        async with front.http.get(front.tls_url, ssl=context) as reply:
+            assert reply.headers["Strict-Transport-Security"] == "max-age=31536000"
+        assert worker.seen[0].headers["X-Forwarded-Proto"] == "https"
+        async with front.http.get(front.url) as reply:
+            assert "Strict-Transport-Security" not in reply.headers
+
+
+def test_nginx_takes_the_site_that_is_shipped(data_dir: Path, certificate: Path) -> None:
+    assert NGINX
+    (data_dir / "site").mkdir(parents=True)
+    (data_dir / "nginx.conf").symlink_to(DEPLOY / "nginx.conf")
+    here = {
+        r"user www-data": f"user {user()}",
+        r"/run/": "",
+        r"/var/log/nginx/": "",
+        r"/etc/letsencrypt/\S+pem": str(certificate),
+        # Its ports may be in use here.
+        r"listen (\[::\]:)?(80|443)": r"listen unix:\1\2",
+    }
+    for shipped in (DEPLOY / "site").iterdir():
+        text = shipped.read_text()
+        for pattern, replacement in here.items():
+            text = re.sub(pattern, replacement, text)
+        (data_dir / "site" / shipped.name).write_text(text)
+    with (data_dir / "site/http.conf").open("a") as file:
+        file.write(FOLDERS)
+    command: list[str | Path] = [NGINX, "-t", "-p", data_dir, "-c", "nginx.conf", "-e", "nginx.log"]
+    done = subprocess.run(command, cwd=data_dir, capture_output=True, text=True)  # noqa: S603
+    assert done.returncode == 0, done.stderr

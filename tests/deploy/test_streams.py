@@ -1,0 +1,102 @@
+"""A stream through nginx is what it is without: token by token, uncompressed, over HTTP/2 too."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import anyio
+import pytest
+from msgspec.structs import replace
+
+from app.settings import Settings
+from tests.deploy.curl import curl, needs_curl
+from tests.nginx import Front, needs_nginx, nginx
+from tests.scripted_model import ScriptedModel, say
+from tests.service import CHAT, Event, answer, parse, running
+from tests.survival.reading import QUESTION, SOON
+
+pytestmark = [pytest.mark.anyio, needs_nginx]
+
+TOKENS = ("One,", " two,", " three,", " four,", " five.")
+# All that a client may take.
+CODINGS = "gzip, deflate, br, zstd"
+BODY = {"query": QUESTION}
+
+
+async def http_1(front: Front, certificate: Path) -> AsyncIterator[Event | str]:
+    """Ask as most programs do; gives the reply's head, and then its events as they come."""
+    async with front.stream(BODY, {"Accept-Encoding": CODINGS}) as stream:
+        yield str(dict(stream.response.headers)).lower()
+        async for event in stream.events():
+            yield event
+
+
+async def http_2(front: Front, certificate: Path) -> AsyncIterator[Event | str]:
+    """Ask as browsers do."""
+    headers = ("Content-Type: application/json", f"Accept-Encoding: {CODINGS}")
+    options = ("--data", json.dumps(BODY), *(part for it in headers for part in ("--header", it)))
+    async with curl(front.tls_url + CHAT, *options, certificate=certificate) as (head, body):
+        assert head.startswith("http/2 200")
+        yield head
+        left = b""
+        while chunk := await body.read(1 << 16):
+            *frames, left = (left + chunk).split(b"\n\n")
+            for frame in frames:
+                yield parse(frame)
+
+
+ASKED = [http_1, pytest.param(http_2, marks=needs_curl)]
+
+
+@pytest.fixture
+async def settings(library_url: str, redis_url: str, model: ScriptedModel) -> Settings:
+    """Settings of a worker that asks the scripted model."""
+    return Settings(
+        database_url=library_url,
+        redis_url=redis_url,
+        llm_base_url=model.base_url,
+        llm_model="first",
+    )
+
+
+@pytest.mark.parametrize("ask", ASKED)
+async def test_each_token_comes_before_the_next_is_said(
+    ask: Callable[[Front, Path], AsyncIterator[Event | str]],
+    settings: Settings,
+    model: ScriptedModel,
+    certificate: Path,
+) -> None:
+    # The model waits for the reader: a token that is held back anywhere is never followed.
+    read = [anyio.Event() for _ in TOKENS]
+    steps = [step for pair in zip(TOKENS, read, strict=True) for step in pair]
+    model.answers(say(*steps))
+    events: list[Event] = []
+    with anyio.fail_after(SOON):
+        async with (
+            running(settings) as worker,
+            nginx([worker.url.removeprefix("http://")], certificate=certificate) as front,
+        ):
+            async for come in ask(front, certificate):
+                if isinstance(come, str):
+                    assert "content-encoding" not in come
+                    continue
+                events.append(come)
+                if come.name == "token":
+                    read[sum(event.name == "token" for event in events) - 1].set()
+    assert [event.data for event in events if event.name == "token"] == [*TOKENS]
+    assert (events[0].name, events[-1].name) == ("sources", "done")
+    assert answer(events) == "".join(TOKENS)
+
+
+async def test_the_services_limit_goes_by_the_address_that_nginx_sees(settings: Settings) -> None:
+    async with (
+        running(replace(settings, rate_limit=1)) as worker,
+        nginx([worker.url.removeprefix("http://")]) as front,
+    ):
+        # The client may say of itself what it likes.
+        replies = [
+            await front.call("POST", CHAT, json=BODY, headers={"X-Forwarded-For": f"192.0.2.{n}"})
+            for n in range(2)
+        ]
+    assert [status for status, _, _ in replies] == [200, 429]
+    assert "RateLimit" in replies[1][2]
