@@ -14,7 +14,7 @@ MEASURED := --reference-python $(BENCH)/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench bench-check growth soak cluster lock clean clean-data
+.PHONY: help run test check format bench bench-check growth soak cluster nginx load lock clean clean-data
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ soak: $(VENV)/installed-dev ## restart workers under 200 streams for 10 minutes;
 
 cluster: $(VENV)/installed-dev ## run a Redis cluster of three nodes to try the service on, until Ctrl-C
 	@exec $(RUN) tests.cluster
+
+nginx: $(VENV)/installed-dev ## run two workers behind a real nginx until Ctrl-C; PORT=8080 for its port
+	@exec $(RUN) tests.deploy
 
 lock: ## choose the newest versions that pyproject.toml allows (needs uv: pip install uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }

@@ -42,6 +42,7 @@ SITE = {
     "main.conf": "daemon off; user %(user)s; pid nginx.pid; error_log nginx.log;",
     "http.conf": """
         access_log requests.log json;
+        proxy_cache_path page keys_zone=page:1m use_temp_path=off;
         geo $unlimited { default %(unlimited)s; }
     """
     + FOLDERS,
@@ -50,7 +51,6 @@ SITE = {
     "server.conf": """
         listen %(plain)s;
         server_name localhost;
-        root %(root)s;
         %(tls)s
         %(more)s
     """,
@@ -85,14 +85,13 @@ async def nginx(
     more: str = "",
     *,
     certificate: Path | None = None,
-    root: Path | None = None,
     limited: bool = False,
     port: int = 0,
 ) -> AsyncIterator[Front]:
     """Run nginx before the workers at these `host:port`s; `more` is configuration to add.
 
     It speaks TLS where it has a `certificate` (a file with the key in it too), listens on `port`,
-    takes static files from `root`, and has no limits unless it is `limited`.
+    and has no limits unless it is `limited`.
     """
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
     with (
@@ -109,7 +108,6 @@ async def nginx(
                 "workers": "\n".join(f"server {worker} max_fails=0;" for worker in workers),
                 "plain": plain,
                 "redirect": redirect,
-                "root": root or folder,
                 "tls": TLS % (tls, certificate, certificate) if certificate else "",
                 "more": more,
             },

@@ -26,8 +26,12 @@ needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="there is no Chromium (apt-get install chromium)"
 )
 
-# For nginx: the page that asks with an EventSource is at the service's own address.
-PAGE = f"location = /event_source.html {{ root {FOLDER}; default_type text/html; }}"
+# For nginx: the page that asks with an EventSource is at the service's own address. No worker sees
+# what a browser asks for by itself, so that the question is the first request.
+PAGE = f"""
+location = /event_source.html {{ root {FOLDER}; default_type text/html; }}
+location = /favicon.ico {{ return 204; }}
+"""
 
 # No sandbox in a container; and nothing that looks anywhere but at the page.
 FLAGS = (
