@@ -1,0 +1,69 @@
+"""What is shipped for nginx, systemd and Compose agrees with the service, and with one another."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from app.handlers.wire import BODY_LIMIT
+from app.settings import Settings
+from tests.nginx import DEPLOY
+
+COMPOSE = DEPLOY / "compose.yaml"
+UNIT = DEPLOY / "chrysopedia-chat@.service"
+# What systemd-analyze calls OK, from 0 (nothing is exposed) to 10.
+EXPOSURE = 2.0
+# Seconds that slow viewers have at a worker's end, after DRAIN_TIME.
+GRACE = 10
+ANALYZE = shutil.which("systemd-analyze")
+needs_systemd = pytest.mark.skipif(
+    ANALYZE is None, reason="there is no systemd-analyze (apt-get install systemd)"
+)
+
+
+def setting(name: str, text: str) -> str:
+    """Find the one value that a configuration has for a name."""
+    [value] = re.findall(rf"^\s*{name}(?:[ =]|: )(.+?);?$", text, re.MULTILINE)
+    return str(value)
+
+
+def seconds(value: str) -> float:
+    return float(value.removesuffix("s"))
+
+
+def test_nginx_knows_the_services_limits() -> None:
+    config = (DEPLOY / "nginx.conf").read_text()
+    settings = Settings()
+    assert setting("client_max_body_size", config) == f"{BODY_LIMIT // 1024}k"
+    assert f"at most {BODY_LIMIT} bytes" in config
+    assert seconds(setting("proxy_read_timeout", config)) > 2 * settings.heartbeat
+    assert seconds(setting("worker_shutdown_timeout", config)) > settings.llm_answer_timeout
+
+
+def test_whoever_stops_a_worker_lets_it_drain() -> None:
+    drained = Settings().drain_time + GRACE
+    assert seconds(setting("TimeoutStopSec", UNIT.read_text())) > drained
+    assert seconds(setting("stop_grace_period", COMPOSE.read_text())) > drained
+
+
+def test_the_containers_know_each_others_addresses() -> None:
+    text = COMPOSE.read_text()
+    address = r"^  ([\w-]+):\n(?:(?: {4}.*)?\n)*?        ipv4_address: (\S+)"
+    found = dict(re.findall(address, text, re.MULTILINE))
+    assert setting("FORWARDED_ALLOW_IPS", text) == found.pop("nginx")
+    workers = (DEPLOY / "compose-workers.conf").read_text()
+    assert re.findall(r"server (\S+):8000 max_fails=0;", workers) == [*found.values()]
+
+
+@needs_systemd
+def test_systemd_takes_the_unit_and_finds_it_safe(tmp_path: Path) -> None:
+    assert ANALYZE
+    unit = tmp_path / UNIT.name.replace("@", "@8001")
+    unit.write_text(UNIT.read_text())
+    limit = ["security", "--offline=true", f"--threshold={EXPOSURE * 10:.0f}", "--no-pager"]
+    for check in (["verify"], limit):
+        command: list[str | Path] = [ANALYZE, *check, unit]
+        done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - no shell
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
