@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 # What `make bench` holds the service against is installed apart.
 BENCH  ?= .venv-bench
+# So is what `make load` plays people with.
+LOAD   ?= .venv-load
 ARGS   ?=
 RUN    := $(VENV)/bin/python -m
 # The tests with clients in JavaScript are for where there is an npm.
@@ -40,6 +42,9 @@ bench: $(VENV)/installed-dev $(BENCH)/installed ## measure what a chat costs, in
 bench-check: $(VENV)/installed-dev $(BENCH)/installed ## fail where a chat costs more than is written down
 	@$(RUN) tests.bench $(MEASURED) --check --only instructions,syscalls,single,burst $(ARGS)
 
+load: $(VENV)/installed-dev $(LOAD)/installed ## have 30 people ask for a minute; ARGS="--users 50" in locust's page
+	@exec $(RUN) tests.load --python $(LOAD)/bin/python $(ARGS)
+
 growth: $(VENV)/installed-dev ## measure the search as a library grows; ARGS="50000" for other sizes
 	@$(RUN) tests.bench.growth $(ARGS)
 
@@ -57,13 +62,13 @@ lock: ## choose the newest versions that pyproject.toml allows (needs uv: pip in
 	@$(call compile,requirements.lock,--extra embedded --extra ingest)
 	@$(call compile,requirements-dev.lock,--all-extras)
 
-# Not a part of `lock`: the reference is frozen.
-requirements-bench.lock:
-	@uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --group bench \
+# Not a part of `lock`: what measures is to stay the same. Remove one to choose its versions anew.
+requirements-bench.lock requirements-load.lock: requirements-%.lock:
+	@uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --group $* \
 		--no-emit-index-url --no-header --no-annotate --output-file $@
 
 clean: ## remove the environments and all caches; the data in .data stays
-	rm -rf $(VENV) $(BENCH) .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/clients/node_modules
+	rm -rf $(VENV) $(BENCH) $(LOAD) .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/clients/node_modules
 	find app tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-data: ## remove .data: the embedded servers' database and memory, for good
@@ -84,9 +89,11 @@ $(VENV)/installed-dev: requirements-dev.lock pyproject.toml
 	@touch $(VENV)/installed $@
 
 $(BENCH)/installed: requirements-bench.lock
-	@echo "Installing into $(BENCH)…"
-	@$(PYTHON) -m venv --clear $(BENCH)
-	@$(BENCH)/bin/pip install -qq --disable-pip-version-check --require-hashes -r $<
+$(LOAD)/installed: requirements-load.lock
+$(BENCH)/installed $(LOAD)/installed:
+	@echo "Installing into $(@D)…"
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/pip install -qq --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 tests/clients/node_modules/installed: tests/clients/package-lock.json

@@ -54,7 +54,7 @@ async def staged(rate: float) -> AsyncIterator[Stage]:
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         async with (
             servers(Path(folder)) as backing,
-            _model(rate) as (model, model_pid),
+            paced_model(rate) as (model, model_pid),
             aiohttp.ClientSession(connector=connector, timeout=timeout) as http,
         ):
             environment = {
@@ -82,7 +82,7 @@ async def staged(rate: float) -> AsyncIterator[Stage]:
 
 
 @asynccontextmanager
-async def _model(rate: float) -> AsyncIterator[tuple[str, int]]:
+async def paced_model(rate: float) -> AsyncIterator[tuple[str, int]]:
     """Run the paced model in a process of its own; yields its address and its process."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.soak.model", str(rate)),

@@ -1,0 +1,129 @@
+"""What a load test makes of streams and of figures, without locust."""
+
+import pytest
+from anyio import to_thread
+
+from app.settings import Settings
+from tests.load.questions import EmptyLibrary, draw
+from tests.load.reading import (
+    BETWEEN,
+    FIRST,
+    RESUMED,
+    SOURCES,
+    STOPPED,
+    WHOLE,
+    Reading,
+    StreamFault,
+)
+from tests.load.summary import Figure, Summary
+from tests.service import running
+
+TURN = "t_1"
+
+
+def event(number: int, name: str, data: str = '""') -> list[bytes]:
+    """Make an event's lines."""
+    return f"id: {TURN}-{number}\nevent: {name}\ndata: {data}\n\n".encode().splitlines(True)
+
+
+def read(reading: Reading, *events: list[bytes], at: float = 1.0) -> list[tuple[str, float]]:
+    """Have the events come, a second apart, the first of them at that time."""
+    return [
+        figure
+        for number, lines in enumerate(events)
+        for line in lines
+        for figure in reading.take(line, at + number)
+    ]
+
+
+def read_whole(events: list[list[bytes]]) -> None:
+    """Have the events come, and then no more."""
+    reading = Reading(began=0.0)
+    read(reading, *events)
+    reading.close()
+
+
+def test_an_answer_is_measured_from_when_it_was_asked_for() -> None:
+    reading = Reading(began=0.5)
+    ping = [b": ping\n", b"\n"]
+    events = (event(0, "sources"), event(1, "token"), ping, event(2, "token"), event(3, "done"))
+    figures = [(SOURCES, 0.5), (FIRST, 1.5), (BETWEEN, 2.0), (WHOLE, 4.5)]
+    assert read(reading, *events) == figures
+    reading.close()
+
+
+def test_an_answer_that_was_resumed_is_measured_from_then() -> None:
+    reading = Reading(began=0.0)
+    read(reading, event(0, "sources"), event(1, "token"))
+    assert (reading.turn_id, reading.last_id) == (TURN, f"{TURN}-1")
+    reading.resume(9.5)
+    rest = (event(2, "token"), event(3, "token"), event(4, "done"))
+    assert read(reading, *rest, at=10.0) == [(RESUMED, 0.5), (BETWEEN, 1.0)]
+
+
+def test_an_answer_that_was_stopped_is_measured_until_its_end() -> None:
+    reading = Reading(began=0.0)
+    read(reading, event(0, "sources"), event(1, "token"))
+    reading.stopped = 2.5
+    assert read(reading, event(2, "done"), at=3.0) == [(STOPPED, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("events", "fault"),
+    [
+        ([event(0, "sources"), event(2, "token")], "lost"),
+        ([event(0, "sources"), event(1, "token"), event(1, "token")], "twice"),
+        ([event(0, "token")], "sources"),
+        ([event(0, "sources"), event(1, "sources")], "sources"),
+        ([event(0, "sources"), event(1, "done"), event(2, "token")], "after done"),
+        ([event(0, "sources"), event(1, "token")], "without done"),
+        ([event(0, "sources"), event(1, "done")[:-1]], "without done"),
+        ([event(0, "sources"), event(1, "error", '{"type": "urn:lost"}')], "urn:lost"),
+    ],
+)
+def test_what_is_wrong_with_a_stream_is_told(events: list[list[bytes]], fault: str) -> None:
+    with pytest.raises(StreamFault, match=fault):
+        read_whole(events)
+
+
+def summary(p95: float = 100.0, failures: int = 0, answers: int = 3) -> Summary:
+    figures = [
+        Figure(FIRST, 3, 50.0, p95, 900.0, 1_000.0),
+        Figure(WHOLE, answers, 5_000.0, 5_000.0, 5_000.0, 5_000.0),
+    ]
+    return Summary(figures, {FIRST: 100.0}, failures, most_failures=1)
+
+
+def test_a_run_within_its_limits_has_passed() -> None:
+    assert not summary(failures=1).complaints
+    assert str(summary()).endswith("PASS")
+
+
+@pytest.mark.parametrize(
+    ("run", "complaint"),
+    [
+        (summary(p95=101.0), "first token: p95 101 ms, wanted at most 100"),
+        (summary(failures=2), "failures: 2, wanted at most 1"),
+        (summary(answers=0), "no answer"),
+    ],
+)
+def test_a_run_beyond_a_limit_has_failed_and_says_where(run: Summary, complaint: str) -> None:
+    assert [complaint in it for it in run.complaints] == [True]
+    assert f"FAIL: {run.complaints[0]}" in str(run)
+
+
+@pytest.mark.anyio
+async def test_questions_are_drawn_from_the_library(library_url: str, redis_url: str) -> None:
+    settings = Settings(database_url=library_url, redis_url=redis_url)
+    async with running(settings) as service:
+        questions = await to_thread.run_sync(draw, service.url)
+    assert len({question.creator for question in questions}) > 1
+    assert any("Room modes and bass traps" in question.query for question in questions)
+    assert all(question.topic for question in questions)
+
+
+@pytest.mark.anyio
+async def test_an_empty_library_is_said_to_be_empty(database_url: str, redis_url: str) -> None:
+    async with running(Settings(database_url=database_url, redis_url=redis_url)) as service:
+        with pytest.raises(EmptyLibrary, match="ingest a folder"):
+            await to_thread.run_sync(draw, service.url)
