@@ -164,4 +164,8 @@ def _listeners(*ports: int) -> Iterator[tuple[list[socket.socket], list[int]]]:
             stack.enter_context(socket.create_server(("127.0.0.1", port), backlog=1024))
             for port in ports
         ]
+        for one in made:
+            # As an nginx before it leaves them: else of two processes that wake for a connection
+            # the one that does not get it waits, with all that it serves, for the next.
+            one.setblocking(False)
         yield made, [one.getsockname()[1] for one in made]
