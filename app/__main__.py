@@ -1,4 +1,4 @@
-"""The command line: `serve` answers, `ingest` fills the library, `eval` measures the search."""
+"""The command line: `serve` answers, `ask` asks, `ingest` fills the library, `eval` measures it."""
 
 import argparse
 import asyncio
@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app import __version__, logs
+from app import __version__
+from app.ask.endings import STATUSES
 from app.settings import Settings, SettingsError
 
 ENVIRONMENT = """\
@@ -29,18 +30,26 @@ All others, with their defaults: app/settings.py.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0 done, 1 something is broken, 2 wrong use."""
+    """Run a command; returns the exit status: 0 done, 1 something is broken, 2 wrong use.
+
+    Those of `ask` are in its help.
+    """
     options = _parser().parse_args(arguments)
     try:
         settings = Settings.from_environment(os.environ)
     except SettingsError as error:
         return _refuse(error, 2)
-    logs.configure(settings.log_format, settings.log_level)
-    # What only answers a `--help` needs none of the rest.
+    status: int
+    if options.command is _ask:
+        status = options.command(settings, options)
+        return status
+    # What only asks, or answers a `--help`, needs none of the rest.
+    from app import logs
     from app.backing import CannotStart
 
+    logs.configure(settings.log_format, settings.log_level)
     try:
-        status: int = options.command(settings, options)
+        status = options.command(settings, options)
     except CannotStart as error:
         return _refuse(error, 1)
     except KeyboardInterrupt:
@@ -68,6 +77,25 @@ def _parser() -> argparse.ArgumentParser:
         "the sample library",
     )
     serve.set_defaults(command=_serve)
+
+    ask = commands.add_parser(
+        "ask",
+        help="ask a running service, and print the answer as it comes",
+        description="Ask a running service. The answer is printed as it comes, then the sources "
+        "that it cites. Ctrl-C stops it.",
+        epilog=STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    ask.add_argument("question", nargs="+", metavar="QUESTION", help="- reads standard input")
+    ask.add_argument("--creator", metavar="NAME", help="whose material is to answer, if it can")
+    ask.add_argument("--conversation", metavar="ID", help="the conversation that this goes on with")
+    ask.add_argument("--json", action="store_true", help="print each event as a line of JSON")
+    ask.add_argument(
+        "--url",
+        default=os.environ.get("CHRYSOPEDIA_URL") or None,
+        help="the service (CHRYSOPEDIA_URL); without it the one at HOST and PORT",
+    )
+    ask.set_defaults(command=_ask)
 
     ingest = commands.add_parser(
         "ingest",
@@ -133,6 +161,18 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings, options.library))
     return 0
+
+
+def _ask(settings: Settings, options: argparse.Namespace) -> int:
+    from app.ask import ask
+
+    return ask(
+        " ".join(options.question),
+        options.url or settings.url,
+        creator=options.creator,
+        conversation=options.conversation,
+        lines=options.json,
+    )
 
 
 def _ingest(settings: Settings, options: argparse.Namespace) -> int:

@@ -8,7 +8,6 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from app.redis_client import check_url
 from app.services.http_address import Endpoint
 
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
@@ -96,6 +95,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         )
         return f"Settings({', '.join(shown)})"
 
+    @property
+    def url(self) -> str:
+        """Where the service is found from this machine."""
+        every = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+        host = every.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Read the settings; an empty variable counts as not set. Raises SettingsError."""
@@ -124,8 +130,12 @@ class Settings(Struct, frozen=True, kw_only=True):
             Endpoint.of(settings.llm_base_url or "http://none", {"Key": settings.llm_api_key})
         except ValueError as error:
             raise SettingsError(f"LLM_BASE_URL or LLM_API_KEY: {error}") from None
-        if settings.redis_url and (mistake := check_url(settings.redis_url)):
-            raise SettingsError(f"REDIS_URL: {mistake}")
+        if settings.redis_url:
+            # Its client takes long to import, and not all commands need it.
+            from app.redis_client import check_url
+
+            if mistake := check_url(settings.redis_url):
+                raise SettingsError(f"REDIS_URL: {mistake}")
         return settings
 
 

@@ -1,0 +1,107 @@
+"""A question comes in; a running service answers it, and what it says is printed as it comes."""
+
+import os
+import shlex
+import sys
+
+import msgspec
+
+from app.ask.endings import AskFailed, Ending
+from app.ask.printing import Lines, Printer, Text
+from app.ask.turn import AskedTurn
+from app.schemas import ChatRequest, Done, Failed
+from app.services.sse import SSEEvent
+
+# Bytes of a question from standard input: more than the service takes, so that it is the one to
+# refuse them, and few enough for an input that never ends.
+MOST_READ = 1 << 16
+
+
+def ask(
+    question: str,
+    service: str,
+    *,
+    creator: str | None = None,
+    conversation: str | None = None,
+    lines: bool = False,
+) -> int:
+    """Ask the service at an address and print its answer; returns the exit status, an Ending.
+
+    The question `-` is standard input's. With `lines` each event is a line of JSON.
+    """
+    try:
+        if lines:
+            printer: Printer = Lines(sys.stdout)
+        else:
+            printer = Text(sys.stdout, asked=creator, again=_again(service, creator))
+        try:
+            request = ChatRequest(_read() if question == "-" else question, creator, conversation)
+            return _answer(AskedTurn(service, request, printer.aside), printer)
+        except AskFailed as failed:
+            printer.aside(f"chrysopedia-chat: {failed}")
+            return failed.ending
+    except BrokenPipeError:
+        # What is still in the buffer goes nowhere, without a word.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Ending.PIPE_CLOSED
+    except KeyboardInterrupt:
+        return Ending.INTERRUPTED
+
+
+def _read() -> str:
+    try:
+        return sys.stdin.buffer.read(MOST_READ).decode()
+    except UnicodeDecodeError:
+        raise AskFailed("The question must be text in UTF-8.", Ending.MISUSED) from None
+
+
+def _answer(turn: AskedTurn, printer: Printer) -> Ending:
+    try:
+        return _print_all(turn, printer)
+    except BrokenPipeError:
+        turn.stop()
+        raise
+    except KeyboardInterrupt:
+        turn.stop()
+    try:
+        # What had been said by then, and its sources.
+        _print_all(turn, printer)
+    except AskFailed as failed:
+        raise AskFailed(str(failed), Ending.INTERRUPTED) from None
+    return Ending.INTERRUPTED
+
+
+def _print_all(turn: AskedTurn, printer: Printer) -> Ending:
+    """Print the events as they come; raises AskFailed where they are not a whole answer."""
+    ending = Ending.ANSWERED
+    try:
+        for event in turn.events():
+            printer.take(event)
+            if event.event in ("done", "error"):
+                ending = _ending(event)
+    except msgspec.DecodeError as error:
+        raise AskFailed(f"The service says what this program does not know: {error}.") from None
+    return ending
+
+
+def _ending(last: SSEEvent) -> Ending:
+    if last.event == "error":
+        failed = msgspec.json.decode(last.data, type=Failed)
+        raise AskFailed(f"{failed.title}. {failed.detail}")
+    match msgspec.json.decode(last.data, type=Done).finish_reason:
+        case "refused":
+            return Ending.REFUSED
+        case "stopped":
+            raise AskFailed("The answer was stopped.")
+        case "abandoned":
+            raise AskFailed("Nobody followed the answer for too long, so it was given up.")
+    return Ending.ANSWERED
+
+
+def _again(service: str, creator: str | None) -> str:
+    """Write the command that asks, as it was called; what the environment says is left out."""
+    called = sys.orig_argv
+    command = called[: called.index("-m") + 2] if "-m" in called else sys.argv[:1]
+    named = ["--url", service] if any(word.startswith("--url") for word in called) else []
+    named += ["--creator", creator] if creator else []
+    return shlex.join([*command, "ask", *named])
