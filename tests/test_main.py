@@ -120,7 +120,7 @@ def test_a_folder_that_is_no_set_is_said_in_one_line(database_url: str, tmp_path
 
 def test_the_help_names_every_command_and_the_main_settings() -> None:
     done = run("--help")
-    for word in ("serve", "ingest", "reindex", "calibrate", "eval"):
+    for word in ("serve", "ask", "ingest", "reindex", "calibrate", "eval"):
         assert re.search(rf"^    {word}\s", done.stdout, re.MULTILINE), word
     for word in ("DATA_DIR", "DATABASE_URL", "REDIS_URL", "LLM_BASE_URL", "EMBEDDING_MODEL"):
         assert word in done.stdout

@@ -78,3 +78,16 @@ def test_no_secret_is_shown() -> None:
     ) + repr(Settings(database_url="postgresql://db/chat?user=me&password=secret&sslmode=require"))
     assert "secret" not in shown
     assert "db/chat" in shown
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:9000"),
+        ("chat.example.com", "http://chat.example.com:9000"),
+        ("0.0.0.0", "http://127.0.0.1:9000"),  # noqa: S104
+        ("::", "http://[::1]:9000"),
+    ],
+)
+def test_a_service_that_listens_everywhere_is_found_on_this_machine(host: str, url: str) -> None:
+    assert Settings(host=host, port=9000).url == url

@@ -13,8 +13,10 @@ from app.ask import words
 from app.schemas import Citation, Done
 from app.services.sse import SSEEvent
 
-# What moves a terminal's cursor, or does worse; line feeds and tabs are text.
-_CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {0x09, 0x0A}, "\ufffd")
+# What moves a terminal's cursor, or does worse. Line feeds and tabs are text; a carriage return
+# is half of a line feed.
+_CONTROLS: dict[int, str | None] = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)}, "\ufffd")
+_CONTROLS |= {0x09: "\t", 0x0A: "\n", 0x0D: None}
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
 

@@ -1,0 +1,100 @@
+"""`python -m app ask` that is interrupted, or that nobody reads any more, stops the turn."""
+
+import anyio
+import pytest
+
+from tests.ask.asking import asking
+from tests.raw_server import RawServer, Reader, Writer, raw_server, replies
+from tests.scripted_model import ScriptedModel, say
+from tests.service import Client, answer
+from tests.survival.reading import QUESTION, SOON
+
+pytestmark = pytest.mark.anyio
+
+TURN = "t_" + "0" * 32
+
+
+async def test_ctrl_c_stops_the_answer_and_tells_what_there_is_of_it(
+    chat: Client, model: ScriptedModel
+) -> None:
+    model.answers(say("One [1]", " two", anyio.Event(), "never"))
+    async with asking(QUESTION, "--url", chat.url) as running:
+        await running.printed("One [1] two")
+        running.interrupt()
+        assert await running.ended() == 130
+        with anyio.fail_after(SOON):
+            await model.disconnected.wait()
+    assert running.out.startswith("One [1] two\n\nFrom the whole library:\n[1] ")
+    assert "chrysopedia-chat: The answer was stopped.\n" in running.err
+
+
+async def test_then_a_program_gets_the_last_event_too(chat: Client, model: ScriptedModel) -> None:
+    model.answers(say("One", anyio.Event(), "never"))
+    async with asking(QUESTION, "--json", "--url", chat.url) as running:
+        await running.printed("One")
+        running.interrupt()
+        assert await running.ended() == 130
+    events = running.events()
+    assert [event.name for event in events] == ["sources", "token", "done"]
+    assert (answer(events), events[-1].data["finish_reason"]) == ("One", "stopped")
+
+
+async def test_ctrl_c_before_the_reply_stops_the_turn_that_the_key_stands_for() -> None:
+    asked = anyio.Event()
+
+    async def is_silent(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.request(reader)
+        asked.set()
+        await server.request(reader)
+
+    running = (
+        f"HTTP/1.1 409 Conflict\r\nLocation: /api/v1/chat/{TURN}\r\nContent-Length: 0\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    gone = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    plays = is_silent, replies(running.encode(), times=1), replies(gone.encode(), times=1)
+    async with (
+        raw_server(*plays) as server,
+        asking("Why?", "--url", f"http://127.0.0.1:{server.port}") as asker,
+    ):
+        await asked.wait()
+        asker.interrupt()
+        assert await asker.ended() == 130
+    lines = [request.split(" HTTP")[0] for request in server.requests]
+    assert lines[:3] == ["POST /api/v1/chat", "POST /api/v1/chat", f"DELETE /api/v1/chat/{TURN}"]
+
+
+async def test_a_second_ctrl_c_waits_for_nothing() -> None:
+    asked, stopping = anyio.Event(), anyio.Event()
+
+    async def is_silent(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.request(reader)
+        (stopping if asked.is_set() else asked).set()
+        await server.request(reader)
+
+    async with (
+        raw_server(is_silent) as server,
+        asking("Why?", "--url", f"http://127.0.0.1:{server.port}") as asker,
+    ):
+        await asked.wait()
+        asker.interrupt()
+        await stopping.wait()
+        asker.interrupt()
+        with anyio.fail_after(2):
+            assert await asker.ended() == 130
+    assert asker.err == ""
+
+
+async def test_an_answer_that_nobody_reads_is_stopped_without_a_word(
+    chat: Client, model: ScriptedModel
+) -> None:
+    going_on = anyio.Event()
+    model.answers(say("One", going_on, " two", anyio.Event(), "never"))
+    async with asking(QUESTION, "--url", chat.url) as running:
+        await running.printed("One")
+        running.close_pipe()
+        going_on.set()
+        assert await running.ended() == 141
+        with anyio.fail_after(SOON):
+            await model.disconnected.wait()
+    assert running.err == ""
