@@ -5,7 +5,7 @@ import shlex
 import anyio
 import pytest
 
-from tests.ask.asking import asked, asking
+from tests.ask.asking import asked, asking, events_of
 from tests.scripted_model import ScriptedModel, refuse, say
 from tests.service import Client, answer
 from tests.survival.reading import QUESTION
@@ -55,7 +55,7 @@ async def test_with_json_each_event_is_a_line(chat: Client, model: ScriptedModel
     model.answers(say("Café,\n", "\u2028 “deux”\x1b[2J", "."))
     async with asking(QUESTION, "--json", environment={"CHRYSOPEDIA_URL": chat.url}) as running:
         assert await running.ended() == 0
-    events = running.events()
+    events = events_of(running.out)
     assert [event.name for event in events] == ["sources", "token", "token", "token", "done"]
     assert answer(events) == "Café,\n\u2028 “deux”\x1b[2J."
     assert running.out.isascii()
@@ -93,7 +93,7 @@ async def test_a_model_that_refuses_is_told_and_ends_with_1(
         assert await running.ended() == 1
     assert running.err.startswith("chrysopedia-chat: The language model failed. ")
     if lines:
-        assert [event.name for event in running.events()] == ["sources", "error"]
+        assert [event.name for event in events_of(running.out)] == ["sources", "error"]
 
 
 @pytest.mark.parametrize(

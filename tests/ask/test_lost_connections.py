@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.settings import Settings
-from tests.ask.asking import asked, asking
+from tests.ask.asking import asked, asking, events_of
 from tests.raw_server import Play, hangs_up, raw_server, replies
 from tests.relay import relay
 from tests.scripted_model import ScriptedModel, say
@@ -70,7 +70,7 @@ async def test_each_event_is_printed_once_though_the_connection_is_cut(
         await running.printed("The connection broke: connection refused. Trying again", "err")
         await between.open()
         assert await running.ended() == 0
-    events = running.events()
+    events = events_of(running.out)
     assert answer(events) == "One, two, three, four."
     turn_id = events[-1].data["turn_id"]
     assert [event.id for event in events] == [f"{turn_id}-{n}" for n in range(len(events))]

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from tests.ask.asking import asking
+from tests.ask.asking import asking, events_of
 from tests.raw_server import RawServer, Reader, Writer, raw_server, replies
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client, answer
@@ -34,7 +34,7 @@ async def test_then_a_program_gets_the_last_event_too(chat: Client, model: Scrip
         await running.printed("One")
         running.interrupt()
         assert await running.ended() == 130
-    events = running.events()
+    events = events_of(running.out)
     assert [event.name for event in events] == ["sources", "token", "done"]
     assert (answer(events), events[-1].data["finish_reason"]) == ("One", "stopped")
 

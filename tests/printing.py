@@ -1,0 +1,84 @@
+"""A command comes in; it runs as a process whose output can be waited for."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+# Seconds for it to start, and to go on after what a test does to it.
+LIMIT = 20
+
+
+class Program:
+    """A process that runs: `out` and `err` are what it has printed so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.out = self.err = ""
+        self._process = process
+        self._news = anyio.Event()
+        self._reading = [
+            asyncio.create_task(self._read("out", process.stdout)),
+            asyncio.create_task(self._read("err", process.stderr)),
+        ]
+
+    async def printed(self, text: str, where: str = "out") -> None:
+        """Wait until it has printed that."""
+        with anyio.fail_after(LIMIT):
+            while text not in getattr(self, where):
+                await self._news.wait()
+
+    async def ended(self) -> int:
+        """Wait for its end and return the exit status."""
+        with anyio.fail_after(LIMIT):
+            await asyncio.gather(*self._reading)
+            return await self._process.wait()
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self._process.send_signal(signal.SIGINT)
+
+    def close_pipe(self) -> None:
+        """Stop reading what it prints, as `head` does."""
+        pipe = self._process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
+        pipe.close()
+
+    async def _read(self, where: str, stream: asyncio.StreamReader | None) -> None:
+        assert stream
+        while data := await stream.read(1 << 16):
+            setattr(self, where, getattr(self, where) + data.decode())
+            self._news.set()
+            self._news = anyio.Event()
+
+
+@asynccontextmanager
+async def program(
+    *command: str | bytes | Path,
+    environment: Mapping[str, str] | None = None,
+    given: bytes = b"",
+    folder: Path | None = None,
+) -> AsyncIterator[Program]:
+    """Run a command, killed at last; `given` is its standard input (at most 64 KiB)."""
+    read, write = os.pipe()
+    os.write(write, given)
+    os.close(write)
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **(environment or {})},
+        stdin=read,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(read)
+    running = Program(process)
+    try:
+        yield running
+        await running.ended()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await running.ended()

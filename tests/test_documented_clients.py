@@ -1,0 +1,189 @@
+"""The programs in docs/clients.md and the README's commands run as they stand there."""
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+from msgspec.structs import replace
+from playwright.async_api import async_playwright
+
+from app.settings import Settings
+from tests.clients.programs import CHROMIUM, FLAGS, FOLDER, NODE, needs_chromium, needs_node
+from tests.printing import program
+from tests.relay import relay
+from tests.scripted_model import ScriptedModel, refuse, say
+from tests.service import Client, Event, answer, parse, running
+from tests.workers import PROJECT
+
+pytestmark = pytest.mark.anyio
+
+ADDRESS, QUESTION = "localhost:8000", "How thick must absorber panels be?"
+ANSWER = "For first reflections use panels of mineral wool"
+CLIENTS, README = ((PROJECT / name).read_text() for name in ("docs/clients.md", "README.md"))
+PROGRAMS = [
+    pytest.param("python", id="Python"),
+    pytest.param("js", id="JavaScript", marks=needs_node),
+]
+needs_curl = pytest.mark.skipif(
+    shutil.which("curl") is None, reason="there is no curl (apt-get install curl)"
+)
+# Seconds for Chromium to start, and to come back: it takes 3 before it does.
+LIMIT = 30
+
+
+@pytest.fixture
+def settings(library_url: str, redis_url: str) -> Settings:
+    """Settings of a service whose answers are quotations."""
+    return Settings(database_url=library_url, redis_url=redis_url)
+
+
+@pytest.fixture
+async def quoting(settings: Settings) -> AsyncIterator[Client]:
+    """A running service whose answers are quotations."""
+    async with running(settings) as client:
+        yield client
+
+
+@pytest.fixture
+async def chat(settings: Settings, model: ScriptedModel) -> AsyncIterator[Client]:
+    """A running service that asks the scripted model."""
+    chosen = replace(settings, llm_base_url=model.base_url, llm_model="first")
+    async with running(chosen) as client:
+        yield client
+
+
+def block(language: str, address: str) -> str:
+    """Take a program out of docs/clients.md, with a service's address in it."""
+    text: str
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", CLIENTS, re.DOTALL | re.MULTILINE)
+    return text.replace(ADDRESS, address.removeprefix("http://"))
+
+
+def written(folder: Path, language: str, text: str) -> list[str | Path]:
+    """Write a program into a folder; returns the command that runs it there."""
+    if language == "python":
+        (folder / "ask.py").write_text(text)
+        return [sys.executable, "ask.py"]
+    assert NODE
+    (folder / "ask.mjs").write_text(text)
+    (folder / "node_modules").symlink_to(FOLDER / "node_modules")
+    return [NODE, "ask.mjs"]
+
+
+def events(stream: str) -> list[Event]:
+    """Decode the events that curl has printed."""
+    return [parse(frame.encode()) for frame in stream.split("\n\n")[:-1]]
+
+
+@pytest.mark.parametrize("language", PROGRAMS)
+async def test_a_program_prints_the_whole_answer_though_it_is_cut_off(
+    language: str, chat: Client, model: ScriptedModel, tmp_path: Path
+) -> None:
+    cut = anyio.Event()
+    model.answers(say("One,", " two,", cut, " three."))
+    async with relay(chat.url.removeprefix("http://")) as between:
+        command = written(tmp_path, language, block(language, between.address))
+        async with program(*command, folder=tmp_path) as client:
+            await client.printed("One, two,")
+            between.cut()
+            cut.set()
+            assert await client.ended() == 0, client.err
+    assert (client.out, client.err) == ("One, two, three.", "")
+    assert len(model.requests) == 1
+
+
+@pytest.mark.parametrize("language", PROGRAMS)
+async def test_a_program_tells_why_there_is_no_answer(
+    language: str, chat: Client, model: ScriptedModel, tmp_path: Path
+) -> None:
+    model.answers(refuse(401))
+    text = block(language, chat.url)
+    for name, query, told in (
+        ("failing", QUESTION, "The language model"),
+        # Python's own words for a status.
+        ("wrong", "", "422 Unprocessable" if language == "python" else "must have 1 to 1000"),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        command = written(folder, language, text.replace(QUESTION, query))
+        async with program(*command, folder=folder) as client:
+            assert await client.ended() == 1
+        assert told in client.err
+
+
+@needs_chromium
+async def test_a_page_shows_the_whole_answer_though_it_is_cut_off(
+    chat: Client, model: ScriptedModel
+) -> None:
+    cut = anyio.Event()
+    model.answers(say("One,", " two,", cut, " three."))
+    with anyio.fail_after(LIMIT):
+        async with relay(chat.url.removeprefix("http://")) as between, async_playwright() as player:
+            chromium = await player.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            try:
+                page = await chromium.new_page()
+                address = f"http://{between.address}/ask.html"
+                html = block("html", between.address)
+                await page.route(
+                    address, lambda route: route.fulfill(body=html, content_type="text/html")
+                )
+                await page.goto(address)
+                await page.get_by_text("One, two,", exact=True).wait_for()
+                between.cut()
+                cut.set()
+                await page.get_by_text("One, two, three.", exact=True).wait_for()
+            finally:
+                await chromium.close()
+    assert len(model.requests) == 1
+
+
+@needs_curl
+async def test_curl_asks_resumes_and_stops(quoting: Client, tmp_path: Path) -> None:
+    script = block("sh", quoting.url)
+    async with program("sh", "-eu", "-c", script, folder=tmp_path) as client:
+        assert await client.ended() == 0, client.err
+    printed = events(client.out)
+    whole = printed[: [event.name for event in printed].index("done") + 1]
+    assert answer(whole).startswith(ANSWER)
+    assert printed[len(whole) :] == whole[8:]
+
+
+@needs_curl
+async def test_the_commands_of_the_readme_do_what_it_says(quoting: Client, tmp_path: Path) -> None:
+    commands = re.findall(r"^    (curl (?:.*\\\n)*.*)", README, re.MULTILINE)
+    asked, *others = [text for text in commands if ADDRESS in text]
+    whole = events(await printed_by(asked, quoting, tmp_path))
+    assert answer(whole).startswith(ANSWER)
+    end = whole[-1].data
+    for text in others:
+        text = re.sub(r"c_\w+…", end["conversation_id"], text)
+        text = re.sub(r"t_\w+…", end["turn_id"], text)
+        told = events(await printed_by(text, quoting, tmp_path))
+        if "Last-Event-ID" in text:
+            assert told == whole[8:]
+        else:
+            assert told[-1].data["conversation_id"] == end["conversation_id"]
+
+
+@pytest.mark.parametrize("page", [README, CLIENTS], ids=["README", "docs/clients.md"])
+async def test_the_command_line_does_what_they_say(
+    page: str, quoting: Client, tmp_path: Path
+) -> None:
+    (line,) = re.findall(r"^    \S+python( -m app ask .*)", page, re.MULTILINE)
+    command = [sys.executable, *shlex.split(line), "--url", quoting.url]
+    async with program(*command) as client:
+        assert await client.ended() == 0
+    assert client.out.startswith(ANSWER)
+
+
+async def printed_by(command: str, service: Client, folder: Path) -> str:
+    """Run a command of the README's, with the service's own address."""
+    text = command.replace(ADDRESS, service.url.removeprefix("http://"))
+    async with program("sh", "-c", text, folder=folder) as client:
+        assert await client.ended() == 0, client.err
+    return client.out
