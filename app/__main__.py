@@ -14,6 +14,7 @@ from app.settings import Settings, SettingsError
 ENVIRONMENT = """\
 settings, from the environment:
   HOST, PORT       where to listen (127.0.0.1, 8000)
+  CHRYSOPEDIA_URL  the service that is asked (the one at HOST and PORT)
   DATA_DIR         where the embedded servers keep their files (.data)
   DATABASE_URL     a PostgreSQL of your own; without it an embedded one
   REDIS_URL        a Redis of your own (redis+cluster://host,host… for a cluster); without it

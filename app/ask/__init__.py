@@ -49,8 +49,10 @@ def ask(
 
 
 def _read() -> str:
+    given = sys.stdin.buffer.read(MOST_READ)
     try:
-        return sys.stdin.buffer.read(MOST_READ).decode()
+        # Where it is cut off, that may be in the middle of a character.
+        return given.decode(errors="strict" if len(given) < MOST_READ else "ignore")
     except UnicodeDecodeError:
         raise AskFailed("The question must be text in UTF-8.", Ending.MISUSED) from None
 

@@ -47,12 +47,8 @@ class AskedTurn:
         self._silence = SILENCE
         self._tries = Tries(tell)
         self._reached = False
-        try:
-            endpoint = Endpoint.of(service if "://" in service else f"http://{service}")
-            proxy = proxy_of(endpoint, getproxies())
-        except ValueError as error:
-            raise AskFailed(f"{service}: {error}", Ending.MISUSED) from None
-        self._service = f"{'https' if endpoint.tls else 'http'}://{endpoint.authority}"
+        endpoint = _endpoint(service)
+        self._service = f"{'https' if endpoint.tls else 'http'}://{endpoint.named}"
         self._path = endpoint.target.rstrip("/") + CHAT
         self._headers = {
             "Accept": "text/event-stream",
@@ -62,7 +58,7 @@ class AskedTurn:
         }
         if endpoint.user:
             self._headers["Authorization"] = endpoint.user
-        self._opener = build_opener(ProxyHandler(None if proxy else {}), _NoRedirects)
+        self._opener = build_opener(_proxies(endpoint), _NoRedirects)
 
     def events(self) -> Iterator[SSEEvent]:
         """Yield the events that were not taken yet, up to `done` or `error`; raises AskFailed."""
@@ -91,16 +87,14 @@ class AskedTurn:
                 # The key tells which turn it is, if it has begun.
                 with suppress(TryAgain):
                     self._open().close()
-            self._send("DELETE", self._turn_id).close()
+            if self._turn_id:
+                self._send("DELETE", self._turn_id).close()
 
     def _open(self) -> Any:
         """Open the stream where it was left; raises as `_send` does, and TryAgain."""
         after = {"Last-Event-ID": self._last_id} if self._last_id else {}
         try:
-            if self._turn_id:
-                reply = self._send("GET", self._turn_id, **after)
-            else:
-                reply = self._send("POST")
+            reply = self._send("GET" if self._turn_id else "POST", self._turn_id, **after)
         except HTTPError as refusal:
             with refusal:
                 raise self._refused(refusal) from None
@@ -158,6 +152,22 @@ class _NoRedirects(HTTPRedirectHandler):
 
     def redirect_request(self, *_: object) -> None:
         """Return no other request."""
+
+
+def _endpoint(service: str) -> Endpoint:
+    try:
+        return Endpoint.of(service if "://" in service else f"http://{service}")
+    except ValueError as error:
+        raise AskFailed(f"--url or CHRYSOPEDIA_URL: {error}", Ending.MISUSED) from None
+
+
+def _proxies(endpoint: Endpoint) -> ProxyHandler:
+    """Have the environment's proxies used on the way there, or none."""
+    try:
+        proxy = proxy_of(endpoint, getproxies())
+    except ValueError as error:
+        raise AskFailed(f"HTTP_PROXY or HTTPS_PROXY: {error}", Ending.MISUSED) from None
+    return ProxyHandler(None if proxy else {})
 
 
 def _encoded(request: ChatRequest) -> bytes:

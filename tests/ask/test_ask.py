@@ -105,6 +105,7 @@ async def test_a_model_that_refuses_is_told_and_ends_with_1(
         (["Why?", "--creator", ""], "/creator: must have 1 to 200 characters"),
         ([b"caf\xe9?"], "must be text in UTF-8"),
         (["Why?", "--url", "ftp://localhost"], "no address of a server by http or https"),
+        (["Why?", "--url", "https://a b:x@/"], "CHRYSOPEDIA_URL: "),
         (["Why?", "--colour"], "unrecognized arguments: --colour"),
     ],
 )

@@ -145,3 +145,14 @@ async def test_an_answer_whose_rest_nobody_has_is_given_up() -> None:
     status, requests, err = await heard(once(begun), once(refusal(404)))
     assert (status, "The rest of the answer is lost. Ask again." in err) == (1, True)
     assert header(requests[1], "Last-Event-ID") == f"{TURN}-0"
+
+
+async def test_a_proxy_leads_to_services_elsewhere() -> None:
+    async with raw_server(once(ENDED)) as proxy:
+        settings = {"http_proxy": f"http://127.0.0.1:{proxy.port}"}
+        status, _, err = await asked(
+            "Why?", "--url", "me:secret@chat.example.com/x/", environment=settings
+        )
+    assert (status, err) == (1, "chrysopedia-chat: Lost. Ask again.\n")
+    assert proxy.requests[0].startswith("POST http://chat.example.com/x/api/v1/chat HTTP/1.1")
+    assert header(proxy.requests[0], "Authorization") == "Basic bWU6c2VjcmV0"
