@@ -49,7 +49,7 @@ class AskedTurn:
         self._reached = False
         endpoint = _endpoint(service)
         self._service = f"{'https' if endpoint.tls else 'http'}://{endpoint.named}"
-        self._path = endpoint.target.rstrip("/") + CHAT
+        self._path = endpoint.target.partition("?")[0].rstrip("/") + CHAT
         self._headers = {
             "Accept": "text/event-stream",
             "Content-Type": "application/json",

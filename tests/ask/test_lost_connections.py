@@ -151,7 +151,7 @@ async def test_a_proxy_leads_to_services_elsewhere() -> None:
     async with raw_server(once(ENDED)) as proxy:
         settings = {"http_proxy": f"http://127.0.0.1:{proxy.port}"}
         status, _, err = await asked(
-            "Why?", "--url", "me:secret@chat.example.com/x/", environment=settings
+            "Why?", "--url", "me:secret@chat.example.com/x/?y", environment=settings
         )
     assert (status, err) == (1, "chrysopedia-chat: Lost. Ask again.\n")
     assert proxy.requests[0].startswith("POST http://chat.example.com/x/api/v1/chat HTTP/1.1")
