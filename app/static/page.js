@@ -1,0 +1,272 @@
+// The page: questions are asked in one form, and their answers follow one another above it.
+
+import { Refused, getConversation, getCreators, stopTurn } from "./api.js";
+import { UNREACHABLE, follow } from "./follow.js";
+import { Panel } from "./panel.js";
+import { Picker } from "./picker.js";
+import * as session from "./session.js";
+import { Turn } from "./turn.js";
+import { counted, holdings, waitingWords } from "./words.js";
+
+const QUERY_LIMIT = 1_000;
+// How long the service may take to stop an answer before the page goes its own way.
+const STOPPING = 5_000;
+
+const $ = (id) => document.getElementById(id);
+const kept = session.load();
+const panel = new Panel($("panel"));
+const picker = new Picker({ input: $("creator"), list: $("creators"), clear: $("everyone"), say });
+
+// The question that is being answered: `{turn, controller, stopping, failure}`.
+let running = null;
+
+function say(words) {
+  $("status").textContent = words;
+}
+
+function show(question) {
+  const turn = new Turn(question, {
+    open: (source, origin) => panel.open(source, origin),
+    again: ({ question: { query, creator, name } }) => ask({ query, creator, name }),
+    edit: ({ question: { query, creator, name } }) => {
+      picker.choose(creator ? { slug: creator, name } : null);
+      $("question").value = query;
+      measure();
+      $("question").focus();
+    },
+  });
+  $("welcome").hidden = true;
+  $("fresh").hidden = false;
+  $("turns").append(turn.element);
+  return turn;
+}
+
+function ask({ query, creator = null, name = null }) {
+  if (running) {
+    say("The answer is still being written. Stop it first.");
+    return;
+  }
+  panel.close();
+  const question = { query, creator, name, conversation: kept.conversation, key: session.newKey() };
+  const turn = show(question);
+  turn.element.scrollIntoView({ block: "start" });
+  answer(turn);
+}
+
+/** Follow a question to the end of its answer, and show it. */
+async function answer(turn) {
+  const { question } = turn;
+  running = { turn, controller: new AbortController(), stopping: false, failure: null };
+  const { signal } = running.controller;
+  remember({ pending: question });
+  progress(turn, question.cursor ? "Going on…" : "Searching the library…");
+  lookBusy();
+  let keep = null;
+  try {
+    await follow(question, listener(turn), signal);
+    if (running.failure) failed(turn, new Refused(running.failure));
+  } catch (error) {
+    if (signal.aborted) turn.cut("Stopped here.");
+    else keep = failed(turn, error);
+  }
+  running = null;
+  remember({ pending: keep });
+  lookBusy();
+}
+
+function listener(turn) {
+  const { question } = turn;
+  return {
+    begun() {
+      kept.conversation = question.conversation;
+      if (question.name) kept.asked[question.turn] = question.name;
+      remember({ pending: question });
+      if (running.stopping) stopTurn(question.turn).catch(() => {});
+      else if (turn.sources.length) progress(turn, "Answering…");
+    },
+    anew: () => turn.reset(),
+    waiting: (seconds, problem) =>
+      progress(turn, waitingWords(seconds, problem, Boolean(question.turn))),
+    event(name, value) {
+      if (name === "sources") {
+        turn.found(value);
+        progress(turn, value.length ? `Reading ${counted(value.length, "source")}…` : "Answering…");
+      } else if (name === "token") {
+        turn.add(value);
+      } else if (name === "done") {
+        turn.finish(value);
+        say(`Answer: ${turn.spoken}`);
+      } else if (name === "error") {
+        running.failure = { ...value, ended: true };
+      }
+    },
+  };
+}
+
+/** Say what went wrong; return the question if its answer can still be gone on with. */
+function failed(turn, error) {
+  const { question } = turn;
+  if (!(error instanceof Refused)) {
+    console.error(error);
+    error = new Refused({ title: "The page made a mistake", detail: "Reload it.", status: 0 });
+  }
+  const { problem, retryAfter } = error;
+  const lost = problem.ended || problem.status === 404;
+  const retry = () => {
+    if (running) return;
+    if (lost) {
+      Object.assign(question, { turn: null, cursor: "", key: session.newKey() });
+      turn.reset();
+    }
+    answer(turn);
+  };
+  // What is asked in a wrong way stays wrong.
+  const hopeless = problem.retryable === false || (problem.status >= 400 && problem.status < 429);
+  const useful = !hopeless || problem.status === 404;
+  say(turn.fail(problem, lost ? "Ask again" : "Try again", useful ? retry : null, retryAfter));
+  return question.turn && !lost && useful ? question : null;
+}
+
+function progress(turn, words) {
+  turn.wait(words);
+  say(words);
+}
+
+async function stop() {
+  if (!running || running.stopping) return;
+  const { turn, controller } = running;
+  running.stopping = true;
+  progress(turn, "Stopping…");
+  setTimeout(() => controller.abort(), STOPPING);
+  try {
+    if (turn.question.turn) await stopTurn(turn.question.turn);
+  } catch {
+    controller.abort();
+  }
+}
+
+function remember(news) {
+  session.save(Object.assign(kept, news));
+}
+
+/** Show the conversation as it was before the page was loaded. */
+async function restore() {
+  const { pending, conversation } = kept;
+  if (!conversation && !pending) return;
+  let past = [];
+  try {
+    if (conversation) past = await getConversation(conversation);
+  } catch (error) {
+    if (!(error instanceof Refused && error.problem.status === 404)) {
+      cannotRestore(error);
+      return;
+    }
+    // Nothing was kept of it, or no longer.
+    if (!pending) {
+      startAfresh();
+      say("The conversation is no longer kept. This is a new one.");
+      return;
+    }
+  }
+  for (const one of past) {
+    show({ query: one.question, creator: kept.asked[one.turn_id], name: kept.asked[one.turn_id] })
+      .remember(one);
+  }
+  if (pending && !past.some((one) => one.turn_id === pending.turn)) {
+    // What was shown of it is gone, so all of it is read again.
+    const turn = show({ ...pending, cursor: "" });
+    answer(turn);
+  }
+  $("turns").lastElementChild?.scrollIntoView({ block: "start", behavior: "instant" });
+}
+
+function cannotRestore(error) {
+  const problem = error instanceof Refused ? error.problem : UNREACHABLE;
+  $("lost").hidden = false;
+  $("lost-detail").textContent = `${problem.title}. It may be kept all the same.`;
+  say("The conversation cannot be shown at the moment.");
+}
+
+function startAfresh() {
+  running?.controller.abort();
+  panel.close();
+  remember({ conversation: null, pending: null, asked: {} });
+  $("turns").replaceChildren();
+  $("lost").hidden = true;
+  $("welcome").hidden = false;
+  $("fresh").hidden = true;
+}
+
+function lookBusy() {
+  $("send").hidden = Boolean(running);
+  $("stop").hidden = !running;
+}
+
+/** Say how long a question has become, where that matters. */
+function measure() {
+  const length = Array.from($("question").value.trim()).length;
+  $("length").hidden = length <= QUERY_LIMIT * 0.9;
+  $("length").textContent = `${length} of ${QUERY_LIMIT} characters`;
+  $("length").classList.toggle("over", length > QUERY_LIMIT);
+}
+
+/** Offer a few creators to begin with. */
+async function welcome() {
+  const creators = await getCreators("").catch(() => []);
+  const offers = creators.slice(0, 6).map((creator) => {
+    const item = document.querySelector("#offer").content.firstElementChild.cloneNode(true);
+    item.querySelector(".name").textContent = creator.name;
+    item.querySelector(".has").textContent = holdings(creator);
+    item.querySelector("button").addEventListener("click", () => {
+      picker.choose(creator);
+      $("question").focus();
+    });
+    return item;
+  });
+  $("offers").replaceChildren(...offers);
+  $("offered").hidden = offers.length === 0;
+}
+
+$("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const query = $("question").value.trim();
+  if (!query) {
+    $("question").focus();
+    return;
+  }
+  const chosen = picker.creator;
+  if (running) {
+    say("The answer is still being written. Stop it first.");
+    return;
+  }
+  $("question").value = "";
+  measure();
+  ask({ query, creator: chosen?.slug, name: chosen?.name });
+});
+$("question").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  $("ask").requestSubmit();
+});
+$("question").addEventListener("input", measure);
+$("stop").addEventListener("click", () => {
+  stop();
+  $("question").focus();
+});
+$("fresh").addEventListener("click", () => {
+  startAfresh();
+  $("question").focus();
+  say("A new conversation.");
+});
+$("reload").addEventListener("click", () => {
+  $("lost").hidden = true;
+  restore();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.isComposing) return;
+  if (panel.isOpen && (panel.hasFocus || !running)) panel.close();
+  else stop();
+});
+
+welcome();
+restore();

@@ -1,0 +1,28 @@
+// What is shown and what is to be shown come in; the first becomes the second, and what is alike stays.
+//
+// So nothing flickers, and neither a selection nor the focus is lost, while an answer grows.
+
+/** Make the children of `parent` from the place `from` on be like `nodes`. */
+export function patchChildren(parent, from, nodes) {
+  for (const [index, node] of nodes.entries()) {
+    const old = parent.childNodes[from + index];
+    if (!old) parent.append(node);
+    else if (!patched(old, node)) old.replaceWith(node);
+  }
+  while (parent.childNodes.length > from + nodes.length) parent.lastChild.remove();
+}
+
+function patched(old, node) {
+  if (old.nodeName !== node.nodeName) return false;
+  if (old.nodeType === Node.TEXT_NODE) {
+    if (node.data.startsWith(old.data)) old.appendData(node.data.slice(old.data.length));
+    else old.data = node.data;
+    return true;
+  }
+  if (old.attributes.length !== node.attributes.length) return false;
+  for (const { name, value } of node.attributes) {
+    if (old.getAttribute(name) !== value) return false;
+  }
+  patchChildren(old, 0, Array.from(node.childNodes));
+  return true;
+}

@@ -1,0 +1,217 @@
+// A question and the events of its answer come in; they are shown as one article of the page.
+
+import { Answer } from "./answer.js";
+import { counted, endingWords, moment, problemWords, scopeWords, sourceName } from "./words.js";
+
+/** One question with its answer. `open(source, origin)` is called to open a source. */
+export class Turn {
+  sources = [];
+  #open;
+  #answer;
+  #cited = new Set();
+
+  constructor(question, { open, again, edit }) {
+    const template = document.querySelector("#turn");
+    this.element = template.content.firstElementChild.cloneNode(true);
+    this.question = question;
+    this.#open = open;
+    this.#answer = new Answer(this.#part("answer"), (number) => this.#mark(number));
+    this.#part("question").textContent = question.query;
+    this.#part("asked").textContent = question.name ? `Asked of ${question.name}` : "";
+    this.#part("asked").hidden = !question.name;
+    this.#part("answer").addEventListener("click", ({ target }) => {
+      const mark = target.closest(".mark");
+      if (mark) this.#openSource(Number(mark.dataset.source), ".mark");
+    });
+    this.#part("again").addEventListener("click", () => again(this));
+    this.#part("edit").addEventListener("click", () => edit(this));
+    this.#part("copy").addEventListener("click", () => this.#copy());
+  }
+
+  /** The answer's words, without its marks. */
+  get spoken() {
+    return this.#answer.spoken;
+  }
+
+  /** Show that it is being worked on, and how far that is; empty words end it. */
+  wait(words) {
+    this.#part("state").hidden = !words;
+    this.#part("state-words").textContent = words;
+    this.#part("skeleton").hidden = !words || this.#answer.text !== "";
+    this.#part("answer").ariaBusy = String(Boolean(words));
+    if (words) this.#part("trouble").hidden = true;
+  }
+
+  /** Begin with nothing but the question. */
+  reset() {
+    this.sources = [];
+    this.#cited.clear();
+    this.#answer.begin([]);
+    this.#part("found").hidden = true;
+    this.#part("actions").hidden = true;
+    this.#part("note").hidden = true;
+  }
+
+  /** Show which sources there are to answer from. */
+  found(sources) {
+    this.reset();
+    this.sources = sources;
+    this.#answer.begin(sources);
+  }
+
+  /** Show the next piece of the answer. */
+  add(piece) {
+    this.#answer.add(piece);
+    this.#part("skeleton").hidden = true;
+  }
+
+  /** Show that it is complete: `done` is the stream's last event. */
+  finish(done) {
+    this.wait("");
+    this.#answer.finish(done.citations);
+    const asked = done.scope.creator?.name ?? this.question.name;
+    this.#complete(scopeWords(done.cascade_tier, asked, done.scope), endingWords(done));
+  }
+
+  /** Show a turn as the conversation keeps it; its marks are those that name what it cites. */
+  remember(past) {
+    this.found(past.citations);
+    this.#answer.add(past.answer);
+    this.#answer.finish(null);
+    this.#complete(scopeWords(past.tier, this.question.name, null), "");
+  }
+
+  /** Show that it ended without the service's saying so. */
+  cut(words) {
+    this.wait("");
+    this.#answer.finish(null);
+    this.#complete("", words);
+  }
+
+  /** Show what went wrong, and a button that tries again, in so many seconds. */
+  fail(problem, label, retry, seconds = 0) {
+    this.wait("");
+    this.#answer.finish(null);
+    const { title, detail } = problemWords(problem);
+    this.#part("trouble").hidden = false;
+    this.#part("trouble-title").textContent = title;
+    this.#part("trouble-detail").textContent = detail;
+    const button = this.#part("retry");
+    button.hidden = !retry;
+    button.onclick = retry;
+    countDown(button, label, seconds);
+    return `${title}. ${detail}`;
+  }
+
+  #complete(scope, note) {
+    this.#part("scope").textContent = scope;
+    this.#part("note").textContent = note;
+    this.#part("note").hidden = !note;
+    this.#part("actions").hidden = false;
+    this.#part("copy").hidden = this.#answer.text === "";
+    this.#part("found").hidden = !scope && this.sources.length === 0;
+    for (const { number } of this.sources) this.#list(number);
+    const uncited = this.sources.filter(({ number }) => !this.#cited.has(number));
+    this.#part("others").hidden = uncited.length === 0;
+    this.#part("others-words").textContent = this.#cited.size
+      ? `${counted(uncited.length, "more source")}, not cited`
+      : `${counted(uncited.length, "source")}, none of them cited`;
+  }
+
+  /** Make the button of a citation mark, and list its source. */
+  #mark(number) {
+    const source = this.sources.find((one) => one.number === number);
+    const mark = document.createElement("button");
+    mark.type = "button";
+    mark.className = "mark";
+    mark.dataset.source = number;
+    mark.textContent = number;
+    mark.setAttribute("aria-label", sourceName(source));
+    mark.setAttribute("aria-haspopup", "dialog");
+    if (!this.#cited.has(number)) {
+      this.#cited.add(number);
+      this.#part("found").hidden = false;
+      this.#list(number);
+    }
+    return mark;
+  }
+
+  #list(number) {
+    const lists = [this.#part("cited"), this.#part("uncited")];
+    const present = lists.map((list) => list.querySelector(`[data-source="${number}"]`));
+    const list = lists[this.#cited.has(number) ? 0 : 1];
+    if (present[lists.indexOf(list)]) return;
+    for (const row of present) row?.parentElement.remove();
+    const item = document.querySelector("#source").content.firstElementChild.cloneNode(true);
+    const row = item.querySelector("button");
+    const source = this.sources.find((one) => one.number === number);
+    row.dataset.source = number;
+    row.querySelector(".number").textContent = number;
+    row.querySelector(".title").textContent = source.title;
+    row.querySelector(".creator").textContent = source.creator.name;
+    row.querySelector(".moment").textContent = moment(source);
+    row.setAttribute("aria-label", sourceName(source));
+    row.addEventListener("click", () => this.#openSource(number, ".row"));
+    const after = Array.from(list.children).find(
+      (one) => Number(one.firstElementChild.dataset.source) > number,
+    );
+    list.insertBefore(item, after ?? null);
+  }
+
+  #openSource(number, kind) {
+    const source = this.sources.find((one) => one.number === number);
+    const pressed = document.activeElement;
+    // While an answer grows, another button may have taken the place of the one that was pressed.
+    this.#open(source, () =>
+      pressed.isConnected
+        ? pressed
+        : this.element.querySelector(`${kind}[data-source="${number}"]`),
+    );
+  }
+
+  async #copy() {
+    const cited = this.sources.filter(({ number }) => this.#cited.has(number));
+    const list = cited.map(({ number, title, creator, url }) =>
+      [`[${number}] ${title}, ${creator.name}`, url].filter(Boolean).join(": "),
+    );
+    const text = [this.#answer.text, list.join("\n")].filter(Boolean).join("\n\n");
+    const done = await toClipboard(text);
+    this.#part("copy").textContent = done ? "Copied" : "Copying is not allowed here";
+    setTimeout(() => (this.#part("copy").textContent = "Copy"), 2_000);
+  }
+
+  #part(name) {
+    return this.element.querySelector(`[data-part=${name}]`);
+  }
+}
+
+function countDown(button, label, seconds) {
+  clearInterval(Number(button.dataset.timer));
+  const ends = Date.now() + seconds * 1_000;
+  const show = () => {
+    const left = Math.ceil((ends - Date.now()) / 1_000);
+    button.disabled = left > 0;
+    button.textContent = left > 0 ? `${label} in ${counted(left, "second")}` : label;
+    if (left <= 0) clearInterval(timer);
+  };
+  const timer = setInterval(show, 1_000);
+  button.dataset.timer = timer;
+  show();
+}
+
+async function toClipboard(text) {
+  if (navigator.clipboard) {
+    return navigator.clipboard.writeText(text).then(
+      () => true,
+      () => false,
+    );
+  }
+  // Pages without TLS have no clipboard but this machine's own.
+  const area = document.createElement("textarea");
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  return done;
+}
