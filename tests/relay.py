@@ -21,6 +21,10 @@ class Relay:
         self._server = await asyncio.start_server(self._connected, host, int(port))
         self.address = f"{host}:{self._server.sockets[0].getsockname()[1]}"
 
+    def lead_to(self, target: str) -> None:
+        """Pass new connections on to the server at another `host:port`."""
+        self._target = target
+
     def cut(self) -> None:
         """Break all connections; new ones are taken."""
         for writer in self._writers:

@@ -73,7 +73,7 @@ class Page:
         html = found.pop("index.html")
         contents = b"".join(found[name] for name in sorted(found))
         self.missing = tuple(name for name in LIBRARIES if name not in found)
-        self._version = hashlib.sha256(contents).hexdigest()[:16]
+        self.version = hashlib.sha256(contents).hexdigest()[:16]
         self._files = {
             name: _file(content, media_type)
             for name, content in found.items()
@@ -94,18 +94,18 @@ class Page:
             raise NotFound("The page has no such file.")
         # While workers are replaced, one may be asked for the files of another's page: such a reply
         # must not be kept under that address.
-        same = request.path_params["version"] == self._version
+        same = request.path_params["version"] == self.version
         return _reply(request, file, _FOR_A_YEAR if same else "no-store")
 
     def _complete(self, html: bytes) -> bytes:
         """Fill in the files' version, and what the browser may fetch before it knows why."""
         modules = "\n".join(
-            f'<link rel="modulepreload" href="/static/{self._version}/{name}">'
+            f'<link rel="modulepreload" href="/static/{self.version}/{name}">'
             for name in sorted(self._files)
             if name.endswith(".js")
         )
         return html.replace(b"{modules}", modules.encode()).replace(
-            b"{version}", self._version.encode()
+            b"{version}", self.version.encode()
         )
 
 

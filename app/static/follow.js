@@ -1,7 +1,7 @@
 // A question comes in; the events of its answer go out, each once, however often connections break.
 
 import { Refused, getTurn, postQuestion, refusal } from "./api.js";
-import { eventsOf } from "./sse.js";
+import { Lost, eventsOf, lost } from "./sse.js";
 
 // Heartbeats come every 15 seconds. A connection that is silent for longer than this is dead.
 const SILENCE = 45_000;
@@ -9,6 +9,8 @@ const SILENCE = 45_000;
 const MOST_ASKING = 4;
 const MOST_RESUMING = 12;
 const LONGEST_PAUSE = 8_000;
+// No worker is there, or none that has room: that passes.
+const PASSING = new Set([502, 503, 504]);
 
 // How an attempt went: the stream has ended, the next attempt may follow at once, or after a pause.
 const [ENDED, AGAIN, LOST] = ["ended", "again", "lost"];
@@ -41,13 +43,10 @@ export async function follow(question, told, signal) {
       if (outcome === AGAIN) continue;
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof Refused) {
-        if (![502, 503, 504].includes(error.problem.status)) throw error;
+      if (!(error instanceof Lost)) {
+        if (!PASSING.has(error.problem?.status)) throw error;
         problem = error.problem;
         pause = error.retryAfter * 1_000;
-      } else if (!(error instanceof TypeError || error.name === "AbortError")) {
-        // A fault of the page's own, and not the network's.
-        throw error;
       }
     }
     failures += 1;
@@ -87,9 +86,10 @@ async function attempt(question, told, signal, works) {
 }
 
 function send(question, signal) {
-  return question.turn
+  const sent = question.turn
     ? getTurn(question.turn, question.cursor, signal)
     : postQuestion(question, signal);
+  return sent.catch(lost);
 }
 
 /** Make sense of a status that is no stream; throws Refused where there is none to be had. */

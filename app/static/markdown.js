@@ -4,6 +4,7 @@
 // to the web or are plain text, and nothing has an id, a class or a style of the text's choice.
 
 import { markAt, nextMark, withoutNames } from "./marks.js";
+import { webAddress } from "./player.js";
 import DOMPurify from "./vendor/dompurify.js";
 import { Marked, Tokenizer } from "./vendor/marked.js";
 
@@ -96,18 +97,18 @@ function nodesOf(html, button) {
 }
 
 function leadAway(link) {
-  if (!link.href) {
+  const url = webAddress(link.href);
+  if (!url) {
     link.replaceWith(...link.childNodes);
     return;
   }
   link.target = "_blank";
   link.rel = "noopener noreferrer nofollow";
   // Whoever wrote the text chose the words; where the link leads is said beside them.
-  const { host } = new URL(link.href);
-  if (!link.textContent.includes(host)) {
+  if (!link.textContent.includes(url.host)) {
     const where = document.createElement("span");
     where.className = "host";
-    where.textContent = ` (${host})`;
+    where.textContent = ` (${url.host})`;
     link.append(where);
   }
 }

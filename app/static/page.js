@@ -68,10 +68,11 @@ async function answer(turn) {
   } catch (error) {
     if (signal.aborted) turn.cut("Stopped here.");
     else keep = failed(turn, error);
+  } finally {
+    running = null;
+    remember({ pending: keep });
+    lookBusy();
   }
-  running = null;
-  remember({ pending: keep });
-  lookBusy();
 }
 
 function listener(turn) {

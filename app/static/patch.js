@@ -15,6 +15,8 @@ export function patchChildren(parent, from, nodes) {
 function patched(old, node) {
   if (old.nodeName !== node.nodeName) return false;
   if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data === node.data) return true;
+    // What is selected stays so where text only comes to its end.
     if (node.data.startsWith(old.data)) old.appendData(node.data.slice(old.data.length));
     else old.data = node.data;
     return true;

@@ -39,13 +39,16 @@ export class EventParser {
   }
 }
 
+/** The connection broke, or never came about. */
+export class Lost extends Error {}
+
 /** Yield a response's events as they come; `heard` is called for each piece, comments too. */
 export async function* eventsOf(response, heard) {
   const parser = new EventParser();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await reader.read().catch(lost);
       if (done) return;
       heard();
       yield* parser.feed(value);
@@ -53,4 +56,9 @@ export async function* eventsOf(response, heard) {
   } finally {
     reader.cancel().catch(() => {});
   }
+}
+
+/** Throw `Lost` in place of what the network throws, which a fault of the page's own throws as well. */
+export function lost(cause) {
+  throw new Lost("the connection was lost", { cause });
 }

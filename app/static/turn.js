@@ -3,6 +3,9 @@
 import { Answer } from "./answer.js";
 import { counted, endingWords, moment, problemWords, scopeWords, sourceName } from "./words.js";
 
+// From so many characters on a question is set as text, not as a heading.
+const LONG = 200;
+
 /** One question with its answer. `open(source, origin)` is called to open a source. */
 export class Turn {
   sources = [];
@@ -17,6 +20,7 @@ export class Turn {
     this.#open = open;
     this.#answer = new Answer(this.#part("answer"), (number) => this.#mark(number));
     this.#part("question").textContent = question.query;
+    this.#part("question").classList.toggle("long", question.query.length > LONG);
     this.#part("asked").textContent = question.name ? `Asked of ${question.name}` : "";
     this.#part("asked").hidden = !question.name;
     this.#part("answer").addEventListener("click", ({ target }) => {
@@ -63,6 +67,7 @@ export class Turn {
   add(piece) {
     this.#answer.add(piece);
     this.#part("skeleton").hidden = true;
+    this.#part("state-words").textContent = "Writing…";
   }
 
   /** Show that it is complete: `done` is the stream's last event. */
@@ -91,7 +96,6 @@ export class Turn {
   /** Show what went wrong, and a button that tries again, in so many seconds. */
   fail(problem, label, retry, seconds = 0) {
     this.wait("");
-    this.#answer.finish(null);
     const { title, detail } = problemWords(problem);
     this.#part("trouble").hidden = false;
     this.#part("trouble-title").textContent = title;
@@ -100,10 +104,15 @@ export class Turn {
     button.hidden = !retry;
     button.onclick = retry;
     countDown(button, label, seconds);
-    return `${title}. ${detail}`;
+    this.#answer.finish(null);
+    this.#part("trouble").scrollIntoView({ block: "nearest" });
+    return `${title} ${detail}`;
   }
 
   #complete(scope, note) {
+    // What looked like a mark while the answer grew may have been none.
+    const marks = Array.from(this.#part("answer").querySelectorAll(".mark"));
+    this.#cited = new Set(marks.map((mark) => Number(mark.dataset.source)));
     this.#part("scope").textContent = scope;
     this.#part("note").textContent = note;
     this.#part("note").hidden = !note;
@@ -150,7 +159,6 @@ export class Turn {
     row.querySelector(".title").textContent = source.title;
     row.querySelector(".creator").textContent = source.creator.name;
     row.querySelector(".moment").textContent = moment(source);
-    row.setAttribute("aria-label", sourceName(source));
     row.addEventListener("click", () => this.#openSource(number, ".row"));
     const after = Array.from(list.children).find(
       (one) => Number(one.firstElementChild.dataset.source) > number,

@@ -72,13 +72,13 @@ const FIELDS = {
   "/conversation_id": "The conversation’s name",
 };
 
-/** Say what went wrong and what to do. */
+/** Say what went wrong, and what to do: two sentences or more. */
 export function problemWords({ title, detail, status, errors }) {
   if (status === 422 && errors?.length) {
     const said = errors.map((error) => `${FIELDS[error.pointer] ?? error.pointer} ${error.detail}.`);
-    return { title: "That cannot be asked as it is", detail: said.join(" ") };
+    return { title: "That cannot be asked as it is.", detail: said.join(" ") };
   }
-  return { title, detail: detail || "Try again in a moment." };
+  return { title: `${title}.`, detail: detail || "Try again in a moment." };
 }
 
 /** Say why it takes longer. */

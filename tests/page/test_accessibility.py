@@ -1,0 +1,103 @@
+"""axe-core finds nothing to mend, in light and dark, on desk and phone; and what is read out."""
+
+from typing import Any
+
+import anyio
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.clients.programs import FOLDER
+from tests.page.reader import Reader, reading
+from tests.scripted_model import ScriptedModel, refuse, say
+from tests.service import Client
+
+AXE = FOLDER / "node_modules/axe-core/axe.min.js"
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(not AXE.exists(), reason="there is no axe-core (make test installs it)"),
+]
+
+DESK = {"viewport": {"width": 1280, "height": 800}}
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+ANSWER = (
+    "Set it **fast**. [1]\n\n### Why\n\n- It [leads](https://example.com) [2]\n\n> Said so\n\n",
+    "| a | b |\n| --- | --- |\n| c | d |\n\n```\ncode[1]\n```\n\n",
+    "השתמשו בזה. [1]\n\n",
+)
+# What this page can be held to without a person who looks at it.
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("device", [DESK, PHONE], ids=["desk", "phone"])
+async def test_axe_finds_nothing(
+    chromium: Browser, service: Client, model: ScriptedModel, device: dict[str, Any], colours: str
+) -> None:
+    hold = anyio.Event()
+    model.answers(say(*ANSWER, hold, "The end. [3]"), refuse(400))
+    async with reading(chromium, service.url, color_scheme=colours, **device) as reader:
+        await reader.creator.press("ArrowDown")
+        await expect(reader.page.get_by_role("option")).to_have_count(4)
+        await nothing_to_mend(reader)
+        await reader.creator.press("Escape")
+
+        await reader.ask()
+        await reader.reads("השתמשו")
+        await nothing_to_mend(reader)
+        hold.set()
+        await reader.finished()
+        await nothing_to_mend(reader)
+        await reader.mark(1).click()
+        await nothing_to_mend(reader)
+        await reader.page.keyboard.press("Escape")
+
+        await reader.ask("And now?")
+        await reader.is_told("The language model failed.")
+        await nothing_to_mend(reader)
+        assert await reader.page.evaluate(
+            "document.documentElement.scrollWidth <= window.innerWidth"
+        )
+
+
+async def test_states_and_the_whole_answer_are_announced_but_no_token(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    await reader.page.evaluate(
+        """() => {
+          window.heard = [];
+          const status = document.querySelector("[role=status]");
+          new MutationObserver(() => heard.push(status.textContent))
+            .observe(status, { childList: true, characterData: true, subtree: true });
+        }"""
+    )
+    model.answers(say(*(f"word{number} " for number in range(50)), "[1]"))
+    await reader.ask()
+    await reader.finished()
+    await reader.hears("word49")
+    searching, found, answer = await reader.page.evaluate("heard")
+    assert searching == "Searching the library…"
+    assert found.startswith("Reading ")
+    assert answer == "Answer: " + " ".join(f"word{number}" for number in range(50))
+
+
+async def test_text_from_right_to_left_is_laid_out_so(reader: Reader, model: ScriptedModel) -> None:
+    model.answers(say("השתמשו בזה. [1]\n\n- יחס\n\nThe rest is English."))
+    await reader.ask("מה עם הבס, side-chain attack kick bass?")
+    await reader.finished()
+    directions = await reader.page.evaluate(
+        """() => Array.from(document.querySelectorAll("article h2, .answer > *"),
+          (block) => getComputedStyle(block).direction)"""
+    )
+    assert directions == ["rtl", "rtl", "rtl", "ltr"]
+
+
+async def nothing_to_mend(reader: Reader) -> None:
+    if not await reader.page.evaluate("'axe' in window"):
+        # As the developer's tools do, which no policy of the page's binds.
+        await reader.page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = await reader.page.evaluate(
+        "(tags) => axe.run(document, { runOnly: { type: 'tag', values: tags } })", RULES
+    )
+    assert [
+        (rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found["violations"]
+    ] == []

@@ -1,0 +1,227 @@
+"""Questions are asked, answers read and their sources opened, with a mouse and without."""
+
+from typing import Any
+
+import anyio
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.page.reader import QUESTION, Reader, reading
+from tests.scripted_model import ScriptedModel, say, whole
+from tests.service import Client
+
+pytestmark = pytest.mark.anyio
+
+# Notes the places of the blocks of an answer that change from now on; gives how many there are.
+WATCH_BLOCKS = """() => {
+  window.touched = new Set();
+  const answer = document.querySelector(".answer");
+  const blocks = Array.from(answer.children);
+  const note = ({ target }) =>
+    blocks.forEach((block, place) => block.contains(target) && touched.add(place));
+  const every = { subtree: true, childList: true, characterData: true, attributes: true };
+  new MutationObserver((records) => records.forEach(note)).observe(answer, every);
+  return blocks.length;
+}"""
+
+
+async def test_an_answer_is_shown_as_it_comes_with_marks_that_open_their_sources(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    hold = anyio.Event()
+    model.answers(say("Set it **fast**. [1]\n\n", "Then ", hold, "`a[2]` listen. [2]"))
+    await reader.ask()
+    await reader.reads("Then")
+    await expect(reader.answer.locator("strong")).to_have_text("fast")
+    await expect(reader.answer).to_have_attribute("aria-busy", "true")
+    await expect(reader.mark(1)).to_be_visible()
+    first = await reader.answer.locator("p").first.element_handle()
+    hold.set()
+    await reader.finished()
+    assert await reader.answer.inner_text() == "Set it fast. 1\n\nThen a[2] listen. 2"
+    # What was shown before is the same still: nothing was drawn anew.
+    assert await first.evaluate("(node) => node.isConnected")
+    await reader.is_told("From the whole library.")
+    await reader.hears("Answer: Set it fast.")
+
+    await reader.mark(2).click()
+    cited = (await reader.panel.inner_text()).splitlines()
+    source = await reader.turn.locator('.row[data-source="2"]').inner_text()
+    assert source.splitlines()[1] in cited
+    await expect(reader.panel.get_by_role("heading")).to_be_focused()
+    await reader.page.keyboard.press("Escape")
+    await expect(reader.panel).to_be_hidden()
+    await expect(reader.mark(2)).to_be_focused()
+    assert reader.elsewhere == []
+
+
+async def test_a_moment_is_opened_at_its_second(reader: Reader, model: ScriptedModel) -> None:
+    model.answers(say("By ear. [1][2][3]"))
+    await reader.ask()
+    await reader.finished()
+    rows = reader.turn.locator(".row", has_text="Setting a sidechain compressor by ear")
+    moment = rows.first
+    await expect(moment.locator(".moment")).to_have_text("0:48")
+    await moment.click()
+    link = reader.panel.get_by_role("link")
+    await expect(link).to_have_attribute(
+        "href", "https://example.com/watch/mv-sidechain-by-ear#t=48"
+    )
+    await expect(link).to_contain_text("Watch from 0:48")
+    await expect(reader.panel).to_contain_text("Mara Voss")
+
+
+async def test_a_follow_up_goes_on_with_the_conversation_and_a_reload_shows_all_of_it(
+    reader: Reader, service: Client, model: ScriptedModel
+) -> None:
+    model.answers(say("At first. [1]"), whole("standing alone"), say("And then. [1]"))
+    await reader.ask()
+    await reader.finished()
+    await reader.ask("And the release?")
+    await reader.reads("And then.")
+    await reader.finished()
+    conversation = (await reader.session())["conversation"]
+    _, kept, _ = await service.call("GET", f"/api/v1/conversations/{conversation}")
+    assert [turn["question"] for turn in kept["turns"]] == [QUESTION, "And the release?"]
+
+    before = await reader.turns.all_inner_texts()
+    await reader.page.reload()
+    await expect(reader.turns).to_have_count(2)
+    assert [text.split("\n\n")[:2] for text in await reader.turns.all_inner_texts()] == [
+        text.split("\n\n")[:2] for text in before
+    ]
+    await expect(reader.mark(1)).to_be_visible()
+
+    await reader.page.get_by_role("button", name="New conversation").click()
+    await expect(reader.turns).to_have_count(0)
+    await expect(reader.question).to_be_focused()
+    assert (await reader.session())["conversation"] is None
+
+
+async def test_an_answer_is_stopped_where_it_is(reader: Reader, model: ScriptedModel) -> None:
+    hold = anyio.Event()
+    model.answers(say("As far as here.", hold, " Never."), say("Once more. [1]"))
+    await reader.ask()
+    await reader.reads("As far as here.")
+    await reader.page.keyboard.press("Escape")
+    await reader.is_told("Stopped.")
+    await reader.finished()
+    assert await reader.answer.inner_text() == "As far as here."
+    with anyio.fail_after(5):
+        await model.disconnected.wait()
+    await reader.page.get_by_role("button", name="New conversation").click()
+    await reader.ask()
+    await reader.reads("Once more.")
+
+
+async def test_the_keyboard_is_enough(reader: Reader, model: ScriptedModel) -> None:
+    model.answers(say("Fast. [1]"))
+    keys = reader.page.keyboard
+    await reader.creator.focus()
+    await keys.type("mar")
+    await expect(reader.page.get_by_role("option")).to_have_count(1)
+    await keys.press("ArrowDown")
+    await keys.press("Enter")
+    await expect(reader.creator).to_have_value("Mara Voss")
+    await reader.question.focus()
+    await keys.type("How fast")
+    await keys.press("Shift+Enter")
+    await keys.type("should the attack of a side-chain be?")
+    await keys.press("Enter")
+    await reader.finished()
+    heading = reader.turn.get_by_role("heading")
+    assert await heading.inner_text() == "How fast\nshould the attack of a side-chain be?"
+    await expect(reader.question).to_be_focused()
+    await reader.is_told("From Mara Voss’s own material.")
+    await reader.mark(1).focus()
+    await keys.press("Enter")
+    await expect(reader.panel).to_be_visible()
+    await keys.press("Tab")
+    await expect(reader.panel.get_by_role("link")).to_be_focused()
+    await keys.press("Escape")
+    await expect(reader.mark(1)).to_be_focused()
+
+
+async def test_the_picker_is_a_combobox(reader: Reader) -> None:
+    options = reader.page.get_by_role("option")
+    await expect(reader.creator).to_have_attribute("aria-expanded", "false")
+    await reader.creator.focus()
+    await reader.creator.press("ArrowUp")
+    await expect(options).to_have_count(4)
+    await expect(reader.creator).to_have_attribute("aria-expanded", "true")
+    active = await reader.creator.get_attribute("aria-activedescendant")
+    await expect(options.last).to_have_id(active or "")
+    await expect(options.last).to_have_attribute("aria-selected", "true")
+    await reader.creator.press("ArrowDown")
+    await expect(options.first).to_have_attribute("aria-selected", "true")
+    await reader.creator.press("Escape")
+    await expect(options).to_have_count(0)
+    await reader.creator.fill("zoe")
+    await expect(options).to_contain_text("Zoë Tanaka")
+    await options.click()
+    await expect(reader.creator).to_have_value("Zoë Tanaka")
+    await reader.page.get_by_role("button", name="Ask all creators").click()
+    await expect(reader.creator).to_have_value("")
+    await reader.creator.fill("nobody")
+    await reader.hears("Nobody here is called that.")
+
+
+@pytest.mark.parametrize(
+    ("creator", "words"),
+    [
+        ("Mara Voss", "From Mara Voss’s own material."),
+        ("Zoë Tanaka", "Nothing by Zoë Tanaka on this; from the whole library."),
+        ("Some One", "Nobody here is called “Some One”; from the whole library."),
+    ],
+)
+async def test_whose_material_answered_is_said_in_words(
+    reader: Reader, model: ScriptedModel, creator: str, words: str
+) -> None:
+    model.answers(say("Fast. [1]"))
+    await reader.creator.fill(creator)
+    await reader.ask()
+    await reader.finished()
+    await reader.is_told(words)
+    await reader.is_told(f"Asked of {creator}")
+
+
+async def test_what_the_library_does_not_have_is_said(reader: Reader) -> None:
+    await reader.ask("What is the capital of Mongolia?")
+    await reader.reads("I found nothing about that in this library.")
+    await reader.is_told("The library has nothing on this.")
+
+
+async def test_an_answer_is_copied_with_its_sources(
+    chromium: Browser, service: Client, model: ScriptedModel
+) -> None:
+    model.answers(say("Set it **fast**. [1]"))
+    allowed: Any = ["clipboard-read", "clipboard-write"]
+    async with reading(chromium, service.url, permissions=allowed) as reader:
+        await reader.ask()
+        await reader.finished()
+        await reader.button("Copy").click()
+        await expect(reader.button("Copied")).to_be_visible()
+        copied = await reader.page.evaluate("navigator.clipboard.readText()")
+    answer, sources = copied.split("\n\n")
+    assert answer == "Set it **fast**. [1]"
+    assert sources.startswith("[1] ")
+    assert "https://example.com/" in sources
+
+
+async def test_a_long_answer_is_not_drawn_anew_with_each_token(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    hold = anyio.Event()
+    paragraphs = [f"Paragraph {number}, *{number}*. [1]\n\n" for number in range(200)]
+    tokens = [token for text in paragraphs for token in text.replace(" ", " \0").split("\0")]
+    model.answers(say(*tokens[:402], hold, *tokens[402:]))
+    await reader.ask()
+    await reader.reads("Paragraph 90,")
+    settled = await reader.page.evaluate(WATCH_BLOCKS)
+    hold.set()
+    await reader.finished()
+    await reader.reads("Paragraph 199,")
+    touched = await reader.page.evaluate("Array.from(touched)")
+    assert settled > 80
+    # Only the last one had not come to its end.
+    assert touched == [settled - 1]

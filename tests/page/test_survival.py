@@ -1,0 +1,140 @@
+"""An answer is read to its end though the page, its network or its worker goes away."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from msgspec.structs import replace
+from playwright.async_api import Browser, Route, expect
+
+from app.settings import Settings
+from tests.page.reader import QUESTION, Reader, reading
+from tests.relay import Relay, relay
+from tests.scripted_model import ScriptedModel, say
+from tests.service import Client
+from tests.workers import environment, worker
+
+pytestmark = pytest.mark.anyio
+
+LOST = "The connection was lost."
+
+
+@asynccontextmanager
+async def reading_through(
+    chromium: Browser, service: Client
+) -> AsyncIterator[tuple[Reader, Relay]]:
+    async with (
+        relay(address(service)) as network,
+        reading(chromium, f"http://{network.address}") as reader,
+    ):
+        yield reader, network
+
+
+async def test_a_reload_goes_on_with_the_answer(reader: Reader, model: ScriptedModel) -> None:
+    hold = anyio.Event()
+    model.answers(say("Before. [1] ", hold, "After."))
+    await reader.creator.fill("Mara Voss")
+    await reader.ask()
+    await reader.reads("Before.")
+    await reader.page.reload()
+    await reader.reads("Before.")
+    await expect(reader.stop).to_be_visible()
+    hold.set()
+    await reader.reads("After.")
+    await reader.finished()
+    await reader.is_told("Asked of Mara Voss")
+    await reader.is_told("From Mara Voss’s own material.")
+    await expect(reader.turns).to_have_count(1)
+    assert len(model.requests) == 1
+    assert (await reader.session())["pending"] is None
+
+
+async def test_a_lost_network_is_waited_for_and_nothing_comes_twice(
+    chromium: Browser, service: Client, model: ScriptedModel
+) -> None:
+    away, back = anyio.Event(), anyio.Event()
+    model.answers(say("One, ", away, "two, ", back, "three. [1]"))
+    async with reading_through(chromium, service) as (reader, network):
+        await reader.ask()
+        await reader.reads("One,")
+        await network.close()
+        await reader.hears(LOST)
+        away.set()
+        await network.open()
+        await reader.reads("two,")
+        network.cut()
+        await reader.hears(LOST)
+        back.set()
+        await reader.finished()
+        assert await reader.answer.inner_text() == "One, two, three. 1"
+    assert len(model.requests) == 1
+
+
+async def test_a_question_whose_reply_is_lost_is_asked_once(
+    reader: Reader, service: Client, model: ScriptedModel
+) -> None:
+    hold = anyio.Event()
+    model.answers(say(hold, "Only once. [1]"))
+
+    async def lose_the_reply(route: Route) -> None:
+        call = route.request
+        async with service.http.post(call.url, data=call.post_data, headers=call.headers):
+            await route.abort()
+
+    await reader.page.route("**/api/v1/chat", lose_the_reply, times=1)
+    await reader.ask()
+    await reader.hears("The service cannot be reached.")
+    await reader.finds_sources()
+    hold.set()
+    await reader.reads("Only once.")
+    await reader.finished()
+    assert len(model.requests) == 1
+
+
+async def test_the_answer_goes_on_while_workers_are_restarted(
+    chromium: Browser, service: Client, page_settings: Settings, model: ScriptedModel
+) -> None:
+    other_has_it, other_is_gone = anyio.Event(), anyio.Event()
+    model.answers(say("One, ", other_has_it, "two, ", other_is_gone, "three. [1]"))
+    async with (
+        worker(environment(replace(page_settings, drain_time=0.2))) as other,
+        reading_through(chromium, service) as (reader, network),
+    ):
+        await reader.ask()
+        await reader.reads("One,")
+        network.lead_to(address(other))
+        network.cut()
+        other_has_it.set()
+        await reader.reads("two,")
+        network.lead_to(address(service))
+        other.terminate()
+        await other.ended()
+        other_is_gone.set()
+        await reader.finished()
+        assert await reader.answer.inner_text() == "One, two, three. 1"
+    assert len(model.requests) == 1
+
+
+async def test_an_answer_that_died_with_its_worker_can_be_asked_for_again(
+    chromium: Browser, service: Client, page_settings: Settings, model: ScriptedModel
+) -> None:
+    model.answers(say("One, ", anyio.Event()), say("Now all of it. [1]"))
+    async with (
+        worker(environment(replace(page_settings, turn_lease=1.0))) as mortal,
+        reading_through(chromium, mortal) as (reader, network),
+    ):
+        await reader.ask()
+        await reader.reads("One,")
+        network.lead_to(address(service))
+        mortal.kill()
+        await reader.is_told("Ask again")
+        await expect(reader.turn.get_by_role("heading")).to_have_text(QUESTION)
+        await reader.button("Ask again").click()
+        await reader.reads("Now all of it.")
+        await reader.finished()
+        await expect(reader.turns).to_have_count(1)
+
+
+def address(service: Client) -> str:
+    return service.url.removeprefix("http://")

@@ -1,0 +1,143 @@
+"""What goes wrong is said in words, with what to do about it."""
+
+import json
+
+import anyio
+import pytest
+from msgspec.structs import replace
+from playwright.async_api import Browser, Route, expect
+
+from app.settings import Settings
+from tests.page.reader import QUESTION, Reader, reading
+from tests.scripted_model import ScriptedModel, refuse, say
+from tests.service import Client, running
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_too_many_questions_are_told_when_to_ask_again(
+    chromium: Browser, page_settings: Settings
+) -> None:
+    async with (
+        running(replace(page_settings, rate_limit=1)) as service,
+        reading(chromium, service.url) as reader,
+    ):
+        await reader.ask()
+        await reader.finished()
+        await reader.ask("And the release?")
+        await reader.is_told("At most 1 questions a minute.")
+        retry = reader.turn.get_by_role("button", name="Try again in")
+        await expect(retry).to_be_disabled()
+        await reader.hears("Too many questions at once")
+
+
+async def test_a_full_service_is_asked_again_by_itself(
+    chromium: Browser, page_settings: Settings, model: ScriptedModel
+) -> None:
+    hold = anyio.Event()
+    model.answers(say("The first.", hold), say("The second. [1]"))
+    async with (
+        running(replace(page_settings, max_turns=1)) as service,
+        service.stream({"query": "What is a side-chain?"}),
+        reading(chromium, service.url) as reader,
+    ):
+        await model.asked()
+        await reader.ask()
+        await reader.hears("Trying again in")
+        hold.set()
+        await reader.reads("The second.")
+
+
+async def test_a_question_that_is_too_long_can_be_edited(reader: Reader) -> None:
+    question = "Why? " * 210
+    await reader.question.fill(question)
+    await expect(reader.page.locator("#length")).to_have_text("1049 of 1000 characters")
+    await reader.question.press("Enter")
+    await reader.is_told("Your question must have 1 to 1000 characters")
+    await expect(reader.button("Try again")).to_be_hidden()
+    await reader.button("Edit the question").click()
+    await expect(reader.question).to_have_value(question.strip())
+
+
+async def test_a_service_that_cannot_be_reached_is_tried_again_and_then_by_hand(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    model.answers(say("Back again. [1]"))
+    await reader.page.clock.install()
+    await reader.page.route("**/api/v1/chat", lambda route: route.abort())
+    await reader.ask()
+    for _ in range(4):
+        await reader.hears("The service cannot be reached. Trying again")
+        await reader.page.clock.run_for(8_000)
+    await reader.is_told("Check your connection")
+    await reader.page.unroute("**/api/v1/chat")
+    await reader.button("Try again").click()
+    await reader.reads("Back again.")
+    await expect(reader.turns).to_have_count(1)
+
+
+async def test_a_model_that_fails_in_the_middle_is_told_and_asked_again(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    model.answers(refuse(400), say("Now it works. [1]"))
+    await reader.ask()
+    await reader.is_told("The language model failed.")
+    await reader.button("Ask again").click()
+    await reader.reads("Now it works.")
+    await expect(reader.turns).to_have_count(1)
+
+
+async def test_a_proxy_without_a_worker_is_waited_for(reader: Reader, model: ScriptedModel) -> None:
+    model.answers(say("There it is. [1]"))
+    away = "<html><h1>502 Bad Gateway</h1></html>"
+    await reader.page.route(
+        "**/api/v1/chat",
+        lambda route: route.fulfill(status=502, content_type="text/html", body=away),
+        times=1,
+    )
+    await reader.ask()
+    await reader.reads("There it is.")
+
+
+async def test_a_stream_that_is_no_longer_kept_is_told(
+    reader: Reader, service: Client, model: ScriptedModel
+) -> None:
+    await reader.ask()
+    await reader.finished()
+    session = await reader.session()
+    lost = {"query": QUESTION, "creator": None, "key": "k", "turn": "t_" + "0" * 32}
+    forgotten = json.dumps({**session, "pending": lost})
+    await reader.page.evaluate("(session) => (sessionStorage.chrysopedia = session)", forgotten)
+    await reader.page.reload()
+    await reader.is_told("This answer is no longer kept.")
+    await reader.button("Ask again").click()
+    await reader.reads("Hello world")
+
+
+async def test_a_conversation_that_cannot_be_read_is_tried_again(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    model.answers(say("Still here. [1]"))
+    await reader.ask()
+    await reader.finished()
+
+    async def unavailable(route: Route) -> None:
+        await route.fulfill(status=503, content_type="application/problem+json", body="{}")
+
+    await reader.page.route("**/api/v1/conversations/*", unavailable, times=1)
+    await reader.page.reload()
+    await expect(reader.page.get_by_text("Your conversation cannot be shown")).to_be_visible()
+    await reader.page.get_by_role("button", name="Try again").click()
+    await reader.reads("Still here.")
+
+
+async def test_a_conversation_that_is_forgotten_makes_room_for_a_new_one(
+    reader: Reader, service: Client
+) -> None:
+    await reader.ask()
+    await reader.finished()
+    conversation = (await reader.session())["conversation"]
+    await service.call("DELETE", f"/api/v1/conversations/{conversation}")
+    await reader.page.reload()
+    await reader.hears("The conversation is no longer kept.")
+    await expect(reader.turns).to_have_count(0)
