@@ -79,6 +79,11 @@ function listener(turn) {
   const { question } = turn;
   return {
     begun() {
+      // A question that was sent again may have been answered, and be among those of before.
+      for (const twin of $("turns").querySelectorAll(`[data-turn="${question.turn}"]`)) {
+        if (twin !== turn.element) twin.remove();
+      }
+      turn.element.dataset.turn = question.turn;
       kept.conversation = question.conversation;
       if (question.name) kept.asked[question.turn] = question.name;
       remember({ pending: question });
@@ -86,8 +91,10 @@ function listener(turn) {
       else if (turn.sources.length) progress(turn, "Answering…");
     },
     anew: () => turn.reset(),
-    waiting: (seconds, problem) =>
-      progress(turn, waitingWords(seconds, problem, Boolean(question.turn))),
+    waiting(seconds, problem) {
+      if (running.stopping) running.controller.abort();
+      else progress(turn, waitingWords(seconds, problem, Boolean(question.turn)));
+    },
     event(name, value) {
       if (name === "sources") {
         turn.found(value);
@@ -142,6 +149,7 @@ async function stop() {
   try {
     if (turn.question.turn) await stopTurn(turn.question.turn);
   } catch {
+    // It cannot be told, so it may go on, but not here.
     controller.abort();
   }
 }
@@ -170,8 +178,10 @@ async function restore() {
     }
   }
   for (const one of past) {
-    show({ query: one.question, creator: kept.asked[one.turn_id], name: kept.asked[one.turn_id] })
-      .remember(one);
+    const name = kept.asked[one.turn_id];
+    const turn = show({ query: one.question, creator: name, name });
+    turn.element.dataset.turn = one.turn_id;
+    turn.remember(one);
   }
   if (pending && !past.some((one) => one.turn_id === pending.turn)) {
     // What was shown of it is gone, so all of it is read again.
@@ -189,6 +199,7 @@ function cannotRestore(error) {
 }
 
 function startAfresh() {
+  stop();
   running?.controller.abort();
   panel.close();
   remember({ conversation: null, pending: null, asked: {} });

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from playwright.async_api import Browser, Route, expect
 
 from app.settings import Settings
-from tests.page.reader import QUESTION, Reader, reading
+from tests.page.reader import QUESTION, SOON, Reader, reading
 from tests.relay import Relay, relay
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client
@@ -89,6 +89,28 @@ async def test_a_question_whose_reply_is_lost_is_asked_once(
     hold.set()
     await reader.reads("Only once.")
     await reader.finished()
+    assert len(model.requests) == 1
+
+
+async def test_a_reload_before_the_reply_joins_the_question_that_was_sent(
+    reader: Reader, service: Client, model: ScriptedModel
+) -> None:
+    model.answers(say("Only once. [1]"))
+    sent = anyio.Event()
+
+    async def never_reply(route: Route) -> None:
+        call = route.request
+        await service.http.post(call.url, data=call.post_data, headers=call.headers)
+        sent.set()
+
+    await reader.page.route("**/api/v1/chat", never_reply, times=1)
+    await reader.ask()
+    with anyio.fail_after(SOON):
+        await sent.wait()
+    await reader.page.reload()
+    await reader.reads("Only once.")
+    await reader.finished()
+    await expect(reader.turns).to_have_count(1)
     assert len(model.requests) == 1
 
 

@@ -76,6 +76,17 @@ async def test_a_service_that_cannot_be_reached_is_tried_again_and_then_by_hand(
     await expect(reader.turns).to_have_count(1)
 
 
+async def test_what_cannot_be_reached_can_be_stopped(reader: Reader) -> None:
+    await reader.page.route("**/api/v1/chat", lambda route: route.abort())
+    await reader.ask()
+    await reader.hears("The service cannot be reached.")
+    await reader.stop.click()
+    await reader.is_told("Stopped here.")
+    await expect(reader.send).to_be_visible()
+    await reader.button("Ask again").click()
+    await reader.hears("The service cannot be reached.")
+
+
 async def test_a_model_that_fails_in_the_middle_is_told_and_asked_again(
     reader: Reader, model: ScriptedModel
 ) -> None:
