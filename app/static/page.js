@@ -1,21 +1,20 @@
 // The page: questions are asked in one form, and their answers follow one another above it.
 
-import { Refused, getConversation, getCreators, stopTurn } from "./api.js";
+import { Refused, getConversation, stopTurn } from "./api.js";
+import { Composer } from "./composer.js";
 import { UNREACHABLE, follow } from "./follow.js";
 import { Panel } from "./panel.js";
-import { Picker } from "./picker.js";
 import * as session from "./session.js";
 import { Turn } from "./turn.js";
-import { counted, holdings, waitingWords } from "./words.js";
+import { counted, waitingWords } from "./words.js";
 
-const QUERY_LIMIT = 1_000;
 // How long the service may take to stop an answer before the page goes its own way.
 const STOPPING = 5_000;
 
 const $ = (id) => document.getElementById(id);
 const kept = session.load();
 const panel = new Panel($("panel"));
-const picker = new Picker({ input: $("creator"), list: $("creators"), clear: $("everyone"), say });
+const composer = new Composer({ ask, stop, say });
 
 // The question that is being answered: `{turn, controller, stopping, failure}`.
 let running = null;
@@ -28,12 +27,7 @@ function show(question) {
   const turn = new Turn(question, {
     open: (source, origin) => panel.open(source, origin),
     again: ({ question: { query, creator, name } }) => ask({ query, creator, name }),
-    edit: ({ question: { query, creator, name } }) => {
-      picker.choose(creator ? { slug: creator, name } : null);
-      $("question").value = query;
-      measure();
-      $("question").focus();
-    },
+    edit: ({ question }) => composer.edit(question),
   });
   $("welcome").hidden = true;
   $("fresh").hidden = false;
@@ -60,7 +54,7 @@ async function answer(turn) {
   const { signal } = running.controller;
   remember({ pending: question });
   progress(turn, question.cursor ? "Going on…" : "Searching the library…");
-  lookBusy();
+  composer.busy = true;
   let keep = null;
   try {
     await follow(question, listener(turn), signal);
@@ -71,7 +65,7 @@ async function answer(turn) {
   } finally {
     running = null;
     remember({ pending: keep });
-    lookBusy();
+    composer.busy = false;
   }
 }
 
@@ -209,65 +203,9 @@ function startAfresh() {
   $("fresh").hidden = true;
 }
 
-function lookBusy() {
-  $("send").hidden = Boolean(running);
-  $("stop").hidden = !running;
-}
-
-/** Say how long a question has become, where that matters. */
-function measure() {
-  const length = Array.from($("question").value.trim()).length;
-  $("length").hidden = length <= QUERY_LIMIT * 0.9;
-  $("length").textContent = `${length} of ${QUERY_LIMIT} characters`;
-  $("length").classList.toggle("over", length > QUERY_LIMIT);
-}
-
-/** Offer a few creators to begin with. */
-async function welcome() {
-  const creators = await getCreators("").catch(() => []);
-  const offers = creators.slice(0, 6).map((creator) => {
-    const item = document.querySelector("#offer").content.firstElementChild.cloneNode(true);
-    item.querySelector(".name").textContent = creator.name;
-    item.querySelector(".has").textContent = holdings(creator);
-    item.querySelector("button").addEventListener("click", () => {
-      picker.choose(creator);
-      $("question").focus();
-    });
-    return item;
-  });
-  $("offers").replaceChildren(...offers);
-  $("offered").hidden = offers.length === 0;
-}
-
-$("ask").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const query = $("question").value.trim();
-  if (!query) {
-    $("question").focus();
-    return;
-  }
-  const chosen = picker.creator;
-  if (running) {
-    say("The answer is still being written. Stop it first.");
-    return;
-  }
-  $("question").value = "";
-  measure();
-  ask({ query, creator: chosen?.slug, name: chosen?.name });
-});
-$("question").addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  $("ask").requestSubmit();
-});
-$("question").addEventListener("input", measure);
-$("stop").addEventListener("click", () => {
-  stop();
-  $("question").focus();
-});
 $("fresh").addEventListener("click", () => {
   startAfresh();
-  $("question").focus();
+  composer.focus();
   say("A new conversation.");
 });
 $("reload").addEventListener("click", () => {
@@ -280,5 +218,5 @@ document.addEventListener("keydown", (event) => {
   else stop();
 });
 
-welcome();
+composer.offer();
 restore();

@@ -1,11 +1,12 @@
 """A hostile model or source runs no script, loads nothing, leads nowhere, and fakes no citation."""
 
+import re
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 from msgspec.structs import replace
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from app.settings import Settings
 from tests.page.reader import Reader, reading
@@ -161,6 +162,22 @@ async def test_only_what_the_service_calls_a_mark_becomes_one_and_where_it_says(
     assert await reader.answer.locator("p").first.inner_text() == (
         "𝄞 Clef. 1 [1] [2] bold2 https://example.com/a3 see here (example.org)1"
     )
+
+
+async def test_what_looks_like_a_mark_is_text_where_the_service_does_not_call_it_one(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    async def disown_the_second(route: Route) -> None:
+        reply = await route.fetch()
+        body = re.sub(r'("citations":\[\{[^}]*\}),\{[^]]*\]', r"\1]", await reply.text())
+        await route.fulfill(response=reply, body=body)
+
+    await reader.page.route("**/api/v1/chat", disown_the_second)
+    model.answers(say("Said [1] and forged [1]."))
+    await reader.ask()
+    await reader.finished()
+    await expect(reader.answer.locator(".mark")).to_have_count(1)
+    assert await reader.answer.inner_text() == "Said 1 and forged [1]."
 
 
 @pytest.fixture
