@@ -56,6 +56,8 @@ async def test_a_lost_network_is_waited_for_and_nothing_comes_twice(
     away, back = anyio.Event(), anyio.Event()
     model.answers(say("One, ", away, "two, ", back, "three. [1]"))
     async with reading_through(chromium, service) as (reader, network):
+        resumed: list[str | None] = []
+        reader.page.on("request", lambda call: resumed.append(call.headers.get("last-event-id")))
         await reader.ask()
         await reader.reads("One,")
         await network.close()
@@ -68,6 +70,9 @@ async def test_a_lost_network_is_waited_for_and_nothing_comes_twice(
         back.set()
         await reader.finished()
         assert await reader.answer.inner_text() == "One, two, three. 1"
+    # Only what had not been read came again.
+    assert resumed[0] is None
+    assert [(at or "").rpartition("-")[2] for at in (resumed[1], resumed[-1])] == ["1", "2"]
     assert len(model.requests) == 1
 
 
