@@ -20,7 +20,7 @@ export const UNREACHABLE = {
   detail: "Check your connection, then try again: nothing is asked twice.",
   status: 0,
 };
-export const NOT_KEPT = {
+const NOT_KEPT = {
   title: "This answer is no longer kept",
   detail: "Answers can be picked up again for a few minutes. Ask again.",
   status: 404,

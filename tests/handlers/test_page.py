@@ -15,6 +15,7 @@ needs_page = pytest.mark.skipif(
 )
 
 
+@needs_page
 async def test_the_page_runs_nothing_but_its_own_files(service: Client) -> None:
     _, _, headers = await service.call("GET", "/")
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
