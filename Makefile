@@ -60,7 +60,7 @@ soak: $(VENV)/installed-dev ## restart workers under 200 streams for 10 minutes;
 cluster: $(VENV)/installed-dev ## run a Redis cluster of three nodes to try the service on, until Ctrl-C
 	@exec $(RUN) tests.cluster
 
-nginx: $(VENV)/installed-dev ## run two workers behind a real nginx until Ctrl-C; PORT=8080 for its port
+nginx: $(VENV)/installed-dev $(PAGE) ## run two workers behind a real nginx until Ctrl-C; PORT=8080 for its port
 	@exec $(RUN) tests.deploy
 
 lock: ## choose the newest versions that pyproject.toml allows (needs uv: pip install uv)
