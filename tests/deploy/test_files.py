@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.handlers.wire import BODY_LIMIT
+from app.rules import BODY_LIMIT
 from app.settings import Settings
 from tests.nginx import DEPLOY
 
