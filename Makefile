@@ -14,6 +14,8 @@ CLIENTS := $(if $(shell command -v npm),tests/clients/node_modules/installed)
 # What the page has from others.
 VENDOR := app/static/vendor
 PAGE   := $(VENDOR)/installed
+# Node.js knows authorities of its own; npm is to trust whom this machine trusts, as pip does.
+export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 MEASURED := --reference-python $(BENCH)/bin/python
 
