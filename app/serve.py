@@ -202,7 +202,7 @@ Chrysopedia Chat {__version__} answers at {url}
   library  {holdings["creators"]} creators, {holdings["videos"]} videos, {holdings["pages"]} pages
   model    {model}
 
-Try, in another terminal:
+Open it in a browser, or try in another terminal:
   curl -N {url}/api/v1/chat -H 'Content-Type: application/json' \\
     -d '{question}'
   curl '{url}/api/v1/creators'
