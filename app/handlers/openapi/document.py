@@ -214,7 +214,8 @@ def _problems(
     told = {}
     for status, kinds in by_status.items():
         types = [f"urn:chrysopedia:problem:{kind.slug}" for kind in kinds]
-        exact = {"properties": {"type": {"enum": types}, "status": {"const": status}}}
+        # Not `const`: some generators of clients cannot join that with the type of a field.
+        exact = {"properties": {"type": {"enum": types}, "status": {"enum": [status]}}}
         # The operation's own, or else another's: they have the same form.
         fitting = [it for it in every if it.status == status and it.reply.get("type") in types]
         content = {"schema": {"allOf": [schemas.of(Problem), exact]}} | _examples(
