@@ -7,7 +7,8 @@ import sys
 import msgspec
 
 from app.ask.endings import AskFailed, Ending
-from app.ask.printing import Lines, Printer, Text
+from app.ask.printing import Lines, Printer, Text, discard
+from app.ask.tries import reason
 from app.ask.turn import AskedTurn
 from app.schemas import ChatRequest, Done, Failed
 from app.services.sse import SSEEvent
@@ -29,23 +30,36 @@ def ask(
 
     The question `-` is standard input's. With `lines` each event is a line of JSON.
     """
+    _open_what_is_closed()
+    if lines:
+        printer: Printer = Lines(sys.stdout)
+    else:
+        printer = Text(sys.stdout, asked=creator, again=_again(service, creator))
     try:
-        if lines:
-            printer: Printer = Lines(sys.stdout)
-        else:
-            printer = Text(sys.stdout, asked=creator, again=_again(service, creator))
         try:
             request = ChatRequest(_read() if question == "-" else question, creator, conversation)
             return _answer(AskedTurn(service, request, printer.aside), printer)
         except AskFailed as failed:
             printer.aside(f"chrysopedia-chat: {failed}")
             return failed.ending
-    except BrokenPipeError:
-        # What is still in the buffer goes nowhere, without a word.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Ending.PIPE_CLOSED
+    except OSError as error:
+        discard(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            return Ending.PIPE_CLOSED
+        printer.aside(f"chrysopedia-chat: The answer cannot be written: {reason(error)}.")
+        return Ending.FAILED
     except KeyboardInterrupt:
         return Ending.INTERRUPTED
+
+
+def _open_what_is_closed() -> None:
+    """Have a standard stream that whoever called us closed (`2>&-`) be an empty one.
+
+    Else `print` takes another for it, and the next connection its number.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - until the end
 
 
 def _read() -> str:
@@ -60,7 +74,8 @@ def _read() -> str:
 def _answer(turn: AskedTurn, printer: Printer) -> Ending:
     try:
         return _print_all(turn, printer)
-    except BrokenPipeError:
+    except OSError:
+        # Nobody reads it, or it cannot be kept.
         turn.stop()
         raise
     except KeyboardInterrupt:

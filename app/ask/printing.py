@@ -21,7 +21,7 @@ _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
 
 class Printer(Protocol):
-    """Prints one answer; raises BrokenPipeError where nobody reads it any more."""
+    """Prints one answer; raises OSError where it cannot, BrokenPipeError where nobody reads it."""
 
     def take(self, event: SSEEvent) -> None:
         """Print an event."""
@@ -106,7 +106,7 @@ class Lines:
 
     def take(self, event: SSEEvent) -> None:
         """Print an event."""
-        line = {"id": event.id, "event": event.event, "data": json.loads(event.data)}
+        line = {"id": event.id, "event": event.event, "data": msgspec.json.decode(event.data)}
         print(json.dumps(line), file=self._out, flush=True)
 
     def aside(self, message: str) -> None:
@@ -115,7 +115,16 @@ class Lines:
 
 
 def _aside(message: str) -> None:
-    print(_harmless(message), file=sys.stderr, flush=True)
+    try:
+        print(_harmless(message), file=sys.stderr, flush=True)
+    except OSError:
+        # The answer counts also where nobody can be told what is beside it.
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Have what a stream could not write, and all to come, go nowhere without a word."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _harmless(text: str) -> str:

@@ -46,7 +46,7 @@ class AskedTurn:
         self._turn_id = self._last_id = ""
         self._silence = SILENCE
         self._tries = Tries(tell)
-        self._reached = False
+        self._reached = self._ended = False
         endpoint = _endpoint(service)
         self._service = f"{'https' if endpoint.tls else 'http'}://{endpoint.named}"
         self._path = endpoint.target.partition("?")[0].rstrip("/") + CHAT
@@ -62,16 +62,18 @@ class AskedTurn:
 
     def events(self) -> Iterator[SSEEvent]:
         """Yield the events that were not taken yet, up to `done` or `error`; raises AskFailed."""
-        while True:
+        while not self._ended:
             try:
                 with self._open() as reply:
                     decoder = SSEDecoder()
                     while data := reply.read1(1 << 16):
                         self._tries.succeeded()
                         for event in decoder.feed(data):
-                            yield event
+                            # Before it is given away: who is interrupted with it, has it.
                             self._last_id = event.id
-                            if event.event in LAST_EVENTS:
+                            self._ended = event.event in LAST_EVENTS
+                            yield event
+                            if self._ended:
                                 return
                 problem: Exception = IncompleteRead(b"")
             except (TryAgain, HTTPException, OSError, BadEvent) as error:

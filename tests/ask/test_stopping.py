@@ -3,6 +3,9 @@
 import anyio
 import pytest
 
+from app.ask.turn import AskedTurn
+from app.schemas import ChatRequest
+from app.services.sse import SSEEvent
 from tests.ask.asking import asking, events_of
 from tests.raw_server import RawServer, Reader, Writer, raw_server, replies
 from tests.scripted_model import ScriptedModel, say
@@ -98,3 +101,31 @@ async def test_an_answer_that_nobody_reads_is_stopped_without_a_word(
         with anyio.fail_after(SOON):
             await model.disconnected.wait()
     assert running.err == ""
+
+
+async def test_who_is_interrupted_with_an_event_does_not_get_it_again() -> None:
+    head = (
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n"
+        f"X-Turn-Id: {TURN}\r\n\r\n"
+    )
+    token, done = (
+        f'id: {TURN}-{number}\nevent: {name}\ndata: "One"\n\n'
+        for number, name in enumerate(("token", "done"))
+    )
+    plays = (
+        replies((head + token + done).encode(), times=1),
+        replies((head + done).encode(), times=1),
+    )
+    async with raw_server(*plays) as server:
+        turn = AskedTurn(f"http://127.0.0.1:{server.port}", ChatRequest("Why?"), print)
+
+        def next_event() -> SSEEvent | None:
+            # In the middle of what is done with it, an interrupt ends the loop over the events.
+            for event in turn.events():
+                return event
+            return None
+
+        given = [await anyio.to_thread.run_sync(next_event) for _ in range(3)]
+    assert [event and event.event for event in given] == ["token", "done", None]
+    assert f"Last-Event-ID: {TURN}-0".lower() in server.requests[1].lower()
+    assert len(server.requests) == 2
