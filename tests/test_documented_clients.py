@@ -1,16 +1,17 @@
-"""The programs in docs/clients.md and the README's commands run as they stand there."""
+"""The programs and commands in the README and in docs/clients.md run as they stand there."""
 
 import re
 import shlex
 import shutil
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
 from msgspec.structs import replace
-from playwright.async_api import async_playwright
+from playwright.async_api import Page, async_playwright
 
 from app.settings import Settings
 from tests.clients.programs import CHROMIUM, FLAGS, FOLDER, NODE, needs_chromium, needs_node
@@ -29,6 +30,7 @@ PROGRAMS = [
     pytest.param("python", id="Python"),
     pytest.param("js", id="JavaScript", marks=needs_node),
 ]
+PAGES = pytest.mark.parametrize("page", [README, CLIENTS], ids=["README", "docs/clients.md"])
 needs_curl = pytest.mark.skipif(
     shutil.which("curl") is None, reason="there is no curl (apt-get install curl)"
 )
@@ -57,10 +59,10 @@ async def chat(settings: Settings, model: ScriptedModel) -> AsyncIterator[Client
         yield client
 
 
-def block(language: str, address: str) -> str:
-    """Take a program out of docs/clients.md, with a service's address in it."""
+def block(page: str, language: str, address: str) -> str:
+    """Take a program out of a page, with a service's address in it."""
     text: str
-    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", CLIENTS, re.DOTALL | re.MULTILINE)
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     return text.replace(ADDRESS, address.removeprefix("http://"))
 
 
@@ -81,13 +83,28 @@ def events(stream: str) -> list[Event]:
 
 
 @pytest.mark.parametrize("language", PROGRAMS)
+async def test_a_program_of_the_readme_prints_the_answer_as_it_comes(
+    language: str, chat: Client, model: ScriptedModel, tmp_path: Path
+) -> None:
+    going_on = anyio.Event()
+    model.answers(say("One,", " two,", going_on, " three."))
+    command = written(tmp_path, language, block(README, language, chat.url))
+    async with program(*command, folder=tmp_path) as client:
+        await client.printed("One, two,")
+        assert "three" not in client.out
+        going_on.set()
+        assert await client.ended() == 0, client.err
+    assert (client.out, client.err) == ("One, two, three.", "")
+
+
+@pytest.mark.parametrize("language", PROGRAMS)
 async def test_a_program_prints_the_whole_answer_though_it_is_cut_off(
     language: str, chat: Client, model: ScriptedModel, tmp_path: Path
 ) -> None:
     cut = anyio.Event()
     model.answers(say("One,", " two,", cut, " three."))
     async with relay(chat.url.removeprefix("http://")) as between:
-        command = written(tmp_path, language, block(language, between.address))
+        command = written(tmp_path, language, block(CLIENTS, language, between.address))
         async with program(*command, folder=tmp_path) as client:
             await client.printed("One, two,")
             between.cut()
@@ -97,12 +114,13 @@ async def test_a_program_prints_the_whole_answer_though_it_is_cut_off(
     assert len(model.requests) == 1
 
 
+@PAGES
 @pytest.mark.parametrize("language", PROGRAMS)
 async def test_a_program_tells_why_there_is_no_answer(
-    language: str, chat: Client, model: ScriptedModel, tmp_path: Path
+    language: str, page: str, chat: Client, model: ScriptedModel, tmp_path: Path
 ) -> None:
     model.answers(refuse(401))
-    text = block(language, chat.url)
+    text = block(page, language, chat.url)
     for name, query, told in (
         ("failing", QUESTION, "The language model"),
         # Python's own words for a status.
@@ -116,35 +134,58 @@ async def test_a_program_tells_why_there_is_no_answer(
         assert told in client.err
 
 
-@needs_chromium
-async def test_a_page_shows_the_whole_answer_though_it_is_cut_off(
-    chat: Client, model: ScriptedModel
-) -> None:
-    cut = anyio.Event()
-    model.answers(say("One,", " two,", cut, " three."))
+@asynccontextmanager
+async def shown(html: str, address: str) -> AsyncIterator[Page]:
+    """Open a page in a browser, at a service's address."""
     with anyio.fail_after(LIMIT):
-        async with relay(chat.url.removeprefix("http://")) as between, async_playwright() as player:
+        async with async_playwright() as player:
             chromium = await player.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             try:
                 page = await chromium.new_page()
-                address = f"http://{between.address}/ask.html"
-                html = block("html", between.address)
+                url = f"http://{address}/ask.html"
                 await page.route(
-                    address, lambda route: route.fulfill(body=html, content_type="text/html")
+                    url, lambda route: route.fulfill(body=html, content_type="text/html")
                 )
-                await page.goto(address)
-                await page.get_by_text("One, two,", exact=True).wait_for()
-                between.cut()
-                cut.set()
-                await page.get_by_text("One, two, three.", exact=True).wait_for()
+                await page.goto(url)
+                yield page
             finally:
                 await chromium.close()
+
+
+@needs_chromium
+@PAGES
+async def test_a_page_shows_the_whole_answer_though_it_is_cut_off(
+    page: str, chat: Client, model: ScriptedModel
+) -> None:
+    cut = anyio.Event()
+    model.answers(say("One,", " two,", cut, " three."))
+    async with (
+        relay(chat.url.removeprefix("http://")) as between,
+        shown(block(page, "html", between.address), between.address) as browser,
+    ):
+        await browser.get_by_text("One, two,", exact=True).wait_for()
+        between.cut()
+        cut.set()
+        await browser.get_by_text("One, two, three.", exact=True).wait_for()
     assert len(model.requests) == 1
+
+
+@needs_chromium
+async def test_a_page_tells_that_it_cannot_go_on(chat: Client, model: ScriptedModel) -> None:
+    model.answers(say("One", anyio.Event(), "never"))
+    async with (
+        relay(chat.url.removeprefix("http://")) as between,
+        shown(block(CLIENTS, "html", between.address), between.address) as browser,
+    ):
+        await browser.get_by_text("One", exact=True).wait_for()
+        await browser.route("**/api/v1/chat/*", lambda route: route.fulfill(status=503))
+        between.cut()
+        await browser.get_by_text("OneThe rest of the answer is lost.").wait_for()
 
 
 @needs_curl
 async def test_curl_asks_resumes_and_stops(quoting: Client, tmp_path: Path) -> None:
-    script = block("sh", quoting.url)
+    script = block(CLIENTS, "sh", quoting.url)
     async with program("sh", "-eu", "-c", script, folder=tmp_path) as client:
         assert await client.ended() == 0, client.err
     printed = events(client.out)
@@ -170,7 +211,7 @@ async def test_the_commands_of_the_readme_do_what_it_says(quoting: Client, tmp_p
             assert told[-1].data["conversation_id"] == end["conversation_id"]
 
 
-@pytest.mark.parametrize("page", [README, CLIENTS], ids=["README", "docs/clients.md"])
+@PAGES
 async def test_the_command_line_does_what_they_say(
     page: str, quoting: Client, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ class Ending(IntEnum):
 STATUSES = """\
 exit status:
   0    answered
-  1    the service or its model failed, or the answer was stopped elsewhere
+  1    the service or its model failed, or the answer was stopped elsewhere or cannot be written
   2    wrong use: an option, or a question that is empty or too long
   3    refused: the library has nothing on the question
   4    the service cannot be reached, or takes no question for now (429, 503)
