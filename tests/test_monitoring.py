@@ -68,6 +68,25 @@ def asked_for(query: str) -> dict[str, set[str]]:
     return {name: labels | grouped for name, labels in found.items()}
 
 
+def values_asked_for(query: str) -> set[tuple[str, str, str]]:
+    """Give the metrics of which a query asks one value of a label of ours: with label and value."""
+    found: set[tuple[str, str, str]] = set()
+
+    def visit(part: promql_parser.Expr) -> None:
+        match part:
+            case promql_parser.VectorSelector():
+                found.update(
+                    (part.name or "", matcher.name, matcher.value)
+                    for matcher in part.matchers.matchers
+                    if matcher.op == promql_parser.MatchOp.Equal and matcher.name not in OF_TARGETS
+                )
+            case promql_parser.MatrixSelector():
+                visit(part.vector_selector)
+
+    promql_parser.walk(promql_parser.parse(query), visit)
+    return found
+
+
 async def scraped(client: Client) -> list[Metric]:
     """Read a worker's metrics as Prometheus does."""
     status, text, _ = await client.call("GET", "/metrics")
@@ -119,6 +138,23 @@ async def test_every_query_is_of_metrics_and_labels_that_there_are(
         for name, labels in asked.items():
             assert name in told, f"{what}: {query}"
             assert labels <= told[name] | OF_TARGETS, f"{what}: {query}"
+
+
+async def test_what_a_query_waits_for_is_told_before_it_happens(
+    monitored_settings: Settings,
+) -> None:
+    async with running(monitored_settings) as client:
+        families = await scraped(client)
+    fresh = {
+        (sample.name, label, value)
+        for family in families
+        for sample in family.samples
+        for label, value in sample.labels.items()
+    }
+    # A counter that appears with its first event has not increased by it.
+    waited_for = {asked for _, query in queries() for asked in values_asked_for(query)}
+    assert len(waited_for) == 2
+    assert waited_for <= fresh
 
 
 async def test_the_dashboard_has_all_that_is_told(told: dict[str, set[str]]) -> None:

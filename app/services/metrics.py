@@ -20,7 +20,7 @@ from typing import Literal, get_args, get_type_hints
 
 from msgspec import Struct
 
-from app.errors import ModelFailed
+from app.errors import ChatError, LibraryUnavailable, ModelFailed, ShuttingDown, TurnLost
 from app.schemas import Done, Event, Failed, Sources
 
 # The upper bounds of what is told apart, in seconds.
@@ -37,7 +37,15 @@ def _endings() -> Iterator[tuple[str, str]]:
     """Give the tiers and the endings of turns that are to be expected."""
     fields = get_type_hints(Done)
     yield from product(get_args(fields["cascade_tier"]), get_args(fields["finish_reason"]))
-    yield NO_TIER, ModelFailed.slug
+    for failure in (LibraryUnavailable, ModelFailed, ShuttingDown, TurnLost):
+        yield NO_TIER, failure.slug
+
+
+def _problems(kind: type[ChatError] = ChatError) -> Iterator[str]:
+    """Give the slugs of all errors."""
+    yield kind.slug
+    for narrower in kind.__subclasses__():
+        yield from _problems(narrower)
 
 
 class Histogram:
@@ -91,7 +99,7 @@ class Metrics:
         # By tier and ending, and by problem. Those that are to be expected are there from the
         # start: from one that appears with its first turn no rate can be told.
         self.turns = Counter[tuple[str, str]](dict.fromkeys(_endings(), 0))
-        self.refusals = Counter[str]()
+        self.refusals = Counter[str](dict.fromkeys(_problems(), 0))
         self.resumes = 0
         self.model_retries = 0
         self.model_fallbacks = 0

@@ -95,6 +95,14 @@ def test_what_happened_is_what_is_told(metrics: Metrics) -> None:
     assert told["chrysopedia_time_between_tokens_seconds_bucket", "+Inf"] == 3
 
 
+def test_what_can_go_wrong_is_told_of_before_it_does() -> None:
+    told = samples(Metrics())
+    for slug in ("model-failed", "turn-lost", "shutting-down", "library-unavailable"):
+        assert told["chrysopedia_turns_total", slug, "unknown"] == 0
+    for slug in ("internal", "unprocessable", "library-unavailable"):
+        assert told["chrysopedia_requests_refused_total", slug] == 0
+
+
 def test_a_turn_without_a_token_has_no_first_one() -> None:
     metrics = Metrics()
     metrics.tokens_came(10.0, [])
