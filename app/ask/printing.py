@@ -17,6 +17,8 @@ from app.services.sse import SSEEvent
 # is half of a line feed.
 _CONTROLS: dict[int, str | None] = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)}, "\ufffd")
 _CONTROLS |= {0x09: "\t", 0x0A: "\n", 0x0D: None}
+# What has text read backwards, an address as well; scripts that run to the left do not need it.
+_CONTROLS |= dict.fromkeys((0x202D, 0x202E), "\ufffd")
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
 

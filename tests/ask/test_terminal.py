@@ -55,9 +55,9 @@ async def test_a_terminal_has_bold_sources_unless_it_is_told_otherwise(quoting: 
 
 
 async def test_no_answer_reaches_into_the_terminal(chat: Client, model: ScriptedModel) -> None:
-    model.answers(say("One\x1b]52;c;cm0=\x07 \x9b2J\ttwo\x7f\r\n", "three"))
+    model.answers(say("One\x1b]52;c;cm0=\x07 \x9b2J\ttwo\x7f\r\n", "th\u202eree"))
     _, out, _ = await asked(QUESTION, "--url", chat.url)
-    assert out.startswith("One\ufffd]52;c;cm0=\ufffd \ufffd2J\ttwo\ufffd\nthree\n\n")
+    assert out.startswith("One\ufffd]52;c;cm0=\ufffd \ufffd2J\ttwo\ufffd\nth\ufffdree\n\n")
 
 
 async def test_a_terminal_without_utf_8_gets_what_it_can_show(quoting: Client) -> None:
