@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 from app.rules import BODY_LIMIT
 from app.settings import Settings
@@ -40,6 +41,8 @@ def test_nginx_knows_the_services_limits() -> None:
     assert f"at most {BODY_LIMIT} bytes" in config
     assert seconds(setting("proxy_read_timeout", config)) > 2 * settings.heartbeat
     assert seconds(setting("worker_shutdown_timeout", config)) > settings.llm_answer_timeout
+    keeps = uvicorn.Config("app").timeout_keep_alive
+    assert seconds(setting("keepalive_timeout", config)) < keeps
 
 
 def test_whoever_stops_a_worker_lets_it_drain() -> None:
