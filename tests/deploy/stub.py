@@ -14,6 +14,8 @@ class Seen(Struct, frozen=True):
     path: str
     headers: Mapping[str, str]
     body: bytes
+    # Where nginx sent it from: as many of these as there were connections.
+    peer: object
 
     @property
     def key(self) -> str | None:
@@ -24,15 +26,17 @@ class Seen(Struct, frozen=True):
 class Stub:
     """A worker at `address` that does but one thing with a request; `seen` holds what came."""
 
-    def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.Response]]) -> None:
+    def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
         self.address = ""
         self.seen: list[Seen] = []
         self._answer = answer
 
-    async def handle(self, request: web.BaseRequest) -> web.Response:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Note the request, and do with it what it does with all."""
         body = await request.read()
-        self.seen.append(Seen(request.method, request.path_qs, request.headers, body))
+        assert request.transport
+        peer = request.transport.get_extra_info("peername")
+        self.seen.append(Seen(request.method, request.path_qs, request.headers, body, peer))
         return await self._answer(request)
 
 
@@ -56,11 +60,12 @@ async def breaks(request: web.BaseRequest) -> web.Response:
 
 @asynccontextmanager
 async def stub(
-    answer: Callable[[web.BaseRequest], Awaitable[web.Response]] = serves,
+    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] = serves,
 ) -> AsyncIterator[Stub]:
     """Run a worker that does this with every request."""
     running = Stub(answer)
-    runner = web.ServerRunner(web.Server(running.handle), shutdown_timeout=0)
+    server = web.Server(running.handle, max_line_size=1 << 16)
+    runner = web.ServerRunner(server, shutdown_timeout=0)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

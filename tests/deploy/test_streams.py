@@ -6,10 +6,12 @@ from pathlib import Path
 
 import anyio
 import pytest
+from aiohttp import web
 from msgspec.structs import replace
 
 from app.settings import Settings
 from tests.deploy.curl import curl, needs_curl
+from tests.deploy.stub import stub
 from tests.nginx import Front, needs_nginx, nginx
 from tests.scripted_model import ScriptedModel, say
 from tests.service import CHAT, Event, answer, parse, running
@@ -86,6 +88,28 @@ async def test_each_token_comes_before_the_next_is_said(
     assert [event.data for event in events if event.name == "token"] == [*TOKENS]
     assert (events[0].name, events[-1].name) == ("sources", "done")
     assert answer(events) == "".join(TOKENS)
+
+
+async def test_what_a_worker_sends_leaves_at_once_also_where_it_does_not_ask_for_that() -> None:
+    read = anyio.Event()
+
+    async def two_pieces(request: web.BaseRequest) -> web.StreamResponse:
+        reply = web.StreamResponse(headers={"Content-Length": "6"})
+        await reply.prepare(request)
+        await reply.write(b"one")
+        await read.wait()
+        await reply.write(b"two")
+        return reply
+
+    with anyio.fail_after(SOON):
+        async with (
+            stub(two_pieces) as worker,
+            nginx([worker.address]) as front,
+            front.http.get(front.url) as reply,
+        ):
+            assert await reply.content.readexactly(3) == b"one"
+            read.set()
+            assert await reply.content.read() == b"two"
 
 
 async def test_the_services_limit_goes_by_the_address_that_nginx_sees(settings: Settings) -> None:
