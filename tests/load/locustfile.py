@@ -21,6 +21,7 @@ from geventhttpclient.response import HTTPParseError
 from locust import FastHttpUser, between, events, task
 from locust.contrib.fasthttp import FastResponse
 from locust.env import Environment
+from locust.exception import StopTest
 from locust.runners import MasterRunner, WorkerRunner
 from locust.stats import StatsEntry
 
@@ -116,11 +117,10 @@ class Reader(FastHttpUser):
     def _read(
         self, reply: FastResponse, reading: Reading, leave_after: int = 0, stop_after: int = 0
     ) -> None:
-        if not reply.ok:
-            # Locust has noted why.
-            return
         if reply.status_code != HTTPStatus.OK:
-            reply.failure(f"status {reply.status_code}")
+            if HTTPStatus.OK < reply.status_code < HTTPStatus.BAD_REQUEST:
+                # All others locust notes by itself, and why there is none.
+                reply.failure(f"status {reply.status_code}")
             return
         try:
             with reply.stream as lines:
@@ -175,8 +175,7 @@ def draw_questions(environment: Environment, **_: Any) -> None:
     try:
         Reader.questions = draw(str(environment.host))
     except (OSError, EmptyLibrary) as error:
-        log.critical("No questions: %s", error)
-        environment.runner.quit()
+        raise StopTest(f"No questions: {error}") from None
 
 
 @events.test_stop.add_listener
