@@ -55,16 +55,23 @@ async def service(pace: float, *, behind_nginx: bool) -> AsyncIterator[str]:
 
 
 async def locust(python: Path, arguments: Sequence[str]) -> int:
-    """Run locust and return its exit status. Ctrl-C is for it: it ends with its summary."""
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
+    """Run locust and return its exit status. Signals are for it: it ends with its summary."""
+    loop = asyncio.get_running_loop()
+    # Ctrl-C is told to both.
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
     file = Path(__file__).with_name("locustfile.py")
     command: tuple[str | Path, ...] = (python, "-m", "locust", "--locustfile", file, *arguments)
     process = await asyncio.create_subprocess_exec(*command, cwd=PROJECT)
+    loop.add_signal_handler(signal.SIGTERM, process.terminate)
     return await process.wait()
 
 
 async def load(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Load a service of its own, or the one that the arguments name."""
+    # Whatever ends it, no process is left behind.
+    task = asyncio.current_task()
+    assert task
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if any(it in ("-H", "--host") or it.startswith("--host=") for it in arguments):
         return await locust(options.python, arguments)
     async with service(options.pace, behind_nginx=options.behind_nginx) as url:
@@ -87,7 +94,10 @@ def main() -> int:
     options, arguments = parser.parse_known_args()
     if options.behind_nginx and NGINX is None:
         parser.error("there is no nginx: apt-get install nginx")
-    return asyncio.run(load(options, arguments))
+    try:
+        return asyncio.run(load(options, arguments))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 1
 
 
 if __name__ == "__main__":
