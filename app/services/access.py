@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from ipaddress import ip_address, ip_network
 
 from app.errors import TooManyRequests
 from app.redis_client import REDIS_ERRORS, RedisClient
@@ -30,10 +31,13 @@ class Limiter:
         self._timeout = timeout
 
     async def admit(self, caller: str) -> None:
-        """Count a question; raises TooManyRequests. Where Redis is away, everyone is let in."""
+        """Count a question of an address; raises TooManyRequests.
+
+        Where Redis is away, everyone is let in.
+        """
         if self._limit == 0:
             return
-        key = f"limit:{{{caller}}}"
+        key = f"limit:{{{_network(caller)}}}"
         try:
             async with asyncio.timeout(self._timeout):
                 count, left = await self._redis.eval(COUNT, 1, key, WINDOW_SECONDS)
@@ -49,3 +53,14 @@ class Limiter:
                     "RateLimit": f'"questions";r=0;t={left}',
                 },
             )
+
+
+def _network(address: str) -> str:
+    """Return whose an address is: with IPv6 one caller has all addresses of a network."""
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return address
+    if known.version == 4 or known.ipv4_mapped:
+        return address
+    return str(ip_network((known, 64), strict=False))

@@ -62,6 +62,41 @@ async def test_one_address_has_so_many_requests_at_once(method: str, path: str, 
         assert (problem["status"], headers["Retry-After"]) == (429, "5")
 
 
+async def test_addresses_of_one_ipv6_network_count_as_one() -> None:
+    behind = "set_real_ip_from 127.0.0.1; real_ip_header X-Address;"
+    async with stub() as worker, nginx([worker.address], behind, limited=True) as front:
+
+        async def asked(number: int, network: str = "2001:db8:1:2") -> int:
+            address = {"X-Address": f"{network}:{number:x}:0:0:1"}
+            return (await front.call("POST", CHAT, headers=address))[0]
+
+        with anyio.fail_after(SOON):
+            # Not those that are compressed in another place.
+            replies = [await asked(1 + number) for number in range(2 * QUESTIONS)]
+        assert replies.count(429) > 0
+        assert await asked(1, "2001:db8:1:3") == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "header", "expected"),
+    [
+        ("TRACE", "/", "", 405),
+        ("GET", f"/{'x' * 17_000}", "", 414),
+        ("GET", "/", "x" * 17_000, 400),
+        ("GET", "/%zz", "", 400),
+    ],
+)
+async def test_what_is_no_request_is_refused_in_the_services_own_way(
+    method: str, path: str, header: str, expected: int
+) -> None:
+    async with stub() as worker, nginx([worker.address]) as front:
+        url = URL(front.url + path, encoded=True)
+        async with front.http.request(method, url, headers={"X-More": header}) as reply:
+            assert (reply.status, reply.content_type) == (expected, "application/problem+json")
+            assert json.loads(await reply.read())["status"] == expected
+        assert not worker.seen
+
+
 async def test_one_address_has_so_many_streams_at_once() -> None:
     came, over = anyio.Semaphore(0), anyio.Event()
 

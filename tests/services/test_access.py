@@ -22,11 +22,11 @@ async def redis(anyio_backend: object, redis_url: str) -> AsyncIterator[RedisCli
 async def test_who_asks_too_often_is_told_when_to_come_back(redis: RedisClient) -> None:
     workers = [Limiter(redis, limit=3, timeout=5) for _ in range(2)]
     for n in range(3):
-        await workers[n % 2].admit("::1")
+        await workers[n % 2].admit("192.0.2.1")
     with pytest.raises(TooManyRequests) as refused:
-        await workers[0].admit("::1")
+        await workers[0].admit("192.0.2.1")
     assert 0 < int(refused.value.headers["Retry-After"]) <= 60
-    await workers[0].admit("::2")
+    await workers[0].admit("192.0.2.2")
 
 
 async def test_a_count_lasts_a_minute_from_its_first_question_on(redis: RedisClient) -> None:
@@ -40,6 +40,16 @@ async def test_a_count_lasts_a_minute_from_its_first_question_on(redis: RedisCli
     assert await redis.ttl(key) <= 5
     await redis.delete(key)
     await limiter.admit("a")
+
+
+async def test_an_address_of_ipv6_counts_with_its_network(redis: RedisClient) -> None:
+    limiter = Limiter(redis, limit=1, timeout=5)
+    await limiter.admit("2001:db8:1:2::1")
+    with pytest.raises(TooManyRequests):
+        await limiter.admit("2001:db8:1:2:a:b:c:d")
+    await limiter.admit("2001:db8:1:3::1")
+    await limiter.admit("::ffff:192.0.2.1")
+    await limiter.admit("::ffff:192.0.2.2")
 
 
 async def test_without_a_limit_nothing_is_counted(redis: RedisClient) -> None:
