@@ -13,6 +13,7 @@ from anyio.from_thread import start_blocking_portal
 from hypothesis import settings as hypothesis_settings
 
 from app.embedded import postgres, valkey
+from app.settings import Settings
 from tests.certificate import OPENSSL, make_certificate
 from tests.scripted_model import ScriptedModel
 from tests.servers import OwnServer, SharedServers, ingest_sample, own_server, shared_servers
@@ -127,3 +128,14 @@ async def model() -> AsyncIterator[ScriptedModel]:
     """A model server that greets, unless the test has it do otherwise."""
     async with ScriptedModel() as model:
         yield model
+
+
+@pytest.fixture
+def model_settings(library_url: str, redis_url: str, model: ScriptedModel) -> Settings:
+    """Settings of a service with the sample library that asks the model; its Redis is empty."""
+    return Settings(
+        database_url=library_url,
+        redis_url=redis_url,
+        llm_base_url=model.base_url,
+        llm_model="first",
+    )

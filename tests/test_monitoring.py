@@ -105,19 +105,9 @@ def values(*workers: list[Metric]) -> Counter[tuple[str, ...]]:
 
 
 @pytest.fixture
-def monitored_settings(library_url: str, redis_url: str, model: ScriptedModel) -> Settings:
-    return Settings(
-        database_url=library_url,
-        redis_url=redis_url,
-        llm_base_url=model.base_url,
-        llm_model="first",
-    )
-
-
-@pytest.fixture
-async def told(monitored_settings: Settings) -> AsyncIterator[dict[str, set[str]]]:
+async def told(model_settings: Settings) -> AsyncIterator[dict[str, set[str]]]:
     """The names that a worker tells of on which something has happened, with their labels."""
-    async with running(monitored_settings) as client:
+    async with running(model_settings) as client:
         await client.ask(QUESTION)
         await client.call("POST", "/api/v1/chat", json={})
         names: dict[str, set[str]] = {"up": set()}
@@ -141,9 +131,9 @@ async def test_every_query_is_of_metrics_and_labels_that_there_are(
 
 
 async def test_what_a_query_waits_for_is_told_before_it_happens(
-    monitored_settings: Settings,
+    model_settings: Settings,
 ) -> None:
-    async with running(monitored_settings) as client:
+    async with running(model_settings) as client:
         families = await scraped(client)
     fresh = {
         (sample.name, label, value)
@@ -203,8 +193,8 @@ def test_alerts_say_what_is_wrong_and_prometheus_finds_them() -> None:
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="there is no promtool (apt-get install prometheus)")
-async def test_promtool_finds_nothing_wrong(monitored_settings: Settings) -> None:
-    async with running(monitored_settings) as client:
+async def test_promtool_finds_nothing_wrong(model_settings: Settings) -> None:
+    async with running(model_settings) as client:
         await client.ask(QUESTION)
         _, text, _ = await client.call("GET", "/metrics")
     for arguments, given in (
@@ -218,11 +208,11 @@ async def test_promtool_finds_nothing_wrong(monitored_settings: Settings) -> Non
 
 
 async def test_the_sums_of_two_workers_are_what_happened(
-    monitored_settings: Settings, model: ScriptedModel
+    model_settings: Settings, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
     model.answers(say("One", " two"), say("One", " two"), say("One", " two"), say("One", held))
-    settings = environment(monitored_settings)
+    settings = environment(model_settings)
     async with worker(settings) as one, worker(settings) as other:
         for client in (one, one, other):
             assert (await client.ask(QUESTION))[-1].name == "done"

@@ -7,6 +7,7 @@ from typing import Literal
 import aiohttp
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from app.services.embedding.remote import RemoteConfig, RemoteEmbedder
 from app.settings import Settings
@@ -114,14 +115,8 @@ def test_what_vendors_may_not_say_is_left_out(states: str) -> None:
 
 
 @pytest.fixture
-def traced_settings(library_url: str, redis_url: str, model: ScriptedModel) -> Settings:
-    return Settings(
-        database_url=library_url,
-        redis_url=redis_url,
-        llm_base_url=model.base_url,
-        llm_model="first",
-        llm_fallback_model="second",
-    )
+def traced_settings(model_settings: Settings) -> Settings:
+    return replace(model_settings, llm_fallback_model="second")
 
 
 async def test_a_trace_reaches_the_model_at_each_try(

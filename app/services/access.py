@@ -46,7 +46,7 @@ class Limiter:
             return
         if count > self._limit:
             raise TooManyRequests(
-                f"At most {self._limit} questions a minute. Ask again in {left} seconds.",
+                f"Questions are limited to {self._limit} a minute. Ask again in {left} s.",
                 headers={
                     "Retry-After": str(left),
                     "RateLimit-Policy": f'"questions";q={self._limit};w={WINDOW_SECONDS}',

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.settings import Settings
-from tests.scripted_model import ScriptedModel
 from tests.servers import SharedServers
 from tests.service import Client, running
 
@@ -19,18 +18,7 @@ async def quoting(library_url: str, shared: SharedServers) -> AsyncIterator[Clie
 
 
 @pytest.fixture
-def chat_settings(library_url: str, redis_url: str, model: ScriptedModel) -> Settings:
-    """Settings of a service that asks the scripted model."""
-    return Settings(
-        database_url=library_url,
-        redis_url=redis_url,
-        llm_base_url=model.base_url,
-        llm_model="first",
-    )
-
-
-@pytest.fixture
-async def chat(chat_settings: Settings) -> AsyncIterator[Client]:
+async def chat(model_settings: Settings) -> AsyncIterator[Client]:
     """A running service that asks the scripted model."""
-    async with running(chat_settings) as client:
+    async with running(model_settings) as client:
         yield client

@@ -78,9 +78,9 @@ async def test_each_event_is_printed_once_though_the_connection_is_cut(
 
 
 async def test_another_worker_says_how_the_answer_of_one_that_was_killed_ended(
-    chat_settings: Settings, model: ScriptedModel
+    model_settings: Settings, model: ScriptedModel
 ) -> None:
-    settings = replace(chat_settings, turn_lease=1.0)
+    settings = replace(model_settings, turn_lease=1.0)
     model.answers(say("One,", " two,", anyio.Event(), "never"))
     async with (
         running(settings) as other,

@@ -50,21 +50,10 @@ async def http_2(front: Front, certificate: Path) -> AsyncIterator[Event | str]:
 ASKED = [http_1, pytest.param(http_2, marks=needs_curl)]
 
 
-@pytest.fixture
-async def settings(library_url: str, redis_url: str, model: ScriptedModel) -> Settings:
-    """Settings of a worker that asks the scripted model."""
-    return Settings(
-        database_url=library_url,
-        redis_url=redis_url,
-        llm_base_url=model.base_url,
-        llm_model="first",
-    )
-
-
 @pytest.mark.parametrize("ask", ASKED)
 async def test_each_token_comes_before_the_next_is_said(
     ask: Callable[[Front, Path], AsyncIterator[Event | str]],
-    settings: Settings,
+    model_settings: Settings,
     model: ScriptedModel,
     certificate: Path,
 ) -> None:
@@ -75,7 +64,7 @@ async def test_each_token_comes_before_the_next_is_said(
     events: list[Event] = []
     with anyio.fail_after(SOON):
         async with (
-            running(settings) as worker,
+            running(model_settings) as worker,
             nginx([worker.url.removeprefix("http://")], certificate=certificate) as front,
         ):
             async for come in ask(front, certificate):
@@ -112,9 +101,11 @@ async def test_what_a_worker_sends_leaves_at_once_also_where_it_does_not_ask_for
             assert await reply.content.read() == b"two"
 
 
-async def test_the_services_limit_goes_by_the_address_that_nginx_sees(settings: Settings) -> None:
+async def test_the_services_limit_goes_by_the_address_that_nginx_sees(
+    model_settings: Settings,
+) -> None:
     async with (
-        running(replace(settings, rate_limit=1)) as worker,
+        running(replace(model_settings, rate_limit=1)) as worker,
         nginx([worker.url.removeprefix("http://")]) as front,
     ):
         # The client may say of itself what it likes.

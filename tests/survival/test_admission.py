@@ -22,8 +22,8 @@ HEADERS_ALONE = (
 
 
 @pytest.fixture
-def settings(survival_settings: Settings) -> Settings:
-    return replace(survival_settings, max_turns=1)
+def settings(model_settings: Settings) -> Settings:
+    return replace(model_settings, max_turns=1)
 
 
 async def refused(service: Client) -> None:

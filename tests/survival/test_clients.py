@@ -41,16 +41,16 @@ CLIENTS = [
 async def test_a_client_finishes_the_answer_though_its_connection_and_its_worker_go_away(
     client: Callable[[str, str], AbstractAsyncContextManager[Told]],
     end: Callable[[Worker], None],
-    survival_settings: Settings,
+    model_settings: Settings,
     model: ScriptedModel,
 ) -> None:
     cut, gone = anyio.Event(), anyio.Event()
     model.answers(say("One,", " two,", cut, " three,", gone, " four."))
     # It waits no longer than this for the streams of others to end.
-    settings = replace(survival_settings, drain_time=0.2)
+    settings = replace(model_settings, drain_time=0.2)
     with anyio.fail_after(LIMIT):
         async with (
-            running(survival_settings) as own,
+            running(model_settings) as own,
             worker(environment(settings)) as other,
             relay(own.url.removeprefix("http://")) as to_own,
             relay(other.url.removeprefix("http://")) as to_other,

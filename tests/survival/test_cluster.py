@@ -56,10 +56,10 @@ async def nodes(anyio_backend: object) -> AsyncIterator[Cluster]:
 
 
 @pytest.fixture
-def cluster_settings(survival_settings: Settings, nodes: Cluster) -> Settings:
+def cluster_settings(model_settings: Settings, nodes: Cluster) -> Settings:
     """Settings of a worker on the cluster, which is empty at first."""
     nodes.flush()
-    return replace(survival_settings, redis_url=nodes.url)
+    return replace(model_settings, redis_url=nodes.url)
 
 
 @pytest.fixture

@@ -33,9 +33,9 @@ TOLD, TOLD_AGAIN = LEASE + 3, 3
 
 
 @pytest.fixture
-def settings(survival_settings: Settings) -> Settings:
+def settings(model_settings: Settings) -> Settings:
     """Settings of workers whose death is noticed soon."""
-    return replace(survival_settings, turn_lease=LEASE)
+    return replace(model_settings, turn_lease=LEASE)
 
 
 @pytest.fixture

@@ -38,9 +38,9 @@ SHUTTING_DOWN = "urn:chrysopedia:problem:shutting-down"
 
 
 @pytest.fixture
-async def other(survival_settings: Settings) -> AsyncIterator[Client]:
+async def other(model_settings: Settings) -> AsyncIterator[Client]:
     """The worker that stays."""
-    async with running(survival_settings) as client:
+    async with running(model_settings) as client:
         yield client
 
 
@@ -54,11 +54,11 @@ async def drains(client: Client) -> None:
 
 
 async def test_a_draining_worker_takes_no_question_and_its_viewers_stay_to_the_end(
-    survival_settings: Settings, other: Client, model: ScriptedModel
+    model_settings: Settings, other: Client, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
     model.answers(say("One", held, " two"))
-    async with worker(environment(survival_settings)) as leaving:
+    async with worker(environment(model_settings)) as leaving:
         async with asking(leaving) as reader, following(other, reader.turn_id) as elsewhere:
             await reader.until(2)
             leaving.terminate()
@@ -81,10 +81,10 @@ async def test_a_draining_worker_takes_no_question_and_its_viewers_stay_to_the_e
 
 
 async def test_what_is_left_after_the_drain_time_ends_with_an_error_and_is_remembered(
-    survival_settings: Settings, other: Client, model: ScriptedModel
+    model_settings: Settings, other: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One", " two", anyio.Event(), "never"))
-    hasty = environment(replace(survival_settings, drain_time=0.5))
+    hasty = environment(replace(model_settings, drain_time=0.5))
     async with worker(hasty) as leaving:
         async with asking(leaving, conversation_id="c") as reader:
             await reader.until(3)
@@ -101,8 +101,8 @@ async def test_what_is_left_after_the_drain_time_ends_with_an_error_and_is_remem
     assert [turn["answer"] for turn in conversation["turns"]] == ["One two"]
 
 
-async def test_an_idle_worker_ends_at_once(survival_settings: Settings) -> None:
-    async with worker(environment(survival_settings)) as leaving:
+async def test_an_idle_worker_ends_at_once(model_settings: Settings) -> None:
+    async with worker(environment(model_settings)) as leaving:
         assert (await leaving.call("GET", "/readyz"))[0] == 200
         leaving.terminate()
         with anyio.fail_after(AT_ONCE):
@@ -110,10 +110,10 @@ async def test_an_idle_worker_ends_at_once(survival_settings: Settings) -> None:
 
 
 async def test_a_second_signal_ends_it_at_once(
-    survival_settings: Settings, model: ScriptedModel
+    model_settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event()))
-    async with worker(environment(survival_settings)) as leaving:
+    async with worker(environment(model_settings)) as leaving:
         async with asking(leaving) as reader:
             await reader.until(2)
             leaving.terminate()
@@ -125,12 +125,12 @@ async def test_a_second_signal_ends_it_at_once(
 
 
 async def test_it_ends_though_redis_does_not_answer(
-    survival_settings: Settings, redis_url: str, model: ScriptedModel
+    model_settings: Settings, redis_url: str, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
     model.answers(say("One", held, " two"))
     async with RedisProxy(redis_url) as proxy:
-        settings = replace(survival_settings, redis_url=proxy.url, memory_timeout=0.3)
+        settings = replace(model_settings, redis_url=proxy.url, memory_timeout=0.3)
         async with worker(environment(settings)) as leaving:
             async with asking(leaving) as reader:
                 await reader.until(2)
@@ -144,11 +144,11 @@ async def test_it_ends_though_redis_does_not_answer(
 
 
 async def test_viewers_of_another_workers_turn_stay_for_the_drain_time_and_resume_there(
-    survival_settings: Settings, other: Client, model: ScriptedModel
+    model_settings: Settings, other: Client, model: ScriptedModel
 ) -> None:
     while_draining, afterwards = anyio.Event(), anyio.Event()
     model.answers(say("One", while_draining, " two", afterwards, " three"))
-    hasty = environment(replace(survival_settings, drain_time=1.0))
+    hasty = environment(replace(model_settings, drain_time=1.0))
     async with asking(other) as owner, worker(hasty) as leaving:
         async with following(leaving, owner.turn_id) as remote:
             await remote.until(2)
@@ -199,11 +199,11 @@ async def plain_uvicorn(
 
 @pytest.mark.parametrize("goes_on", [True, False], ids=["the model goes on", "it does not"])
 async def test_under_plain_uvicorn_viewers_get_the_end_too(
-    survival_settings: Settings, model: ScriptedModel, goes_on: bool
+    model_settings: Settings, model: ScriptedModel, goes_on: bool
 ) -> None:
     held = anyio.Event()
     model.answers(say("One", held, " two"))
-    settings = replace(survival_settings, drain_time=30.0 if goes_on else 0.5)
+    settings = replace(model_settings, drain_time=30.0 if goes_on else 0.5)
     async with plain_uvicorn(settings) as (process, url), aiohttp.ClientSession() as http:
         async with asking(Client(http, url)) as reader:
             await reader.until(2)

@@ -60,18 +60,18 @@ async def every_kind_of_turn(workers: Workers, model: ScriptedModel, valkey: red
 
 
 async def test_every_key_expires_from_its_first_write_on(
-    survival_settings: Settings, model: ScriptedModel, valkey: redis.Redis
+    model_settings: Settings, model: ScriptedModel, valkey: redis.Redis
 ) -> None:
-    settings = replace(survival_settings, turn_grace=0.3)
+    settings = replace(model_settings, turn_grace=0.3)
     async with running(settings) as one, running(settings) as other:
         await every_kind_of_turn((one, other), model, valkey)
     assert kinds(valkey) >= {"turn", "idempotency", "conversation"}
 
 
 async def test_soon_after_the_replay_time_nothing_is_left_of_any_turn(
-    survival_settings: Settings, model: ScriptedModel, valkey: redis.Redis
+    model_settings: Settings, model: ScriptedModel, valkey: redis.Redis
 ) -> None:
-    settings = replace(survival_settings, turn_grace=0.3, turn_replay=1.0, turn_lease=0.5)
+    settings = replace(model_settings, turn_grace=0.3, turn_replay=1.0, turn_lease=0.5)
     async with running(settings) as one, running(settings) as other:
         await every_kind_of_turn((one, other), model, valkey)
         left = sorted(valkey.scan_iter())

@@ -45,17 +45,17 @@ def outage(request: pytest.FixtureRequest, proxy: RedisProxy) -> Outage:
 
 
 @pytest.fixture
-async def worker(survival_settings: Settings, proxy: RedisProxy) -> AsyncIterator[Client]:
+async def worker(model_settings: Settings, proxy: RedisProxy) -> AsyncIterator[Client]:
     """A worker whose way to Redis the test has in its hands."""
-    settings = replace(survival_settings, redis_url=proxy.url, memory_timeout=0.3)
+    settings = replace(model_settings, redis_url=proxy.url, memory_timeout=0.3)
     async with running(settings) as worker:
         yield worker
 
 
 @pytest.fixture
-async def other(survival_settings: Settings) -> AsyncIterator[Client]:
+async def other(model_settings: Settings) -> AsyncIterator[Client]:
     """A worker that always reaches Redis."""
-    async with running(survival_settings) as worker:
+    async with running(model_settings) as worker:
         yield worker
 
 
@@ -162,15 +162,15 @@ async def test_a_redis_that_lost_everything_is_told_everything_again(
 
 
 async def test_a_worker_whose_lease_lapsed_while_redis_was_away_has_time_to_renew_it(
-    survival_settings: Settings, model: ScriptedModel, redis_url: str
+    model_settings: Settings, model: ScriptedModel, redis_url: str
 ) -> None:
     held = anyio.Event()
     model.answers(say("One", held, " two"))
     async with (
         RedisProxy(redis_url) as owners,
         RedisProxy(redis_url) as viewers,
-        running(replace(survival_settings, redis_url=owners.url)) as owner,
-        running(replace(survival_settings, redis_url=viewers.url)) as elsewhere,
+        running(replace(model_settings, redis_url=owners.url)) as owner,
+        running(replace(model_settings, redis_url=viewers.url)) as elsewhere,
         asking(owner) as reader,
         following(elsewhere, reader.turn_id) as remote,
     ):

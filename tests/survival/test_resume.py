@@ -148,12 +148,12 @@ async def test_a_turn_is_found_on_the_other_worker_as_soon_as_its_headers_are_th
 
 
 async def test_cursors_are_held_against_their_turn_on_the_other_worker(
-    survival_settings: Settings, model: ScriptedModel
+    model_settings: Settings, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
     model.answers(say("Hello"), say("One", held))
     # A cursor past all that is logged is waited for as long as a worker's death takes to show.
-    settings = replace(survival_settings, turn_lease=0.2)
+    settings = replace(model_settings, turn_lease=0.2)
     async with (
         running(settings) as one,
         running(settings) as other,
@@ -187,14 +187,14 @@ async def test_a_turn_that_nobody_knows_is_not_found(workers: Workers) -> None:
 
 
 async def test_an_ended_turn_outlives_its_worker(
-    survival_settings: Settings, model: ScriptedModel
+    model_settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say(*AWKWARD))
-    async with running(survival_settings) as one, asking(one) as first:
+    async with running(model_settings) as one, asking(one) as first:
         whole = await first.rest()
     # This one has never heard of the turn.
     async with (
-        running(survival_settings) as other,
+        running(model_settings) as other,
         following(other, first.turn_id) as reader,
     ):
         assert await reader.rest() == whole

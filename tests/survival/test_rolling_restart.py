@@ -95,7 +95,7 @@ async def told_to_end(running: Worker) -> None:
 
 
 async def test_a_rolling_restart_loses_no_event(
-    survival_settings: Settings, model: ScriptedModel
+    model_settings: Settings, model: ScriptedModel
 ) -> None:
     viewers = [Viewer(number) for number in range(STREAMS)]
     answers, asking = list[str](), anyio.CancelScope()
@@ -108,7 +108,7 @@ async def test_a_rolling_restart_loses_no_event(
         return say("One,", first_is_away, " two,", viewers[int(number[1])].goes_on, " three.")
 
     model.answers(script)
-    settings = environment(replace(survival_settings, drain_time=DRAIN_TIME))
+    settings = environment(replace(model_settings, drain_time=DRAIN_TIME))
     with anyio.fail_after(LIMIT):
         async with worker(settings) as one, worker(settings) as other:
             addresses = [each.url.removeprefix("http://") for each in (one, other)]

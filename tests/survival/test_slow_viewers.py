@@ -76,8 +76,8 @@ async def rest_until_cut(stream: Stream) -> list[Event]:
 
 
 @pytest.fixture
-def settings(survival_settings: Settings) -> Settings:
-    return replace(survival_settings, send_timeout=SEND_TIMEOUT)
+def settings(model_settings: Settings) -> Settings:
+    return replace(model_settings, send_timeout=SEND_TIMEOUT)
 
 
 async def test_a_viewer_that_does_not_read_is_cut_off_and_gets_the_rest_when_it_resumes(

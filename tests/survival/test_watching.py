@@ -18,9 +18,9 @@ GRACE = 0.5
 
 
 @pytest.fixture
-async def workers(survival_settings: Settings) -> AsyncIterator[Workers]:
+async def workers(model_settings: Settings) -> AsyncIterator[Workers]:
     """Two workers with a short grace time."""
-    short = replace(survival_settings, turn_grace=GRACE)
+    short = replace(model_settings, turn_grace=GRACE)
     async with running(short) as one, running(short) as other:
         yield one, other
 
