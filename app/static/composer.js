@@ -39,20 +39,30 @@ export class Composer {
     $("question").addEventListener("input", () => this.#measure());
     $("stop").addEventListener("click", () => {
       stop();
-      this.focus();
+      this.rest();
     });
+    // The browser may have kept what was typed.
+    this.#measure();
   }
 
   /** Whether an answer is being given: then nothing else is asked. */
   set busy(is) {
+    const [going, coming] = is ? [$("send"), $("stop")] : [$("stop"), $("send")];
+    const focused = document.activeElement === going;
     this.#busy = is;
-    $("send").hidden = is;
-    $("stop").hidden = !is;
+    coming.hidden = false;
+    if (focused) coming.focus();
+    going.hidden = true;
+  }
+
+  /** Have the next question asked of this creator, null for everyone. */
+  set creator(creator) {
+    this.#picker.set(creator);
   }
 
   /** Put a question into the form. */
   edit({ query, creator, name }) {
-    this.#picker.choose(creator ? { slug: creator, name } : null);
+    this.creator = creator ? { slug: creator, name } : null;
     $("question").value = query;
     this.#measure();
     this.focus();
@@ -61,6 +71,12 @@ export class Composer {
   /** Be ready for the next question. */
   focus() {
     $("question").focus();
+  }
+
+  /** The same while an answer is read: a keyboard on the screen would cover it. */
+  rest() {
+    if (matchMedia("(hover: none)").matches) $("question").blur();
+    else this.focus();
   }
 
   /** Offer a few creators to begin with. */
@@ -89,8 +105,10 @@ export class Composer {
       $("question").value = "";
       this.#measure();
       this.#ask({ query, creator: creator?.slug, name: creator?.name });
+      this.rest();
+    } else {
+      this.focus();
     }
-    this.focus();
   }
 
   /** Say how long a question has become, where that matters; the service alone refuses it. */

@@ -69,8 +69,12 @@ async function attempt(question, told, signal, works) {
   heard();
   try {
     const response = await send(question, AbortSignal.any([signal, silence.signal]));
+    signal.throwIfAborted();
     if (response.status !== 200) return await redirected(response, question, told);
-    question.turn = response.headers.get("X-Turn-Id");
+    const turn = response.headers.get("X-Turn-Id");
+    // Not the service, but something on the way to it, such as a hotel's page to log in.
+    if (!turn) return LOST;
+    question.turn = turn;
     question.conversation = response.headers.get("X-Conversation-Id");
     told.begun();
     for await (const { id, name, data } of eventsOf(response, heard)) {

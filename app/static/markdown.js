@@ -20,6 +20,8 @@ const ALLOWED = {
   ALLOW_DATA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
 };
+// A table of a few kilobytes may have millions of cells: each row has as many as the first.
+const MOST_COLUMNS = 30;
 const BLOCKS = "p, h3, ul, ol, blockquote, th, td";
 
 // `undefined` from a tokenizer says: there is no such thing here.
@@ -27,6 +29,10 @@ const markdown = new Marked({
   tokenizer: {
     html: () => undefined,
     def: () => undefined,
+    table(source) {
+      const columns = source.slice(0, source.indexOf("\n")).split("|").length;
+      return columns > MOST_COLUMNS ? undefined : Tokenizer.prototype.table.call(this, source);
+    },
     tag(source) {
       const found = /^<br\s*\/?>/i.exec(source);
       return found ? { type: "br", raw: found[0] } : undefined;
@@ -70,11 +76,20 @@ const markdown = new Marked({
 
 /** Parse a text into its blocks, `{length, nodes}`: the Markdown's length, and what it becomes. */
 export function blocksOf(named, button) {
-  return markdown.lexer(named).map((token) => ({
-    blank: token.type === "space",
-    length: withoutNames(token.raw).length,
-    nodes: nodesOf(withoutNames(markdown.parser([token])), button),
-  }));
+  try {
+    return markdown.lexer(named).map((token) => ({
+      blank: token.type === "space",
+      length: withoutNames(token.raw).length,
+      nodes: nodesOf(withoutNames(markdown.parser([token])), button),
+    }));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    // It is nested deeper than the stack is high.
+    const text = withoutNames(named);
+    const paragraph = document.createElement("p");
+    paragraph.textContent = text;
+    return [{ blank: false, length: text.length, nodes: [paragraph] }];
+  }
 }
 
 function nodesOf(html, button) {
@@ -105,12 +120,18 @@ function leadAway(link) {
   link.target = "_blank";
   link.rel = "noopener noreferrer nofollow";
   // Whoever wrote the text chose the words; where the link leads is said beside them.
-  if (!link.textContent.includes(url.host)) {
-    const where = document.createElement("span");
+  if (!beginsWithHost(link.textContent, url.host)) {
+    const where = document.createElement("bdi");
     where.className = "host";
-    where.textContent = ` (${url.host})`;
-    link.append(where);
+    where.dir = "ltr";
+    where.textContent = `(${url.host})`;
+    link.append(" ", where);
   }
+}
+
+function beginsWithHost(text, host) {
+  const words = text.toLowerCase().replace(/^https?:\/\//, "");
+  return words.startsWith(host) && /^(?:[/?#]|$)/.test(words.slice(host.length));
 }
 
 function makeScrollable(wide) {

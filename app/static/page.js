@@ -10,6 +10,7 @@ import { counted, waitingWords } from "./words.js";
 
 // How long the service may take to stop an answer before the page goes its own way.
 const STOPPING = 5_000;
+const STILL_WRITING = "The answer is still being written. Stop it first.";
 
 const $ = (id) => document.getElementById(id);
 const kept = session.load();
@@ -23,7 +24,8 @@ function say(words) {
   $("status").textContent = words;
 }
 
-function show(question) {
+/** Show a question after all others, or before one of them. */
+function show(question, before = null) {
   const turn = new Turn(question, {
     open: (source, origin) => panel.open(source, origin),
     again: ({ question: { query, creator, name } }) => ask({ query, creator, name }),
@@ -31,16 +33,18 @@ function show(question) {
   });
   $("welcome").hidden = true;
   $("fresh").hidden = false;
-  $("turns").append(turn.element);
+  $("turns").insertBefore(turn.element, before);
   return turn;
 }
 
 function ask({ query, creator = null, name = null }) {
   if (running) {
-    say("The answer is still being written. Stop it first.");
+    say(STILL_WRITING);
     return;
   }
   panel.close();
+  // A notice stays as long as there is something to be done about it.
+  if ($("reload").hidden) $("notice").hidden = true;
   const question = { query, creator, name, conversation: kept.conversation, key: session.newKey() };
   const turn = show(question);
   turn.element.scrollIntoView({ block: "start" });
@@ -115,18 +119,25 @@ function failed(turn, error) {
   const { problem, retryAfter } = error;
   const lost = problem.ended || problem.status === 404;
   const retry = () => {
-    if (running) return;
-    if (lost) {
-      Object.assign(question, { turn: null, cursor: "", key: session.newKey() });
+    if (running) {
+      say(STILL_WRITING);
+      return;
+    }
+    const { conversation } = kept;
+    // Others may have been asked since: it follows them. What is asked anew needs another key.
+    if (lost || (!question.turn && question.conversation !== conversation)) {
+      Object.assign(question, { conversation, turn: null, cursor: "", key: session.newKey() });
       turn.reset();
     }
     answer(turn);
+    composer.rest();
   };
   // What is asked in a wrong way stays wrong.
   const hopeless = problem.retryable === false || (problem.status >= 400 && problem.status < 429);
   const useful = !hopeless || problem.status === 404;
   say(turn.fail(problem, lost ? "Ask again" : "Try again", useful ? retry : null, retryAfter));
-  return question.turn && !lost && useful ? question : null;
+  const goesOn = question.turn ? !lost && useful : problem === UNREACHABLE;
+  return goesOn ? question : null;
 }
 
 function progress(turn, words) {
@@ -156,6 +167,8 @@ function remember(news) {
 async function restore() {
   const { pending, conversation } = kept;
   if (!conversation && !pending) return;
+  $("welcome").hidden = true;
+  $("fresh").hidden = false;
   let past = [];
   try {
     if (conversation) past = await getConversation(conversation);
@@ -165,19 +178,27 @@ async function restore() {
       return;
     }
     // Nothing was kept of it, or no longer.
-    if (!pending) {
+    if (!pending && !running) {
       startAfresh();
-      say("The conversation is no longer kept. This is a new one.");
+      tell("Your conversation is no longer kept", "What you ask now begins a new one.");
       return;
     }
   }
-  for (const one of past) {
+  // Meanwhile a new one may have been begun, or a question asked.
+  if (kept.conversation !== conversation) return;
+  const later = $("turns").firstElementChild;
+  const shown = new Set(Array.from($("turns").children, ({ dataset }) => dataset.turn));
+  for (const one of past.filter(({ turn_id: id }) => !shown.has(id))) {
     const name = kept.asked[one.turn_id];
-    const turn = show({ query: one.question, creator: name, name });
+    const turn = show({ query: one.question, creator: name, name }, later);
     turn.element.dataset.turn = one.turn_id;
     turn.remember(one);
   }
+  if (later) return;
+  const last = kept.asked[past.at(-1)?.turn_id];
+  if (last) composer.creator = { slug: last, name: last };
   if (pending && !past.some((one) => one.turn_id === pending.turn)) {
+    if (pending.creator) composer.creator = { slug: pending.creator, name: pending.name };
     // What was shown of it is gone, so all of it is read again.
     const turn = show({ ...pending, cursor: "" });
     answer(turn);
@@ -187,9 +208,17 @@ async function restore() {
 
 function cannotRestore(error) {
   const problem = error instanceof Refused ? error.problem : UNREACHABLE;
-  $("lost").hidden = false;
-  $("lost-detail").textContent = `${problem.title}. It may be kept all the same.`;
-  say("The conversation cannot be shown at the moment.");
+  const detail = `${problem.title}. It may be kept all the same.`;
+  tell("Your conversation cannot be shown", detail, { again: true });
+}
+
+/** Say something above the conversation; `again` offers to show that once more. */
+function tell(title, detail, { again = false } = {}) {
+  $("notice").hidden = false;
+  $("notice-title").textContent = title;
+  $("notice-detail").textContent = detail;
+  $("reload").hidden = !again;
+  say(`${title}. ${detail}`);
 }
 
 function startAfresh() {
@@ -198,7 +227,7 @@ function startAfresh() {
   panel.close();
   remember({ conversation: null, pending: null, asked: {} });
   $("turns").replaceChildren();
-  $("lost").hidden = true;
+  $("notice").hidden = true;
   $("welcome").hidden = false;
   $("fresh").hidden = true;
 }
@@ -209,7 +238,7 @@ $("fresh").addEventListener("click", () => {
   say("A new conversation.");
 });
 $("reload").addEventListener("click", () => {
-  $("lost").hidden = true;
+  $("notice").hidden = true;
   restore();
 });
 document.addEventListener("keydown", (event) => {
@@ -220,3 +249,4 @@ document.addEventListener("keydown", (event) => {
 
 composer.offer();
 restore();
+$("unstarted").remove();

@@ -47,11 +47,16 @@ export class Picker {
 
   /** Choose a creator, or none. */
   choose(creator) {
+    this.set(creator);
+    this.#input.focus();
+  }
+
+  /** Have a creator chosen, or none, wherever the focus is. */
+  set(creator) {
     this.#chosen = creator;
     this.#input.value = creator?.name ?? "";
     this.#clear.hidden = !creator;
     this.#close();
-    this.#input.focus();
   }
 
   #typed() {
@@ -122,8 +127,8 @@ export class Picker {
       const step = key === "ArrowDown" ? 1 : -1;
       if (!open) this.#look(step > 0 ? "first" : "last");
       else if (this.#options.length) this.#step(step);
-    } else if (key === "Enter" && open && this.#active >= 0) {
-      this.choose(this.#options[this.#active]);
+    } else if (key === "Enter" && open && this.#options.length) {
+      this.choose(this.#options[Math.max(this.#active, 0)]);
     } else if (key === "Escape" && open) {
       this.#close();
     } else if (key === "Escape" && this.#input.value) {

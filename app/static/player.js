@@ -42,7 +42,8 @@ export function playerFrame({ src }, title) {
   frame.allow = "autoplay; encrypted-media; fullscreen; picture-in-picture";
   // YouTube plays nothing for a page that does not say where it is.
   frame.referrerPolicy = "strict-origin-when-cross-origin";
-  frame.sandbox = "allow-scripts allow-same-origin allow-popups allow-presentation";
+  frame.sandbox =
+    "allow-scripts allow-same-origin allow-popups allow-popups-to-escape-sandbox allow-presentation";
   frame.src = src;
   return frame;
 }

@@ -215,11 +215,13 @@ async function toClipboard(text) {
     );
   }
   // Pages without TLS have no clipboard but this machine's own.
+  const focused = document.activeElement;
   const area = document.createElement("textarea");
   area.value = text;
   document.body.append(area);
   area.select();
   const done = document.execCommand("copy");
   area.remove();
+  focused.focus();
   return done;
 }

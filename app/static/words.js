@@ -29,18 +29,33 @@ export function holdings({ videos, pages }) {
   return parts.filter(Boolean).join(", ") || "nothing yet";
 }
 
+const DIRECTIONS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+const LATIN = /^[\p{Script=Latin}\p{M}\d .,'’-]*$/u;
+
+/** Keep a name's direction from the words around it. */
+function apart(name) {
+  return LATIN.test(name) ? name : `\u2068${name.replace(DIRECTIONS, "")}\u2069`;
+}
+
 /**
  * Say whose material answered. `asked` is the creator that was named, by whatever name; `scope` is
  * `done.scope`, null where only the tier is known.
  */
 export function scopeWords(tier, asked, scope) {
-  if (!asked) return tier === "none" ? "The library has nothing on this." : "From the whole library.";
+  const nothing = "The library has nothing on this.";
+  if (!asked) return tier === "none" ? nothing : "From the whole library.";
+  if (!scope) {
+    const others = tier === "domain" ? "others on the same topic" : "the whole library";
+    if (tier === "none") return nothing;
+    if (tier !== "creator") return `Not from ${apart(asked)}, but from ${others}.`;
+  }
   if (scope && !scope.creator) {
-    const unknown = `Nobody here is called “${asked}”`;
+    const unknown = `Nobody here is called “${apart(asked)}”`;
     return tier === "none" ? `${unknown}, and the library has nothing on this.`
       : `${unknown}; from the whole library.`;
   }
-  const name = scope?.creator.name ?? asked;
+  const name = apart(scope?.creator.name ?? asked);
   const own = scope?.tiers.find((one) => one.tier === "creator");
   const little = own?.verdict === "others say more" ? `${name} says little on this` : `Nothing by ${name} on this`;
   switch (tier) {
@@ -56,8 +71,9 @@ export function scopeWords(tier, asked, scope) {
 }
 
 /** Say how an answer ended, where that is not simply its end. */
-export function endingWords({ finish_reason: reason, memory }) {
+export function endingWords({ finish_reason: reason, cascade_tier: tier, memory }) {
   const said = {
+    refused: tier !== "none" && "The language model would not answer further.",
     length: "The answer reached its longest and ends here.",
     stopped: "Stopped.",
     abandoned: "Nobody was reading, so the answer ends here.",

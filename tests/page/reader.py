@@ -70,6 +70,10 @@ class Reader:
         """The first mark in the last answer that names this source."""
         return self.answer.get_by_role("button", name=f"Source {number}:").first
 
+    def notice(self, title: str) -> Locator:
+        """What is told above the conversation."""
+        return self.page.get_by_role("heading", name=title)
+
     def button(self, name: str) -> Locator:
         """A button of the last turn."""
         return self.turn.get_by_role("button", name=name, exact=True)

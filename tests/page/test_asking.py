@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.page.reader import QUESTION, Reader, reading
-from tests.scripted_model import ScriptedModel, say, whole
+from tests.scripted_model import ScriptedModel, refuse, say, whole
 from tests.service import Client
 
 pytestmark = pytest.mark.anyio
@@ -142,6 +142,56 @@ async def test_the_keyboard_is_enough(reader: Reader, model: ScriptedModel) -> N
     await expect(reader.mark(1)).to_be_focused()
 
 
+async def test_enter_that_ends_the_composing_of_a_word_sends_nothing(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    model.answers(say("Fast. [1]"))
+    await reader.question.focus()
+    devtools = await reader.page.context.new_cdp_session(reader.page)
+    composed = {"text": "サイドチェイン side-chain", "selectionStart": 3, "selectionEnd": 3}
+    await devtools.send("Input.imeSetComposition", composed)
+    await reader.question.dispatch_event(
+        "keydown", {"key": "Enter", "isComposing": True, "bubbles": True}
+    )
+    # Safari's order.
+    await reader.question.dispatch_event(
+        "keydown", {"key": "Enter", "keyCode": 229, "bubbles": True}
+    )
+    await expect(reader.turns).to_have_count(0)
+    await devtools.send("Input.insertText", {"text": "side-chain kick bass attack"})
+    await reader.question.press("Enter")
+    await reader.reads("Fast.")
+
+
+async def test_the_focus_stays_where_buttons_come_and_go(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    hold = anyio.Event()
+    alone = whole("standing alone")
+    model.answers(say("One.", hold), alone, refuse(400), alone, say("Two. [1]"))
+    await reader.ask()
+    await reader.reads("One.")
+    await reader.stop.focus()
+    hold.set()
+    await expect(reader.send).to_be_focused()
+    await reader.ask()
+    await reader.is_told("The language model failed.")
+    await reader.button("Ask again").press("Enter")
+    await expect(reader.question).to_be_focused()
+    await reader.reads("Two.")
+
+
+async def test_a_phones_keyboard_makes_room_for_the_answer(
+    chromium: Browser, service: Client, model: ScriptedModel
+) -> None:
+    model.answers(say("Fast. [1]"))
+    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+    async with reading(chromium, service.url, **phone) as reader:
+        await reader.ask()
+        await reader.finished()
+        await expect(reader.question).not_to_be_focused()
+
+
 async def test_the_picker_is_a_combobox(reader: Reader) -> None:
     options = reader.page.get_by_role("option")
     await expect(reader.creator).to_have_attribute("aria-expanded", "false")
@@ -162,8 +212,14 @@ async def test_the_picker_is_a_combobox(reader: Reader) -> None:
     await expect(reader.creator).to_have_value("Zoë Tanaka")
     await reader.page.get_by_role("button", name="Ask all creators").click()
     await expect(reader.creator).to_have_value("")
+    await reader.creator.fill("tom")
+    await expect(options).to_contain_text("Tomás Okafor")
+    await reader.creator.press("Enter")
+    await expect(reader.creator).to_have_value("Tomás Okafor")
     await reader.creator.fill("nobody")
     await reader.hears("Nobody here is called that.")
+    await reader.creator.press("Enter")
+    await expect(reader.creator).to_have_value("nobody")
 
 
 @pytest.mark.parametrize(
@@ -183,6 +239,53 @@ async def test_whose_material_answered_is_said_in_words(
     await reader.finished()
     await reader.is_told(words)
     await reader.is_told(f"Asked of {creator}")
+
+
+@pytest.mark.parametrize(
+    ("tier", "scope", "words"),
+    [
+        ("creator", {}, "From Zoë’s own material."),
+        ("domain", {}, "Nothing by Zoë on this; from others on the same topic."),
+        (
+            "domain",
+            {"verdict": "others say more"},
+            "Zoë says little on this; from others on the same topic.",
+        ),
+        ("global", {}, "Nothing by Zoë on this; from the whole library."),
+        ("none", {}, "Nothing by Zoë on this, nor by anyone else in the library."),
+        (
+            "none",
+            {"creator": None},
+            "Nobody here is called “Zoë”, and the library has nothing on this.",
+        ),
+        ("creator", None, "From Zoë’s own material."),
+        ("domain", None, "Not from Zoë, but from others on the same topic."),
+        ("global", None, "Not from Zoë, but from the whole library."),
+        ("none", None, "The library has nothing on this."),
+    ],
+)
+async def test_each_tier_has_its_words(
+    reader: Reader, tier: str, scope: dict[str, Any] | None, words: str
+) -> None:
+    if scope is not None:
+        verdict = scope.get("verdict", "too little")
+        own = {"tier": "creator", "hits": 0, "confidence": 0.1, "verdict": verdict}
+        scope = {"creator": {"slug": "zoe", "name": "Zoë"}, "tiers": [own], **scope}
+    script = await reader.page.locator("script").get_attribute("src") or ""
+    said = await reader.page.evaluate(
+        "async ([from, ...given]) => (await import(from)).scopeWords(...given)",
+        [script.replace("page.js", "words.js"), tier, "Zoë", scope],
+    )
+    assert said == words
+
+
+async def test_a_name_does_not_turn_the_words_around_it(reader: Reader) -> None:
+    script = await reader.page.locator("script").get_attribute("src") or ""
+    said = await reader.page.evaluate(
+        "async ([from, name]) => (await import(from)).scopeWords('creator', name, null)",
+        [script.replace("page.js", "words.js"), "\u202eeoZ\u2069\u2066דוד"],
+    )
+    assert said == "From \u2068eoZדוד\u2069’s own material."
 
 
 async def test_what_the_library_does_not_have_is_said(reader: Reader) -> None:

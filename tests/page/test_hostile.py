@@ -18,13 +18,13 @@ pytestmark = pytest.mark.anyio
 
 # What an answer may be made of.
 ELEMENTS = set(
-    "A BLOCKQUOTE BR BUTTON CODE DEL DIV EM H3 HR LI OL P PRE SPAN STRONG TABLE TBODY TD TH THEAD"
+    "A BDI BLOCKQUOTE BR BUTTON CODE DEL DIV EM H3 HR LI OL P PRE STRONG TABLE TBODY TD TH THEAD"
     " TR UL".split()
 )
 ATTRIBUTES = set(
     "a[href] a[rel] a[target] button[aria-haspopup] button[aria-label] button[class]"
     " button[data-source] button[type] div[aria-label] div[class] div[role] div[tabindex]"
-    " ol[start] span[class]".split()
+    " ol[start] bdi[class] bdi[dir]".split()
 ) | {f"{name}[dir]" for name in "blockquote h3 li ol p td th ul".split()}
 CLASSES = {"mark", "wide", "host"}
 
@@ -60,6 +60,16 @@ SCRIPT = [
     '[a](https://x.example/"onmouseover="hacked=1)',
     "[a](https://x.example 'title\" onmouseover=\"hacked=1')",
     '!["onerror="hacked=1](https://evil.example/x.png)',
+    "<svg></p><style><a id='</style><img src=x onerror=hacked=1>'>",
+    "<form><math><mtext></form><form><mglyph><style></math><img src=x onerror=hacked=1>",
+    "<math><annotation-xml encoding='text/html'><style><img src=x onerror=hacked=1></style>",
+    "<select><template><img src=x onerror=hacked=1></template></select>",
+    "<!--><img src=x onerror=hacked=1>-->",
+    "<![CDATA[<img src=x onerror=hacked=1>]]>",
+    "<?xml-stylesheet href='javascript:hacked=1'?>",
+    "<a href=x id=stop name=body tabindex=1 accesskey=x>press</a>",
+    "<form id=turns><input name=append><input name=children></form>",
+    "\x00<scr\x00ipt>hacked=1</script>",
 ]
 LINKS = [
     "[press](javascript:hacked=1)",
@@ -77,6 +87,15 @@ LINKS = [
     "[press](#question)",
     "[press](//evil.example/x)",
     "[press]\n\n[press]: javascript:hacked=1",
+    "[press](feed:javascript:hacked=1)",
+    "[press](data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9aGFja2VkPTE+)",
+    "[press](filesystem:https://evil.example/x)",
+    "[press](mailto:a@evil.example?body=x)",
+    "a@evil.example",
+    "<a@evil.example>",
+    "[press](tel:+1)",
+    "[press](\\\\evil.example/x)",
+    "[press](http:evil)",
 ]
 IMAGES = [
     "![a cat](https://evil.example/cat.png)",
@@ -107,7 +126,19 @@ FAKES = [
     "<dialog open>fake</dialog>",
     "<p role=alert>fake</p>",
     "<input type=checkbox> <select><option>fake</select>",
+    "- [x] [ ] fake",
+    "^1^ ~1~ [¹](https://evil.example)",
+    "[`1`](https://evil.example)",
+    "\u202e]1[\u202c",
+    "[\u200b1]",
+    "[0] [-1] [1.0] [one]",
 ]
+# Nested deeper than a stack is high; more cells than a browser can show.
+TOO_MUCH = {
+    "quotes": "> " * 5_000 + "The end.",
+    "lists": "- " * 5_000 + "The end.",
+    "cells": f"|{'a|' * 3_000}\n|{'-|' * 3_000}\n{'|a' * 3_000}\n" + "|a\n" * 2_000 + "The end.",
+}
 
 
 @pytest.mark.parametrize(
@@ -130,6 +161,57 @@ async def test_what_a_hostile_model_writes_is_only_text(
         await reader.page.get_by_role("button", name="New conversation").click()
     assert await reader.page.evaluate("window.hacked") is None
     assert reader.elsewhere == []
+
+
+@pytest.mark.parametrize("shape", TOO_MUCH)
+async def test_what_is_too_much_to_lay_out_is_shown_as_text(
+    reader: Reader, model: ScriptedModel, shape: str
+) -> None:
+    text = TOO_MUCH[shape]
+    model.answers(say(text[:-10], text[-10:]))
+    await reader.ask()
+    await reader.reads("The end.")
+    await reader.finished()
+    await reader.is_told("From the whole library.")
+
+
+@pytest.mark.parametrize(
+    ("markdown", "shown"),
+    [
+        ("[see](https://evil.example/x)", "see (evil.example)"),
+        ("[evil.example](https://evil.example)", "evil.example"),
+        ("[www.evil.example/a](https://www.evil.example/a)", "www.evil.example/a"),
+        ("https://evil.example/a?b=c", "https://evil.example/a?b=c"),
+        ("www.evil.example", "www.evil.example"),
+        (
+            "[https://good.example/?evil.example](https://evil.example)",
+            "https://good.example/?evil.example (evil.example)",
+        ),
+        (
+            "[evil.example.good.example](https://evil.example)",
+            "evil.example.good.example (evil.example)",
+        ),
+        (
+            "https://good.example@evil.example/x",
+            "https://good.example@evil.example/x (evil.example)",
+        ),
+        ("[аpple.example](https://аpple.example)", "аpple.example (xn--pple-43d.example)"),
+        ("[\u202eelpmaxe.doog](https://evil.example)", "\u202eelpmaxe.doog (evil.example)"),
+    ],
+)
+async def test_a_link_says_where_it_leads(
+    reader: Reader, model: ScriptedModel, markdown: str, shown: str
+) -> None:
+    model.answers(say(markdown))
+    await reader.ask()
+    await reader.finished()
+    link = reader.answer.get_by_role("link")
+    await expect(link).to_have_text(shown)
+    # Nothing that the text holds turns the name around.
+    for part in (link, link.locator(".host")):
+        if await part.count():
+            isolated = await part.evaluate("(node) => getComputedStyle(node).unicodeBidi")
+            assert isolated == "isolate"
 
 
 INVENTORY = """() => {

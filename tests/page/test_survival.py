@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Route, expect
 from app.settings import Settings
 from tests.page.reader import QUESTION, SOON, Reader, reading
 from tests.relay import Relay, relay
-from tests.scripted_model import ScriptedModel, say
+from tests.scripted_model import ScriptedModel, say, whole
 from tests.service import Client
 from tests.workers import environment, worker
 
@@ -48,6 +48,28 @@ async def test_a_reload_goes_on_with_the_answer(reader: Reader, model: ScriptedM
     await expect(reader.turns).to_have_count(1)
     assert len(model.requests) == 1
     assert (await reader.session())["pending"] is None
+    # The next question is for whom the last was.
+    await expect(reader.creator).to_have_value("Mara Voss")
+
+
+async def test_a_page_that_may_keep_nothing_answers_all_the_same(
+    chromium: Browser, service: Client, model: ScriptedModel
+) -> None:
+    model.answers(say("One. [1]"), whole("standing alone"), say("Two. [1]"))
+    async with reading(chromium, service.url) as reader:
+        await reader.page.add_init_script(
+            """Object.defineProperty(window, "sessionStorage", {
+              get() { throw new DOMException("denied", "SecurityError"); } })"""
+        )
+        await reader.page.reload()
+        await reader.ask()
+        await reader.finished()
+        await reader.ask("And the release?")
+        await reader.reads("Two.")
+        await reader.finished()
+        await expect(reader.turns).to_have_count(2)
+    # The second was asked as a follow-up.
+    assert len(model.requests) == 3
 
 
 async def test_a_lost_network_is_waited_for_and_nothing_comes_twice(

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Route, expect
 
 from app.settings import Settings
 from tests.page.reader import QUESTION, Reader, reading
-from tests.scripted_model import ScriptedModel, refuse, say
+from tests.scripted_model import ScriptedModel, refuse, say, whole
 from tests.service import Client, running
 
 pytestmark = pytest.mark.anyio
@@ -137,7 +137,7 @@ async def test_a_conversation_that_cannot_be_read_is_tried_again(
 
     await reader.page.route("**/api/v1/conversations/*", unavailable, times=1)
     await reader.page.reload()
-    await expect(reader.page.get_by_text("Your conversation cannot be shown")).to_be_visible()
+    await expect(reader.notice("Your conversation cannot be shown")).to_be_visible()
     await reader.page.get_by_role("button", name="Try again").click()
     await reader.reads("Still here.")
 
@@ -150,5 +150,88 @@ async def test_a_conversation_that_is_forgotten_makes_room_for_a_new_one(
     conversation = (await reader.session())["conversation"]
     await service.call("DELETE", f"/api/v1/conversations/{conversation}")
     await reader.page.reload()
-    await reader.hears("The conversation is no longer kept.")
+    await reader.hears("Your conversation is no longer kept")
+    notice = reader.notice("Your conversation is no longer kept")
+    await expect(notice).to_be_visible()
     await expect(reader.turns).to_have_count(0)
+    await reader.ask()
+    await expect(notice).to_be_hidden()
+    await reader.finished()
+
+
+async def test_a_reply_by_someone_else_than_the_service_is_no_answer(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    model.answers(say("The real one. [1]"))
+    portal = "<html><h1>Welcome to our hotel</h1></html>"
+    await reader.page.route(
+        "**/api/v1/chat",
+        lambda route: route.fulfill(status=200, content_type="text/html", body=portal),
+        times=1,
+    )
+    await reader.ask()
+    await reader.hears("The service cannot be reached.")
+    await reader.reads("The real one.")
+    await reader.finished()
+    assert (await reader.session())["conversation"]
+
+
+async def test_a_page_whose_scripts_do_not_load_says_so(reader: Reader) -> None:
+    await expect(reader.page.locator("#unstarted")).to_have_count(0)
+    await reader.page.route("**/markdown.js", lambda route: route.abort())
+    await reader.page.reload()
+    await expect(reader.page.get_by_text("This page could not start.")).to_be_visible()
+
+
+async def test_a_question_that_could_not_be_sent_outlives_a_reload(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    model.answers(say("There it is. [1]"))
+    await reader.page.clock.install()
+    await reader.page.route("**/api/v1/chat", lambda route: route.abort())
+    await reader.ask()
+    for _ in range(4):
+        await reader.hears("The service cannot be reached. Trying again")
+        await reader.page.clock.run_for(8_000)
+    await reader.is_told("Check your connection")
+    await reader.page.unroute("**/api/v1/chat")
+    await reader.page.reload()
+    await reader.reads("There it is.")
+    await expect(reader.turns).to_have_count(1)
+
+
+async def test_what_is_asked_before_the_conversation_is_shown_comes_after_it(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    model.answers(say("The first. [1]"), whole("standing alone"), say("The second. [1]"))
+    await reader.ask()
+    await reader.finished()
+    await reader.page.route("**/api/v1/conversations/*", lambda route: route.abort(), times=1)
+    await reader.page.reload()
+    await expect(reader.notice("Your conversation cannot be shown")).to_be_visible()
+    await reader.ask("And the release?")
+    await reader.finished()
+    await reader.page.get_by_role("button", name="Try again").click()
+    await expect(reader.turns).to_have_count(2)
+    await expect(reader.turns.first).to_contain_text("The first.")
+    await reader.reads("The second.")
+
+
+async def test_an_earlier_question_that_is_tried_again_joins_the_conversation(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    model.answers(say("Second. [1]"), whole("standing alone"), say("First. [1]"))
+    busy = json.dumps({"title": "Too many questions at once", "detail": "", "status": 429})
+    await reader.page.route(
+        "**/api/v1/chat",
+        lambda route: route.fulfill(status=429, content_type="application/problem+json", body=busy),
+        times=1,
+    )
+    await reader.ask()
+    await reader.is_told("Too many questions at once.")
+    await reader.ask("And the release?")
+    await reader.finished()
+    conversation = (await reader.session())["conversation"]
+    await reader.turns.first.get_by_role("button", name="Try again").click()
+    await reader.finished()
+    assert (await reader.session())["conversation"] == conversation
