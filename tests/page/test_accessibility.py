@@ -4,7 +4,7 @@ from typing import Any
 
 import anyio
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Locator, expect
 
 from tests.clients.programs import FOLDER
 from tests.page.reader import Reader, reading
@@ -58,6 +58,30 @@ async def test_axe_finds_nothing(
         # Nothing is wider than the screen.
         wide = await reader.page.evaluate("document.documentElement.scrollWidth")
         assert wide <= device["viewport"]["width"]
+
+
+async def test_what_colours_tell_is_told_without_them(
+    chromium: Browser, service: Client, model: ScriptedModel
+) -> None:
+    model.answers(say("Fast. [1]"))
+    async with reading(chromium, service.url, forced_colors="active") as reader:
+
+        async def style(locator: Locator, name: str) -> str:
+            found: str = await locator.evaluate(
+                "(node, name) => getComputedStyle(node).getPropertyValue(name)", name
+            )
+            return found
+
+        await reader.creator.press("ArrowDown")
+        options = reader.page.get_by_role("option")
+        await expect(options.first).to_have_attribute("aria-selected", "true")
+        colour = "background-color"
+        assert await style(options.first, colour) != await style(options.last, colour)
+        await reader.ask()
+        await reader.finished()
+        assert await style(reader.mark(1), "border-style") == "solid"
+        await reader.question.focus()
+        assert await style(reader.page.locator(".what"), "outline-style") == "solid"
 
 
 async def test_states_and_the_whole_answer_are_announced_but_no_token(
