@@ -9,7 +9,6 @@ from app.handlers.page import installed
 from app.settings import Settings
 from tests.clients.programs import CHROMIUM, FLAGS, needs_chromium
 from tests.page.reader import Reader, reading
-from tests.scripted_model import ScriptedModel
 from tests.service import Client, running
 
 needs_page = pytest.mark.skipif(
@@ -36,20 +35,9 @@ async def chromium(anyio_backend: object) -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-def page_settings(library_url: str, redis_url: str, model: ScriptedModel) -> Settings:
-    """Settings of a service that asks the scripted model."""
-    return Settings(
-        database_url=library_url,
-        redis_url=redis_url,
-        llm_base_url=model.base_url,
-        llm_model="first",
-    )
-
-
-@pytest.fixture
-async def service(page_settings: Settings) -> AsyncIterator[Client]:
+async def service(model_settings: Settings) -> AsyncIterator[Client]:
     """The running service."""
-    async with running(page_settings) as client:
+    async with running(model_settings) as client:
         yield client
 
 

@@ -264,7 +264,7 @@ async def test_what_looks_like_a_mark_is_text_where_the_service_does_not_call_it
 
 @pytest.fixture
 async def hostile_settings(
-    page_settings: Settings, shared: SharedServers
+    model_settings: Settings, shared: SharedServers
 ) -> AsyncIterator[Settings]:
     """Settings of a service whose library was written by an enemy, and has videos."""
     url = shared.create_database()
@@ -284,7 +284,7 @@ async def hostile_settings(
         )
     finally:
         await connection.close()
-    yield replace(page_settings, database_url=url)
+    yield replace(model_settings, database_url=url)
     shared.drop_database(url)
 
 

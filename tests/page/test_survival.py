@@ -142,12 +142,12 @@ async def test_a_reload_before_the_reply_joins_the_question_that_was_sent(
 
 
 async def test_the_answer_goes_on_while_workers_are_restarted(
-    chromium: Browser, service: Client, page_settings: Settings, model: ScriptedModel
+    chromium: Browser, service: Client, model_settings: Settings, model: ScriptedModel
 ) -> None:
     other_has_it, other_is_gone = anyio.Event(), anyio.Event()
     model.answers(say("One, ", other_has_it, "two, ", other_is_gone, "three. [1]"))
     async with (
-        worker(environment(replace(page_settings, drain_time=0.2))) as other,
+        worker(environment(replace(model_settings, drain_time=0.2))) as other,
         reading_through(chromium, service) as (reader, network),
     ):
         await reader.ask()
@@ -166,11 +166,11 @@ async def test_the_answer_goes_on_while_workers_are_restarted(
 
 
 async def test_an_answer_that_died_with_its_worker_can_be_asked_for_again(
-    chromium: Browser, service: Client, page_settings: Settings, model: ScriptedModel
+    chromium: Browser, service: Client, model_settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say("One, ", anyio.Event()), say("Now all of it. [1]"))
     async with (
-        worker(environment(replace(page_settings, turn_lease=1.0))) as mortal,
+        worker(environment(replace(model_settings, turn_lease=1.0))) as mortal,
         reading_through(chromium, mortal) as (reader, network),
     ):
         await reader.ask()

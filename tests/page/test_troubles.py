@@ -16,28 +16,28 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_too_many_questions_are_told_when_to_ask_again(
-    chromium: Browser, page_settings: Settings
+    chromium: Browser, model_settings: Settings
 ) -> None:
     async with (
-        running(replace(page_settings, rate_limit=1)) as service,
+        running(replace(model_settings, rate_limit=1)) as service,
         reading(chromium, service.url) as reader,
     ):
         await reader.ask()
         await reader.finished()
         await reader.ask("And the release?")
-        await reader.is_told("At most 1 questions a minute.")
+        await reader.is_told("Questions are limited to 1 a minute.")
         retry = reader.turn.get_by_role("button", name="Try again in")
         await expect(retry).to_be_disabled()
         await reader.hears("Too many questions at once")
 
 
 async def test_a_full_service_is_asked_again_by_itself(
-    chromium: Browser, page_settings: Settings, model: ScriptedModel
+    chromium: Browser, model_settings: Settings, model: ScriptedModel
 ) -> None:
     hold = anyio.Event()
     model.answers(say("The first.", hold), say("The second. [1]"))
     async with (
-        running(replace(page_settings, max_turns=1)) as service,
+        running(replace(model_settings, max_turns=1)) as service,
         service.stream({"query": "What is a side-chain?"}),
         reading(chromium, service.url) as reader,
     ):
