@@ -11,6 +11,11 @@ export class Refused extends Error {
   }
 }
 
+/** Tell whether what was asked for is not there, or no longer. */
+export function isGone(error) {
+  return error instanceof Refused && error.problem.status === 404;
+}
+
 /** Ask a question. The same `key` again never asks it twice. */
 export function postQuestion({ query, creator, conversation, key }, signal) {
   const body = { query };

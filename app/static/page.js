@@ -1,8 +1,9 @@
 // The page: questions are asked in one form, and their answers follow one another above it.
 
-import { Refused, getConversation, stopTurn } from "./api.js";
+import { Refused, getConversation, isGone, stopTurn } from "./api.js";
 import { Composer } from "./composer.js";
 import { UNREACHABLE, follow } from "./follow.js";
+import { Notice } from "./notice.js";
 import { Panel } from "./panel.js";
 import * as session from "./session.js";
 import { Turn } from "./turn.js";
@@ -10,12 +11,15 @@ import { counted, waitingWords } from "./words.js";
 
 // How long the service may take to stop an answer before the page goes its own way.
 const STOPPING = 5_000;
+// From when on after an answer the service may have forgotten what was said.
+const LONG_AGO = 5 * 60_000;
 const STILL_WRITING = "The answer is still being written. Stop it first.";
 
 const $ = (id) => document.getElementById(id);
 const kept = session.load();
 const panel = new Panel($("panel"));
 const composer = new Composer({ ask, stop, say });
+const notice = new Notice({ say, again: restore });
 
 // The question that is being answered: `{turn, controller, stopping, failure}`.
 let running = null;
@@ -43,8 +47,7 @@ function ask({ query, creator = null, name = null }) {
     return;
   }
   panel.close();
-  // A notice stays as long as there is something to be done about it.
-  if ($("reload").hidden) $("notice").hidden = true;
+  notice.pass();
   const question = { query, creator, name, conversation: kept.conversation, key: session.newKey() };
   const turn = show(question);
   turn.element.scrollIntoView({ block: "start" });
@@ -61,6 +64,7 @@ async function answer(turn) {
   composer.busy = true;
   let keep = null;
   try {
+    if (!question.turn && Date.now() - kept.heard > LONG_AGO) await checkKept(turn);
     await follow(question, listener(turn), signal);
     if (running.failure) failed(turn, new Refused(running.failure));
   } catch (error) {
@@ -68,8 +72,21 @@ async function answer(turn) {
     else keep = failed(turn, error);
   } finally {
     running = null;
-    remember({ pending: keep });
+    remember({ pending: keep, heard: Date.now() });
     composer.busy = false;
+  }
+}
+
+/** Where what was said before is forgotten, have a question begin a conversation, and say so. */
+async function checkKept(turn) {
+  const { question } = turn;
+  if (!question.conversation) return;
+  try {
+    await getConversation(question.conversation);
+  } catch (error) {
+    if (!isGone(error)) return;
+    question.conversation = kept.conversation = null;
+    turn.standAlone();
   }
 }
 
@@ -173,19 +190,20 @@ async function restore() {
   try {
     if (conversation) past = await getConversation(conversation);
   } catch (error) {
-    if (!(error instanceof Refused && error.problem.status === 404)) {
+    if (!isGone(error)) {
       cannotRestore(error);
       return;
     }
     // Nothing was kept of it, or no longer.
     if (!pending && !running) {
       startAfresh();
-      tell("Your conversation is no longer kept", "What you ask now begins a new one.");
+      notice.show("Your conversation is no longer kept", "What you ask now begins a new one.");
       return;
     }
   }
   // Meanwhile a new one may have been begun, or a question asked.
   if (kept.conversation !== conversation) return;
+  kept.heard = Date.now();
   const later = $("turns").firstElementChild;
   const shown = new Set(Array.from($("turns").children, ({ dataset }) => dataset.turn));
   for (const one of past.filter(({ turn_id: id }) => !shown.has(id))) {
@@ -209,16 +227,7 @@ async function restore() {
 function cannotRestore(error) {
   const problem = error instanceof Refused ? error.problem : UNREACHABLE;
   const detail = `${problem.title}. It may be kept all the same.`;
-  tell("Your conversation cannot be shown", detail, { again: true });
-}
-
-/** Say something above the conversation; `again` offers to show that once more. */
-function tell(title, detail, { again = false } = {}) {
-  $("notice").hidden = false;
-  $("notice-title").textContent = title;
-  $("notice-detail").textContent = detail;
-  $("reload").hidden = !again;
-  say(`${title}. ${detail}`);
+  notice.show("Your conversation cannot be shown", detail, { again: true });
 }
 
 function startAfresh() {
@@ -227,7 +236,7 @@ function startAfresh() {
   panel.close();
   remember({ conversation: null, pending: null, asked: {} });
   $("turns").replaceChildren();
-  $("notice").hidden = true;
+  notice.hide();
   $("welcome").hidden = false;
   $("fresh").hidden = true;
 }
@@ -236,10 +245,6 @@ $("fresh").addEventListener("click", () => {
   startAfresh();
   composer.focus();
   say("A new conversation.");
-});
-$("reload").addEventListener("click", () => {
-  $("notice").hidden = true;
-  restore();
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || event.isComposing) return;

@@ -1,11 +1,12 @@
 // What this tab knows of its conversation comes in and goes out: it outlives a reload, not the tab.
 
 const KEY = "chrysopedia";
-const NOTHING = { conversation: null, pending: null, asked: {} };
+const NOTHING = { conversation: null, heard: 0, pending: null, asked: {} };
 
 /**
- * Return `{conversation, pending, asked}`: the conversation's id, the question whose answer has not
- * ended (see follow.js), and the creators who were asked, by their turns' ids.
+ * Return `{conversation, heard, pending, asked}`: the conversation's id, when it was last known to
+ * be kept (in milliseconds), the question whose answer has not ended (see follow.js), and the
+ * creators who were asked, by their turns' ids.
  */
 export function load() {
   try {

@@ -37,6 +37,14 @@ export class Turn {
     return this.#answer.spoken;
   }
 
+  /** Say that it follows nothing, though more was said before it. */
+  standAlone() {
+    const asked = this.#part("asked");
+    const words = "What was said before is no longer kept: this begins a new conversation.";
+    asked.textContent = asked.hidden ? words : `${asked.textContent}. ${words}`;
+    asked.hidden = false;
+  }
+
   /** Show that it is being worked on, and how far that is; empty words end it. */
   wait(words) {
     this.#part("state").hidden = !words;

@@ -159,6 +159,27 @@ async def test_a_conversation_that_is_forgotten_makes_room_for_a_new_one(
     await reader.finished()
 
 
+async def test_a_follow_up_is_told_that_its_conversation_is_forgotten(
+    reader: Reader, service: Client, model: ScriptedModel
+) -> None:
+    await reader.page.clock.install()
+    await reader.page.reload()
+    await reader.ask()
+    await reader.finished()
+    first = (await reader.session())["conversation"]
+    await reader.page.clock.fast_forward("10:00")
+    await reader.ask()
+    await reader.finished()
+    assert (await reader.session())["conversation"] == first
+    await expect(reader.turn).not_to_contain_text("no longer kept")
+    await service.call("DELETE", f"/api/v1/conversations/{first}")
+    await reader.page.clock.fast_forward("10:00")
+    await reader.ask()
+    await reader.is_told("What was said before is no longer kept")
+    await reader.finished()
+    assert (await reader.session())["conversation"] != first
+
+
 async def test_a_reply_by_someone_else_than_the_service_is_no_answer(
     reader: Reader, model: ScriptedModel
 ) -> None:
