@@ -282,6 +282,7 @@ class PastTurn(Struct, frozen=True):
     citations: tuple[Citation, ...]
     tier: Tier
     at: Annotated[str, Meta(description="When.", extra_json_schema={"format": "date-time"})]
+    finish_reason: FinishReason = "stop"
 
 
 class Conversation(Struct, frozen=True):

@@ -199,6 +199,7 @@ class Answerer:
                 citations=tuple(c for c in citations if c.number in cited),
                 tier=found.tier,
                 at=datetime.now(UTC).isoformat(timespec="seconds"),
+                finish_reason=reply.finish,
             ),
         )
         if reply.cut_short:

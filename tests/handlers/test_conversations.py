@@ -26,6 +26,7 @@ async def test_a_turn_is_kept_as_it_was_said(service: Client) -> None:
     assert turn["answer"] == answer(events)
     assert turn["tier"] == events[-1].data["cascade_tier"]
     assert turn["at"]
+    assert turn["finish_reason"] == "stop"
     cited = {mark["number"] for mark in events[-1].data["citations"]}
     assert turn["citations"] == [s for s in events[0].data if s["number"] in cited]
 

@@ -103,7 +103,9 @@ async def test_a_stop_closes_the_model_tells_the_viewers_and_keeps_what_was_said
     with anyio.fail_after(5):
         await model.disconnected.wait()
     path = f"/api/v1/conversations/{done['conversation_id']}"
-    assert (await chat.call("GET", path))[1]["turns"][0]["answer"] == answer(events) == "One two"
+    (kept,) = (await chat.call("GET", path))[1]["turns"]
+    assert kept["answer"] == answer(events) == "One two"
+    assert kept["finish_reason"] == "stopped"
     assert (await chat.call("DELETE", f"{CHAT}/{turn_id}"))[0] == 202
 
 

@@ -49,10 +49,14 @@ def test_what_was_published_twice_in_the_same_words_is_one_source() -> None:
     assert [len(s.sentences) for s in sources_from(found, "?", 9)] == [2, 1]
 
 
-def test_the_snippet_begins_where_the_questions_words_are() -> None:
-    found = passage(1, 0, 0, "Hello all.", "Set the attack to 5 ms.", "Then listen.")
-    snippet = sources_from([found], "How fast an attack?", 1)[0].citation.snippet
-    assert snippet == "Set the attack to 5 ms. Then listen."
+def test_the_snippet_holds_the_questions_words_and_what_fits_around_them() -> None:
+    told = ("Hello all." * 90, "Now then.", "Set the attack to 5 ms.", "Then listen." * 10)
+    citation = sources_from([passage(1, 0, 0, *told)], "How fast an attack?", 1)[0].citation
+    assert citation.snippet == " ".join(told[1:])
+    assert citation.start_seconds == 2.0
+    told = ("Hello all.", "Now then.", "Set the attack to 5 ms.", "Then listen." * 90)
+    citation = sources_from([passage(1, 0, 0, *told)], "How fast an attack?", 1)[0].citation
+    assert citation.snippet == " ".join(told[:3])
 
 
 def test_a_moment_starts_where_the_questions_words_are_said() -> None:
@@ -71,7 +75,6 @@ def test_rare_words_decide_where_a_moment_starts() -> None:
     )
     citation = sources_from([passage(1, 0, 0, *told)], "compressor release drums", 1)[0].citation
     assert citation.start_seconds == 2.0
-    assert citation.snippet.startswith("Its release breathes")
 
 
 def test_what_other_sources_say_tells_which_words_are_rare() -> None:
@@ -99,8 +102,8 @@ def test_the_matter_is_found_in_a_moment_of_several_passages() -> None:
 
 
 def test_a_long_sentence_is_cut_at_a_word() -> None:
-    snippet = sources_from([passage(1, 0, 0, "word " * 100)], "?", 1)[0].citation.snippet
-    assert len(snippet) <= 300
+    snippet = sources_from([passage(1, 0, 0, "word " * 300)], "?", 1)[0].citation.snippet
+    assert len(snippet) <= 1_000
     assert snippet.endswith("word…")
 
 
