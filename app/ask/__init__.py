@@ -12,6 +12,7 @@ from app.ask.tries import reason
 from app.ask.turn import AskedTurn
 from app.schemas import ChatRequest, Done, Failed
 from app.services.sse import SSEEvent
+from app.settings import Settings
 
 # Bytes of a question from standard input: more than the service takes, so that it is the one to
 # refuse them, and few enough for an input that never ends.
@@ -116,9 +117,9 @@ def _ending(last: SSEEvent) -> Ending:
 
 
 def _again(service: str, creator: str | None) -> str:
-    """Write the command that asks, as it was called; what the environment says is left out."""
+    """Write the command that asks there again, also where the environment is another."""
     called = sys.orig_argv
     command = called[: called.index("-m") + 2] if "-m" in called else sys.argv[:1]
-    named = ["--url", service] if any(word.startswith("--url") for word in called) else []
+    named = ["--url", service] if service != Settings().url else []
     named += ["--creator", creator] if creator else []
     return shlex.join([*command, "ask", *named])

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPException, IncompleteRead
+from ssl import SSLError
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener, getproxies
@@ -31,6 +32,8 @@ STOPPING = 3.0
 PROBLEM_LIMIT = 1 << 16
 
 _MISUSE = (400, 413, 422)
+# What the fields of a request are called here.
+_NAMES = {"/query": "The question", "/creator": "--creator", "/conversation_id": "--conversation"}
 _NOT_NOW = (429, 502, 503, 504)
 
 
@@ -122,6 +125,12 @@ class AskedTurn:
             # To come back later would be for nothing.
             if isinstance(error, HTTPException):
                 raise self._no_service() from None
+            if isinstance(error.reason, SSLError):
+                raise AskFailed(
+                    f"{self._service} cannot be trusted ({reason(error)}). Where its certificate "
+                    "is its own, name that file in SSL_CERT_FILE.",
+                    Ending.UNREACHABLE,
+                ) from None
             raise AskFailed(
                 f"No service answers at {self._service} ({reason(error)}). Start it with "
                 "`make run`, or name another with --url.",
@@ -183,6 +192,8 @@ def _encoded(request: ChatRequest) -> bytes:
 def _words(refusal: HTTPError) -> str:
     """Return the service's own words, or what the status line of a proxy says."""
     with suppress(msgspec.DecodeError, OSError, HTTPException):
-        return msgspec.json.decode(refusal.read(PROBLEM_LIMIT), type=Problem).detail
+        problem = msgspec.json.decode(refusal.read(PROBLEM_LIMIT), type=Problem)
+        named = (f"{_NAMES.get(it.pointer, it.pointer)} {it.detail}." for it in problem.errors)
+        return " ".join(named) or problem.detail
     where = f", see {moved}" if (moved := refusal.headers.get("Location")) else ""
     return f"{refusal.url} says {refusal.code} {refusal.reason}{where}."

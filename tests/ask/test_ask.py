@@ -1,6 +1,9 @@
 """`python -m app ask`: what people read, what programs read, and how it ends."""
 
+import asyncio
 import shlex
+import ssl
+from pathlib import Path
 
 import anyio
 import pytest
@@ -32,7 +35,8 @@ async def test_tokens_are_printed_when_they_come(chat: Client, model: ScriptedMo
 async def test_an_answer_ends_with_whose_it_is_its_sources_and_the_way_to_go_on(
     quoting: Client,
 ) -> None:
-    status, out, err = await asked(PANELS, "--creator", "tomas okafor", "--url", quoting.url)
+    elsewhere = {"CHRYSOPEDIA_URL": quoting.url}
+    status, out, err = await asked(PANELS, "--creator", "tomas okafor", environment=elsewhere)
     text, told = out.split("\n\n")
     assert status == 0
     assert "10 centimetres thick" in text
@@ -42,7 +46,7 @@ async def test_an_answer_ends_with_whose_it_is_its_sources_and_the_way_to_go_on(
         "    https://example.com/watch/to-first-reflections#t=215\n"
     )
     assert err.startswith("Follow up: ")
-    # The line that it prints, with another question in the place of the dots.
+    # The line that it prints, with another question in the place of the dots; it names the service.
     follow_up = shlex.split(err.removeprefix("Follow up: ").replace("…", "And how wide?"))
     status, out, err = await asked(*follow_up[follow_up.index("ask") + 1 :])
     assert status == 0
@@ -99,10 +103,10 @@ async def test_a_model_that_refuses_is_told_and_ends_with_1(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([""], "/query: must have 1 to 1000 characters"),
+        ([""], "The question must have 1 to 1000 characters"),
         (["x" * 1_001], "has 1001"),
-        (["Why?", "--conversation", "a b"], "/conversation_id: must be 1 to 64"),
-        (["Why?", "--creator", ""], "/creator: must have 1 to 200 characters"),
+        (["Why?", "--conversation", "a b"], "--conversation must be 1 to 64"),
+        (["Why?", "--creator", ""], "--creator must have 1 to 200 characters"),
         ([b"caf\xe9?"], "must be text in UTF-8"),
         (["Why?", "--url", "ftp://localhost"], "no address of a server by http or https"),
         (["Why?", "--url", "https://a b:x@/"], "CHRYSOPEDIA_URL: "),
@@ -139,6 +143,19 @@ async def test_without_a_service_it_says_how_to_start_one_and_ends_with_4() -> N
     assert (status, out, err.count("\n")) == (4, "", 1)
     assert "No service answers at http://127.0.0.1:1 (connection refused)" in err
     assert "make run" in err
+
+
+async def test_a_certificate_that_cannot_be_trusted_is_said_with_what_to_do(
+    certificate: Path,
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=tls) as server:
+        port = server.sockets[0].getsockname()[1]
+        status, _, err = await asked(QUESTION, "--url", f"https://localhost:{port}")
+    assert status == 4
+    assert "cannot be trusted" in err
+    assert "SSL_CERT_FILE" in err
 
 
 async def test_the_service_is_the_one_that_the_settings_name(chat: Client) -> None:

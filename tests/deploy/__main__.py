@@ -37,7 +37,7 @@ async def run(settings: Settings, port: int) -> None:
             async with worker(each) as one, worker(each) as other:
                 addresses = [it.url.removeprefix("http://") for it in (one, other)]
                 async with nginx(addresses, certificate=certificate, port=port) as front:
-                    tls = f", and {front.tls_url} (its certificate is its own)"
+                    tls = f", and {front.tls_url} (trust {certificate})"
                     print(f"nginx answers at {front.url}{tls if certificate else ''}")
                     print(
                         f"before workers at {' and '.join(addresses)}; Ctrl-C ends it", flush=True
