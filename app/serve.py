@@ -47,10 +47,12 @@ WHERE name <> $1 AND EXISTS (SELECT FROM documents WHERE library_id = l.id)
 # $1 a library's name · $2 the folder it is in now
 MOVE_LIBRARY = "UPDATE libraries SET path = $2 WHERE name = $1"
 
+# $1 the sample library's name
 HOLDINGS = """
 SELECT (SELECT count(*) FROM creators) AS creators,
        count(*) FILTER (WHERE kind = 'video') AS videos,
-       count(*) FILTER (WHERE kind = 'page') AS pages
+       count(*) FILTER (WHERE kind = 'page') AS pages,
+       EXISTS (SELECT FROM libraries WHERE name = $1) AS sample
 FROM documents
 """
 
@@ -94,7 +96,7 @@ async def _fill(settings: Settings, folder: Path | None, *, sample: bool) -> asy
             log.warning("search goes by words alone for now: %s", problem)
         if report and (report.added or report.changed or report.broken):
             print(summary(report), flush=True)
-        holdings = await into.connection.fetchrow(HOLDINGS)
+        holdings = await into.connection.fetchrow(HOLDINGS, SAMPLE)
     assert holdings is not None  # noqa: S101 -- a count always has its row
     return holdings
 
@@ -196,16 +198,27 @@ def _greeting(settings: Settings, listener: socket.socket, holdings: asyncpg.Rec
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     model = settings.llm_model or "none configured: answers quote the sources"
-    question = '{"query": "How fast should the attack be when I side-chain the bass to the kick?"}'
+    asked = (
+        "How fast should the attack be when I side-chain the bass to the kick?"
+        if holdings["sample"]
+        else "your question"
+    )
     return f"""
 Chrysopedia Chat {__version__} answers at {url}
-  library  {holdings["creators"]} creators, {holdings["videos"]} videos, {holdings["pages"]} pages
+  library  {_counted(holdings)}
   model    {model}
 
 Open it in a browser, or try in another terminal:
   curl -N {url}/api/v1/chat -H 'Content-Type: application/json' \\
-    -d '{question}'
+    -d '{{"query": "{asked}"}}'
   curl '{url}/api/v1/creators'
 
 Ctrl-C ends it. What was said and ingested is there the next time.
 """
+
+
+def _counted(holdings: asyncpg.Record) -> str:
+    return ", ".join(
+        f"{holdings[kind]} {kind.removesuffix('s') if holdings[kind] == 1 else kind}"
+        for kind in ("creators", "videos", "pages")
+    )

@@ -15,7 +15,12 @@ Count: TypeAlias = Annotated[int, Meta(ge=1)]
 
 _SECRETS_IN_URL = re.compile(r"(?<=://).*@|(?<=password=)[^&]*|(?<=key=)[^&]*|(?<=token=)[^&]*")
 
-
+# What msgspec says of a text that is none of these, in words for whoever set it.
+_WANTED = {
+    "Expected `int`, got `str`": "must be a whole number",
+    "Expected `float`, got `str`": "must be a number",
+    "Expected `bool`, got `str`": "must be true or false",
+}
 _SCHEMES = {
     "database_url": ("postgresql://", "postgres://"),
     "llm_base_url": ("http://", "https://"),
@@ -115,7 +120,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         except msgspec.ValidationError as error:
             reason, _, path = str(error).partition(" - at `$.")
             name = path.rstrip("`").upper()
-            raise SettingsError(f"{name or 'settings'}: {reason}") from None
+            raise SettingsError(f"{name or 'settings'}: {_WANTED.get(reason, reason)}") from None
         if settings.llm_base_url and not settings.llm_model:
             raise SettingsError("LLM_MODEL: name the model to ask at LLM_BASE_URL")
         if settings.llm_model and not settings.llm_base_url:

@@ -91,7 +91,7 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> 
 
 
 def test_a_wrong_setting_is_said_in_one_line() -> None:
-    assert "PORT: " in refusal(PORT="http")
+    assert "PORT: must be a whole number" in refusal(PORT="http")
 
 
 def test_a_database_that_cannot_be_reached_is_said_in_one_line_without_its_password(
@@ -135,10 +135,20 @@ async def test_ones_own_library_takes_the_place_of_the_sample(tmp_path: Path) ->
     page = tmp_path / "sample_library" / "anna" / "delay.md"
     page.parent.mkdir(parents=True)
     page.write_text("---\ntitle: Delay\n---\nKeep the feedback of a tape delay below 40 percent.\n")
-    for library, creators in [("", 4), (str(tmp_path / "sample_library"), 1), ("", 1)]:
+    own = "1 creator, 0 videos, 1 page\n", "your question"
+    for library, creators, greeting in [
+        ("", 4, ("4 creators, 7 videos, 13 pages\n", "side-chain the bass")),
+        (str(tmp_path / "sample_library"), 1, own),
+        ("", 1, own),
+    ]:
         with served(DATA_DIR=str(tmp_path / "state"), LIBRARY=library) as process:
             async with client_of(process) as client:
                 assert len((await client.call("GET", "/api/v1/creators"))[1]) == creators
+                assert process.stdout
+                told = ""
+                while "Ctrl-C" not in told:
+                    told += await anyio.to_thread.run_sync(process.stdout.readline)
+                assert all(words in told for words in greeting)
             await ended(process, signal.SIGINT)
 
 
