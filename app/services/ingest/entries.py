@@ -74,7 +74,8 @@ class Listing(Struct, frozen=True):
 
     `creators` has the names that something tells; `unnamed` has what to call the others, made
     from their folders' names. `keys` has every document that the folder names, the broken ones
-    too; under the paths of `unread` there may be more. `broken` has pairs of a path and why.
+    too; under the paths of `unread` there may be more. `broken` has pairs of a path and why;
+    `loose` has the paths of pages and transcripts that lie in no creator's folder.
     """
 
     creators: dict[str, str]
@@ -84,6 +85,7 @@ class Listing(Struct, frozen=True):
     skipped: int = 0
     unnamed: dict[str, str] = {}
     unread: tuple[str, ...] = ()
+    loose: tuple[str, ...] = ()
 
     def may_hold(self, key: str) -> bool:
         """Tell whether a document is in the folder, or may be where nobody can look."""

@@ -28,6 +28,8 @@ CAPTIONS = frozenset({".vtt", ".srt", ".sbv", ".sub", ".stc", ".rt"})
 READABLE = CAPTIONS | {".md", ".markdown", ".txt"}
 _QUIET = frozenset({".json", ".css", ".js", ".py", ".svg", ".toml", ".yaml", ".yml"})
 _LICENCES = re.compile(r"(?:licen[cs]es?|copying|notice)(?:\..*)?", re.IGNORECASE)
+# What tells of a library, beside its creators' folders, and is no part of it.
+_ABOUT = re.compile(r"(?:readme|licen[cs]es?|copying|notice)(?:[._-].*)?", re.IGNORECASE)
 
 
 class Info(Struct, frozen=True):
@@ -49,11 +51,15 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class _Walk(Struct):
-    """What a walk through the folder `root` could not read (path → why), and what it left out."""
+    """What a walk through the folder `root` could not read (path → why), and what it left out.
+
+    `loose` has the pages and transcripts that lie in no creator's folder.
+    """
 
     root: Path
     unread: dict[str, str] = {}
     skipped: int = 0
+    loose: list[str] = []
 
     def miss(self, path: Path, error: OSError) -> None:
         self.unread[self.key(path)] = f"it cannot be read: {error.strerror}"
@@ -93,17 +99,23 @@ def read_folders(folder: Path) -> Listing:
         walk.skipped,
         unnamed,
         tuple(walk.unread),
+        tuple(walk.loose),
     )
 
 
 def _homes(folder: Path, walk: _Walk) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
-        if not path.name.startswith(".") and slugify(path.name):
-            try:
-                if S_ISDIR(path.stat().st_mode):
-                    yield path
-            except OSError as error:
-                walk.miss(path, error)
+        if path.name.startswith("."):
+            continue
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            walk.miss(path, error)
+            continue
+        if S_ISDIR(mode) and slugify(path.name):
+            yield path
+        elif S_ISREG(mode) and path.suffix.lower() in READABLE and not _ABOUT.fullmatch(path.name):
+            walk.loose.append(walk.key(path))
 
 
 def _files(folder: Path, walk: _Walk) -> Iterator[Path]:

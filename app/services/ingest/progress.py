@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, TextIO
 
@@ -19,12 +20,14 @@ _STAGES = {
     "reading": "looking for what has changed",
     "words": "counting words",
 }
-# What is counted in the stages that take their time.
+# What is counted in the stages that take their time: one, and many.
 _COUNTED = {
-    "documents": "documents",
-    "embeddings": "passages embedded",
-    "gate": "questions tried",
+    "documents": ("document", "documents"),
+    "embeddings": ("passage embedded", "passages embedded"),
+    "gate": ("question tried", "questions tried"),
 }
+# How many of the files that lie in no creator's folder are named.
+NAMED = 10
 
 
 class ProgressLines:
@@ -55,12 +58,14 @@ class ProgressLines:
         if progress.stage != self._stage:
             self._stage = progress.stage
             self._close()
-        counted = _COUNTED.get(progress.stage)
-        if counted is None:
+        if progress.stage not in _COUNTED:
             # Quick steps are no news, but for who has to wait.
             if progress.stage == "waiting" or progress.total:
                 print(f"{_STAGES[progress.stage]} …", file=self._stream, flush=True)
-        elif self._stream.isatty():
+            return
+        one, many = _COUNTED[progress.stage]
+        counted = one if progress.total == 1 else many
+        if self._stream.isatty():
             self._move(progress, counted)
         elif time.monotonic() >= self._next_line or progress.done == progress.total:
             self._next_line = time.monotonic() + PAUSE
@@ -87,7 +92,10 @@ def _bar(total: int, counted: str, stream: TextIO) -> "tqdm[NoReturn]":
 
 
 def summary(report: Report) -> str:
-    """Lay out a report as a table of a few lines, with every broken file below it."""
+    """Lay out a report as a table of a few lines; below it what was left out, and what is broken.
+
+    Every broken file is named, but of those that lie in no creator's folder only some.
+    """
     rows = (
         ("creators", report.creators),
         ("videos", report.videos),
@@ -98,10 +106,28 @@ def summary(report: Report) -> str:
     width = max(len(f"{count:,}") for _, count in rows)
     lines = [f"{report.library}: {_changes(report)}, in {report.seconds:.1f} s"]
     lines += [f"  {name:<9} {count:>{width},}" for name, count in rows]
-    if report.skipped:
-        lines.append(f"  {report.skipped} files of other kinds were left out")
+    if report.skipped == 1:
+        lines.append("  1 file of another kind was left out")
+    elif report.skipped:
+        lines.append(f"  {report.skipped:,} files of other kinds were left out")
+    if report.loose:
+        lines.append(f"  {_loose(report.loose)}")
     lines += [f"  broken: {path}: {why}" for path, why in report.broken]
     return "\n".join(lines)
+
+
+def _loose(paths: Sequence[str]) -> str:
+    named = ", ".join(paths[:NAMED])
+    if len(paths) == 1:
+        return (
+            "1 file lies in no creator's folder and was left out;"
+            f" put it in a folder with its creator's name: {named}"
+        )
+    more = f" and {len(paths) - NAMED:,} more" if len(paths) > NAMED else ""
+    return (
+        f"{len(paths):,} files lie in no creator's folder and were left out;"
+        f" put each in a folder with its creator's name: {named}{more}"
+    )
 
 
 def _changes(report: Report) -> str:

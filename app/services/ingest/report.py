@@ -15,7 +15,11 @@ class Progress(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What a library now holds, and what this run did; `broken` has pairs of a path and why."""
+    """What a library now holds, and what this run did.
+
+    `broken` has pairs of a path and why; `skipped` counts files of other kinds; `loose` has the
+    paths of pages and transcripts that were left out because they lie in no creator's folder.
+    """
 
     library: str
     creators: int
@@ -29,4 +33,5 @@ class Report(Struct, frozen=True):
     removed: int
     broken: tuple[tuple[str, str], ...]
     skipped: int
+    loose: tuple[str, ...]
     seconds: float

@@ -174,5 +174,6 @@ def _report(
         removed=removed,
         broken=(*listing.broken, *tally.broken),
         skipped=listing.skipped,
+        loose=listing.loose,
         seconds=seconds,
     )

@@ -12,6 +12,7 @@ from app.services.ingest.errors import UnusableLibrary
 from app.services.ingest.folders import read_folders
 from app.services.ingest.manifest import has_manifest, read_manifest
 from tests.services.ingest.libraries import (
+    ATTACK,
     INFO,
     VTT,
     manifest_library,
@@ -31,6 +32,20 @@ def test_each_folder_is_a_creator(tmp_path: Path) -> None:
         "mara-voss/talks/modes.md",
     ]
     assert (listing.skipped, listing.broken) == (1, ())
+
+
+def test_what_lies_in_no_creators_folder_is_named_where_it_would_have_been_read(
+    tmp_path: Path,
+) -> None:
+    plain_library(tmp_path)
+    left_out = {"loose.md": ATTACK, "Talk.VTT": VTT, "...txt": "hidden", "!.srt": VTT}
+    no_loss = ("README.md", "readme-de.txt", "LICENSE.md", "Licence-MIT.txt", "cover.png", "x.json")
+    write_files(tmp_path, {**left_out, **dict.fromkeys(no_loss, "Words.")})
+
+    listing = read_folders(tmp_path)
+
+    assert listing.loose == ("!.srt", "Talk.VTT", "loose.md")
+    assert (len(listing.keys), listing.broken) == (3, ())
 
 
 def test_what_lies_beside_captions_describes_them(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 import io
 
+import pytest
+from msgspec.structs import replace
+
 from app.services.ingest.progress import ProgressLines, summary
 from app.services.ingest.report import Progress, Report
 
@@ -18,6 +21,7 @@ REPORT = Report(
     removed=1,
     broken=(("ann/x.srt", "there are no captions in it"),),
     skipped=4,
+    loose=(),
     seconds=12.34,
 )
 
@@ -53,6 +57,15 @@ def test_a_terminal_has_a_bar() -> None:
     assert "100.md" not in shown
 
 
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_one_is_not_counted_as_many(stream: io.StringIO) -> None:
+    with ProgressLines(stream) as lines:
+        lines(Progress("embeddings", 1, 1))
+
+    assert "passage embedded" in stream.getvalue()
+    assert "passages" not in stream.getvalue()
+
+
 def test_who_has_to_wait_is_told() -> None:
     stream = io.StringIO()
 
@@ -72,3 +85,23 @@ def test_a_summary_has_the_counts_and_what_is_broken() -> None:
         "  4 files of other kinds were left out\n"
         "  broken: ann/x.srt: there are no captions in it"
     )
+
+
+def test_a_summary_says_of_one_file_what_it_says_of_many() -> None:
+    said = summary(replace(REPORT, skipped=1, loose=("loose.md",)))
+
+    assert "  1 file of another kind was left out\n" in said
+    assert (
+        "  1 file lies in no creator's folder and was left out;"
+        " put it in a folder with its creator's name: loose.md\n"
+    ) in said
+
+
+def test_a_summary_names_only_some_of_many_files_that_lie_in_no_folder() -> None:
+    said = summary(replace(REPORT, loose=tuple(f"{number}.md" for number in range(1_012))))
+
+    assert (
+        "  1,012 files lie in no creator's folder and were left out;"
+        " put each in a folder with its creator's name:"
+        " 0.md, 1.md, 2.md, 3.md, 4.md, 5.md, 6.md, 7.md, 8.md, 9.md and 1,002 more\n"
+    ) in said
