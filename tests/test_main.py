@@ -58,6 +58,18 @@ def test_a_broken_file_is_named_and_the_rest_goes_in(library: Path, database_url
     assert again.stderr == ""
 
 
+def test_a_page_beside_the_creators_folders_is_named_and_no_error(
+    library: Path, database_url: str
+) -> None:
+    (library / "anna" / "broken.srt").unlink()
+    for name in ("loose.md", "README.md"):
+        (library / name).write_text("Words.")
+    done = run("ingest", str(library), DATABASE_URL=database_url)
+    assert done.returncode == 0
+    assert "put it in a folder with its creator's name: loose.md\n" in done.stdout
+    assert "README" not in done.stdout
+
+
 def test_what_cannot_be_ingested_is_said_in_one_line(tmp_path: Path, database_url: str) -> None:
     done = run("ingest", str(tmp_path / "nowhere"), DATABASE_URL=database_url)
     assert done.returncode == 1
@@ -77,6 +89,12 @@ async def test_a_library_is_ingested_into_the_database_of_a_service_that_runs(
             assert "1 added" in done.stdout
             events = await client.ask("How much feedback for a tape delay?", creator="anna")
             assert events[-1].data["cascade_tier"] == "creator"
+        await ended(process, signal.SIGINT)
+    # The sample library makes room when the service starts again, whether it is named or not.
+    with served(DATA_DIR=data_dir) as process:
+        async with client_of(process) as client:
+            (creator,) = (await client.call("GET", "/api/v1/creators"))[1]
+            assert creator["slug"] == "anna"
         await ended(process, signal.SIGINT)
 
 

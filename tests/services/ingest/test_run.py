@@ -121,6 +121,19 @@ async def test_a_folder_that_moved_keeps_its_library(
     assert path == str(tmp_path / "new/talks")
 
 
+async def test_a_folder_takes_the_place_of_one_that_is_gone(
+    database: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await ingest(database, write_files(tmp_path / "old", {"ann/a.vtt": VTT}))
+    (tmp_path / "old").rename(tmp_path / "away")
+    new = write_files(tmp_path / "new", {"bob/b.vtt": VTT})
+
+    report = await ingest(database, new, name="old", prune=True)
+
+    assert counts(report) == (1, 0, 0, 1)
+    assert await titles(database) == ["B"]
+
+
 @pytest.mark.parametrize("path", ["nowhere", "empty"])
 async def test_an_empty_folder_prunes_nothing(
     database: asyncpg.Connection, folder: Path, tmp_path: Path, path: str
