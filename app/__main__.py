@@ -177,7 +177,7 @@ def _ask(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _ingest(settings: Settings, options: argparse.Namespace) -> int:
-    from app.backing import backing_servers, ingest_folder, library
+    from app.backing import backing_servers, ingest_folder, library, make_room
     from app.services.ingest.progress import summary
 
     async def ingest() -> int:
@@ -191,6 +191,8 @@ def _ingest(settings: Settings, options: argparse.Namespace) -> int:
                 report = await ingest_folder(into, folder, name=options.name, prune=options.prune)
                 print(f"{summary(report)}\n  kept in   {where}", flush=True)
                 status = 1 if report.broken else status
+            if not settings.database_url:
+                await make_room(into)
         return status
 
     return asyncio.run(ingest())

@@ -20,10 +20,21 @@ from app.services.ingest.index import drop_library
 from app.services.ingest.indexing import Indexing
 from app.services.ingest.progress import ProgressLines
 from app.services.ingest.report import Progress, Report
+from app.services.ingest.write import library_named
 from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.services.evaluation.report import SetReport
+
+
+# No folder's name, so that nobody's own library is taken for it.
+SAMPLE = "(sample)"
+
+# $1 a library's name
+OTHER_LIBRARIES = """
+SELECT count(*) FROM libraries l
+WHERE name <> $1 AND EXISTS (SELECT FROM documents WHERE library_id = l.id)
+"""
 
 
 class CannotStart(Exception):
@@ -117,6 +128,14 @@ async def drop(into: Library, number: int) -> None:
         async with alone(into.connection, progress):
             await drop_library(into.connection, number, pgvector=into.indexing.pgvector)
             await into.indexing.update(into.connection, (), progress)
+
+
+async def make_room(into: Library) -> None:
+    """Remove the sample library where there is another one. Raises CannotStart."""
+    known = await library_named(into.connection, SAMPLE)
+    if known and await into.connection.fetchval(OTHER_LIBRARIES, SAMPLE):
+        await drop(into, known[0])
+        print("The sample library has made room for yours.", flush=True)
 
 
 async def reindex(into: Library) -> str:

@@ -15,19 +15,20 @@ from starlette.applications import Starlette
 
 from app import __version__
 from app.backing import (
+    OTHER_LIBRARIES,
+    SAMPLE,
     CannotStart,
     Library,
     OnlyWords,
     backing_servers,
-    drop,
     ingest_folder,
     library,
+    make_room,
 )
 from app.main import create_app
 from app.services.ingest.errors import OtherEmbedder
 from app.services.ingest.progress import summary
 from app.services.ingest.report import Report
-from app.services.ingest.write import library_named
 from app.services.runner import Runner
 from app.settings import Settings
 from app.slow_viewers import cut_off_after
@@ -35,14 +36,6 @@ from app.slow_viewers import cut_off_after
 log = logging.getLogger(__name__)
 
 SAMPLE_FOLDER = "sample_library"
-# No folder's name, so that nobody's own library is taken for it.
-SAMPLE = "(sample)"
-
-# $1 a library's name
-OTHER_LIBRARIES = """
-SELECT count(*) FROM libraries l
-WHERE name <> $1 AND EXISTS (SELECT FROM documents WHERE library_id = l.id)
-"""
 
 # $1 a library's name · $2 the folder it is in now
 MOVE_LIBRARY = "UPDATE libraries SET path = $2 WHERE name = $1"
@@ -94,7 +87,7 @@ async def _fill(settings: Settings, folder: Path | None, *, sample: bool) -> asy
         except OnlyWords as problem:
             # An embedder that is away is no reason not to answer.
             log.warning("search goes by words alone for now: %s", problem)
-        if report and (report.added or report.changed or report.broken):
+        if report and (report.added or report.changed or report.broken or report.loose):
             print(summary(report), flush=True)
         holdings = await into.connection.fetchrow(HOLDINGS, SAMPLE)
     assert holdings is not None  # noqa: S101 -- a count always has its row
@@ -117,9 +110,7 @@ async def keep_sample(into: Library) -> Report | None:
             # Wherever the project's folder was when it was ingested: it is the project's own.
             await connection.execute(MOVE_LIBRARY, SAMPLE, str(folder.resolve()))
             return await ingest_folder(into, folder, name=SAMPLE)
-    if known := await library_named(connection, SAMPLE):
-        await drop(into, known[0])
-        print("The sample library has made room for yours.", flush=True)
+    await make_room(into)
     return None
 
 

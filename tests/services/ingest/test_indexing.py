@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from app.backing import CannotStart, Library, ingest_folder, library, reindex
+from app.backing import SAMPLE, CannotStart, Library, ingest_folder, library, reindex
 from app.schemas import Matching
-from app.serve import SAMPLE, check_embedder, keep_sample
+from app.serve import check_embedder, keep_sample
 from app.services.ingest.embed import indexes
 from app.services.ingest.errors import IngestError, NotEmbedded
 from app.services.ingest.indexing import Indexing
