@@ -37,6 +37,8 @@ export class Composer {
       this.#submit();
     });
     $("question").addEventListener("input", () => this.#measure());
+    // Any key, wherever it is pressed, and before it does what it is pressed for.
+    document.addEventListener("keydown", () => ($("writing").hidden = true), { capture: true });
     $("stop").addEventListener("click", () => {
       stop();
       this.rest();
@@ -50,9 +52,16 @@ export class Composer {
     const [going, coming] = is ? [$("send"), $("stop")] : [$("stop"), $("send")];
     const focused = document.activeElement === going;
     this.#busy = is;
+    $("writing").hidden = true;
     coming.hidden = false;
     if (focused) coming.focus();
     going.hidden = true;
+  }
+
+  /** Say that nothing else is asked while an answer is being given. */
+  decline() {
+    $("writing").hidden = false;
+    this.#say($("writing").textContent);
   }
 
   /** Have the next question asked of this creator, null for everyone. */
@@ -94,12 +103,13 @@ export class Composer {
     });
     $("offers").replaceChildren(...offers);
     $("offered").hidden = offers.length === 0;
+    $("unoffered").hidden = creators.length <= MOST_OFFERS;
   }
 
   #submit() {
     const query = $("question").value.trim();
     if (this.#busy) {
-      this.#say("The answer is still being written. Stop it first.");
+      this.decline();
     } else if (query) {
       const creator = this.#picker.creator;
       $("question").value = "";

@@ -13,7 +13,6 @@ import { counted, waitingWords } from "./words.js";
 const STOPPING = 5_000;
 // From when on after an answer the service may have forgotten what was said.
 const LONG_AGO = 5 * 60_000;
-const STILL_WRITING = "The answer is still being written. Stop it first.";
 
 const $ = (id) => document.getElementById(id);
 const kept = session.load();
@@ -43,7 +42,7 @@ function show(question, before = null) {
 
 function ask({ query, creator = null, name = null }) {
   if (running) {
-    say(STILL_WRITING);
+    composer.decline();
     return;
   }
   panel.close();
@@ -137,7 +136,7 @@ function failed(turn, error) {
   const lost = problem.ended || problem.status === 404;
   const retry = () => {
     if (running) {
-      say(STILL_WRITING);
+      composer.decline();
       return;
     }
     const { conversation } = kept;

@@ -1,7 +1,7 @@
 // A source comes in; it is opened beside the answer: what, whose, when, and a way to go there.
 
 import { playerFrame, playerOf, webAddress } from "./player.js";
-import { clock, moment } from "./words.js";
+import { clock, kindWords, wayWords } from "./words.js";
 
 /** The one panel, in which one source at a time is open. */
 export class Panel {
@@ -28,7 +28,7 @@ export class Panel {
     this.#origin = origin;
     this.source = source;
     this.#part("number").textContent = source.number;
-    this.#part("kind").textContent = source.kind === "moment" ? "A moment in a video" : "A page";
+    this.#part("kind").textContent = kindWords(source);
     this.#part("title").textContent = source.title;
     this.#part("creator").textContent = source.creator.name;
     this.#part("topic").textContent = source.topic ?? "";
@@ -62,9 +62,7 @@ export class Panel {
     link.hidden = !url;
     if (url) link.href = url.href;
     else link.removeAttribute("href");
-    const timed = source.start_seconds !== null;
-    this.#part("way").textContent =
-      source.kind === "page" ? "Read the page" : timed ? `Watch from ${moment(source)}` : "Watch";
+    this.#part("way").textContent = wayWords(source);
     this.#part("host").textContent = url?.host ?? "";
     this.#part("nowhere").hidden = Boolean(url);
 

@@ -33,7 +33,7 @@ export class Picker {
     // Before the field loses the focus, and with it the list.
     list.addEventListener("pointerdown", (event) => event.preventDefault());
     list.addEventListener("click", ({ target }) => {
-      const option = target.closest("[role=option]");
+      const option = target.closest("[role=option]:not([aria-disabled])");
       if (option) this.choose(this.#options[Array.from(list.children).indexOf(option)]);
     });
   }
@@ -81,14 +81,16 @@ export class Picker {
   }
 
   #show(creators, reached) {
-    this.#options = creators;
+    // Whoever has chosen one may go back to all of them.
+    this.#options = this.#chosen ? [null, ...creators] : creators;
     if (creators.length === 0) {
       this.#note("Nobody here is called that. The whole library is asked.");
       return;
     }
-    this.#list.replaceChildren(...creators.map((creator, index) => this.#option(creator, index)));
+    const options = this.#options.map((creator, index) => this.#option(creator, index));
+    this.#list.replaceChildren(...options);
     this.#open();
-    if (reached) this.#reach(reached === "first" ? 0 : creators.length - 1);
+    if (reached) this.#reach(reached === "first" ? 0 : options.length - 1);
     this.#say(`${counted(creators.length, "creator")}.`);
   }
 
@@ -99,9 +101,9 @@ export class Picker {
     option.ariaSelected = "false";
     const name = document.createElement("span");
     name.dir = "auto";
-    name.textContent = creator.name;
+    name.textContent = creator?.name ?? "All creators";
     const has = document.createElement("small");
-    has.textContent = holdings(creator);
+    has.textContent = creator ? holdings(creator) : "";
     option.append(name, " ", has);
     return option;
   }
@@ -127,6 +129,8 @@ export class Picker {
       const step = key === "ArrowDown" ? 1 : -1;
       if (!open) this.#look(step > 0 ? "first" : "last");
       else if (this.#options.length) this.#step(step);
+    } else if (key === "Enter" && open && this.#chosen && this.#active < 0) {
+      this.#close();
     } else if (key === "Enter" && open && this.#options.length) {
       this.choose(this.#options[Math.max(this.#active, 0)]);
     } else if (key === "Escape" && open) {

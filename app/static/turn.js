@@ -91,7 +91,9 @@ export class Turn {
     this.found(past.citations);
     this.#answer.add(past.answer);
     this.#answer.finish(null);
-    this.#complete(scopeWords(past.tier, this.question.name, null), "");
+    const { finish_reason, tier: cascade_tier } = past;
+    const scope = scopeWords(cascade_tier, this.question.name, null);
+    this.#complete(scope, endingWords({ finish_reason, cascade_tier }));
   }
 
   /** Show that it ended without the service's saying so. */

@@ -14,6 +14,18 @@ export function moment({ kind, start_seconds: start }) {
   return kind === "page" ? "Page" : "Video";
 }
 
+/** Say what a source is: a transcript without times is of the whole video. */
+export function kindWords({ kind, start_seconds: start }) {
+  if (kind === "page") return "A page";
+  return start === null ? "A video" : "A moment in a video";
+}
+
+/** Say what there is to do where a source leads. */
+export function wayWords({ kind, start_seconds: start }) {
+  if (kind === "page") return "Read the page";
+  return start === null ? "Watch the video" : `Watch from ${clock(start)}`;
+}
+
 /** Name a source for those who listen. */
 export function sourceName(source) {
   const at = source.start_seconds === null ? "" : `, at ${clock(source.start_seconds)}`;

@@ -4,7 +4,7 @@ from typing import Any
 
 import anyio
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.page.reader import QUESTION, Reader, reading
 from tests.scripted_model import ScriptedModel, refuse, say, whole
@@ -220,6 +220,57 @@ async def test_the_picker_is_a_combobox(reader: Reader) -> None:
     await reader.hears("Nobody here is called that.")
     await reader.creator.press("Enter")
     await expect(reader.creator).to_have_value("nobody")
+
+
+async def test_whoever_has_chosen_a_creator_can_go_back_to_all(reader: Reader) -> None:
+    options = reader.page.get_by_role("option")
+    await reader.creator.fill("tom")
+    await options.click()
+    # Enter changes nothing before an option is reached.
+    await reader.creator.click()
+    await expect(options).to_have_count(5)
+    await reader.creator.press("Enter")
+    await expect(options).to_have_count(0)
+    await expect(reader.creator).to_have_value("Tomás Okafor")
+    await reader.creator.press("ArrowDown")
+    await expect(options.first).to_have_text("All creators")
+    await expect(options.first).to_have_attribute("aria-selected", "true")
+    active = await options.first.get_attribute("id")
+    await expect(reader.creator).to_have_attribute("aria-activedescendant", active or "")
+    await reader.creator.press("Enter")
+    await expect(reader.creator).to_have_value("")
+    await expect(reader.creator).to_be_focused()
+    await reader.creator.press("ArrowDown")
+    await expect(options).to_have_count(4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "start", "what", "way"),
+    [
+        ("moment", 48, "A moment in a video", "Watch from 0:48"),
+        ("moment", None, "A video", "Watch the video"),
+        ("page", None, "A page", "Read the page"),
+    ],
+)
+async def test_a_source_is_called_what_it_is(
+    reader: Reader, model: ScriptedModel, kind: str, start: int | None, what: str, way: str
+) -> None:
+    async def replaced(route: Route) -> None:
+        reply = await route.fetch()
+        kept = await reply.json()
+        link = "https://www.youtube.com/watch?v=abcdefghijk"
+        cited = {"kind": kind, "start_seconds": start, "end_seconds": start, "url": link}
+        kept["turns"][0]["citations"][0] |= cited
+        await route.fulfill(response=reply, json=kept)
+
+    model.answers(say("By ear. [1]"))
+    await reader.ask()
+    await reader.finished()
+    await reader.page.route("**/api/v1/conversations/*", replaced)
+    await reader.page.reload()
+    await reader.mark(1).click()
+    await expect(reader.panel.locator("[data-part=kind]")).to_have_text(what)
+    await expect(reader.panel.get_by_role("link")).to_contain_text(f"{way} www.youtube.com")
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,36 @@ async def test_a_reload_goes_on_with_the_answer(reader: Reader, model: ScriptedM
     await expect(reader.creator).to_have_value("Mara Voss")
 
 
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        ({"finish_reason": "stopped"}, "Stopped."),
+        ({"finish_reason": "refused"}, "The language model would not answer further."),
+        ({"finish_reason": "stop"}, None),
+        ({}, None),
+    ],
+)
+async def test_a_reload_tells_how_an_answer_ended(
+    reader: Reader, model: ScriptedModel, ending: dict[str, str], words: str | None
+) -> None:
+    async def ended(route: Route) -> None:
+        reply = await route.fetch()
+        kept = await reply.json()
+        kept["turns"][0].pop("finish_reason", None)
+        kept["turns"][0] |= ending
+        await route.fulfill(response=reply, json=kept)
+
+    model.answers(say("As far as here. [1]"))
+    await reader.ask()
+    await reader.finished()
+    await reader.page.route("**/api/v1/conversations/*", ended)
+    await reader.page.reload()
+    await reader.reads("As far as here.")
+    note = reader.turn.locator(".note")
+    await expect(note).to_be_visible(visible=words is not None)
+    await expect(note).to_have_text(words or "")
+
+
 async def test_a_page_that_may_keep_nothing_answers_all_the_same(
     chromium: Browser, service: Client, model: ScriptedModel
 ) -> None:

@@ -1,0 +1,110 @@
+"""What can be seen only is as it should be: distances, heights, what lies over what."""
+
+import json
+from typing import Any
+
+import anyio
+import pytest
+from playwright.async_api import Locator, expect
+
+from tests.page.reader import Reader
+from tests.scripted_model import ScriptedModel, say
+
+pytestmark = pytest.mark.anyio
+
+
+def creators(count: int) -> str:
+    names = ["Ann", "Bartholomew Featherstonehaugh-Cholmondeley of the Northern Studio"]
+    return json.dumps(
+        [
+            {"slug": f"c{place}", "name": f"{names[place % 2]} {place}", "videos": 1, "pages": 0}
+            for place in range(count)
+        ]
+    )
+
+
+async def box(locator: Locator) -> dict[str, float]:
+    found: Any = await locator.bounding_box()
+    return dict(found)
+
+
+async def style(locator: Locator, name: str) -> str:
+    found: str = await locator.evaluate(
+        "(node, name) => getComputedStyle(node).getPropertyValue(name)", name
+    )
+    return found
+
+
+async def test_only_blocks_of_a_list_item_stand_apart(reader: Reader, model: ScriptedModel) -> None:
+    model.answers(say("- **Bold:** *by* ear [1][2]\n\n  A block.\n\n- Plain.\n"))
+    await reader.ask()
+    await reader.finished()
+    for mark in await reader.answer.locator(".mark").all():
+        assert await style(mark, "margin-block-start") == "0px"
+    assert await style(reader.answer.locator("em"), "margin-block-start") == "0px"
+    second = reader.answer.locator("li p", has_text="A block.")
+    assert await style(second, "margin-block-start") != "0px"
+
+
+@pytest.mark.parametrize(("count", "told"), [(6, False), (7, True)])
+async def test_the_welcome_says_whether_there_are_more_creators(
+    reader: Reader, count: int, told: bool
+) -> None:
+    await reader.page.route(
+        "**/api/v1/creators*", lambda route: route.fulfill(body=creators(count))
+    )
+    await reader.page.reload()
+    cards = reader.page.locator("#offers button")
+    await expect(cards).to_have_count(6)
+    more = reader.page.get_by_text("And more: type a name into “Ask all creators” below.")
+    await expect(more).to_be_visible(visible=told)
+    first, second = await box(cards.first), await box(cards.nth(1))
+    assert first["y"] == second["y"]
+    assert first["height"] == second["height"]
+
+
+async def test_the_list_of_creators_leaves_the_ring_around_its_field(reader: Reader) -> None:
+    await reader.creator.press("ArrowDown")
+    listed = await box(reader.page.get_by_role("listbox"))
+    field = await box(reader.creator)
+    widths = [await style(reader.creator, f"outline-{name}") for name in ("width", "offset")]
+    ring = sum(float(width.removesuffix("px")) for width in widths)
+    assert ring > 0
+    assert listed["y"] + listed["height"] <= field["y"] - ring
+
+
+async def test_an_empty_question_looks_as_if_it_could_not_be_sent(reader: Reader) -> None:
+    empty = await style(reader.send, "background-color")
+    await reader.question.fill("Why?")
+    assert await style(reader.send, "background-color") != empty
+    await reader.question.fill("")
+    await reader.send.click()
+    await expect(reader.question).to_be_focused()
+
+
+async def test_nothing_shines_through_the_header(reader: Reader) -> None:
+    ground = await style(reader.page.locator("html"), "background-color")
+    assert await style(reader.page.locator("header"), "background-color") == ground
+
+
+async def test_enter_while_an_answer_is_written_is_answered_in_sight(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    hold = anyio.Event()
+    model.answers(say("As far as here.", hold, " All."))
+    await reader.ask()
+    await reader.reads("As far as here.")
+    hint = reader.page.locator("#writing")
+    await reader.ask("And the release?")
+    await expect(hint).to_have_text("The answer is still being written. Stop it first.")
+    await expect(hint).to_be_visible()
+    await reader.hears("The answer is still being written.")
+    await expect(reader.question).to_have_value("And the release?")
+    await reader.question.press("End")
+    await expect(hint).to_be_hidden()
+    await reader.question.press("Enter")
+    await expect(hint).to_be_visible()
+    hold.set()
+    await reader.finished()
+    await expect(hint).to_be_hidden()
+    await expect(reader.question).to_have_value("And the release?")
