@@ -61,6 +61,10 @@ async def test_the_welcome_says_whether_there_are_more_creators(
     first, second = await box(cards.first), await box(cards.nth(1))
     assert first["y"] == second["y"]
     assert first["height"] == second["height"]
+    # Their names begin on one line, and stay within.
+    names = [await box(cards.nth(place).locator(".name")) for place in (0, 1)]
+    assert names[0]["y"] == names[1]["y"]
+    assert await cards.nth(1).evaluate("(card) => card.scrollWidth <= card.clientWidth")
 
 
 async def test_the_list_of_creators_leaves_the_ring_around_its_field(reader: Reader) -> None:
