@@ -36,7 +36,7 @@ async def style(locator: Locator, name: str) -> str:
 
 
 async def test_only_blocks_of_a_list_item_stand_apart(reader: Reader, model: ScriptedModel) -> None:
-    model.answers(say("- **Bold:** *by* ear [1][2]\n\n  A block.\n\n- Plain.\n"))
+    model.answers(say("- **Bold:** *by* ear [1][2]\n- Plain.\n\nThen:\n\n1. One.\n\n   A block.\n"))
     await reader.ask()
     await reader.finished()
     for mark in await reader.answer.locator(".mark").all():
