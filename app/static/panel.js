@@ -36,6 +36,7 @@ export class Panel {
     this.#showTime(source);
     this.#showWays(source);
     this.#element.hidden = false;
+    this.#element.scrollTop = 0;
     document.documentElement.classList.add("has-panel");
     this.#part("title").focus({ preventScroll: true });
   }
