@@ -13,6 +13,7 @@ import anyio
 import pytest
 from playwright.async_api import async_playwright
 
+from app.handlers.page import installed
 from tests.service import CHAT, Event
 
 FOLDER = Path(__file__).parent
@@ -24,6 +25,9 @@ needs_node = pytest.mark.skipif(
 )
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="there is no Chromium (apt-get install chromium)"
+)
+needs_page = pytest.mark.skipif(
+    bool(installed().missing), reason="the page's libraries are not installed (make page)"
 )
 
 # For nginx: the page that asks with an EventSource is at the service's own address. No worker sees

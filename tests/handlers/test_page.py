@@ -5,14 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from app.handlers.page import LIBRARIES, Page, installed
+from app.handlers.page import LIBRARIES, Page
+from tests.clients.programs import needs_page
 from tests.service import Client
 
 pytestmark = pytest.mark.anyio
-
-needs_page = pytest.mark.skipif(
-    bool(installed().missing), reason="the page's libraries are not installed (make page)"
-)
 
 
 @needs_page

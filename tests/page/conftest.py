@@ -5,15 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, async_playwright
 
-from app.handlers.page import installed
 from app.settings import Settings
-from tests.clients.programs import CHROMIUM, FLAGS, needs_chromium
+from tests.clients.programs import CHROMIUM, FLAGS, needs_chromium, needs_page
 from tests.page.reader import Reader, reading
 from tests.service import Client, running
-
-needs_page = pytest.mark.skipif(
-    bool(installed().missing), reason="the page's libraries are not installed (make page)"
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

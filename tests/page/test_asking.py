@@ -4,7 +4,7 @@ from typing import Any
 
 import anyio
 import pytest
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Browser, expect
 
 from tests.page.reader import QUESTION, Reader, reading
 from tests.scripted_model import ScriptedModel, refuse, say, whole
@@ -69,6 +69,20 @@ async def test_a_moment_is_opened_at_its_second(reader: Reader, model: ScriptedM
     )
     await expect(link).to_contain_text("Watch from 0:48")
     await expect(reader.panel).to_contain_text("Mara Voss")
+
+
+async def test_each_source_is_shown_from_its_start(reader: Reader, model: ScriptedModel) -> None:
+    model.answers(say("By ear. [1][2]"))
+    await reader.page.set_viewport_size({"width": 640, "height": 320})
+    await reader.ask()
+    await reader.finished()
+    await reader.mark(1).click()
+    scrolled = "(panel) => { panel.scrollTop = 50; return panel.scrollTop; }"
+    assert await reader.panel.evaluate(scrolled) == 50
+    # Without the mouse, which the panel may be in the way of.
+    await reader.mark(2).dispatch_event("click")
+    await expect(reader.panel.locator("[data-part=number]")).to_have_text("2")
+    assert await reader.panel.evaluate("(panel) => panel.scrollTop") == 0
 
 
 async def test_a_follow_up_goes_on_with_the_conversation_and_a_reload_shows_all_of_it(
@@ -190,159 +204,6 @@ async def test_a_phones_keyboard_makes_room_for_the_answer(
         await reader.ask()
         await reader.finished()
         await expect(reader.question).not_to_be_focused()
-
-
-async def test_the_picker_is_a_combobox(reader: Reader) -> None:
-    options = reader.page.get_by_role("option")
-    await expect(reader.creator).to_have_attribute("aria-expanded", "false")
-    await reader.creator.focus()
-    await reader.creator.press("ArrowUp")
-    await expect(options).to_have_count(4)
-    await expect(reader.creator).to_have_attribute("aria-expanded", "true")
-    active = await reader.creator.get_attribute("aria-activedescendant")
-    await expect(options.last).to_have_id(active or "")
-    await expect(options.last).to_have_attribute("aria-selected", "true")
-    await reader.creator.press("ArrowDown")
-    await expect(options.first).to_have_attribute("aria-selected", "true")
-    await reader.creator.press("Escape")
-    await expect(options).to_have_count(0)
-    await reader.creator.fill("zoe")
-    await expect(options).to_contain_text("Zoë Tanaka")
-    await options.click()
-    await expect(reader.creator).to_have_value("Zoë Tanaka")
-    await reader.page.get_by_role("button", name="Ask all creators").click()
-    await expect(reader.creator).to_have_value("")
-    await reader.creator.fill("tom")
-    await expect(options).to_contain_text("Tomás Okafor")
-    await reader.creator.press("Enter")
-    await expect(reader.creator).to_have_value("Tomás Okafor")
-    await reader.creator.fill("nobody")
-    await reader.hears("Nobody here is called that.")
-    await reader.creator.press("Enter")
-    await expect(reader.creator).to_have_value("nobody")
-
-
-async def test_whoever_has_chosen_a_creator_can_go_back_to_all(reader: Reader) -> None:
-    options = reader.page.get_by_role("option")
-    await reader.creator.fill("tom")
-    await options.click()
-    # Enter changes nothing before an option is reached.
-    await reader.creator.click()
-    await expect(options).to_have_count(5)
-    await reader.creator.press("Enter")
-    await expect(options).to_have_count(0)
-    await expect(reader.creator).to_have_value("Tomás Okafor")
-    await reader.creator.press("ArrowDown")
-    await expect(options.first).to_have_text("All creators")
-    await expect(options.first).to_have_attribute("aria-selected", "true")
-    active = await options.first.get_attribute("id")
-    await expect(reader.creator).to_have_attribute("aria-activedescendant", active or "")
-    await reader.creator.press("Enter")
-    await expect(reader.creator).to_have_value("")
-    await expect(reader.creator).to_be_focused()
-    await reader.creator.press("ArrowDown")
-    await expect(options).to_have_count(4)
-
-
-@pytest.mark.parametrize(
-    ("kind", "start", "what", "way"),
-    [
-        ("moment", 48, "A moment in a video", "Watch from 0:48"),
-        ("moment", None, "A video", "Watch the video"),
-        ("page", None, "A page", "Read the page"),
-    ],
-)
-async def test_a_source_is_called_what_it_is(
-    reader: Reader, model: ScriptedModel, kind: str, start: int | None, what: str, way: str
-) -> None:
-    async def replaced(route: Route) -> None:
-        reply = await route.fetch()
-        kept = await reply.json()
-        link = "https://www.youtube.com/watch?v=abcdefghijk"
-        cited = {"kind": kind, "start_seconds": start, "end_seconds": start, "url": link}
-        kept["turns"][0]["citations"][0] |= cited
-        await route.fulfill(response=reply, json=kept)
-
-    model.answers(say("By ear. [1]"))
-    await reader.ask()
-    await reader.finished()
-    await reader.page.route("**/api/v1/conversations/*", replaced)
-    await reader.page.reload()
-    await reader.mark(1).click()
-    await expect(reader.panel.locator("[data-part=kind]")).to_have_text(what)
-    await expect(reader.panel.get_by_role("link")).to_contain_text(f"{way} www.youtube.com")
-
-
-@pytest.mark.parametrize(
-    ("creator", "words"),
-    [
-        ("Mara Voss", "From Mara Voss’s own material."),
-        ("Zoë Tanaka", "Nothing by Zoë Tanaka on this; from the whole library."),
-        ("Some One", "Nobody here is called “Some One”; from the whole library."),
-    ],
-)
-async def test_whose_material_answered_is_said_in_words(
-    reader: Reader, model: ScriptedModel, creator: str, words: str
-) -> None:
-    model.answers(say("Fast. [1]"))
-    await reader.creator.fill(creator)
-    await reader.ask()
-    await reader.finished()
-    await reader.is_told(words)
-    await reader.is_told(f"Asked of {creator}")
-
-
-@pytest.mark.parametrize(
-    ("tier", "scope", "words"),
-    [
-        ("creator", {}, "From Zoë’s own material."),
-        ("domain", {}, "Nothing by Zoë on this; from others on the same topic."),
-        (
-            "domain",
-            {"verdict": "others say more"},
-            "Zoë says little on this; from others on the same topic.",
-        ),
-        ("global", {}, "Nothing by Zoë on this; from the whole library."),
-        ("none", {}, "Nothing by Zoë on this, nor by anyone else in the library."),
-        (
-            "none",
-            {"creator": None},
-            "Nobody here is called “Zoë”, and the library has nothing on this.",
-        ),
-        ("creator", None, "From Zoë’s own material."),
-        ("domain", None, "Not from Zoë, but from others on the same topic."),
-        ("global", None, "Not from Zoë, but from the whole library."),
-        ("none", None, "The library has nothing on this."),
-    ],
-)
-async def test_each_tier_has_its_words(
-    reader: Reader, tier: str, scope: dict[str, Any] | None, words: str
-) -> None:
-    if scope is not None:
-        verdict = scope.get("verdict", "too little")
-        own = {"tier": "creator", "hits": 0, "confidence": 0.1, "verdict": verdict}
-        scope = {"creator": {"slug": "zoe", "name": "Zoë"}, "tiers": [own], **scope}
-    script = await reader.page.locator("script").get_attribute("src") or ""
-    said = await reader.page.evaluate(
-        "async ([from, ...given]) => (await import(from)).scopeWords(...given)",
-        [script.replace("page.js", "words.js"), tier, "Zoë", scope],
-    )
-    assert said == words
-
-
-async def test_a_name_does_not_turn_the_words_around_it(reader: Reader) -> None:
-    script = await reader.page.locator("script").get_attribute("src") or ""
-    said = await reader.page.evaluate(
-        "async ([from, name]) => (await import(from)).scopeWords('creator', name, null)",
-        [script.replace("page.js", "words.js"), "\u202eeoZ\u2069\u2066דוד"],
-    )
-    assert said == "From \u2068eoZדוד\u2069’s own material."
-
-
-async def test_what_the_library_does_not_have_is_said(reader: Reader) -> None:
-    await reader.ask("What is the capital of Mongolia?")
-    await reader.reads("I found nothing about that in this library.")
-    await reader.is_told("The library has nothing on this.")
 
 
 async def test_an_answer_is_copied_with_its_sources(

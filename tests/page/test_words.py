@@ -1,0 +1,112 @@
+"""Whose material answered, and what a source is, are said in words."""
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Route, expect
+
+from tests.page.reader import Reader
+from tests.scripted_model import ScriptedModel, say
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("kind", "start", "what", "way"),
+    [
+        ("moment", 48, "A moment in a video", "Watch from 0:48"),
+        ("moment", None, "A video", "Watch the video"),
+        ("page", None, "A page", "Read the page"),
+    ],
+)
+async def test_a_source_is_called_what_it_is(
+    reader: Reader, model: ScriptedModel, kind: str, start: int | None, what: str, way: str
+) -> None:
+    async def replaced(route: Route) -> None:
+        reply = await route.fetch()
+        kept = await reply.json()
+        link = "https://www.youtube.com/watch?v=abcdefghijk"
+        cited = {"kind": kind, "start_seconds": start, "end_seconds": start, "url": link}
+        kept["turns"][0]["citations"][0] |= cited
+        await route.fulfill(response=reply, json=kept)
+
+    model.answers(say("By ear. [1]"))
+    await reader.ask()
+    await reader.finished()
+    await reader.page.route("**/api/v1/conversations/*", replaced)
+    await reader.page.reload()
+    await reader.mark(1).click()
+    await expect(reader.panel.locator("[data-part=kind]")).to_have_text(what)
+    await expect(reader.panel.get_by_role("link")).to_contain_text(f"{way} www.youtube.com")
+
+
+@pytest.mark.parametrize(
+    ("creator", "words"),
+    [
+        ("Mara Voss", "From Mara Voss’s own material."),
+        ("Zoë Tanaka", "Nothing by Zoë Tanaka on this; from the whole library."),
+        ("Some One", "Nobody here is called “Some One”; from the whole library."),
+    ],
+)
+async def test_whose_material_answered_is_said_in_words(
+    reader: Reader, model: ScriptedModel, creator: str, words: str
+) -> None:
+    model.answers(say("Fast. [1]"))
+    await reader.creator.fill(creator)
+    await reader.ask()
+    await reader.finished()
+    await reader.is_told(words)
+    await reader.is_told(f"Asked of {creator}")
+
+
+@pytest.mark.parametrize(
+    ("tier", "scope", "words"),
+    [
+        ("creator", {}, "From Zoë’s own material."),
+        ("domain", {}, "Nothing by Zoë on this; from others on the same topic."),
+        (
+            "domain",
+            {"verdict": "others say more"},
+            "Zoë says little on this; from others on the same topic.",
+        ),
+        ("global", {}, "Nothing by Zoë on this; from the whole library."),
+        ("none", {}, "Nothing by Zoë on this, nor by anyone else in the library."),
+        (
+            "none",
+            {"creator": None},
+            "Nobody here is called “Zoë”, and the library has nothing on this.",
+        ),
+        ("creator", None, "From Zoë’s own material."),
+        ("domain", None, "Not from Zoë, but from others on the same topic."),
+        ("global", None, "Not from Zoë, but from the whole library."),
+        ("none", None, "The library has nothing on this."),
+    ],
+)
+async def test_each_tier_has_its_words(
+    reader: Reader, tier: str, scope: dict[str, Any] | None, words: str
+) -> None:
+    if scope is not None:
+        verdict = scope.get("verdict", "too little")
+        own = {"tier": "creator", "hits": 0, "confidence": 0.1, "verdict": verdict}
+        scope = {"creator": {"slug": "zoe", "name": "Zoë"}, "tiers": [own], **scope}
+    script = await reader.page.locator("script").get_attribute("src") or ""
+    said = await reader.page.evaluate(
+        "async ([from, ...given]) => (await import(from)).scopeWords(...given)",
+        [script.replace("page.js", "words.js"), tier, "Zoë", scope],
+    )
+    assert said == words
+
+
+async def test_a_name_does_not_turn_the_words_around_it(reader: Reader) -> None:
+    script = await reader.page.locator("script").get_attribute("src") or ""
+    said = await reader.page.evaluate(
+        "async ([from, name]) => (await import(from)).scopeWords('creator', name, null)",
+        [script.replace("page.js", "words.js"), "\u202eeoZ\u2069\u2066דוד"],
+    )
+    assert said == "From \u2068eoZדוד\u2069’s own material."
+
+
+async def test_what_the_library_does_not_have_is_said(reader: Reader) -> None:
+    await reader.ask("What is the capital of Mongolia?")
+    await reader.reads("I found nothing about that in this library.")
+    await reader.is_told("The library has nothing on this.")
