@@ -10,19 +10,19 @@ import aiohttp
 import asyncpg
 from msgspec.structs import replace
 
-from app.database import DatabaseState, migrate
-from app.services.embedding import Embedder, EmbedderMissing
-from app.services.embedding.local import (
+from app.config import Settings
+from app.infra.database import DatabaseState, migrate
+from app.services.ingest.store.indexing import Indexing
+from app.services.search.embedding import Embedder, EmbedderMissing
+from app.services.search.embedding.local import (
     MINILM,
     WORDLLAMA,
     MiniLmEmbedder,
     WordLlamaEmbedder,
     installed,
 )
-from app.services.embedding.remote import RemoteConfig, RemoteEmbedder
-from app.services.ingest.indexing import Indexing
-from app.services.retrieval import PostgresRetriever
-from app.settings import Settings
+from app.services.search.embedding.remote import RemoteConfig, RemoteEmbedder
+from app.services.search.retriever import PostgresRetriever
 
 # What EMBEDDING_MODEL says for no embeddings at all.
 NONE = "none"

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from logging.config import dictConfig
 from typing import Literal
 
-from app import trace_context
+from app import tracing
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
@@ -68,7 +68,7 @@ class RequestFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through."""
         record.request_id = request_id.get()
-        trace = trace_context.current.get()
+        trace = tracing.current.get()
         record.trace_id, record.span_id = (trace.trace_id, trace.span_id) if trace else ("-", "-")
         return True
 

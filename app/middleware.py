@@ -12,13 +12,13 @@ from sse_starlette.sse import SendTimeoutError
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import trace_context
+from app import tracing
 from app.errors import ChatError
-from app.handlers.streaming import STRAIGHT
-from app.handlers.wire import problem_response
+from app.handlers.codec import problem_response
+from app.handlers.sse_response import STRAIGHT
+from app.limits import REQUEST_ID
 from app.logs import request_id
-from app.rules import REQUEST_ID
-from app.services.event_log import SentAway
+from app.services.streams import ReconnectElsewhere
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class RequestContext:
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
         name = (given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(16).encode()).decode()
         token = request_id.set(name)
-        trace = trace_context.current.set(trace_context.trace_of(scope["headers"]))
+        trace = tracing.current.set(tracing.trace_of(scope["headers"]))
         status = 0
         began = perf_counter()
         scope[STRAIGHT] = send
@@ -55,7 +55,7 @@ class RequestContext:
             await self._app(scope, receive, send_named)
         except SendTimeoutError:
             log.warning("a viewer did not read and was cut off")
-        except SentAway:
+        except ReconnectElsewhere:
             # The reply stays without its end, so that no client takes it for a whole one.
             log.info("a viewer was sent away, to another worker")
         except ClientDisconnect:
@@ -72,5 +72,5 @@ class RequestContext:
             # it decodes to may hold line ends.
             path = scope["raw_path"].decode("latin-1")
             log.info("%s %s %d %.0f ms", scope["method"], path, status, took)
-            trace_context.current.reset(trace)
+            tracing.current.reset(trace)
             request_id.reset(token)

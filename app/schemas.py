@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from app.rules import CONVERSATION_ID, CREATOR_LIMIT, QUERY_LIMIT, TURN_ID, trimmed, whole
+from app.limits import CONVERSATION_ID, CREATOR_LIMIT, QUERY_LIMIT, TURN_ID, trimmed, whole
 
 Tier: TypeAlias = Annotated[
     Literal["creator", "domain", "global", "none"],

@@ -19,10 +19,10 @@ from redis import Redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 from redis.exceptions import RedisError
 
-from app.embedded.claim import claim, owner
-from app.embedded.process import running
-from app.embedded.valkey import find_program
-from app.embedded.wait import until
+from app.infra.embedded.data_dir_lock import claim, owner
+from app.infra.embedded.process import running
+from app.infra.embedded.valkey import find_program
+from app.infra.embedded.wait import until
 from tests.servers import OwnServer
 
 HOST, NODES = "127.0.0.1", 3

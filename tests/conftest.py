@@ -12,8 +12,8 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from hypothesis import settings as hypothesis_settings
 
-from app.embedded import postgres, valkey
-from app.settings import Settings
+from app.config import Settings
+from app.infra.embedded import postgres, valkey
 from tests.certificate import OPENSSL, make_certificate
 from tests.scripted_model import ScriptedModel
 from tests.servers import OwnServer, SharedServers, ingest_sample, own_server, shared_servers

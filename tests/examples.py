@@ -21,12 +21,12 @@ import anyio
 import msgspec
 from msgspec.structs import replace
 
-from app.embedded import postgres
-from app.handlers.openapi.described import EXAMPLES
+from app.config import Settings
+from app.handlers.openapi.api_docs import EXAMPLES
 from app.handlers.openapi.document import Example
 from app.handlers.openapi.operations import OPERATIONS
 from app.handlers.openapi.parameters import HEADERS
-from app.settings import Settings
+from app.infra.embedded import postgres
 from tests.scripted_model import DIE, ScriptedModel, say
 from tests.servers import ingest_sample, own_server, shared_servers
 from tests.service import Client, running

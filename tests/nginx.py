@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from app.embedded.wait import until
+from app.infra.embedded.wait import until
 from tests.service import Client
 
 DEPLOY = Path(__file__).parent.parent / "deploy"

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import anyio
 
-from app.services.http_address import Endpoint
+from app.infra.http.endpoint import Endpoint
 
 Reader: TypeAlias = asyncio.StreamReader
 Writer: TypeAlias = asyncio.StreamWriter

@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeAlias
 
 import anyio
 
-from app.embedded.wait import until
+from app.infra.embedded.wait import until
 
 JSON: TypeAlias = dict[str, Any]
 

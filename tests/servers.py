@@ -12,10 +12,10 @@ import redis
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from msgspec import Struct
 
-from app.backing import ingest_folder, library
-from app.database import migrate
-from app.embedded import servers
-from app.settings import Settings
+from app.cli.library import ingest_folder, library
+from app.config import Settings
+from app.infra.database import migrate
+from app.infra.embedded import servers
 
 TEMPLATE = "template_of_tests"
 

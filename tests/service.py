@@ -13,9 +13,9 @@ import anyio.lowlevel
 import uvicorn
 from msgspec import Struct
 
-from app.main import create_app
-from app.settings import Settings
-from app.slow_viewers import cut_off_after
+from app.asgi import create_app
+from app.cli.slow_viewers import cut_off_after
+from app.config import Settings
 
 CHAT = "/api/v1/chat"
 

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 from playwright.async_api import Page, async_playwright
 
-from app.settings import Settings
+from app.config import Settings
 from tests.clients.programs import CHROMIUM, FLAGS, FOLDER, NODE, needs_chromium, needs_node
 from tests.printing import program
 from tests.relay import relay

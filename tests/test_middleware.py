@@ -6,7 +6,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from app.middleware import RequestContext
-from app.services.metrics import Metrics
+from app.services.metrics.registry import Metrics
 
 pytestmark = pytest.mark.anyio
 

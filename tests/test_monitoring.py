@@ -15,8 +15,8 @@ import yaml
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.config import Settings
 from app.schemas import Done
-from app.settings import Settings
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client, running
 from tests.workers import environment, worker

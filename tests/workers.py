@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import anyio
 
-from app.settings import Settings
+from app.config import Settings
 from tests.service import Client
 
 PROJECT = Path(__file__).parent.parent

@@ -3,12 +3,12 @@
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from app.bootstrap import State
 from app.errors import LibraryUnavailable
-from app.handlers import wire
-from app.lifespan import State
+from app.handlers import codec
 from app.schemas import Readiness
-from app.services.exposition import exposition
-from app.services.memory import MemoryUnavailable
+from app.services.chat.memory import MemoryUnavailable
+from app.services.metrics.prometheus import prometheus_text
 
 
 async def alive(request: Request[State]) -> Response:
@@ -33,7 +33,7 @@ async def ready(request: Request[State]) -> Response:
     except MemoryUnavailable:
         parts["memory"] = "unavailable"
     able = parts["library"] == parts["worker"] == "ok"
-    return wire.json_response(Readiness(able, parts), 200 if able else 503)
+    return codec.json_response(Readiness(able, parts), 200 if able else 503)
 
 
 async def metrics(request: Request[State]) -> Response:
@@ -42,5 +42,5 @@ async def metrics(request: Request[State]) -> Response:
     Every worker counts for itself and is to be a target of its own: behind a balancer, or a port
     that several workers share, each scrape would be another's numbers.
     """
-    text, media_type = exposition(request.state["metrics"], request.headers.get("accept", ""))
+    text, media_type = prometheus_text(request.state["metrics"], request.headers.get("accept", ""))
     return Response(text, headers={"Content-Type": media_type, "Cache-Control": "no-store"})

@@ -10,15 +10,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from app.services.ingest.chunk import speech_passages
-from app.services.ingest.cues import WORDS_A_SECOND, Cue
-from app.services.ingest.documents import Document
-from app.services.ingest.sentences import sections
-from app.services.text import slugify
+from app.services.ingest.parse.chunk import speech_passages
+from app.services.ingest.parse.cues import WORDS_A_SECOND, Cue
+from app.services.ingest.parse.documents import Document
+from app.services.ingest.parse.sentences import sections
+from app.services.search.text import slugify
 
 CREATORS, TOPICS = 500, 60
 # Sentences of a document, at least and on average; about nine make a minute.
-LEAST_SENTENCES, SENTENCES = 10, 75
+MIN_SENTENCES, SENTENCES = 10, 75
 LONGEST_SENTENCE = 40
 HEAPS, AT_FIRST = 0.7, 100
 # What part of the sentences has a name in it, and how many names a document has.
@@ -102,7 +102,7 @@ class Babble:
 
     def _document(self, number: int, creator: str, topic: int) -> Document:
         walk, names = self._walks[topic], [self._names.draw() for _ in range(NAMES)]
-        length = LEAST_SENTENCES + int(self._chance.expovariate(1 / (SENTENCES - LEAST_SENTENCES)))
+        length = MIN_SENTENCES + int(self._chance.expovariate(1 / (SENTENCES - MIN_SENTENCES)))
         cues: list[Cue] = []
         clock = words = 0.0
         for _ in range(length):

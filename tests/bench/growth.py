@@ -16,16 +16,16 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from app.database import Connection, DatabaseState
-from app.embedded import postgres
+from app.config import Settings
+from app.infra.database import Connection, DatabaseState
+from app.infra.embedded import postgres
 from app.library import database, embedder_of, indexing, retriever_of
 from app.schemas import Sentence
-from app.services.calibrate import foreign_questions
-from app.services.evaluation.scratch import at_database
-from app.services.ingest import write
+from app.services.evaluation.scratch_database import at_database
 from app.services.ingest.report import Progress
-from app.services.retrieval import PostgresRetriever
-from app.settings import Settings
+from app.services.ingest.store import write
+from app.services.search.calibration import off_topic_questions
+from app.services.search.retriever import PostgresRetriever
 from tests.bench import observe
 from tests.bench.babble import Babble
 from tests.bench.report import Measured, Searches, as_table
@@ -132,7 +132,7 @@ async def _questions(connection: Connection) -> list[Question]:
         begin = chance.randrange(max(1, len(words) - 3))
         shortened = " ".join(words[begin : begin + chance.randint(3, 12)])
         asked.append((row["title"] if chance.random() < 0.3 else shortened, row["slug"]))
-    foreign = chance.sample(foreign_questions(["en"]), FOREIGN)
+    foreign = chance.sample(off_topic_questions(["en"]), FOREIGN)
     asked += [(one.question, chance.choice(creators)) for one in foreign]
     chance.shuffle(asked)
     return [

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from app.database import Connection
+from app.infra.database import Connection
 
 SIZES = """
 SELECT c.relname AS name, pg_total_relation_size(c.oid) AS bytes

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.embedded import servers
+from app.infra.embedded import servers
 from tests.bench.client import Load, Outcome
 from tests.bench.model import Stats
 from tests.bench.script import Script

@@ -101,7 +101,9 @@ async def subject(
 
 def import_command(name: str, around: Surroundings) -> tuple[str, ...]:
     """Return the command that only imports a server."""
-    module = {"reference": "service", "service": "app.serve", "floor": "tests.bench.floor"}[name]
+    module = {"reference": "service", "service": "app.cli.serve", "floor": "tests.bench.floor"}[
+        name
+    ]
     python = str(around.reference_python) if name == "reference" else sys.executable
     return (python, "-c", f"import {module}")
 

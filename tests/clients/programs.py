@@ -13,7 +13,7 @@ import anyio
 import pytest
 from playwright.async_api import async_playwright
 
-from app.handlers.page import installed
+from app.handlers.site import installed
 from tests.service import CHAT, Event
 
 FOLDER = Path(__file__).parent

@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from app import logs
-from app.backing import CannotStart, OnlyWords, backing_servers, library
-from app.serve import keep_sample
-from app.settings import Settings, SettingsError
+from app.cli.library import CommandError, OnlyWords, backing_servers, library
+from app.cli.serve import keep_sample
+from app.config import Settings, SettingsError
 from tests.certificate import OPENSSL, make_certificate
 from tests.nginx import NGINX, nginx
 from tests.workers import environment, worker
@@ -54,7 +54,7 @@ def main() -> int:
         settings = Settings.from_environment(os.environ)
         logs.configure(settings.log_format, settings.log_level)
         asyncio.run(run(settings, settings.port if os.environ.get("PORT") else 0))
-    except (SettingsError, CannotStart, OSError) as error:
+    except (SettingsError, CommandError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from app.rules import BODY_LIMIT
-from app.settings import Settings
+from app.config import Settings
+from app.limits import BODY_LIMIT
 from tests.nginx import DEPLOY
 
 COMPOSE = DEPLOY / "compose.yaml"

@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from app.rules import CREATOR_LIMIT, QUERY_LIMIT
+from app.limits import CREATOR_LIMIT, QUERY_LIMIT
 from tests.deploy.curl import curl, needs_curl
 from tests.deploy.stub import serves, stub
 from tests.nginx import DEPLOY, FOLDERS, NGINX, needs_nginx, nginx, user

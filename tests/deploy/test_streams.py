@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from msgspec.structs import replace
 
-from app.settings import Settings
+from app.config import Settings
 from tests.deploy.curl import curl, needs_curl
 from tests.deploy.stub import stub
 from tests.nginx import Front, needs_nginx, nginx

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from app.settings import Settings
+from app.config import Settings
 from tests.scripted_model import ScriptedModel
 from tests.service import running
 

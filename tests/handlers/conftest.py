@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from msgspec.structs import replace
 
-from app.settings import Settings
+from app.config import Settings
 from tests.scripted_model import ScriptedModel
 from tests.servers import SharedServers
 from tests.service import Client, running

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from app.settings import Settings
+from app.config import Settings
 from tests.scripted_model import Answer, Request, ScriptedModel, refuse, say
 from tests.service import Client, answer, running
 

@@ -7,14 +7,14 @@ import aiohttp
 import anyio
 import pytest
 
+from app.config import Settings
 from app.library import database, embedder_of, retriever_of
 from app.services.evaluation.conversations import searched_question
 from app.services.evaluation.measure import served_recall
+from app.services.evaluation.passages import PassageIndex, read_shelf
 from app.services.evaluation.questions import LibrarySet, read_library
 from app.services.evaluation.report import follow_ups_of
 from app.services.evaluation.searcher import Searcher
-from app.services.evaluation.shelf import Shelf, read_shelf
-from app.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ def conversations() -> LibrarySet:
 
 
 async def served(
-    searcher: Searcher, one: LibrarySet, shelf: Shelf
+    searcher: Searcher, one: LibrarySet, shelf: PassageIndex
 ) -> dict[str, tuple[float, float]]:
     """Tell of each conversation what its follow-up finds, and what the whole question finds."""
     pairs = {}

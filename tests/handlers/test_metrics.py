@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.settings import Settings
+from app.config import Settings
 from tests.scripted_model import ScriptedModel, refuse, say
 from tests.service import CHAT, Client, running
 

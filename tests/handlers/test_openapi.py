@@ -13,14 +13,14 @@ from openapi_spec_validator import validate
 from starlette.routing import Route
 
 from app import errors
+from app.asgi import create_app
+from app.config import Settings
 from app.errors import ChatError, Unprocessable
-from app.handlers import wire
+from app.handlers import codec
 from app.handlers.openapi.document import PROBLEM, Example, document
 from app.handlers.openapi.parameters import HEADERS
-from app.main import create_app
-from app.rules import CREATOR_LIMIT, QUERY_LIMIT, trimmed, whole
+from app.limits import CREATOR_LIMIT, QUERY_LIMIT, trimmed, whole
 from app.schemas import ChatRequest
-from app.settings import Settings
 from tests.examples import FILE, form, record, recorded
 from tests.scripted_model import ScriptedModel
 from tests.servers import OwnServer
@@ -180,7 +180,7 @@ SPACES = "".join(map(chr, filter(lambda code: chr(code).isspace(), range(0x11000
 def test_the_document_and_the_code_have_the_same_rules(text: str) -> None:
     for body in ({"query": text}, {"query": "a", "creator": text}):
         try:
-            wire.checked(ChatRequest(**body))
+            codec.checked(ChatRequest(**body))
         except Unprocessable:
             taken = False
         else:

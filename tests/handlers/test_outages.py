@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from app.settings import Settings
+from app.config import Settings
 from tests.servers import OwnServer, ingest_sample
 from tests.service import CHAT, running
 

@@ -6,7 +6,7 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from app.settings import Settings
+from app.config import Settings
 from tests.scripted_model import Answer, ScriptedModel
 from tests.service import Client, running
 

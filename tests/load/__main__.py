@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from app.embedded import servers
+from app.infra.embedded import servers
 from tests.nginx import NGINX, nginx
 from tests.servers import ingest_sample
 from tests.soak.stage import paced_model

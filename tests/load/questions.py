@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 # Enough to spread over a library, and few enough to ask for at once.
-MOST_CREATORS = 50
+MAX_CREATORS = 50
 # Seconds for each reply.
 LIMIT = 10
 
@@ -32,7 +32,7 @@ def draw(host: str) -> list[Question]:
     Raises OSError where the service does not answer, and EmptyLibrary.
     """
     found: dict[str, Question] = {}
-    for creator in _get(host, "creators", {})[:MOST_CREATORS]:
+    for creator in _get(host, "creators", {})[:MAX_CREATORS]:
         citations = _search(host, creator, creator["name"])
         for topic in {citation["topic"] for citation in citations}:
             citations += _search(host, creator, topic)

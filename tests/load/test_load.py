@@ -3,7 +3,7 @@
 import pytest
 from anyio import to_thread
 
-from app.settings import Settings
+from app.config import Settings
 from tests.load.questions import EmptyLibrary, draw
 from tests.load.reading import (
     BETWEEN,

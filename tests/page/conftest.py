@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, async_playwright
 
-from app.settings import Settings
+from app.config import Settings
 from tests.clients.programs import CHROMIUM, FLAGS, needs_chromium, needs_page
 from tests.page.reader import Reader, reading
 from tests.service import Client, running

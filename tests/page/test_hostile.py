@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from playwright.async_api import Browser, Route, expect
 
-from app.settings import Settings
+from app.config import Settings
 from tests.page.payloads import FAKES, IMAGES, LINKS, SCRIPT, TOO_MUCH
 from tests.page.reader import Reader, reading
 from tests.scripted_model import ScriptedModel, say

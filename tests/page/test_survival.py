@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from playwright.async_api import Browser, Route, expect
 
-from app.settings import Settings
+from app.config import Settings
 from tests.page.reader import QUESTION, SOON, Reader, reading
 from tests.relay import Relay, relay
 from tests.scripted_model import ScriptedModel, say, whole

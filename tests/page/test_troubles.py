@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from playwright.async_api import Browser, Route, expect
 
-from app.settings import Settings
+from app.config import Settings
 from tests.page.reader import QUESTION, Reader, reading
 from tests.scripted_model import ScriptedModel, refuse, say, whole
 from tests.service import Client, running

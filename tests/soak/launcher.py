@@ -12,8 +12,8 @@ from pathlib import Path
 import uvloop
 
 from app import logs
-from app.serve import serve
-from app.settings import Settings
+from app.cli.serve import serve
+from app.config import Settings
 
 SECONDS = 1.0
 

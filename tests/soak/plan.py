@@ -19,7 +19,7 @@ class Step(Struct, frozen=True):
     pause: float = 0.0
 
 
-class Plan(Struct, frozen=True):
+class SearchPlan(Struct, frozen=True):
     """One question and what becomes of it; `twice` asks both workers in the same instant."""
 
     number: int
@@ -30,7 +30,7 @@ class Plan(Struct, frozen=True):
     follow_up: bool
 
 
-def plan(random: Random, number: int, grace: float) -> Plan:
+def plan(random: Random, number: int, grace: float) -> SearchPlan:
     """Decide what one client does with the question of this number.
 
     `grace` is how long in seconds a turn goes on with nobody watching: whoever hangs up is back
@@ -57,7 +57,7 @@ def plan(random: Random, number: int, grace: float) -> Plan:
     steps.sort(key=lambda step: step.at)
     # Whoever has stopped a turn stays for its end, and so sees how soon it comes.
     places = [place for place, step in enumerate(steps, 1) if step.action == "stop"]
-    return Plan(
+    return SearchPlan(
         number=number,
         key=key,
         twice=key is not None and random.random() < 0.3,

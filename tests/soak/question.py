@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tests.service import CHAT
 from tests.soak import script
-from tests.soak.plan import Plan, Step
+from tests.soak.plan import SearchPlan, Step
 from tests.soak.turns import LOST, Seen, Tally, Turn, judge
 from tests.soak.viewer import PAUSE, Cut, Viewer
 from tests.soak.workers import Workers
@@ -32,7 +32,7 @@ class Question:
     """A question that a person asks, and all the turns that came of it."""
 
     def __init__(
-        self, scene: Scene, chosen: Plan, random: Random, conversation_id: str | None
+        self, scene: Scene, chosen: SearchPlan, random: Random, conversation_id: str | None
     ) -> None:
         self.conversation_id = conversation_id
         self._scene, self._plan, self._random = scene, chosen, random

@@ -11,10 +11,10 @@ import aiohttp
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from app.backing import library
-from app.embedded import servers
-from app.serve import keep_sample
-from app.settings import Settings
+from app.cli.library import library
+from app.cli.serve import keep_sample
+from app.config import Settings
+from app.infra.embedded import servers
 from tests.soak.question import Scene
 from tests.soak.turns import Tally
 from tests.soak.workers import Workers, free_ports

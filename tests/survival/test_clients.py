@@ -7,7 +7,7 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from app.settings import Settings
+from app.config import Settings
 from tests.clients.programs import (
     PAGE,
     Told,

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from app.settings import Settings
+from app.config import Settings
 from tests.cluster import Cluster, cluster
 from tests.scripted_model import ScriptedModel, say
 from tests.service import CHAT, Client, running

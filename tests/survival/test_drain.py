@@ -14,20 +14,11 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from app.settings import Settings
+from app.config import Settings
 from tests.redis_proxy import RedisProxy
 from tests.scripted_model import ScriptedModel, say
 from tests.service import CHAT, Client, running
-from tests.survival.reading import (
-    QUESTION,
-    SOON,
-    asking,
-    data_of,
-    ending,
-    following,
-    name_of,
-    said,
-)
+from tests.survival.reading import QUESTION, SOON, asking, data_of, ending, following, name_of, said
 from tests.workers import PROJECT, START_LIMIT, environment, worker
 
 pytestmark = pytest.mark.anyio
@@ -174,7 +165,7 @@ async def plain_uvicorn(
     settings: Settings,
 ) -> AsyncIterator[tuple[Process, str]]:
     """Run the application by uvicorn's own command; yields the process and its URL."""
-    command = "-m uvicorn app.main:create_app --factory --port 0"
+    command = "-m uvicorn app.asgi:create_app --factory --port 0"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *command.split(),

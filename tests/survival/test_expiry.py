@@ -7,8 +7,8 @@ import pytest
 import redis
 from msgspec.structs import replace
 
-from app.embedded.wait import until
-from app.settings import Settings
+from app.config import Settings
+from app.infra.embedded.wait import until
 from tests.scripted_model import ScriptedModel, say
 from tests.service import CHAT, Client, running
 from tests.survival.reading import SOON, asking, ending, following

@@ -9,15 +9,7 @@ import pytest
 
 from tests.scripted_model import ScriptedModel, say
 from tests.service import CHAT, Client
-from tests.survival.reading import (
-    QUESTION,
-    SOON,
-    Reader,
-    asking,
-    ending,
-    following,
-    said,
-)
+from tests.survival.reading import QUESTION, SOON, Reader, asking, ending, following, said
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from app.embedded.wait import until
-from app.settings import Settings
+from app.config import Settings
+from app.infra.embedded.wait import until
 from tests.redis_proxy import RedisProxy
 from tests.scripted_model import ScriptedModel, say
 from tests.service import CHAT, Client, running

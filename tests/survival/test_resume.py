@@ -7,18 +7,10 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from app.settings import Settings
+from app.config import Settings
 from tests.scripted_model import ScriptedModel, Step, say
 from tests.service import CHAT, Client, running
-from tests.survival.reading import (
-    Reader,
-    asking,
-    ending,
-    following,
-    id_of,
-    said,
-    status_after,
-)
+from tests.survival.reading import Reader, asking, ending, following, id_of, said, status_after
 
 pytestmark = pytest.mark.anyio
 

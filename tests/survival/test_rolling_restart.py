@@ -12,7 +12,7 @@ import pytest
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from app.settings import Settings
+from app.config import Settings
 from tests.nginx import needs_nginx, nginx
 from tests.scripted_model import Answer, Request, ScriptedModel, say
 from tests.service import CHAT, Client, Event, Stream, answer
@@ -87,7 +87,7 @@ async def keep_asking(front: Client, answers: list[str], scope: anyio.CancelScop
             answers.append(answer(await front.ask(QUESTION)))
 
 
-async def told_to_end(running: Worker) -> None:
+async def shutdown_requested(running: Worker) -> None:
     """Have a worker drain, and wait until it says so."""
     running.terminate()
     while (await running.call("GET", "/readyz"))[0] == 200:
@@ -119,14 +119,14 @@ async def test_a_rolling_restart_loses_no_event(
                 tasks.start_soon(keep_asking, front, answers, asking)
                 for viewer in viewers:
                     await viewer.begun.wait()
-                await told_to_end(one)
+                await shutdown_requested(one)
                 first_is_away.set()
                 for viewer in viewers:
                     if viewer.worker == addresses[0]:
                         viewer.goes_on.set()
                 assert await one.ended() == 0
                 async with worker(same_place[0]):
-                    await told_to_end(other)
+                    await shutdown_requested(other)
                     for viewer in viewers:
                         viewer.goes_on.set()
                     assert await other.ended() == 0

@@ -12,8 +12,8 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from app.embedded.wait import until
-from app.settings import Settings
+from app.config import Settings
+from app.infra.embedded.wait import until
 from tests.scripted_model import ScriptedModel, say
 from tests.service import CHAT, Client, Event, Stream, answer, running
 from tests.survival.reading import QUESTION

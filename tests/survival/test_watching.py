@@ -6,7 +6,7 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from app.settings import Settings
+from app.config import Settings
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client, running
 from tests.survival.reading import SOON, asking, ending, following, said

@@ -1,3 +1,3 @@
 """Whoever explores the service asks; what it can be asked goes out, as OpenAPI and as a page."""
 
-from app.handlers.openapi.described import Described as Described
+from app.handlers.openapi.api_docs import ApiDocs as ApiDocs

@@ -11,15 +11,9 @@ from msgspec import Struct
 
 from app import __version__
 from app.errors import ChatError
-from app.handlers.openapi.operations import (
-    EVENT_STREAM,
-    EVENTS,
-    OPERATIONS,
-    Operation,
-    Reply,
-)
+from app.handlers.openapi.operations import EVENT_STREAM, EVENTS, OPERATIONS, Operation, Reply
 from app.handlers.openapi.parameters import EVERYWHERE, HEADERS, PROBLEM_HEADERS, Parameter
-from app.rules import EVENT_ID, whole
+from app.limits import EVENT_ID, whole
 from app.schemas import Problem
 
 JSON: TypeAlias = dict[str, Any]

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from app import rules
-from app.rules import CREATOR_LIMIT, EVENT_ID, QUERY_LIMIT, REQUEST_ID, trimmed, whole
+from app import limits
+from app.limits import CREATOR_LIMIT, EVENT_ID, QUERY_LIMIT, REQUEST_ID, trimmed, whole
 from app.schemas import ConversationId, TurnId
 
 
@@ -93,7 +93,7 @@ LAST_EVENT_ID = Parameter(
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     "header",
-    Annotated[str, Meta(extra_json_schema={"pattern": whole(rules.IDEMPOTENCY_KEY)})],
+    Annotated[str, Meta(extra_json_schema={"pattern": whole(limits.IDEMPOTENCY_KEY)})],
     "Makes a retry harmless: the same key with the same body is answered once. While that turn "
     "runs it is a 409 with its `Location`, after it the finished stream.",
 )

@@ -5,10 +5,10 @@ condensed, searched and answered with quotations.
 """
 
 from app.schemas import PastTurn
-from app.services.condense import condense
+from app.services.chat.followups import condense
 from app.services.evaluation.questions import Question
 from app.services.evaluation.searcher import Searcher
-from app.services.quoting import NOTHING_FOUND, quote
+from app.services.models.extractive.model import NOTHING_FOUND, quote
 
 
 async def searched_question(searcher: Searcher, question: Question) -> str:

@@ -7,14 +7,14 @@ from msgspec import Struct
 
 from app.schemas import Retrieval, Source, Tier
 from app.services.evaluation import metrics
-from app.services.evaluation.judged import JudgedSet
+from app.services.evaluation.answers import Reply, is_off_topic, tells
+from app.services.evaluation.beir import JudgedSet
 from app.services.evaluation.off_topic import OffTopic
+from app.services.evaluation.passages import PassageIndex
 from app.services.evaluation.questions import Answer, Question
-from app.services.evaluation.replies import Reply, is_foreign, tells
 from app.services.evaluation.searcher import Searcher
-from app.services.evaluation.shelf import Shelf
-from app.services.quoting import quote
-from app.services.text import slugify
+from app.services.models.extractive.model import quote
+from app.services.search.text import slugify
 
 # How many of the sources that are served are looked at.
 SERVED = 5
@@ -59,7 +59,9 @@ class Outcome(Struct, frozen=True):
     reply: Reply | None
 
 
-def judged_queries(one: JudgedSet, creators: Mapping[str, str], shelf: Shelf) -> list[Judged]:
+def judged_queries(
+    one: JudgedSet, creators: Mapping[str, str], shelf: PassageIndex
+) -> list[Judged]:
     """Say which passages answer each query; `creators` has the slug that stands for a group."""
     return [
         Judged(
@@ -76,7 +78,7 @@ def judged_queries(one: JudgedSet, creators: Mapping[str, str], shelf: Shelf) ->
     ]
 
 
-def _grades(told: Mapping[str, int], shelf: Shelf) -> dict[int, int]:
+def _grades(told: Mapping[str, int], shelf: PassageIndex) -> dict[int, int]:
     """Give each passage its grade; an entry that is not there has a number that none has."""
     grades: dict[int, int] = {}
     for place, (entry, grade) in enumerate(told.items(), 1):
@@ -85,7 +87,7 @@ def _grades(told: Mapping[str, int], shelf: Shelf) -> dict[int, int]:
     return grades
 
 
-def judged_question(question: Question, searched: str, shelf: Shelf) -> Judged:
+def judged_question(question: Question, searched: str, shelf: PassageIndex) -> Judged:
     """Say which passages answer a question that is searched as `searched`.
 
     Asked of a creator who has an answer, it is ranked among the creator's own passages. Its
@@ -104,14 +106,16 @@ def judged_question(question: Question, searched: str, shelf: Shelf) -> Judged:
     )
 
 
-async def measure(searcher: Searcher, questions: Sequence[Judged], shelf: Shelf) -> list[Outcome]:
+async def measure(
+    searcher: Searcher, questions: Sequence[Judged], shelf: PassageIndex
+) -> list[Outcome]:
     """Search every question, one after another. Raises LibraryUnavailable."""
     for question in questions[:WARM_UP]:
         await searcher.search(question.text, question.creator)
     return [await _outcome(searcher, question, shelf) for question in questions]
 
 
-async def _outcome(searcher: Searcher, question: Judged, shelf: Shelf) -> Outcome:
+async def _outcome(searcher: Searcher, question: Judged, shelf: PassageIndex) -> Outcome:
     began = perf_counter()
     found = await searcher.search(question.text, question.creator)
     milliseconds = (perf_counter() - began) * 1_000
@@ -129,17 +133,21 @@ async def _outcome(searcher: Searcher, question: Judged, shelf: Shelf) -> Outcom
     )
 
 
-def _reply(question: Judged, found: Retrieval, shelf: Shelf) -> Reply:
+def _reply(question: Judged, found: Retrieval, shelf: PassageIndex) -> Reply:
     reply = quote(question.text, found.sources)
     return Reply(
         served=any(shelf.holds(one, a) for one in found.sources for a in question.answers),
         told=tells(reply, question.tells or ""),
-        foreign=is_foreign(reply, found.sources),
+        foreign=is_off_topic(reply, found.sources),
     )
 
 
 def served_recall(
-    sources: Sequence[Source], answers: Sequence[Answer], shelf: Shelf, *, every: bool = False
+    sources: Sequence[Source],
+    answers: Sequence[Answer],
+    shelf: PassageIndex,
+    *,
+    every: bool = False,
 ) -> float:
     """Return 1 where any of the answers stands in the first sources that are served, else 0.
 

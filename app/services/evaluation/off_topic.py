@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from app.services.evaluation.lines import CannotMeasure, text_lines
-from app.services.evaluation.sets import EvaluationSet, questions_of
+from app.services.evaluation.datasets import EvaluationSet, questions_of
+from app.services.evaluation.jsonl import EvaluationError, text_lines
 
 # Enough to tell 95 % from 97 %.
 MOST = 300
@@ -25,14 +25,14 @@ class _Text(Struct, frozen=True):
 
 
 def read_off_topic(path: Path) -> list[OffTopic]:
-    """Read questions, one a line: plain, or JSON with a `text`. Raises CannotMeasure."""
+    """Read questions, one a line: plain, or JSON with a `text`. Raises EvaluationError."""
     decoder = msgspec.json.Decoder(_Text)
     found: list[OffTopic] = []
     for number, line in text_lines(path):
         try:
             text = decoder.decode(line).text if line.startswith("{") else line
         except msgspec.MsgspecError as error:
-            raise CannotMeasure(f"line {number} of {path} is wrong: {error}") from None
+            raise EvaluationError(f"line {number} of {path} is wrong: {error}") from None
         found.append(OffTopic(path.name, text))
     return found
 

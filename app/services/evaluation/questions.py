@@ -4,7 +4,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from app.services.evaluation.lines import CannotMeasure, json_lines
+from app.services.evaluation.jsonl import EvaluationError, json_lines
 
 QUESTIONS = "questions.jsonl"
 
@@ -56,23 +56,23 @@ class LibrarySet(Struct, frozen=True):
 
 
 def read_library(folder: Path, questions: Path | None) -> LibrarySet:
-    """Read a library's questions, from the file given or its own. Raises CannotMeasure."""
+    """Read a library's questions, from the file given or its own. Raises EvaluationError."""
     path = questions or folder / QUESTIONS
     if not path.is_file():
-        raise CannotMeasure(
+        raise EvaluationError(
             f"{folder} is no set: expected corpus.jsonl, queries.jsonl and qrels/*.tsv as BEIR has"
             f" them, or a library with a {QUESTIONS} (or --questions FILE)"
         )
     found = tuple(json_lines(path, Question))
     if not found:
-        raise CannotMeasure(f"{path} holds no questions")
+        raise EvaluationError(f"{path} holds no questions")
     for question in found:
         if not question.query.strip() or not question.answers:
-            raise CannotMeasure(f"{path}: the question {question.id!r} needs a query and answers")
+            raise EvaluationError(f"{path}: the question {question.id!r} needs a query and answers")
         if any(one.end is not None and one.start is None for one in question.answers):
-            raise CannotMeasure(f"{path}: an answer of {question.id!r} has an end and no start")
+            raise EvaluationError(f"{path}: an answer of {question.id!r} has an end and no start")
     if len({question.id for question in found}) < len(found):
-        raise CannotMeasure(f"{path} has questions with the same id")
+        raise EvaluationError(f"{path} has questions with the same id")
     return LibrarySet(folder.resolve().name, folder, found)
 
 

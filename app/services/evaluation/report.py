@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from app.services.evaluation.answers import Quoting, summed
 from app.services.evaluation.measure import Outcome
 from app.services.evaluation.metrics import mean, percentile
-from app.services.evaluation.replies import Quoting, summed
 
 
 class Times(Struct, frozen=True):

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from app.config import Settings
+from app.services.evaluation.beir import JudgedSet
 from app.services.evaluation.conversations import searched_question
-from app.services.evaluation.filling import FilledLibrary, filled_library
-from app.services.evaluation.judged import JudgedSet
-from app.services.evaluation.lines import CannotMeasure
+from app.services.evaluation.datasets import EvaluationSet, questions_of, read_sets, set_language
+from app.services.evaluation.jsonl import EvaluationError
 from app.services.evaluation.measure import (
     Judged,
     judged_queries,
@@ -16,12 +17,8 @@ from app.services.evaluation.measure import (
     refusals,
     served_recall,
 )
-from app.services.evaluation.off_topic import (
-    OffTopic,
-    off_topic_for,
-    read_off_topic,
-    sampled,
-)
+from app.services.evaluation.off_topic import OffTopic, off_topic_for, read_off_topic, sampled
+from app.services.evaluation.passages import PassageIndex, read_shelf
 from app.services.evaluation.questions import LibrarySet
 from app.services.evaluation.report import (
     FollowUps,
@@ -31,10 +28,8 @@ from app.services.evaluation.report import (
     refusals_of,
     set_report,
 )
-from app.services.evaluation.sets import EvaluationSet, questions_of, read_sets, set_language
-from app.services.evaluation.shelf import Shelf, read_shelf
+from app.services.evaluation.setup import FilledLibrary, filled_library
 from app.services.ingest.report import Progress
-from app.settings import Settings
 
 
 def _silent(_: object) -> None:
@@ -57,7 +52,7 @@ async def evaluate(
     `split`, `within` and `questions` are as `read_sets` takes them. Off-topic questions are those
     of the file `off_topic`, else those of the other sets in the same language; calibration sees
     none of them. `tell` is given a line now and then, `report` how far the filling is.
-    Raises CannotMeasure, IngestError, LibraryUnavailable.
+    Raises EvaluationError, IngestError, LibraryUnavailable.
     """
     sets = await asyncio.to_thread(
         read_sets, folders, split=split, within=within, questions=questions
@@ -83,7 +78,7 @@ async def _measured(
     every = await _judged(library, one, shelf)
     judged = [question for question in every if question.is_answered]
     if not judged:
-        raise CannotMeasure(f"{one.name}: nothing that its questions ask for is in its library")
+        raise EvaluationError(f"{one.name}: nothing that its questions ask for is in its library")
     outcomes = await measure(library.searcher, judged, shelf)
     served = {outcome.id: outcome.served for outcome in outcomes}
     refused = await refusals(library.searcher, foreign, list(library.creators.values()))
@@ -110,7 +105,7 @@ def _documents(one: EvaluationSet) -> set[str]:
     return {answer.document for question in one.questions for answer in question.answers}
 
 
-async def _judged(library: FilledLibrary, one: EvaluationSet, shelf: Shelf) -> list[Judged]:
+async def _judged(library: FilledLibrary, one: EvaluationSet, shelf: PassageIndex) -> list[Judged]:
     if isinstance(one, JudgedSet):
         return judged_queries(one, library.creators, shelf)
     return [
@@ -120,7 +115,7 @@ async def _judged(library: FilledLibrary, one: EvaluationSet, shelf: Shelf) -> l
 
 
 async def _follow_ups(
-    library: FilledLibrary, one: EvaluationSet, served: dict[str, float], shelf: Shelf
+    library: FilledLibrary, one: EvaluationSet, served: dict[str, float], shelf: PassageIndex
 ) -> FollowUps | None:
     """Ask what was asked as a follow-up whole as well; `served` has what the follow-ups found."""
     asked = one.questions if isinstance(one, LibrarySet) else ()

@@ -14,17 +14,17 @@ import asyncpg
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from app.database import Connection
-from app.services.ingest import index, write
-from app.services.ingest.claims import alone, library_of
-from app.services.ingest.documents import Document
-from app.services.ingest.entries import Entry, Listing, content_hash, load
+from app.infra.database import Connection
+from app.services.ingest.discover.entries import Entry, Listing, content_hash, load
+from app.services.ingest.discover.folders import read_folders
+from app.services.ingest.discover.manifest import has_manifest, read_manifest
 from app.services.ingest.errors import BrokenFile, MissingParsers, UnusableLibrary
-from app.services.ingest.folders import read_folders
-from app.services.ingest.indexing import Indexing
-from app.services.ingest.manifest import has_manifest, read_manifest
-from app.services.ingest.parallel import parsed
+from app.services.ingest.lock import ingestion_lock, library_of
+from app.services.ingest.parse.documents import Document
+from app.services.ingest.parse.parallel import parsed
 from app.services.ingest.report import Progress, Report
+from app.services.ingest.store import index, write
+from app.services.ingest.store.indexing import Indexing
 
 PARSERS = ("charset_normalizer", "frontmatter", "markdown_it", "py3langid", "pysubs2", "webvtt")
 
@@ -64,7 +64,7 @@ async def ingest(
         raise MissingParsers
     folder = await asyncio.to_thread(folder.resolve)
     name = name or folder.name
-    async with alone(connection, report):
+    async with ingestion_lock(connection, report):
         await indexing.check(connection)
         report(Progress("reading"))
         listing = await asyncio.to_thread(_list, folder)

@@ -25,7 +25,7 @@ SELECT xact_commit AS transactions, blks_hit + blks_read AS pages
 FROM pg_stat_database WHERE datname = current_database()
 """
 # The commands that are told one by one.
-MOST_TOLD = 8
+MAX_TOLD = 8
 
 
 class Taken(Struct):
@@ -52,7 +52,7 @@ async def measure(stage: Stage) -> list[Figure]:
         name: (count - before.commands.get(name, 0)) / chats
         for name, count in after.commands.items()
     }
-    most = sorted(commands.items(), key=lambda one: -one[1])[:MOST_TOLD]
+    most = sorted(commands.items(), key=lambda one: -one[1])[:MAX_TOLD]
     note = ", ".join(f"{name} {count:.3g}" for name, count in most)
     asked = _one(sum(commands.values()))
     figures = [Figure("redis_commands", "Redis: commands a chat", asked, note=note)]
@@ -76,7 +76,7 @@ def _one(value: float) -> dict[str, list[float]]:
 
 
 async def _chats(stage: Stage, server: Subject) -> None:
-    load = Load(chats=STREAMS, tokens=TOKENS, at_once=STREAMS, opening=cpu.MOST_OPENING)
+    load = Load(chats=STREAMS, tokens=TOKENS, at_once=STREAMS, opening=cpu.MAX_OPENING)
     for _ in range(TIMES):
         await stage.load(server, Script(TOKENS, rate=RATE, streams=STREAMS), load)
 

@@ -18,9 +18,9 @@ TOGETHER, AFTER, BEFORE = 3.5, 0.5, 0.1
 SAMPLES = ((400, 11), (120, 3), (0, 1))
 # Where to begin, by what was seen before; each step is so much more or less than the one before.
 BEGIN = {"reference": 75, "service": 500, "floor": 1_000}
-FACTOR, FINE, MOST_STEPS, TRIES = 1.5, 1.08, 6, 2
+FACTOR, FINE, MAX_STEPS, TRIES = 1.5, 1.08, 6, 2
 # Steps that are void are tried so often: something else may have used the machine for a moment.
-MOST_VOID = 2
+MAX_VOID = 2
 
 
 class Found(Struct, frozen=True):
@@ -32,7 +32,7 @@ class Found(Struct, frozen=True):
 
 
 async def measure(
-    stage: Stage, subjects: Sequence[Subject], most_steps: int = MOST_STEPS
+    stage: Stage, subjects: Sequence[Subject], most_steps: int = MAX_STEPS
 ) -> tuple[list[Figure], list[Step]]:
     """Look for the most streams that each server holds. Raises Void where even few are too many."""
     found = {subject.name: await _search(stage, subject, most_steps) for subject in subjects}
@@ -74,7 +74,7 @@ async def _tried(stage: Stage, subject: Subject, streams: int) -> list[Step]:
     """Try a step, and once more where it failed: others may have used the machine too."""
     tried: list[Step] = []
     void = 0
-    while len(tried) < TRIES and void < MOST_VOID:
+    while len(tried) < TRIES and void < MAX_VOID:
         try:
             tried.append(await _step(stage, subject, streams))
         except Void:

@@ -13,7 +13,7 @@ from tests.bench.subjects import NAMES, Subject
 
 # Streams of the paced load, and tokens a second of each: what the reference can just bear.
 STREAMS, RATE = 200, 12.5
-MOST_OPENING = 10
+MAX_OPENING = 10
 
 
 class Kind(Struct, frozen=True):
@@ -68,7 +68,7 @@ async def measure(
 
 async def chats(stage: Stage, subject: Subject, kind: Kind, number: int) -> float:
     """Return the milliseconds of CPU time that each of so many chats cost. Raises Void."""
-    opening = min(MOST_OPENING, kind.at_once)
+    opening = min(MAX_OPENING, kind.at_once)
     load = Load(chats=number, tokens=kind.script.tokens, at_once=kind.at_once, opening=opening)
     before = cpu_seconds([subject.pid])
     await stage.load(subject, kind.script, load)

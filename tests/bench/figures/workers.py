@@ -47,7 +47,7 @@ async def _chats(stage: Stage, kind: cpu.Kind, asked: Sequence[Subject]) -> floa
         chats=CHATS[kind.key] * len(asked),
         tokens=kind.script.tokens,
         at_once=kind.at_once * len(asked),
-        opening=min(cpu.MOST_OPENING, kind.at_once) * len(asked),
+        opening=min(cpu.MAX_OPENING, kind.at_once) * len(asked),
         ports=tuple(worker.port for worker in asked),
     )
     pids = [worker.pid for worker in asked]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from app.schemas import Retrieval, Source, Tier
-from app.services.evaluation.shelf import Shelf, ShelvedPassage
+from app.services.evaluation.passages import IndexedPassage, PassageIndex
 
 
 class Hit(Struct, frozen=True):
@@ -50,13 +50,13 @@ class ToldSearcher:
         return Retrieval("global" if sources else "none", sources, None, (), "lexical")
 
 
-def shelf_of(*sources: tuple[int, str, Source]) -> Shelf:
+def shelf_of(*sources: tuple[int, str, Source]) -> PassageIndex:
     """A shelf with a passage of this id, in this document, for each source."""
-    shelf = Shelf()
+    shelf = PassageIndex()
     for number, document, one in sources:
         shelf.put(
             document,
-            ShelvedPassage(
+            IndexedPassage(
                 id=number,
                 creator=one.citation.creator.slug,
                 title=one.citation.title,

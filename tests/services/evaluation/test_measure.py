@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from app.services.evaluation.judged import JudgedQuery, JudgedSet
+from app.services.evaluation.beir import JudgedQuery, JudgedSet
 from app.services.evaluation.measure import (
     Judged,
     judged_queries,

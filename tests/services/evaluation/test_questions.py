@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.services.evaluation.lines import CannotMeasure
+from app.services.evaluation.jsonl import EvaluationError
 from app.services.evaluation.questions import Answer, folded, read_library
 from tests.services.ingest.libraries import write_files
 
@@ -67,5 +67,5 @@ def test_a_library_has_its_questions_in_its_folder_or_in_a_file_that_is_given(
 )
 def test_questions_that_cannot_be_used_are_told(tmp_path: Path, text: str, wrong: str) -> None:
     write_files(tmp_path, {"questions.jsonl": text})
-    with pytest.raises(CannotMeasure, match=wrong):
+    with pytest.raises(EvaluationError, match=wrong):
         read_library(tmp_path, None)

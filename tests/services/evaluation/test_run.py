@@ -6,10 +6,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.services.evaluation.lines import CannotMeasure
+from app.config import Settings
+from app.services.evaluation.jsonl import EvaluationError
 from app.services.evaluation.run import evaluate
-from app.services.evaluation.scratch import PREFIX
-from app.settings import Settings
+from app.services.evaluation.scratch_database import PREFIX
 from tests.services.evaluation.folders import judged_folder, lines
 from tests.services.ingest.libraries import plain_library, write_files
 
@@ -114,7 +114,7 @@ async def test_an_entry_that_the_database_does_not_take_is_named(
     settings: Settings, tmp_path: Path
 ) -> None:
     folder = judged_folder(tmp_path / "odd", {"kick#0": "A kick\0drum.", "reverb#1": "Duck it."})
-    with pytest.raises(CannotMeasure, match="odd: the database does not take 'kick#0'"):
+    with pytest.raises(EvaluationError, match="odd: the database does not take 'kick#0'"):
         await evaluate(settings, [folder])
 
 
@@ -124,5 +124,5 @@ async def test_a_set_whose_library_answers_nothing_is_told(
     folder = plain_library(tmp_path / "demo")
     question = {"id": "1", "query": "Where?", "answers": [{"document": "gone.md"}]}
     write_files(folder, {"questions.jsonl": json.dumps(question)})
-    with pytest.raises(CannotMeasure, match="demo: nothing that its questions ask for"):
+    with pytest.raises(EvaluationError, match="demo: nothing that its questions ask for"):
         await evaluate(settings, [folder])

@@ -8,8 +8,8 @@ from pathlib import Path
 import asyncpg
 
 from app.services.ingest import run
-from app.services.ingest.indexing import Indexing
 from app.services.ingest.report import Report
+from app.services.ingest.store.indexing import Indexing
 
 # Into a database as the tests have it, without embeddings.
 ingest = partial(run.ingest, indexing=Indexing(pgvector=True))

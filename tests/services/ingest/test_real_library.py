@@ -6,10 +6,10 @@ import anyio
 import msgspec
 import pytest
 
-from app.services.ingest.cues import count_words
-from app.services.ingest.documents import Document
-from app.services.ingest.manifest import VIDEOS, VideoLine, read_manifest
-from app.services.ingest.parallel import parsed
+from app.services.ingest.discover.manifest import VIDEOS, VideoLine, read_manifest
+from app.services.ingest.parse.cues import count_words
+from app.services.ingest.parse.documents import Document
+from app.services.ingest.parse.parallel import parsed
 
 LIBRARY = Path(__file__).parents[4] / "shared" / "data" / "library"
 

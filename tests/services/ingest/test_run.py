@@ -8,8 +8,8 @@ import anyio
 import asyncpg
 import pytest
 
-from app.services.ingest.claims import LOCK, LOCK_KEY, UNLOCK
 from app.services.ingest.errors import MissingParsers, NameTaken, UnusableLibrary
+from app.services.ingest.lock import LOCK, LOCK_KEY, UNLOCK
 from app.services.ingest.report import Progress
 from tests.services.ingest.libraries import (
     ATTACK,

@@ -1,0 +1,1 @@
+"""Database, Redis, HTTP and embedded servers that the services stand on."""

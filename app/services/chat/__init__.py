@@ -1,0 +1,1 @@
+"""Answer a question: recall, search, prompt, stream, remember."""

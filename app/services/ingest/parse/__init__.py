@@ -1,0 +1,1 @@
+"""Parse documents into passages."""

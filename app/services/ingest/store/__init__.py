@@ -1,0 +1,1 @@
+"""Write documents, indexes and embeddings to the database."""

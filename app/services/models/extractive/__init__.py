@@ -1,0 +1,1 @@
+"""Answers composed from the sources' own sentences, without a language model."""

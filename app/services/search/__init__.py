@@ -1,0 +1,1 @@
+"""Search a library and decide whether it can answer."""

@@ -1,0 +1,158 @@
+"""`python -m app ask` goes on where it was when its connection breaks, and gives up in words."""
+
+import anyio
+import pytest
+from msgspec.structs import replace
+
+from app.config import Settings
+from tests.cli.ask.asking import asked, asking, events_of
+from tests.raw_server import Play, hangs_up, raw_server, replies
+from tests.relay import relay
+from tests.scripted_model import ScriptedModel, say
+from tests.service import Client, answer, running
+from tests.survival.reading import QUESTION
+from tests.workers import environment, worker
+
+pytestmark = pytest.mark.anyio
+
+TURN = "t_" + "0" * 32
+ENDED = (
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n"
+    f"X-Turn-Id: {TURN}\r\n\r\nid: {TURN}-0\nevent: error\n"
+    'data: {"type":"","title":"Lost","status":500,"detail":"Ask again.","retryable":true}\n\n'
+).encode()
+
+
+def refusal(status: int, **headers: str) -> bytes:
+    """Write a refusal, as the service does."""
+    body = '{"type":"","title":"No","status":0,"detail":"Not now."}'
+    fields = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    return (
+        f"HTTP/1.1 {status} No\r\nContent-Length: {len(body)}\r\n{fields}Connection: close\r\n\r\n"
+        f"{body}"
+    ).encode()
+
+
+def header(request: str, name: str) -> str:
+    """Return a header of a request, however its name is written."""
+    fields = (line.partition(": ") for line in request.split("\r\n"))
+    return {field.lower(): value for field, _, value in fields}[name.lower()]
+
+
+def once(reply: bytes) -> Play:
+    """Give a reply and close."""
+    return replies(reply, times=1)
+
+
+async def heard(*plays: Play) -> tuple[int, list[str], str]:
+    """Ask one that plays these; gives the exit status, what it was asked, and what was told."""
+    async with raw_server(*plays) as server:
+        status, _, err = await asked("Why?", "--url", f"http://127.0.0.1:{server.port}")
+        return status, server.requests, err
+
+
+async def test_each_event_is_printed_once_though_the_connection_is_cut(
+    chat: Client, model: ScriptedModel
+) -> None:
+    cut, closed = anyio.Event(), anyio.Event()
+    model.answers(say("One,", " two,", cut, " three,", closed, " four."))
+    async with (
+        relay(chat.url.removeprefix("http://")) as between,
+        asking(QUESTION, "--json", "--url", between.address) as running,
+    ):
+        await running.printed(" two,")
+        between.cut()
+        cut.set()
+        await running.printed(" three,")
+        await between.close()
+        closed.set()
+        # It finds nobody there for a while.
+        await running.printed("The connection broke: connection refused. Trying again", "err")
+        await between.open()
+        assert await running.ended() == 0
+    events = events_of(running.out)
+    assert answer(events) == "One, two, three, four."
+    turn_id = events[-1].data["turn_id"]
+    assert [event.id for event in events] == [f"{turn_id}-{n}" for n in range(len(events))]
+    assert len(model.requests) == 1
+
+
+async def test_another_worker_says_how_the_answer_of_one_that_was_killed_ended(
+    model_settings: Settings, model: ScriptedModel
+) -> None:
+    settings = replace(model_settings, turn_lease=1.0)
+    model.answers(say("One,", " two,", anyio.Event(), "never"))
+    async with (
+        running(settings) as other,
+        worker(environment(settings)) as mortal,
+        relay(mortal.url.removeprefix("http://")) as to_mortal,
+        relay(other.url.removeprefix("http://")) as to_other,
+        asking(QUESTION, "--url", to_mortal.address) as asker,
+    ):
+        await asker.printed("One, two,")
+        await to_mortal.close()
+        await to_other.close()
+        to_other.address = to_mortal.address
+        mortal.kill()
+        await to_other.open()
+        assert await asker.ended() == 1
+    assert asker.out == "One, two,"
+    assert "The answer was lost" in asker.err
+    assert "Ask again" in asker.err
+
+
+async def test_a_question_is_sent_again_with_its_key_when_the_service_says() -> None:
+    plays = hangs_up, once(refusal(503, Retry_After="1")), once(ENDED)
+    status, requests, err = await heard(*plays)
+    assert status == 1
+    assert err == "Not now. Trying again in 1 s.\nchrysopedia-chat: Lost. Ask again.\n"
+    assert [request.split()[0] for request in requests] == ["POST"] * 3
+    assert len({header(request, "Idempotency-Key") for request in requests}) == 1
+
+
+async def test_a_question_that_is_being_answered_already_is_followed() -> None:
+    running = refusal(409, Location=f"/api/v1/chat/{TURN}")
+    status, requests, err = await heard(once(running), hangs_up, once(ENDED))
+    assert (status, err) == (1, "chrysopedia-chat: Lost. Ask again.\n")
+    assert [request.split()[:2] for request in requests[1:]] == [
+        ["GET", f"/api/v1/chat/{TURN}"]
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "words"),
+    [
+        (refusal(429, Retry_After="3600"), 4, "chrysopedia-chat: Not now.\n"),
+        (refusal(500), 1, "chrysopedia-chat: Not now.\n"),
+        (refusal(301, Location="https://elsewhere/"), 1, "Not now."),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 1, "is no Chrysopedia Chat"),
+        (
+            b"HTTP/1.1 302 Found\r\nLocation: /home\r\nContent-Length: 0\r\n\r\n",
+            1,
+            "302 Found, see /home",
+        ),
+        (b"-ERR unknown command\r\n", 1, "is no Chrysopedia Chat"),
+    ],
+)
+async def test_what_will_not_answer_is_asked_once(reply: bytes, status: int, words: str) -> None:
+    ended, requests, err = await heard(once(reply))
+    assert (ended, len(requests), err.count("\n")) == (status, 1, 1)
+    assert words in err
+
+
+async def test_an_answer_whose_rest_nobody_has_is_given_up() -> None:
+    begun = ENDED[: ENDED.index(b"event: error")] + b'event: token\ndata: "One"\n\n'
+    status, requests, err = await heard(once(begun), once(refusal(404)))
+    assert (status, "The rest of the answer is lost. Ask again." in err) == (1, True)
+    assert header(requests[1], "Last-Event-ID") == f"{TURN}-0"
+
+
+async def test_a_proxy_leads_to_services_elsewhere() -> None:
+    async with raw_server(once(ENDED)) as proxy:
+        settings = {"http_proxy": f"http://127.0.0.1:{proxy.port}"}
+        status, _, err = await asked(
+            "Why?", "--url", "me:secret@chat.example.com/x/?y", environment=settings
+        )
+    assert (status, err) == (1, "chrysopedia-chat: Lost. Ask again.\n")
+    assert proxy.requests[0].startswith("POST http://chat.example.com/x/api/v1/chat HTTP/1.1")
+    assert header(proxy.requests[0], "Authorization") == "Basic bWU6c2VjcmV0"

@@ -1,0 +1,131 @@
+"""`python -m app ask` that is interrupted, or that nobody reads any more, stops the turn."""
+
+import anyio
+import pytest
+
+from app.cli.ask.client import AskedTurn
+from app.infra.http.sse import SSEEvent
+from app.schemas import ChatRequest
+from tests.cli.ask.asking import asking, events_of
+from tests.raw_server import RawServer, Reader, Writer, raw_server, replies
+from tests.scripted_model import ScriptedModel, say
+from tests.service import Client, answer
+from tests.survival.reading import QUESTION, SOON
+
+pytestmark = pytest.mark.anyio
+
+TURN = "t_" + "0" * 32
+
+
+async def test_ctrl_c_stops_the_answer_and_tells_what_there_is_of_it(
+    chat: Client, model: ScriptedModel
+) -> None:
+    model.answers(say("One [1]", " two", anyio.Event(), "never"))
+    async with asking(QUESTION, "--url", chat.url) as running:
+        await running.printed("One [1] two")
+        running.interrupt()
+        assert await running.ended() == 130
+        with anyio.fail_after(SOON):
+            await model.disconnected.wait()
+    assert running.out.startswith("One [1] two\n\nFrom the whole library:\n[1] ")
+    assert "chrysopedia-chat: The answer was stopped.\n" in running.err
+
+
+async def test_then_a_program_gets_the_last_event_too(chat: Client, model: ScriptedModel) -> None:
+    model.answers(say("One", anyio.Event(), "never"))
+    async with asking(QUESTION, "--json", "--url", chat.url) as running:
+        await running.printed("One")
+        running.interrupt()
+        assert await running.ended() == 130
+    events = events_of(running.out)
+    assert [event.name for event in events] == ["sources", "token", "done"]
+    assert (answer(events), events[-1].data["finish_reason"]) == ("One", "stopped")
+
+
+async def test_ctrl_c_before_the_reply_stops_the_turn_that_the_key_stands_for() -> None:
+    asked = anyio.Event()
+
+    async def is_silent(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.request(reader)
+        asked.set()
+        await server.request(reader)
+
+    running = (
+        f"HTTP/1.1 409 Conflict\r\nLocation: /api/v1/chat/{TURN}\r\nContent-Length: 0\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    gone = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    plays = is_silent, replies(running.encode(), times=1), replies(gone.encode(), times=1)
+    async with (
+        raw_server(*plays) as server,
+        asking("Why?", "--url", f"http://127.0.0.1:{server.port}") as asker,
+    ):
+        await asked.wait()
+        asker.interrupt()
+        assert await asker.ended() == 130
+    lines = [request.split(" HTTP")[0] for request in server.requests]
+    assert lines[:3] == ["POST /api/v1/chat", "POST /api/v1/chat", f"DELETE /api/v1/chat/{TURN}"]
+
+
+async def test_a_second_ctrl_c_waits_for_nothing() -> None:
+    asked, stopping = anyio.Event(), anyio.Event()
+
+    async def is_silent(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.request(reader)
+        (stopping if asked.is_set() else asked).set()
+        await server.request(reader)
+
+    async with (
+        raw_server(is_silent) as server,
+        asking("Why?", "--url", f"http://127.0.0.1:{server.port}") as asker,
+    ):
+        await asked.wait()
+        asker.interrupt()
+        await stopping.wait()
+        asker.interrupt()
+        with anyio.fail_after(2):
+            assert await asker.ended() == 130
+    assert asker.err == ""
+
+
+async def test_an_answer_that_nobody_reads_is_stopped_without_a_word(
+    chat: Client, model: ScriptedModel
+) -> None:
+    going_on = anyio.Event()
+    model.answers(say("One", going_on, " two", anyio.Event(), "never"))
+    async with asking(QUESTION, "--url", chat.url) as running:
+        await running.printed("One")
+        running.close_pipe()
+        going_on.set()
+        assert await running.ended() == 141
+        with anyio.fail_after(SOON):
+            await model.disconnected.wait()
+    assert running.err == ""
+
+
+async def test_who_is_interrupted_with_an_event_does_not_get_it_again() -> None:
+    head = (
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n"
+        f"X-Turn-Id: {TURN}\r\n\r\n"
+    )
+    token, done = (
+        f'id: {TURN}-{number}\nevent: {name}\ndata: "One"\n\n'
+        for number, name in enumerate(("token", "done"))
+    )
+    plays = (
+        replies((head + token + done).encode(), times=1),
+        replies((head + done).encode(), times=1),
+    )
+    async with raw_server(*plays) as server:
+        turn = AskedTurn(f"http://127.0.0.1:{server.port}", ChatRequest("Why?"), print)
+
+        def next_event() -> SSEEvent | None:
+            # In the middle of what is done with it, an interrupt ends the loop over the events.
+            for event in turn.events():
+                return event
+            return None
+
+        given = [await anyio.to_thread.run_sync(next_event) for _ in range(3)]
+    assert [event and event.event for event in given] == ["token", "done", None]
+    assert f"Last-Event-ID: {TURN}-0".lower() in server.requests[1].lower()
+    assert len(server.requests) == 2

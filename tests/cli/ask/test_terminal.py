@@ -1,0 +1,87 @@
+"""`python -m app ask` on terminals: colours, encodings, and what must not reach one."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import anyio
+import pytest
+
+from tests.cli.ask.asking import asked
+from tests.scripted_model import ScriptedModel, say
+from tests.service import Client
+from tests.survival.reading import QUESTION
+
+pytestmark = pytest.mark.anyio
+
+PANELS = "How thick must absorber panels be?"
+# No UTF-8, and no Python that makes it so.
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+def on_a_terminal(*arguments: str, **environment: str) -> str:
+    """Run it with its standard output on a terminal, and return what that gets."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "app", "ask", *arguments],
+        env={"PATH": os.environ["PATH"], **environment},
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while data := os.read(ours, 1 << 16):
+                shown += data
+        except OSError:
+            # How Linux tells that the other side has gone.
+            pass
+        finally:
+            os.close(ours)
+        assert process.wait() == 0
+    return shown.decode()
+
+
+async def test_a_terminal_has_bold_sources_unless_it_is_told_otherwise(quoting: Client) -> None:
+    async def shown(**environment: str) -> str:
+        url = "--url", quoting.url
+        return await anyio.to_thread.run_sync(lambda: on_a_terminal(PANELS, *url, **environment))
+
+    assert "\x1b[1mSpeakers and first reflections" in await shown(TERM="xterm")
+    assert "\x1b" not in await shown(TERM="xterm", NO_COLOR="1")
+    assert "\x1b" not in await shown(TERM="dumb")
+
+
+async def test_no_answer_reaches_into_the_terminal(chat: Client, model: ScriptedModel) -> None:
+    model.answers(say("One\x1b]52;c;cm0=\x07 \x9b2J\ttwo\x7f\r\n", "th\u202eree"))
+    _, out, _ = await asked(QUESTION, "--url", chat.url)
+    assert out.startswith("One\ufffd]52;c;cm0=\ufffd \ufffd2J\ttwo\ufffd\nth\ufffdree\n\n")
+
+
+async def test_a_terminal_without_utf_8_gets_what_it_can_show(quoting: Client) -> None:
+    arguments = PANELS, "--url", quoting.url
+    status, out, _ = await asked(*arguments, environment=ASCII)
+    assert (status, "Tom?s Okafor" in out) == (0, True)
+    status, out, _ = await asked(*arguments, "--json", environment=ASCII)
+    sources = json.loads(out.splitlines()[0])["data"]
+    assert (status, sources[0]["creator"]["name"]) == (0, "Tomás Okafor")
+
+
+def test_asking_imports_nothing_of_what_serves() -> None:
+    heavy = {"aiohttp", "asyncpg", "redis", "starlette", "uvicorn", "pythonjsonlogger", "uvloop"}
+    script = (
+        "import sys; from app.cli.parser import main;"
+        "status = main(['ask', 'Why?', '--url', 'http://127.0.0.1:1']);"
+        f"print(status, sorted({heavy} & set(sys.modules)))"
+    )
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", script],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    assert done.stdout == "4 []\n"

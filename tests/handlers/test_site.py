@@ -1,0 +1,89 @@
+"""The page and its files are served under a strict policy, and kept by browsers as they may be."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.handlers.site import LIBRARIES, Page
+from tests.clients.programs import needs_page
+from tests.service import Client
+
+pytestmark = pytest.mark.anyio
+
+
+@needs_page
+async def test_the_page_runs_nothing_but_its_own_files(service: Client) -> None:
+    _, _, headers = await service.call("GET", "/")
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["img-src"] == "'self'"
+    assert policy["frame-src"] == "https://www.youtube-nocookie.com https://player.vimeo.com"
+    assert policy["require-trusted-types-for"] == "'script'"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "same-origin"
+
+
+@needs_page
+async def test_every_file_that_the_page_names_is_there_and_kept_for_a_year(
+    service: Client,
+) -> None:
+    status, html, headers = await service.call("GET", "/")
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert headers["Cache-Control"] == "no-cache"
+    named = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', html.decode()))
+    assert len(named) > 10
+    for path in named:
+        status, _, headers = await service.call("GET", path)
+        assert status == 200, path
+        assert headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Content-Type"].split(";")[0] in (
+            "text/css",
+            "text/javascript",
+            "image/svg+xml",
+        )
+
+
+@needs_page
+async def test_what_has_not_changed_is_not_sent_again(service: Client) -> None:
+    _, _, headers = await service.call("GET", "/")
+    for tag in (headers["ETag"], f'"other", W/{headers["ETag"]}', "*"):
+        status, body, again = await service.call("GET", "/", headers={"If-None-Match": tag})
+        assert (status, body) == (304, None)
+        assert again["ETag"] == headers["ETag"]
+    status, _, _ = await service.call("GET", "/", headers={"If-None-Match": '"other"'})
+    assert status == 200
+
+
+async def test_a_file_of_another_version_is_served_but_not_kept(service: Client) -> None:
+    status, _, headers = await service.call("GET", "/static/0123456789abcdef/page.js")
+    assert (status, headers["Cache-Control"]) == (200, "no-store")
+
+
+@pytest.mark.parametrize(
+    "name", ["none.js", "index.html", "../main.py", "%2e%2e/main.py", "vendor/package.json"]
+)
+async def test_only_the_pages_own_files_are_served(service: Client, name: str) -> None:
+    status, problem, _ = await service.call("GET", f"/static/0123456789abcdef/{name}")
+    assert (status, problem["status"]) == (404, 404)
+
+
+async def test_a_page_without_its_libraries_says_what_to_run(tmp_path: Path) -> None:
+    (tmp_path / "vendor").mkdir()
+    (tmp_path / "index.html").write_text("<!doctype html>{version}{modules}")
+    bare = Page(tmp_path)
+    assert bare.missing == LIBRARIES
+    reply = await bare.index(None)  # type: ignore[arg-type]
+    assert reply.status_code == 503
+    assert b"make page" in reply.body
+
+
+def test_a_change_of_any_file_changes_the_address_of_all(tmp_path: Path) -> None:
+    (tmp_path / "vendor").mkdir()
+    (tmp_path / "index.html").write_text("{version}")
+    pages = []
+    for text in ("one", "another"):
+        (tmp_path / "page.css").write_text(text)
+        pages.append(Page(tmp_path))
+    assert pages[0].version != pages[1].version

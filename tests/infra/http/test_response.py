@@ -1,0 +1,235 @@
+"""A response's bytes become its status, headers and body, however they are split or wrong."""
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from app.infra.http.content_encoding import INFLATED_LIMIT, BadResponse
+from app.infra.http.response import HEAD_LIMIT, Response
+
+pytestmark = pytest.mark.anyio
+
+BODY = b"data: one\n\n" * 3
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+CHUNKS = b"5;x=1\r\ndata:\r\n1c \r\n one\n\ndata: one\n\ndata: one\n\n\r\n0\r\nX-T: 1\r\n\r\n"
+SIZED = b"HTTP/1.1 200 OK\r\nContent-Length: 33\r\n\r\n"
+
+
+class Received(Struct, frozen=True):
+    """What is known of a response in the end: its body or its error, and what was told before."""
+
+    status: int
+    body: bytes
+    reusable: bool
+    failed: bool
+
+
+async def received(*pieces: bytes, end: bool = False) -> Received:
+    """Read a response that comes in pieces, with the connection's `end` after them."""
+    response = Response(asyncio.Transport())
+    body = bytearray()
+    until = asyncio.get_running_loop().time() + 5
+
+    async def read() -> bool:
+        try:
+            await response.head(until)
+            await response.body(body.extend, until)
+        except BadResponse:
+            return True
+        return False
+
+    reading = asyncio.create_task(read())
+    for piece in pieces:
+        await asyncio.sleep(0)
+        response.feed(piece)
+    if end:
+        response.connection_lost(None)
+    failed = await reading
+    response.close()
+    return Received(response.status, bytes(body), response.reusable, failed)
+
+
+async def rest(response: Response) -> bytes:
+    """Read a body that is there already."""
+    body = bytearray()
+    await response.body(body.extend, 0)
+    return bytes(body)
+
+
+WHOLE = Received(200, BODY, reusable=True, failed=False)
+LAST = Received(200, BODY, reusable=False, failed=False)
+WAYS: list[tuple[bytes, bool, Received]] = [
+    (CHUNKED + b"\r\n" + CHUNKS, False, WHOLE),
+    (SIZED + BODY, False, WHOLE),
+    (b"HTTP/1.1 100 Continue\r\n\r\n" + SIZED + BODY, False, WHOLE),
+    (b"HTTP/1.1 103 Early Hints\r\nContent-Length: 9\r\n\r\n" + SIZED + BODY, False, WHOLE),
+    (b"HTTP/1.1 200\r\nServer:\r\ncontent-length:33\r\n\r\n" + BODY, False, WHOLE),
+    (b"HTTP/1.1 200 OK\nContent-Length: 33\n\n" + BODY, False, WHOLE),
+    (b"HTTP/1.1 204 No\r\n\r\n", False, Received(204, b"", True, failed=False)),
+    (CHUNKED + b"Connection: close\r\n\r\n" + CHUNKS, False, LAST),
+    (b"HTTP/1.0 200 OK\r\nContent-Length: 33\r\n\r\n" + BODY, False, LAST),
+    (b"HTTP/1.0 200 OK\r\n\r\n" + BODY, True, LAST),
+    (b"HTTP/1.1 200 OK\r\n\r\n" + BODY, True, LAST),
+    (SIZED + BODY + SIZED + BODY, False, LAST),
+    (SIZED + BODY + b"anything", False, LAST),
+    (CHUNKED + b"\r\n" + CHUNKS + b"HTTP/1.1 500 No\r\n\r\n", False, LAST),
+    (CHUNKED + b"\r\n" + CHUNKS, True, LAST),
+]
+
+
+@pytest.mark.parametrize(("stream", "end", "expected"), WAYS)
+async def test_every_split_gives_the_same_response(
+    stream: bytes, end: bool, expected: Received
+) -> None:
+    assert await received(stream, end=end) == expected
+    assert await received(*(bytes([byte]) for byte in stream), end=end) == expected
+    for cut in range(1, len(stream)):
+        assert await received(stream[:cut], stream[cut:], end=end) == expected
+
+
+@given(st.lists(st.binary() | st.sampled_from([SIZED, CHUNKED, b"\r\n", b"5\r\n", b"0\r\n"])))
+async def test_whatever_comes_is_a_response_or_none(pieces: list[bytes]) -> None:
+    what = await received(*pieces, end=True)
+    assert what.failed or what.status >= 200
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        *(b"", b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 OK\r\n\r\n", b"HTTP/1.1 99 No\r\n\r\n"),
+        *(b"HTTP/2 200\r\n\r\n", b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", b"HTTP/1.1 200 OK\r\n"),
+        b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n" + SIZED + BODY,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 33\r\n\r\n" + CHUNKS,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n" + CHUNKS,
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 33\r\n\r\n" + BODY,
+    ],
+)
+async def test_what_is_no_response_fails(stream: bytes) -> None:
+    assert (await received(stream, end=True)).failed
+
+
+@pytest.mark.parametrize(
+    ("stream", "body"),
+    [
+        (SIZED + BODY[:20], BODY[:20]),
+        (CHUNKED + b"\r\n" + CHUNKS[:30], b"data: one\n\ndata:"),
+        (CHUNKED + b"\r\n5\r\ndata:\r\nzz\r\n", b"data:"),
+        (CHUNKED + b"\r\n5\r\ndata:oops", b"data:"),
+    ],
+)
+async def test_a_body_cut_off_or_broken_is_given_until_there(stream: bytes, body: bytes) -> None:
+    assert await received(stream, end=True) == Received(200, body, reusable=False, failed=True)
+
+
+async def test_a_length_too_short_gives_no_more_and_ends_the_connection() -> None:
+    short = SIZED.replace(b"33", b"11")
+    assert await received(short + BODY) == Received(200, BODY[:11], reusable=False, failed=False)
+
+
+@pytest.mark.parametrize(
+    ("before", "endless"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (CHUNKED + b"\r\n1;", b"x"),
+        (CHUNKED + b"\r\n1\r\nx\r\n0\r\nX: ", b"x"),
+        (CHUNKED + b"\r\n1\r\nx\r\n0\r\n", b"X: y\r\n"),
+    ],
+)
+async def test_what_is_endless_and_no_body_is_given_up(before: bytes, endless: bytes) -> None:
+    response = Response(asyncio.Transport())
+    until = asyncio.get_running_loop().time() + 5
+    reading = asyncio.create_task(response.body(lambda piece: None, until))
+    await asyncio.sleep(0)
+    response.feed(before)
+    for _ in range(2 * HEAD_LIMIT // len(endless)):
+        response.feed(endless)
+    response.feed(b"\r\n\r\n")
+    with pytest.raises(BadResponse, match="too large"):
+        await reading
+
+
+async def test_headers_are_the_final_ones_and_no_trailers() -> None:
+    response = Response(asyncio.Transport())
+    response.feed(b"HTTP/1.1 103 Early\r\nA: 1\r\n\r\n" + CHUNKED)
+    response.feed(b"Content-type:\tText/HTML; x=y\r\nB: 2\r\nb: 3\r\n\r\n" + CHUNKS)
+    await response.head(0)
+    assert (response.headers["b"], response.content_type) == ("2, 3", "text/html")
+    assert not {"a", "x-t"} & set(response.headers)
+
+
+async def test_a_reset_is_no_end_of_a_body() -> None:
+    response = Response(asyncio.Transport())
+    response.feed(b"HTTP/1.1 200 OK\r\n\r\n")
+    response.connection_lost(ConnectionResetError())
+    with pytest.raises(ConnectionResetError):
+        await rest(response)
+
+
+def answer(body: bytes, coding: bytes = b"gzip") -> Sequence[bytes]:
+    head = CHUNKED + b"Content-Encoding: %b\r\n\r\n" % coding
+    return head, b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+
+
+@pytest.mark.parametrize(
+    ("coding", "pack"),
+    [
+        (b"gzip", gzip.compress),
+        (b"deflate", zlib.compress),
+        (b"Deflate", lambda b: zlib.compress(b)[2:-4]),
+    ],
+)
+async def test_a_compressed_body_is_opened(coding: bytes, pack: Callable[[bytes], bytes]) -> None:
+    body = pack(BODY)
+    assert await received(*answer(body, coding)) == WHOLE
+    assert await received(*(bytes([b]) for b in b"".join(answer(body, coding)))) == WHOLE
+    assert await received(*answer(body + b"padding", coding)) == WHOLE
+    assert (await received(*answer(body[:-3], coding))).failed
+    assert (await received(*answer(b"no such thing", coding))).failed
+
+
+async def test_a_body_that_grows_enormously_comes_in_pieces() -> None:
+    response = Response(asyncio.Transport())
+    response.feed(b"".join(answer(gzip.compress(b"x" * INFLATED_LIMIT * 5))))
+    pieces: list[int] = []
+    await response.body(lambda piece: pieces.append(len(piece)), 0)
+    assert pieces == [INFLATED_LIMIT] * 5
+
+
+async def test_whoever_takes_the_body_may_break_it_off_in_the_middle_of_such_a_piece() -> None:
+    response = Response(asyncio.Transport())
+    response.feed(b"".join(answer(gzip.compress(b"x" * INFLATED_LIMIT * 5))))
+    taken: list[bytes] = []
+
+    def take(piece: bytes) -> None:
+        taken.append(piece)
+        raise ValueError("enough")
+
+    with pytest.raises(ValueError, match="enough"):
+        await response.body(take, 0)
+    response.feed(b"more")
+    assert len(taken) == 1
+    assert not response.reusable
+
+
+async def test_a_piece_is_given_in_the_call_that_brings_it() -> None:
+    response = Response(asyncio.Transport())
+    response.feed(SIZED)
+    body = bytearray()
+    until = asyncio.get_running_loop().time() + 5
+    reading = asyncio.create_task(response.body(body.extend, until))
+    await asyncio.sleep(0)
+    response.feed(BODY[:20])
+    assert body == BODY[:20]
+    response.feed(BODY[20:])
+    assert body == BODY
+    await reading

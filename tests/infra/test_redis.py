@@ -1,0 +1,228 @@
+"""One client for a server and for a cluster: it finds its nodes, and finds them again."""
+
+import socket
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+from redis.asyncio import RedisCluster
+from redis.exceptions import ResponseError
+
+from app.infra.embedded.wait import until
+from app.infra.redis import REDIS_ERRORS, RedisClient, check, redis_client
+from tests.cluster import HOST, Cluster, cluster
+from tests.relay import Relay, relay
+
+pytestmark = pytest.mark.anyio
+
+SPREAD = [f"{{{n}}}" for n in range(30)]
+
+
+@pytest.fixture(scope="module")
+async def nodes(anyio_backend: object) -> AsyncIterator[Cluster]:
+    """A cluster whose nodes may be stopped; who does so starts them again."""
+    async with cluster() as nodes:
+        yield nodes
+
+
+@pytest.fixture
+async def redis(nodes: Cluster) -> AsyncIterator[RedisClient]:
+    nodes.flush()
+    async with redis_client(nodes.url, timeout=10) as redis:
+        yield redis
+
+
+@pytest.fixture
+async def server(anyio_backend: object, redis_url: str) -> AsyncIterator[RedisClient]:
+    async with redis_client(redis_url, timeout=1) as redis:
+        yield redis
+
+
+@pytest.mark.parametrize("kind", ["redis", "redis+cluster"])
+async def test_a_server_that_is_away_is_missed_at_the_first_command_only(kind: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    async with redis_client(f"{kind}://127.0.0.1:{port}", timeout=1) as redis:
+        for _ in range(2):
+            with pytest.raises(REDIS_ERRORS):
+                await redis.get("a")
+            pipeline = redis.pipeline(transaction=False)
+            pipeline.get("a")
+            with pytest.raises(REDIS_ERRORS):
+                await pipeline.execute(raise_on_error=False)
+
+
+@pytest.mark.parametrize("kind", ["redis", "redis+cluster"])
+async def test_a_server_that_hangs_is_not_waited_for(kind: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        async with redis_client(f"{kind}://127.0.0.1:{port}", timeout=0.05) as redis:
+            with anyio.fail_after(5), pytest.raises(REDIS_ERRORS):
+                await redis.get("a")
+
+
+async def _commands_do_what_they_do(redis: RedisClient) -> None:
+    await check(redis)
+    assert await redis.set("once", b"\xff", nx=True, ex=30) is True
+    assert await redis.set("once", b"", nx=True, ex=30) is None
+    assert await redis.get("once") == b"\xff"
+    assert await redis.eval("return {KEYS[1], ARGV[1]}", 1, "a", "b") == [b"a", b"b"]
+    async with redis.pipeline(transaction=False) as pipeline:
+        for key in SPREAD:
+            pipeline.set(f"{key}:log", b"ab", ex=30)
+            pipeline.append(f"{key}:log", b"cd")
+            pipeline.getrange(f"{key}:log", 1, -1)
+            pipeline.pttl(f"{key}:log")
+            pipeline.expire(f"{key}:log", 60)
+            pipeline.exists(f"{key}:log")
+            pipeline.sadd(f"{key}:set", "x", "y")
+            pipeline.smembers(f"{key}:set")
+            pipeline.srem(f"{key}:set", "x", "y")
+            pipeline.delete(f"{key}:log")
+            pipeline.exists(f"{key}:log")
+            pipeline.rpush(f"{key}:log", "x")
+            pipeline.append(f"{key}:log", "y")
+        replies = await pipeline.execute(raise_on_error=False)
+    for n in range(len(SPREAD)):
+        several = replies[13 * n : 13 * (n + 1)]
+        assert several[:3] == [True, 4, b"bcd"]
+        assert 29_000 < several[3] <= 30_000
+        assert several[4:12] == [1, 1, 2, {b"x", b"y"}, 2, 1, 0, 1]
+        assert isinstance(several[12], ResponseError)
+
+
+async def test_commands_do_on_a_server_what_is_asked(server: RedisClient) -> None:
+    await _commands_do_what_they_do(server)
+
+
+async def test_commands_do_the_same_on_a_cluster_whichever_node_has_the_key(
+    redis: RedisClient, nodes: Cluster
+) -> None:
+    await _commands_do_what_they_do(redis)
+    for node in nodes.nodes:
+        with node.client() as client:
+            assert client.dbsize() > 3
+
+
+def _moved(nodes: Cluster, slot: int) -> None:
+    """Give an empty slot of the first node to the last."""
+    first, *_, last = nodes.nodes
+    with last.client() as client:
+        owner = client.cluster("MYID")
+    for node in (last, first, *nodes.nodes[1:-1]):
+        with node.client() as client:
+            client.cluster("SETSLOT", slot, "NODE", owner)
+
+
+async def test_a_slot_that_moves_is_followed(redis: RedisClient, nodes: Cluster) -> None:
+    assert isinstance(redis, RedisCluster)
+    await redis.get("a")
+    own = [key for key in SPREAD if redis.keyslot(key) < 5_000][:7]
+    assert len(own) == 7
+    for key in own:
+        _moved(nodes, redis.keyslot(key))
+    assert await redis.set(own[0], b"x") is True
+    async with redis.pipeline(transaction=False) as pipeline:
+        for key in own:
+            pipeline.set(key, b"y")
+        replies = await pipeline.execute(raise_on_error=False)
+    assert replies == [True] * 7
+    with nodes.nodes[-1].client() as client:
+        assert client.dbsize() == 7
+
+
+async def test_a_node_that_goes_away_cuts_nobody_off_from_the_others_and_is_found_again(
+    redis: RedisClient, nodes: Cluster
+) -> None:
+    assert isinstance(redis, RedisCluster)
+    await redis.get("a")
+    first, away, _ = nodes.nodes
+    lost = next(key for key in SPREAD if _node_of(redis, key) == away.port)
+    kept, busy = [key for key in SPREAD if _node_of(redis, key) == first.port][:2]
+    popped: list[object] = []
+
+    async def pop() -> None:
+        popped.append(await redis.execute_command("BLPOP", busy, 10))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pop)
+        with first.client() as client:
+            assert await until(lambda: client.info("clients")["blocked_clients"] == 1, 5)
+        await away.stop()
+        with pytest.raises(REDIS_ERRORS):
+            await redis.get(lost)
+        async with redis.pipeline(transaction=False) as pipeline:
+            pipeline.get(kept)
+            pipeline.get(lost)
+            with pytest.raises(REDIS_ERRORS):
+                await pipeline.execute()
+        with pytest.raises(REDIS_ERRORS):
+            await check(redis)
+        assert await redis.get(kept) is None
+        await redis.rpush(busy, "x")
+    assert popped == [(busy.encode(), b"x")]
+    await away.start()
+    await nodes.agrees()
+    await check(redis)
+    assert await redis.set(lost, b"x") is True
+    async with redis.pipeline(transaction=False) as pipeline:
+        for key in SPREAD:
+            pipeline.exists(key)
+        assert sum(await pipeline.execute()) == 1
+
+
+def _node_of(redis: RedisCluster, key: str) -> int:
+    node = redis.get_node_from_key(key)
+    assert node
+    return int(node.port)
+
+
+async def test_a_replica_is_found_that_took_over_from_a_node_which_hangs(
+    anyio_backend: object,
+) -> None:
+    async with (
+        cluster() as nodes,
+        nodes.replica(nodes.nodes[1]),
+        redis_client(nodes.url, timeout=0.4) as redis,
+    ):
+        assert isinstance(redis, RedisCluster)
+        await redis.get("a")
+        lost = next(key for key in SPREAD if _node_of(redis, key) == nodes.nodes[1].port)
+        nodes.nodes[1].freeze()
+        with anyio.fail_after(30):
+            while not await _set_in_time(redis, lost):
+                pass
+            async with redis.pipeline(transaction=False) as pipeline:
+                for key in SPREAD:
+                    pipeline.exists(key)
+                assert sum(await pipeline.execute()) == 1
+        nodes.nodes[1].thaw()
+
+
+async def _set_in_time(redis: RedisClient, key: str) -> bool:
+    try:
+        with anyio.fail_after(0.4):
+            return bool(await redis.set(key, "x"))
+    except REDIS_ERRORS:
+        return False
+
+
+async def test_a_cluster_whose_addresses_all_changed_is_found_by_the_name_in_the_url(
+    nodes: Cluster,
+) -> None:
+    async with (
+        cluster() as before,
+        relay(f"{HOST}:{before.nodes[0].port}") as name,
+        redis_client(f"redis+cluster://{name.address}", timeout=10) as redis,
+    ):
+        assert await redis.set("a", "x") is True
+        for node in before.nodes:
+            await node.stop()
+        await name.close()
+        after = Relay(f"{HOST}:{nodes.nodes[0].port}")
+        after.address = name.address
+        await after.open()
+        with pytest.raises(REDIS_ERRORS):
+            await redis.set("a", "y")
+        assert await redis.set("a", "y") is True
+        await after.close()

@@ -1,0 +1,74 @@
+"""A measurement's database is there as long as the measurement, however that ends."""
+
+from pathlib import Path
+
+import anyio
+import asyncpg
+import pytest
+
+from app.services.evaluation.jsonl import EvaluationError
+from app.services.evaluation.scratch_database import PREFIX, at_database, scratch_database
+
+pytestmark = pytest.mark.anyio
+
+
+async def scratch_databases(connection: asyncpg.Connection) -> list[str]:
+    rows = await connection.fetch("SELECT datname FROM pg_database WHERE datname ~ $1", PREFIX)
+    return [row["datname"] for row in rows]
+
+
+async def test_a_database_is_made_and_dropped(
+    database: asyncpg.Connection, database_url: str
+) -> None:
+    async with scratch_database(database_url) as url:
+        connection = await asyncpg.connect(url)
+        name = await connection.fetchval("SELECT current_database()")
+        # Who is still connected does not keep it.
+        assert await scratch_databases(database) == [name]
+    assert await scratch_databases(database) == []
+    await connection.close()
+
+
+async def test_it_is_dropped_when_the_measurement_is_cancelled(
+    database: asyncpg.Connection, database_url: str
+) -> None:
+    with anyio.CancelScope() as scope:
+        async with scratch_database(database_url):
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert await scratch_databases(database) == []
+
+
+async def test_a_role_that_may_make_none_is_told_what_to_do(
+    database: asyncpg.Connection, database_url: str
+) -> None:
+    role = "reader_of_" + database_url.partition("?")[0].rpartition("/")[2]
+    await database.execute(f"CREATE ROLE {role} LOGIN")
+    try:
+        with pytest.raises(EvaluationError, match="give it CREATEDB"):
+            async with scratch_database(database_url.replace("chrysopedia@", f"{role}@")):
+                pytest.fail("a database was made")
+    finally:
+        await database.execute(f"DROP ROLE {role}")
+
+
+async def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match="DATABASE_URL: PostgreSQL cannot be used"):
+        async with scratch_database(f"postgresql:///any?host={tmp_path}"):
+            pytest.fail("a database was made")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "postgresql://me:pw@db:5432/old?ssl=require",
+            "postgresql://me:pw@db:5432/new?ssl=require",
+        ),
+        ("postgresql:///old?host=/run/a", "postgresql:///new?host=/run/a"),
+        ("postgres://db", "postgres://db/new"),
+    ],
+)
+def test_only_the_databases_name_changes(url: str, expected: str) -> None:
+    assert at_database(url, "new") == expected

@@ -1,0 +1,79 @@
+"""Captions lose their markup, and give their speakers' names where that is safe."""
+
+import pytest
+
+from app.services.ingest.parse.captions import Caption
+from app.services.ingest.parse.cues import Cue
+from app.services.ingest.parse.speech import speech
+
+
+def said(*lines: str, speakers: tuple[str, ...] = ()) -> list[tuple[str | None, str]]:
+    shown = [Caption(float(n), n + 1.0, tuple(line.split("|"))) for n, line in enumerate(lines)]
+    return [(cue.speaker, cue.text) for cue in speech(shown, speakers) if cue.text]
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("<i>Turn</i> <b>it</b> <font color='red'>down</font>", "Turn it down"),
+        (r"{\an8}Turn it down", "Turn it down"),
+        ("rock &amp; roll", "rock & roll"),
+        ("Turn it<br/>down", "Turn it down"),
+        ("all these <bold> </bold> and <Require feature='tabs'/>",) * 2,
+        ("x < y and y > z",) * 2,
+    ],
+)
+def test_markup_goes_and_words_stay(line: str, text: str) -> None:
+    assert said(line) == [(None, text)]
+
+
+def test_a_voice_tag_names_the_speaker_of_its_words() -> None:
+    line = "<v.loud Ann Lee>Is it on?</v>|<v Bob>It is."
+
+    assert said(line, "Nobody knows.") == [
+        ("Ann Lee", "Is it on?"),
+        ("Bob", "It is."),
+        (None, "Nobody knows."),
+    ]
+
+
+def test_parts_of_one_caption_share_its_time() -> None:
+    cues = speech([Caption(2.0, 6.0, ("<v Ann>Hi.", "<v Bob>Hello."))])
+
+    assert cues == [Cue("Hi.", 2.0, None, "Ann"), Cue("Hello.", None, 6.0, "Bob")]
+
+
+def test_chevrons_change_the_speaker_and_may_name_him() -> None:
+    assert said(">> Weininger:|Hi there.", "I am Nick.", "&gt;&gt; Who is next?") == [
+        ("Weininger", "Hi there."),
+        ("Weininger", "I am Nick."),
+        (None, "Who is next?"),
+    ]
+
+
+def test_a_known_speaker_gets_the_full_name() -> None:
+    assert said("Lee: Is it on?", "- Bob: It is.", speakers=("Ann Lee", "Bob Ray")) == [
+        ("Ann Lee", "Is it on?"),
+        ("Bob Ray", "It is."),
+    ]
+
+
+def test_a_first_name_of_two_people_is_left_as_it_is() -> None:
+    assert said("Ann: Hello.", speakers=("Ann Lee", "Ann Ray")) == [("Ann", "Hello.")]
+
+
+def test_a_label_that_comes_back_is_a_speaker() -> None:
+    lines = ["Rasmussen: One.", "Two.", "man #2: Three.", "Rasmussen: Four.", "Rasmussen: Five."]
+
+    assert [speaker for speaker, _ in said(*lines)] == [
+        "Rasmussen",
+        "Rasmussen",
+        "man #2",
+        "Rasmussen",
+        "Rasmussen",
+    ]
+
+
+@pytest.mark.parametrize("label", ["Note:", "So:", "The trick:", "Q:", "Remember this once:"])
+def test_other_words_before_a_colon_stay_in_the_text(label: str) -> None:
+    assert said(f"{label} turn it down.") == [(None, f"{label} turn it down.")]

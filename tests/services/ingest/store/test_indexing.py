@@ -1,0 +1,197 @@
+"""What an ingestion and a reindex leave to search with, and services that search meanwhile."""
+
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import asyncpg
+import pytest
+from msgspec.structs import replace
+
+from app.cli.library import SAMPLE, CommandError, Library, ingest_folder, library, reindex
+from app.cli.serve import check_embedder, keep_sample
+from app.config import Settings
+from app.schemas import Matching
+from app.services.ingest.errors import IngestError, NotEmbedded
+from app.services.ingest.report import Progress
+from app.services.ingest.store.embed import indexes
+from app.services.ingest.store.indexing import Indexing
+from tests.scripted_embedder import embeddings, word_counts
+from tests.scripted_model import Answer, Request, ScriptedModel
+from tests.service import Client, running
+from tests.services.ingest.libraries import write_files
+from tests.services.search.searching import ToldEmbedder, fill, keep_gate, many_passages, page
+
+pytestmark = pytest.mark.anyio
+
+PAGES = {
+    "mara/bass.md": page("Side-chain", "Set the attack of the compressor to 10 ms.", topic="Bass"),
+    "june/plate.md": page("Plate reverb", "A plate decays within two seconds on vocals."),
+}
+QUESTION = "How fast is the attack of the compressor?"
+
+
+def silent(progress: Progress) -> None:
+    pass
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedModel]:
+    """A server that embeds at once."""
+    async with ScriptedModel() as server:
+        server.answers(embeddings())
+        yield server
+
+
+@pytest.fixture
+def first(database_url: str, redis_url: str, server: ScriptedModel) -> Settings:
+    """Settings of a service whose embedder is `first`."""
+    return Settings(
+        database_url=database_url,
+        redis_url=redis_url,
+        embedding_base_url=server.base_url,
+        embedding_model="first",
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_files(tmp_path / "library", PAGES)
+
+
+async def ingested(settings: Settings, folder: Path) -> None:
+    async with library(settings) as into:
+        await ingest_folder(into, folder)
+
+
+async def matching(service: Client) -> Any:
+    """Ask a question that is answered in any case; returns what was compared for it."""
+    status, found, _ = await service.call("GET", "/api/v1/search", params={"q": QUESTION})
+    assert (status, found["cascade_tier"]) == (200, "global"), found
+    assert found["citations"][0]["title"] == "Side-chain"
+    return found["scope"]["matching"]
+
+
+async def test_services_go_on_while_another_embedder_takes_over(
+    first: Settings, folder: Path, database: asyncpg.Connection
+) -> None:
+    await ingested(first, folder)
+    hybrid: Matching = "hybrid"
+    async with ScriptedModel() as slow, running(first) as old:
+        second = replace(first, embedding_base_url=slow.base_url, embedding_model="second")
+        assert await matching(old) == hybrid
+
+        # The passages' vectors are held back until the old service has searched meanwhile.
+        searched = anyio.Event()
+        answer = embeddings(lambda text: word_counts(text, 32))
+
+        def hold(request: Request) -> Answer:
+            whole = answer(request)
+            return dataclasses.replace(whole, steps=(searched, *whole.steps))
+
+        slow.answers(answer, hold, answer)
+        async with library(second) as into, anyio.create_task_group() as tasks:
+            tasks.start_soon(reindex, into)
+            await slow.asked(2)
+            half_done = {name: done for name, (_, done) in (await indexes(database)).items()}
+            assert half_done == {"first": True, "second": False}
+            assert await matching(old) == hybrid
+            searched.set()
+
+        async with running(second) as new:
+            assert [await matching(old), await matching(new)] == [hybrid, hybrid]
+            await ingested(second, folder)
+            assert set(await indexes(database)) == {"second"}
+            assert [await matching(old), await matching(new)] == ["lexical", hybrid]
+
+
+async def test_another_embedder_is_refused_with_the_command_that_embeds_anew(
+    first: Settings, folder: Path, database: asyncpg.Connection
+) -> None:
+    await ingested(first, folder)
+    write_files(folder, {"mara/new.md": page("New", "Nobody reads this.")})
+    async with library(replace(first, embedding_model="second")) as into:
+        with pytest.raises(CommandError, match="python -m app reindex") as refusal:
+            await check_embedder(into)
+        assert "by first" in str(refusal.value)
+        assert "asks for second" in str(refusal.value)
+        with pytest.raises(CommandError, match="python -m app reindex"):
+            await ingest_folder(into, folder)
+    assert await database.fetchval("SELECT count(*) FROM documents") == 2
+    assert set(await indexes(database)) == {"first"}
+
+
+async def test_without_an_embedder_there_is_nothing_to_reindex(
+    first: Settings, folder: Path
+) -> None:
+    settings = replace(first, embedding_base_url="", embedding_model="none")
+    async with library(settings) as into:
+        await ingest_folder(into, folder)
+        with pytest.raises(CommandError, match="EMBEDDING_MODEL"):
+            await reindex(into)
+
+
+async def test_an_embedder_that_fails_leaves_the_passages_and_is_made_good_later(
+    database: asyncpg.Connection, tmp_path: Path
+) -> None:
+    with pytest.raises(NotEmbedded, match="run the same command again"):
+        await fill(database, tmp_path, PAGES, ToldEmbedder(fails_at=2))
+    assert await database.fetchval("SELECT count(*) FROM languages WHERE NOT stale") == 1
+    ((index, complete),) = (await indexes(database)).values()
+    assert not complete
+
+    report = await fill(database, tmp_path, PAGES, ToldEmbedder())
+
+    assert report.unchanged == 2
+    assert await indexes(database) == {"told": (index, True)}
+
+
+async def test_an_embedder_that_fails_at_the_gate_ends_in_a_sentence(
+    database: asyncpg.Connection,
+) -> None:
+    await many_passages(database, 120)
+    # The dimension, then all passages, then the gate's questions.
+    indexing = Indexing(pgvector=True, embedder=ToldEmbedder(fails_at=3))
+    with pytest.raises(IngestError, match="status 500"):
+        await indexing.update(database, ["english"], silent)
+
+
+async def test_an_ingestion_by_the_old_embedder_leaves_what_the_new_one_has_begun(
+    database: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await fill(database, tmp_path, PAGES, ToldEmbedder("first"))
+    with pytest.raises(NotEmbedded):
+        await Indexing(pgvector=True, embedder=ToldEmbedder("second", fails_at=2)).embed(
+            database, silent
+        )
+    begun = (await indexes(database))["second"]
+
+    await fill(database, tmp_path, PAGES, ToldEmbedder("first"))
+
+    assert (await indexes(database))["second"] == begun
+
+
+async def test_the_gates_of_a_library_that_has_become_small_are_forgotten(
+    database: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await keep_gate(database, "{}")
+    await fill(database, tmp_path, PAGES)
+    assert await database.fetchval("SELECT count(*) FROM gates") == 0
+
+
+async def test_gates_are_not_those_of_a_sample_that_made_room(
+    database: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await fill(database, tmp_path, PAGES)
+    await many_passages(database, 120)
+    await database.execute("UPDATE libraries SET name = $1 WHERE name = 'many'", SAMPLE)
+    # As learned from both.
+    await keep_gate(database, "{}")
+    await database.execute("UPDATE gates SET passages = 122")
+
+    await keep_sample(Library(database, Indexing(pgvector=True)))
+
+    assert await database.fetchval("SELECT count(*) FROM passages") == 2
+    assert await database.fetchval("SELECT count(*) FROM gates") == 0

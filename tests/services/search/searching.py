@@ -1,0 +1,189 @@
+"""A library of a test's own in a database, embedders that do as told, and what searches both."""
+
+import math
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+
+from app.config import Settings
+from app.library import database
+from app.services.ingest.report import Report
+from app.services.ingest.run import ingest
+from app.services.ingest.store.indexing import Indexing
+from app.services.search.answerability import AnswerabilityClassifier
+from app.services.search.embedding import Embedder, EmbeddingFailed
+from app.services.search.retriever import PostgresRetriever
+from tests.scripted_embedder import Vector, word_counts
+from tests.services.ingest.libraries import write_files
+
+
+class ToldEmbedder:
+    """Gives texts the vectors it is told to; `asked` lists the calls, `fails_at` one that fails."""
+
+    def __init__(
+        self,
+        name: str = "told",
+        vector_of: Callable[[str], Vector] = word_counts,
+        fails_at: int = 0,
+    ) -> None:
+        self.name = name
+        self.asked: list[list[str]] = []
+        self._vector_of = vector_of
+        self._fails_at = fails_at
+
+    async def __call__(self, texts: Sequence[str]) -> list[list[float]]:
+        self.asked.append(list(texts))
+        if len(self.asked) == self._fails_at:
+            raise EmbeddingFailed("The embedding server failed (status 500).")
+        return [unit(self._vector_of(text)) for text in texts]
+
+
+def unit(vector: Vector) -> list[float]:
+    """Make a vector's length one."""
+    length = math.hypot(*vector)
+    return [value / length for value in vector]
+
+
+def page(title: str, text: str, *, topic: str = "", language: str = "en") -> str:
+    """Write a page; headings in its text begin passages."""
+    head = f"title: {title}\nlanguage: {language}\n" + (f"topic: {topic}\n" if topic else "")
+    return f"---\n{head}---\n\n{text}\n"
+
+
+LIMITER = "".join(
+    f"\n## Rule {n}\n\nA limiter with a ceiling of minus {n} dB keeps the loudest peaks down.\n"
+    for n in range(1, 9)
+)
+# A small library: a creator with a topic of two, a creator with a long page, three scripts.
+PAGES = {
+    "mara/sidechain.md": page(
+        "Side-chain the bass",
+        "Set the attack of the compressor to 10 ms, so that the kick stays in front of the bass.\n"
+        "\n## Afterwards\n\nOnly then add a little reverb to the whole of it, if it sounds dry.\n",
+        topic="Compression",
+    ),
+    "june/drums.md": page(
+        "Parallel compression",
+        "Squash a copy of the drums hard with a ratio of 10:1 and mix it in below the other.",
+        topic="Compression",
+    ),
+    "june/reverb.md": page(
+        "Plate reverb",
+        "The decay time of a plate reverb on vocals is best set between one and two seconds.\n"
+        "Cut the lows of the reverb at 300 Hz so that the plate leaves room for the vocals.\n",
+        topic="Reverb",
+    ),
+    "tom/limiter.md": page("Limiters", LIMITER, topic="Mastering"),
+    "tom/mail.md": page("Mail", "Please let me know what you think, and tell us what you want."),
+    "tom/dog.md": page("A visitor", "The physician hurried to see the sick child at night."),
+    "wang/zh.md": page("低音", "侧链压缩让低音给底鼓让出空间。起音时间设为十毫秒。", language="zh"),
+    "sato/ja.md": page(
+        "ボーカル", "ボーカルのリバーブは短めに設定します。残響時間は一秒です。", language="ja"
+    ),
+    "somchai/th.md": page("เสียงเบส", "ตั้งค่าคอมเพรสเซอร์ให้เสียงเบสหลบกลองเตะ", language="th"),
+}
+# What `mara` answers.
+ATTACK = "How fast should the attack of the compressor be for the bass?"
+
+
+async def fill(
+    connection: asyncpg.Connection,
+    folder: Path,
+    pages: Mapping[str, str],
+    embedder: Embedder | None = None,
+    *,
+    pgvector: bool = True,
+) -> Report:
+    """Add pages to a folder and ingest it; what is no longer in it goes."""
+    how = Indexing(pgvector=pgvector, embedder=embedder, alpha=0.5)
+    return await ingest(connection, write_files(folder, pages), indexing=how, prune=True)
+
+
+async def many_passages(
+    connection: asyncpg.Connection,
+    number: int,
+    text: str = "knob{n} turns dial{n}",
+    language: tuple[str, str] = ("en", "english"),
+) -> None:
+    """Write a document of so many passages past all parsing; `{n}` is the number of each, from 1.
+
+    `language` is the document's, and its text search configuration. Nothing is counted yet.
+    """
+    tag, configuration = language
+    document = await connection.fetchval(
+        """
+        WITH l AS (INSERT INTO libraries (name, path) VALUES ('many', '/nowhere') RETURNING id),
+        c AS (
+            INSERT INTO creators (slug, name, name_key) VALUES ('ann', 'Ann', 'ann') RETURNING id
+        )
+        INSERT INTO documents (library_id, creator_id, key, kind, title, language, words,
+                               content_hash)
+        SELECT l.id, c.id, 'many', 'page', 'Many', $1, 3, '' FROM l, c
+        RETURNING id
+        """,
+        tag,
+    )
+    texts = [text.format(n=n) for n in range(1, number + 1)]
+    await connection.execute(
+        """
+        INSERT INTO passages (document_id, creator_id, ordinal, language, search, length)
+        SELECT d.id, d.creator_id, n, $2, s.search, words_in(s.search)
+        FROM documents d, unnest($3::text[]) WITH ORDINALITY AS t (body, n),
+             tokenize($2, t.body) AS s (search)
+        WHERE d.id = $1
+        """,
+        *(document, configuration, texts),
+    )
+    await connection.execute(
+        """
+        INSERT INTO passage_texts (passage_id, first_sentence, sentences)
+        SELECT id, 0, jsonb_build_array(jsonb_build_array(($2::text[])[ordinal], null, null, null))
+        FROM passages WHERE document_id = $1
+        """,
+        *(document, texts),
+    )
+    await connection.execute(
+        """
+        INSERT INTO languages (language, passages, stale, changed) VALUES ($1, 0, true, $2)
+        ON CONFLICT (language) DO UPDATE SET stale = true,
+                                             changed = languages.changed + excluded.changed
+        """,
+        *(configuration, number),
+    )
+
+
+async def keep_gate(connection: asyncpg.Connection, gate: str, embedder: str | None = None) -> int:
+    """Keep a gate, as JSON, for search by words or with this embedder; returns its id."""
+    number: int = await connection.fetchval(
+        "INSERT INTO gates (embedder_id, passages, model)"
+        " VALUES ((SELECT id FROM embedders WHERE name = $1), 1, $2::jsonb) RETURNING id",
+        *(embedder, gate),
+    )
+    return number
+
+
+def constant(features: int, bias: float) -> AnswerabilityClassifier:
+    """Make a gate that is as sure of everything as the bias says."""
+    return AnswerabilityClassifier(
+        (0.0,) * features, (1.0,) * features, (0.0,) * features, bias, 0.0
+    )
+
+
+@asynccontextmanager
+async def searching(
+    url: str, embedder: Embedder | None = None, *, per_document: int = 3, patience: float = 5.0
+) -> AsyncIterator[PostgresRetriever]:
+    """Connect to a database as the service does; `patience` is for embedding a question."""
+    async with database(Settings(database_url=url)) as (pool, state):
+        yield PostgresRetriever(
+            pool,
+            pgvector=state.pgvector is not None,
+            embedder=embedder if state.pgvector else None,
+            alpha=0.5,
+            sources=6,
+            per_document=per_document,
+            timeout=10.0,
+            embedding_timeout=patience,
+        )

@@ -1,0 +1,76 @@
+"""The fixed set of foreign questions is whole: its fields, its numbers, its languages."""
+
+import unicodedata
+from collections import Counter
+from importlib.resources import files
+from typing import NamedTuple
+
+import pytest
+
+from app.services.ingest.parse.language import language_of
+from app.services.search.text import fold
+
+LANGUAGES = "en de fr es it pt nl ru pl sv tr ja zh ko ar hi th".split()
+
+
+class OffTopicQuestion(NamedTuple):
+    """A line of the set."""
+
+    language: str
+    field: str
+    question: str
+
+
+def _text() -> str:
+    return (
+        files("app.services.search")
+        .joinpath("off_topic_questions.tsv")
+        .read_bytes()
+        .decode("utf-8")
+    )
+
+
+def _questions() -> list[OffTopicQuestion]:
+    return [
+        OffTopicQuestion(*line.split("\t")) for line in _text().removesuffix("\n").split("\n")[1:]
+    ]
+
+
+def test_every_line_has_a_language_a_field_and_a_question() -> None:
+    text = _text()
+    assert text.startswith("language\tfield\tquestion\n")
+    assert text.endswith("\n")
+    assert "\r" not in text
+    assert text == unicodedata.normalize("NFC", text)
+    for one in _questions():
+        assert all(value and value == " ".join(value.split()) for value in one), one
+
+
+def test_no_question_stands_twice() -> None:
+    seen = Counter(fold(one.question) for one in _questions())
+    assert [question for question, times in seen.items() if times > 1] == []
+
+
+def test_english_has_thirty_fields_of_sixteen_questions() -> None:
+    fields = Counter(one.field for one in _questions() if one.language == "en")
+    assert len(fields) == 30
+    assert set(fields.values()) == {16}
+
+
+def test_every_other_language_has_forty_questions_over_ten_english_fields() -> None:
+    english = {one.field for one in _questions() if one.language == "en"}
+    assert list(dict.fromkeys(one.language for one in _questions())) == LANGUAGES
+    for language in LANGUAGES[1:]:
+        fields = Counter(one.field for one in _questions() if one.language == language)
+        assert fields.total() == 40, language
+        assert len(fields) >= 10, language
+        assert fields.keys() <= english, language
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_tenth_of_the_questions_is_in_the_language_it_claims(language: str) -> None:
+    questions = [one.question for one in _questions() if one.language == language]
+    tenth = len(questions) // 10
+    for start in range(0, len(questions), tenth):
+        some = questions[start : start + tenth]
+        assert language_of("\n".join(some), None) == language, some

@@ -1,0 +1,208 @@
+"""The one statement of a search, in a library of some size: its plans, its scores, its tiers."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import anyio
+import asyncpg
+import pytest
+
+from app.library import _prepare
+from app.services.ingest.store.embed import CREATE_TABLE
+from app.services.ingest.store.index import refresh
+from app.services.search.sql import EmbeddingIndex, search_statement
+from tests.servers import SharedServers
+
+pytestmark = pytest.mark.anyio
+
+DIMENSION = 64
+INDEX = EmbeddingIndex(1, "random", DIMENSION)
+VARIANTS = {
+    "plain": search_statement(pgvector=False, index=None),
+    "sparse": search_statement(pgvector=True, index=None),
+    "hybrid": search_statement(pgvector=True, index=INDEX),
+}
+LARGE = ("passages", "passage_texts", INDEX.table)
+PARAMETERS = "text, text, text, bigint, bigint"
+
+# 12,000 passages of 15 words, w1 in most of them and w3000 in hardly any; creators c0 … c59 have
+# a topic each, and every topic two of them. c60 has one passage more, of nothing but common words.
+FILL = f"""
+SELECT setseed(0.5);
+INSERT INTO libraries (name, path) VALUES ('l', 'l');
+INSERT INTO creators (slug, name, name_key) SELECT 'c' || n, n, n FROM generate_series(0, 60) n;
+INSERT INTO topics (slug, name) SELECT n, n FROM generate_series(1, 30) n;
+INSERT INTO documents (library_id, creator_id, topic_id, key, kind, title, language, words,
+                       content_hash)
+SELECT 1, 1 + n % 60, 1 + n % 30, n::text, 'page', '', 'en', 0, ''::bytea
+FROM generate_series(0, 599) n
+UNION ALL SELECT 1, 61, 1, 'common', 'page', '', 'en', 0, '';
+INSERT INTO passages (document_id, creator_id, topic_id, ordinal, language, search)
+SELECT d.id, d.creator_id, d.topic_id, n, 'simple', tokenize('simple', (
+    SELECT string_agg('w' || floor(exp(random() * 8))::integer, ' ')
+    FROM generate_series(1, 15) WHERE n + d.id > 0
+))
+FROM documents d CROSS JOIN generate_series(1, 20) n
+WHERE d.key <> 'common'
+UNION ALL
+SELECT id, creator_id, topic_id, 1, 'simple', tokenize('simple', 'w1 w2 w1')
+FROM documents WHERE key = 'common';
+UPDATE passages SET length = words_in(search);
+INSERT INTO passage_texts (passage_id, first_sentence, sentences) SELECT id, 0, '[]' FROM passages;
+INSERT INTO languages (language, passages, stale) VALUES ('simple', 0, true);
+INSERT INTO embedders (name, dimension, complete) VALUES ('random', {DIMENSION}, true);
+{CREATE_TABLE.format(table=INDEX.table, dimension=DIMENSION)}
+INSERT INTO {INDEX.table}
+SELECT id, creator_id, topic_id, l2_normalize((
+    SELECT array_agg(random() - 0.5) FROM generate_series(1, {DIMENSION}) WHERE id > 0
+)::real[]::halfvec({DIMENSION}))
+FROM passages;
+CREATE INDEX nearest ON {INDEX.table} USING hnsw (embedding halfvec_ip_ops)
+WITH (m = 4, ef_construction = 16);
+ANALYZE;
+"""  # noqa: S608
+
+
+@pytest.fixture(scope="module")
+async def library_url(anyio_backend: object, shared: SharedServers) -> AsyncIterator[str]:
+    url = shared.create_database()
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(FILL)
+        await refresh(connection, ["simple"], pgvector=True)
+    finally:
+        await connection.close()
+    yield url
+    shared.drop_database(url)
+
+
+@pytest.fixture
+async def library(anyio_backend: object, library_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection as the service prepares them: its plans are the same for all questions."""
+    connection = await asyncpg.connect(library_url)
+    await _prepare(connection)
+    with anyio.fail_after(30):
+        yield connection
+    await connection.close()
+
+
+async def search(
+    library: asyncpg.Connection,
+    variant: str,
+    question: str,
+    creator: str | None = None,
+    most: int = 12,
+) -> list[asyncpg.Record]:
+    vector = [0.1] * DIMENSION
+    arguments: list[object] = [question, creator, creator, 6, most]
+    if variant == "hybrid":
+        arguments += [str(vector), 0.6]
+    rows = await library.fetch(VARIANTS[variant], *arguments)
+    return [row for row in rows if row["tier"] is not None]
+
+
+def scored(row: asyncpg.Record) -> tuple[int, float]:
+    return row["id"], row["score"]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+async def plan_of(library: asyncpg.Connection, variant: str) -> list[dict[str, Any]]:
+    """The nodes of the plan that serves all questions, those that name a creator among them."""
+    parameters, arguments = PARAMETERS, "'w7', 'c1', 'c1', 6, 12"
+    if variant == "hybrid":
+        parameters += ", text, float8"
+        arguments += f", '{[0.1] * DIMENSION}', 0.6"
+    await library.execute(f"PREPARE search ({parameters}) AS {VARIANTS[variant]}")
+    explained = await library.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE search ({arguments})")
+    return list(nodes(json.loads(explained)[0]["Plan"]))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_no_plan_reads_all_passages(library: asyncpg.Connection, variant: str) -> None:
+    plan = await plan_of(library, variant)
+    relations = {node.get("Relation Name") for node in plan}
+    assert {"passages", "passage_texts"} <= relations
+    assert (INDEX.table in relations) == (variant == "hybrid")
+    assert not [
+        node["Relation Name"]
+        for node in plan
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"] in LARGE
+    ]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_words_and_meanings_are_looked_up_in_their_indexes(
+    library: asyncpg.Connection, variant: str
+) -> None:
+    used = {node.get("Index Name") for node in await plan_of(library, variant)}
+    assert {"passages_search", "passages_creator", "passages_topic", "terms_pkey"} <= used
+    assert ("nearest" in used) == (variant == "hybrid")
+
+
+@pytest.mark.parametrize(
+    ("question", "creator"),
+    [
+        ("w3", None),
+        ("w40 w41 w900", None),
+        ("w1 w2 w3 w5 w8 w13 w21", None),
+        ("w300 w300 unheard-of", None),
+        ("w20 w30", "c7"),
+        ("w1 w1000 w2000", "c60"),
+    ],
+)
+async def test_weights_and_counted_words_give_the_same_scores(
+    library: asyncpg.Connection, question: str, creator: str | None
+) -> None:
+    sparse = await search(library, "sparse", question, creator)
+    plain = await search(library, "plain", question, creator)
+    assert sparse
+    assert [(row["tier"], row["score"]) for row in sparse] == [
+        (row["tier"], pytest.approx(row["score"], abs=1e-3)) for row in plain
+    ]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_a_narrower_tier_ranks_its_own_like_the_whole(
+    library: asyncpg.Connection, variant: str
+) -> None:
+    rows = await search(library, variant, "w12 w60 w600", "c7", most=500)
+    own, kin, whole = ([row for row in rows if row["tier"] == tier] for tier in (1, 2, 3))
+    assert {row["slug"] for row in own} == {"c7"}
+    assert {row["topic"] for row in kin} == {"8"}
+    for narrow, here in (
+        (own, [scored(row) for row in whole if row["slug"] == "c7"]),
+        (kin, [scored(row) for row in whole if row["topic"] == "8"]),
+    ):
+        assert here
+        assert here == [scored(row) for row in narrow if scored(row) in here]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_what_a_creator_has_is_found_by_common_words_too(
+    library: asyncpg.Connection, variant: str
+) -> None:
+    rows = await search(library, variant, "w1 w2 w1700 w1800 w1900", "c60")
+    (found,) = [row for row in rows if row["tier"] == 1]
+    assert found["slug"] == "c60"
+    assert found["lexical"] > 0
+
+
+@pytest.mark.parametrize("variant", ["plain", "sparse"])
+async def test_nothing_is_found_of_words_that_nobody_uses(
+    library: asyncpg.Connection, variant: str
+) -> None:
+    assert await search(library, variant, "unheard-of words", "c7") == []
+    assert await search(library, variant, "", "c7") == []
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_a_question_that_names_nobody_has_the_whole_only(
+    library: asyncpg.Connection, variant: str
+) -> None:
+    assert {row["tier"] for row in await search(library, variant, "w20 w30")} == {3}
