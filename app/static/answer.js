@@ -1,18 +1,17 @@
-// The pieces of an answer come in; they are shown as they come, at most once a frame.
+// Renders an answer while it streams, at most once per frame.
 //
-// What lies more than a block behind the end of the text will not change any more, and is neither
-// parsed nor touched again until the answer is complete: a long answer costs no more a frame than
-// a short one.
+// Blocks before the last two cannot change any more; they are not parsed or touched again until the
+// answer is complete, so a long answer costs no more per frame than a short one.
 
 import { blocksOf } from "./markdown.js";
 import { guessedMarks, inUnits, withNames } from "./marks.js";
 import { patchChildren } from "./patch.js";
 
 const OPEN_BLOCKS = 2;
-// After a drawing the page has so many times as long for everything else, however long a paragraph.
-const REST = 3;
+// Idle time after a render, as a multiple of the time it took, so that the page stays responsive.
+const IDLE_RATIO = 3;
 
-/** One answer, shown in `element`. `button` makes the button of a citation mark's number. */
+/** One answer, rendered into `element`. `button(number)` creates the button of a citation mark. */
 export class Answer {
   text = "";
   #element;
@@ -20,14 +19,14 @@ export class Answer {
   #sources = new Set();
   #settled = { length: 0, nodes: 0 };
   #frame = 0;
-  #rest = 0;
+  #idleUntil = 0;
 
   constructor(element, button) {
     this.#element = element;
     this.#button = button;
   }
 
-  /** Begin with nothing; marks may name these sources. */
+  /** Clear the answer. Marks may cite these sources. */
   begin(sources) {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
@@ -37,25 +36,25 @@ export class Answer {
     this.#element.replaceChildren();
   }
 
-  /** Show the next piece with the next frame. */
+  /** Append a piece; it is rendered with the next frame. */
   add(piece) {
     this.text += piece;
     this.#frame ||= requestAnimationFrame((now) => this.#tick(now));
   }
 
   #tick(now) {
-    if (now < this.#rest) {
+    if (now < this.#idleUntil) {
       this.#frame = requestAnimationFrame((later) => this.#tick(later));
       return;
     }
     this.#frame = 0;
     this.#draw();
-    this.#rest = now + REST * (performance.now() - now);
+    this.#idleUntil = now + IDLE_RATIO * (performance.now() - now);
   }
 
   /**
-   * Show all of it now, with its marks: those that the service says, `{number, start, end}` in code
-   * points; without them, all that name a source.
+   * Render the complete answer. `citations` are the service's marks, `{number, start, end}` in code
+   * points; null if they are unknown, then every `[n]` that names a source is a mark.
    */
   finish(citations) {
     cancelAnimationFrame(this.#frame);
@@ -67,7 +66,7 @@ export class Answer {
     patchChildren(this.#element, 0, nodes);
   }
 
-  /** What it says, for those who listen: without its marks. */
+  /** The text for screen readers, without citation marks. */
   get spoken() {
     const copy = this.#element.cloneNode(true);
     for (const mark of copy.querySelectorAll(".mark")) mark.remove();
@@ -89,7 +88,7 @@ export class Answer {
   #settle(blocks, length) {
     const total = blocks.reduce((sum, block) => sum + block.length, 0);
     const full = blocks.flatMap((block, index) => (block.blank ? [] : [index]));
-    // The parser may have changed a text, such as its line ends: then places in it mean nothing.
+    // If the parser normalised the text (line endings), offsets into it are not valid.
     if (total !== length || full.length <= OPEN_BLOCKS) return;
     for (const block of blocks.slice(0, full.at(-OPEN_BLOCKS))) {
       this.#settled.length += block.length;

@@ -1,8 +1,8 @@
-// Calls of the service come in; what it answers goes out, and what it refuses as `Refused`.
+// Client of the service's API.
 
 const API = "/api/v1";
 
-/** The service has refused; `problem` is its RFC 9457 document, and `retryAfter` is in seconds. */
+/** The service refused a request. `problem` is an RFC 9457 document, `retryAfter` in seconds. */
 export class Refused extends Error {
   constructor(problem, retryAfter = 0) {
     super(problem.title);
@@ -11,12 +11,12 @@ export class Refused extends Error {
   }
 }
 
-/** Tell whether what was asked for is not there, or no longer. */
+/** Whether the error means that the resource does not exist, or no longer. */
 export function isGone(error) {
   return error instanceof Refused && error.problem.status === 404;
 }
 
-/** Ask a question. The same `key` again never asks it twice. */
+/** Ask a question. Requests with the same `key` ask it once. */
 export function postQuestion({ query, creator, conversation, key }, signal) {
   const body = { query };
   if (creator) body.creator = creator;
@@ -34,31 +34,31 @@ export function postQuestion({ query, creator, conversation, key }, signal) {
   });
 }
 
-/** Follow a turn, from its start or from after the event `cursor`. */
+/** Read a turn's stream, from the start or after the event `cursor`. */
 export function getTurn(turn, cursor, signal) {
   const headers = { Accept: "text/event-stream" };
   if (cursor) headers["Last-Event-ID"] = cursor;
   return fetch(`${API}/chat/${encodeURIComponent(turn)}`, { headers, cache: "no-store", signal });
 }
 
-/** Stop a turn, on whichever worker it runs. */
+/** Stop a turn. */
 export async function stopTurn(turn) {
   const path = `${API}/chat/${encodeURIComponent(turn)}`;
   const response = await fetch(path, { method: "DELETE" });
   if (!response.ok) throw await refusal(response);
 }
 
-/** Return a conversation's turns, the oldest first. */
+/** A conversation's turns, oldest first. */
 export async function getConversation(id) {
   return (await getJSON(`/conversations/${encodeURIComponent(id)}`)).turns;
 }
 
-/** Return the creators whose name begins with `prefix`. */
+/** Creators whose name starts with `prefix`. */
 export function getCreators(prefix, signal) {
   return getJSON(`/creators?prefix=${encodeURIComponent(prefix)}`, signal);
 }
 
-/** Return what a response that is no success tells, also where something else than the service did. */
+/** The error in a response, also if it comes from a proxy instead of the service. */
 export async function refusal(response) {
   let problem = {};
   if (response.headers.get("Content-Type")?.startsWith("application/problem+json")) {
@@ -66,7 +66,7 @@ export async function refusal(response) {
   }
   const seconds = Number(response.headers.get("Retry-After"));
   return new Refused(
-    { title: "The service cannot answer at the moment", detail: "", ...problem, status: response.status },
+    { title: "The service cannot answer right now", detail: "", ...problem, status: response.status },
     seconds > 0 ? seconds : 0,
   );
 }

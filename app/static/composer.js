@@ -1,15 +1,15 @@
-// What is typed, and whom it is for, come in; a question goes out.
+// The question form.
 
 import { getCreators } from "./api.js";
 import { Picker } from "./picker.js";
-import { holdings } from "./words.js";
+import { holdings } from "./messages.js";
 
 const QUERY_LIMIT = 1_000;
-const MOST_OFFERS = 6;
+const MAX_SUGGESTIONS = 6;
 
 const $ = (id) => document.getElementById(id);
 
-/** The form. `ask` takes `{query, creator, name}`; `stop` ends the answer that is being given. */
+/** `ask` receives `{query, creator, name}`; `stop` stops the running answer. */
 export class Composer {
   #picker;
   #ask;
@@ -22,7 +22,7 @@ export class Composer {
     this.#picker = new Picker({
       input: $("creator"),
       list: $("creators"),
-      clear: $("everyone"),
+      clear: $("clear-creator"),
       say,
     });
     $("ask").addEventListener("submit", (event) => {
@@ -30,80 +30,80 @@ export class Composer {
       this.#submit();
     });
     $("question").addEventListener("keydown", (event) => {
-      // 229: Safari ends the composing of a word before it tells of its Enter.
+      // 229: Safari ends IME composition before it reports the Enter key.
       if (event.key !== "Enter" || event.shiftKey) return;
       if (event.isComposing || event.keyCode === 229) return;
       event.preventDefault();
       this.#submit();
     });
-    $("question").addEventListener("input", () => this.#measure());
-    // Any key, wherever it is pressed, and before it does what it is pressed for.
+    $("question").addEventListener("input", () => this.#showLength());
+    // Any key hides the hint, before the key is handled.
     document.addEventListener("keydown", () => ($("writing").hidden = true), { capture: true });
     $("stop").addEventListener("click", () => {
       stop();
-      this.rest();
+      this.settle();
     });
-    // The browser may have kept what was typed.
-    this.#measure();
+    // The browser may have restored the text.
+    this.#showLength();
   }
 
-  /** Whether an answer is being given: then nothing else is asked. */
+  /** Whether an answer is running. No other question is sent meanwhile. */
   set busy(is) {
-    const [going, coming] = is ? [$("send"), $("stop")] : [$("stop"), $("send")];
-    const focused = document.activeElement === going;
+    const [hidden, shown] = is ? [$("send"), $("stop")] : [$("stop"), $("send")];
+    const focused = document.activeElement === hidden;
     this.#busy = is;
     $("writing").hidden = true;
-    coming.hidden = false;
-    if (focused) coming.focus();
-    going.hidden = true;
+    shown.hidden = false;
+    if (focused) shown.focus();
+    hidden.hidden = true;
   }
 
-  /** Say that nothing else is asked while an answer is being given. */
+  /** Explain that a question is sent only after the running answer has ended. */
   decline() {
     $("writing").hidden = false;
     this.#say($("writing").textContent);
   }
 
-  /** Have the next question asked of this creator, null for everyone. */
+  /** The creator of the next question; null for all creators. */
   set creator(creator) {
     this.#picker.set(creator);
   }
 
-  /** Put a question into the form. */
+  /** Put a question back into the form. */
   edit({ query, creator, name }) {
     this.creator = creator ? { slug: creator, name } : null;
     $("question").value = query;
-    this.#measure();
+    this.#showLength();
     this.focus();
   }
 
-  /** Be ready for the next question. */
+  /** Focus the question field. */
   focus() {
     $("question").focus();
   }
 
-  /** The same while an answer is read: a keyboard on the screen would cover it. */
-  rest() {
+  /** Focus the question field unless an on-screen keyboard would cover the answer. */
+  settle() {
     if (matchMedia("(hover: none)").matches) $("question").blur();
     else this.focus();
   }
 
-  /** Offer a few creators to begin with. */
-  async offer() {
+  /** Suggest a few creators. */
+  async suggest() {
     const creators = await getCreators("").catch(() => []);
-    const offers = creators.slice(0, MOST_OFFERS).map((creator) => {
-      const item = $("offer").content.firstElementChild.cloneNode(true);
+    const suggestions = creators.slice(0, MAX_SUGGESTIONS).map((creator) => {
+      const item = $("suggestion").content.firstElementChild.cloneNode(true);
       item.querySelector(".name").textContent = creator.name;
-      item.querySelector(".has").textContent = holdings(creator);
+      item.querySelector(".holdings").textContent = holdings(creator);
       item.querySelector("button").addEventListener("click", () => {
         this.#picker.choose(creator);
         this.focus();
       });
       return item;
     });
-    $("offers").replaceChildren(...offers);
-    $("offered").hidden = offers.length === 0;
-    $("unoffered").hidden = creators.length <= MOST_OFFERS;
+    $("suggested-creators").replaceChildren(...suggestions);
+    $("suggestions").hidden = suggestions.length === 0;
+    $("more-creators").hidden = creators.length <= MAX_SUGGESTIONS;
   }
 
   #submit() {
@@ -113,16 +113,16 @@ export class Composer {
     } else if (query) {
       const creator = this.#picker.creator;
       $("question").value = "";
-      this.#measure();
+      this.#showLength();
       this.#ask({ query, creator: creator?.slug, name: creator?.name });
-      this.rest();
+      this.settle();
     } else {
       this.focus();
     }
   }
 
-  /** Say how long a question has become, where that matters; the service alone refuses it. */
-  #measure() {
+  /** Show the length once it nears the limit. Only the service enforces the limit. */
+  #showLength() {
     const length = Array.from($("question").value.trim()).length;
     $("length").hidden = length <= QUERY_LIMIT * 0.9;
     $("length").textContent = `${length} of ${QUERY_LIMIT} characters`;

@@ -1,7 +1,7 @@
-// Markdown with named marks comes in (see marks.js); DOM that can do no harm goes out.
+// Renders untrusted Markdown with named citation marks (see marks.js) as safe DOM nodes.
 //
-// Of HTML in the text nothing is taken but line breaks. Images are their descriptions, links lead
-// to the web or are plain text, and nothing has an id, a class or a style of the text's choice.
+// HTML in the text is ignored except for line breaks. Images become their descriptions, links lead
+// to the web or become plain text, and the text cannot choose ids, classes or styles.
 
 import { markAt, nextMark, withoutNames } from "./marks.js";
 import { webAddress } from "./player.js";
@@ -20,25 +20,25 @@ const ALLOWED = {
   ALLOW_DATA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
 };
-// A table of a few kilobytes may have millions of cells: each row has as many as the first.
-const MOST_COLUMNS = 30;
+// A few kilobytes of text can make a table of millions of cells, as each row is padded to the first.
+const MAX_COLUMNS = 30;
 const BLOCKS = "p, h3, ul, ol, blockquote, th, td";
 
-// `undefined` from a tokenizer says: there is no such thing here.
+// A tokenizer returns `undefined` for no match.
 const markdown = new Marked({
   tokenizer: {
     html: () => undefined,
     def: () => undefined,
     table(source) {
       const columns = source.slice(0, source.indexOf("\n")).split("|").length;
-      return columns > MOST_COLUMNS ? undefined : Tokenizer.prototype.table.call(this, source);
+      return columns > MAX_COLUMNS ? undefined : Tokenizer.prototype.table.call(this, source);
     },
     tag(source) {
       const found = /^<br\s*\/?>/i.exec(source);
       return found ? { type: "br", raw: found[0] } : undefined;
     },
     url(source) {
-      // A mark right behind an address is no part of it.
+      // A mark right after an address is not part of it.
       const mark = nextMark(source);
       return Tokenizer.prototype.url.call(this, mark < 0 ? source : source.slice(0, mark));
     },
@@ -74,7 +74,7 @@ const markdown = new Marked({
   ],
 });
 
-/** Parse a text into its blocks, `{length, nodes}`: the Markdown's length, and what it becomes. */
+/** Parse a text into blocks `{blank, length, nodes}`; `length` is that of the Markdown. */
 export function blocksOf(named, button) {
   try {
     return markdown.lexer(named).map((token) => ({
@@ -84,7 +84,7 @@ export function blocksOf(named, button) {
     }));
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    // It is nested deeper than the stack is high.
+    // Nested too deeply for the stack.
     const text = withoutNames(named);
     const paragraph = document.createElement("p");
     paragraph.textContent = text;
@@ -95,7 +95,7 @@ export function blocksOf(named, button) {
 function nodesOf(html, button) {
   const fragment = DOMPurify.sanitize(html, ALLOWED);
   for (const cite of fragment.querySelectorAll("cite")) {
-    // A button within a link is neither: it comes after it.
+    // A button must not be inside a link: put it after the link.
     const link = cite.closest("a");
     const mark = button(Number(cite.textContent));
     if (link) {
@@ -105,13 +105,13 @@ function nodesOf(html, button) {
       cite.replaceWith(mark);
     }
   }
-  for (const link of fragment.querySelectorAll("a")) leadAway(link);
+  for (const link of fragment.querySelectorAll("a")) secureLink(link);
   for (const block of fragment.querySelectorAll(BLOCKS)) block.dir = "auto";
   for (const wide of fragment.querySelectorAll("pre, table")) makeScrollable(wide);
   return Array.from(fragment.childNodes).filter((node) => node.nodeType === Node.ELEMENT_NODE);
 }
 
-function leadAway(link) {
+function secureLink(link) {
   const url = webAddress(link.href);
   if (!url) {
     link.replaceWith(...link.childNodes);
@@ -119,7 +119,7 @@ function leadAway(link) {
   }
   link.target = "_blank";
   link.rel = "noopener noreferrer nofollow";
-  // Whoever wrote the text chose the words; where the link leads is said beside them.
+  // The text of a link is untrusted, so show where it leads.
   if (!beginsWithHost(link.textContent, url.host)) {
     const where = document.createElement("bdi");
     where.className = "host";

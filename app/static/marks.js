@@ -1,8 +1,8 @@
-// Markdown and the places of its citation marks come in; what stands at such a place goes out.
+// Citation marks in Markdown.
 //
-// A mark is known by its place, never by its looks. So before the text is parsed each mark is given
-// a name that nobody who writes the text can know, and whatever is not taken for a mark in the end
-// (in code, in an address) gets its own looks back.
+// A mark is identified by its position, never by how it looks. Before parsing, each mark is replaced
+// by a name that contains a secret, which the author of the text cannot know. Where the parser does
+// not take it for a mark (in code, in an address), the original text is restored.
 
 const SECRET = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) =>
   byte.toString(16).padStart(2, "0"),
@@ -10,16 +10,16 @@ const SECRET = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) =>
 const NAMED = new RegExp(`^\\[mark${SECRET}n(\\d+)\\]`);
 const ANYWHERE = new RegExp(`(?:\\[|%5B)mark${SECRET}n(\\d+)(?:\\]|%5D)`, "g");
 
-/** Where a named mark begins in a text; -1 where none does. */
+/** Index of the first named mark in a text, or -1. */
 export const nextMark = (text) => text.indexOf(`[mark${SECRET}n`);
 
-/** Return the number of the mark with which a text begins, and the length of its name. */
+/** The mark at the start of a text, `{number, length}`, or null. */
 export function markAt(text) {
   const found = NAMED.exec(text);
   return found && { number: Number(found[1]), length: found[0].length };
 }
 
-/** Give names to the marks `{number, start, end}` of a text, whose places are in UTF-16 units. */
+/** Replace the marks `{number, start, end}` of a text, in UTF-16 units, by their names. */
 export function withNames(text, marks) {
   let named = "";
   let at = 0;
@@ -31,10 +31,10 @@ export function withNames(text, marks) {
   return named + text.slice(at);
 }
 
-/** Give marks their looks back. */
+/** Restore the original text of all marks. */
 export const withoutNames = (text) => text.replace(ANYWHERE, "[$1]");
 
-/** Guess the marks of a text whose end has not come: all that name one of the sources. */
+/** Marks of a text that is still streaming: every `[n]` that names a source. */
 export function guessedMarks(text, sources) {
   return Array.from(text.matchAll(/\[(\d{1,3})\]/g), (found) => ({
     number: Number(found[1]),
@@ -43,12 +43,12 @@ export function guessedMarks(text, sources) {
   })).filter(({ number }) => sources.has(number));
 }
 
-/** Turn places counted in code points, in order, into such that are counted in UTF-16 units. */
+/** Convert marks, in order, from code points to UTF-16 units. */
 export function inUnits(text, marks) {
   let points = 0;
   let units = 0;
-  const unitsAt = (place) => {
-    for (; points < place && units < text.length; points += 1) {
+  const unitsAt = (point) => {
+    for (; points < point && units < text.length; points += 1) {
       units += text.codePointAt(units) > 0xffff ? 2 : 1;
     }
     return units;

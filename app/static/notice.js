@@ -1,25 +1,25 @@
-// What concerns the whole conversation comes in; it is shown above it.
+// A notice about the whole conversation, shown above it.
 
 const $ = (id) => document.getElementById(id);
 
-/** One notice at a time; `say` tells it to screen readers too, `again` is called by its button. */
+/** Shows one notice at a time. `say` announces it to screen readers; its button calls `retry`. */
 export class Notice {
   #say;
 
-  constructor({ say, again }) {
+  constructor({ say, retry }) {
     this.#say = say;
     $("reload").addEventListener("click", () => {
       this.hide();
-      again();
+      retry();
     });
   }
 
-  /** Show it; with `again` it has a button that tries again what failed. */
-  show(title, detail, { again = false } = {}) {
+  /** Show a notice, with a button to try again if `canRetry`. */
+  show(title, detail, { canRetry = false } = {}) {
     $("notice").hidden = false;
     $("notice-title").textContent = title;
     $("notice-detail").textContent = detail;
-    $("reload").hidden = !again;
+    $("reload").hidden = !canRetry;
     this.#say(`${title}. ${detail}`);
   }
 
@@ -27,8 +27,8 @@ export class Notice {
     $("notice").hidden = true;
   }
 
-  /** Hide it where there is nothing to be done about it. */
-  pass() {
+  /** Hide it unless it offers a retry. */
+  dismiss() {
     if ($("reload").hidden) this.hide();
   }
 }

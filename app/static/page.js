@@ -1,4 +1,4 @@
-// The page: questions are asked in one form, and their answers follow one another above it.
+// The page: one form asks questions, and the turns of the conversation appear above it.
 
 import { Refused, getConversation, isGone, stopTurn } from "./api.js";
 import { Composer } from "./composer.js";
@@ -7,35 +7,36 @@ import { Notice } from "./notice.js";
 import { Panel } from "./panel.js";
 import * as session from "./session.js";
 import { Turn } from "./turn.js";
-import { counted, waitingWords } from "./words.js";
+import { counted, retryText } from "./messages.js";
 
-// How long the service may take to stop an answer before the page goes its own way.
-const STOPPING = 5_000;
-// From when on after an answer the service may have forgotten what was said.
-const LONG_AGO = 5 * 60_000;
+// Milliseconds to wait for the service to stop an answer before the page stops reading it.
+const STOP_TIMEOUT = 5_000;
+// Milliseconds after an answer from which the service may have forgotten the conversation.
+const STALE_AFTER = 5 * 60_000;
 
 const $ = (id) => document.getElementById(id);
 const kept = session.load();
 const panel = new Panel($("panel"));
 const composer = new Composer({ ask, stop, say });
-const notice = new Notice({ say, again: restore });
+const notice = new Notice({ say, retry: restore });
 
-// The question that is being answered: `{turn, controller, stopping, failure}`.
+// The running answer: `{turn, controller, stopping, failure}`.
 let running = null;
 
-function say(words) {
-  $("status").textContent = words;
+/** Announce a text to screen readers. */
+function say(text) {
+  $("status").textContent = text;
 }
 
-/** Show a question after all others, or before one of them. */
+/** Append a turn, or insert it before another. */
 function show(question, before = null) {
   const turn = new Turn(question, {
     open: (source, origin) => panel.open(source, origin),
-    again: ({ question: { query, creator, name } }) => ask({ query, creator, name }),
+    askAgain: ({ question: { query, creator, name } }) => ask({ query, creator, name }),
     edit: ({ question }) => composer.edit(question),
   });
   $("welcome").hidden = true;
-  $("fresh").hidden = false;
+  $("new-conversation").hidden = false;
   $("turns").insertBefore(turn.element, before);
   return turn;
 }
@@ -46,25 +47,25 @@ function ask({ query, creator = null, name = null }) {
     return;
   }
   panel.close();
-  notice.pass();
+  notice.dismiss();
   const question = { query, creator, name, conversation: kept.conversation, key: session.newKey() };
   const turn = show(question);
   turn.element.scrollIntoView({ block: "start" });
   answer(turn);
 }
 
-/** Follow a question to the end of its answer, and show it. */
+/** Show the answer to a question as it streams, to its end. */
 async function answer(turn) {
   const { question } = turn;
   running = { turn, controller: new AbortController(), stopping: false, failure: null };
   const { signal } = running.controller;
   remember({ pending: question });
-  progress(turn, question.cursor ? "Going on…" : "Searching the library…");
+  progress(turn, question.cursor ? "Resuming…" : "Searching the library…");
   composer.busy = true;
   let keep = null;
   try {
-    if (!question.turn && Date.now() - kept.heard > LONG_AGO) await checkKept(turn);
-    await follow(question, listener(turn), signal);
+    if (!question.turn && Date.now() - kept.heard > STALE_AFTER) await checkConversation(turn);
+    await follow(question, callbacks(turn), signal);
     if (running.failure) failed(turn, new Refused(running.failure));
   } catch (error) {
     if (signal.aborted) turn.cut("Stopped here.");
@@ -76,8 +77,8 @@ async function answer(turn) {
   }
 }
 
-/** Where what was said before is forgotten, have a question begin a conversation, and say so. */
-async function checkKept(turn) {
+/** If the service has forgotten the conversation, start a new one and say so. */
+async function checkConversation(turn) {
   const { question } = turn;
   if (!question.conversation) return;
   try {
@@ -85,17 +86,17 @@ async function checkKept(turn) {
   } catch (error) {
     if (!isGone(error)) return;
     question.conversation = kept.conversation = null;
-    turn.standAlone();
+    turn.noteNewConversation();
   }
 }
 
-function listener(turn) {
+function callbacks(turn) {
   const { question } = turn;
   return {
-    begun() {
-      // A question that was sent again may have been answered, and be among those of before.
-      for (const twin of $("turns").querySelectorAll(`[data-turn="${question.turn}"]`)) {
-        if (twin !== turn.element) twin.remove();
+    started() {
+      // A question that was sent again may already be shown, from the restored conversation.
+      for (const duplicate of $("turns").querySelectorAll(`[data-turn="${question.turn}"]`)) {
+        if (duplicate !== turn.element) duplicate.remove();
       }
       turn.element.dataset.turn = question.turn;
       kept.conversation = question.conversation;
@@ -104,10 +105,10 @@ function listener(turn) {
       if (running.stopping) stopTurn(question.turn).catch(() => {});
       else if (turn.sources.length) progress(turn, "Answering…");
     },
-    anew: () => turn.reset(),
-    waiting(seconds, problem) {
+    restarted: () => turn.reset(),
+    retrying(seconds, problem) {
       if (running.stopping) running.controller.abort();
-      else progress(turn, waitingWords(seconds, problem, Boolean(question.turn)));
+      else progress(turn, retryText(seconds, problem, Boolean(question.turn)));
     },
     event(name, value) {
       if (name === "sources") {
@@ -125,12 +126,12 @@ function listener(turn) {
   };
 }
 
-/** Say what went wrong; return the question if its answer can still be gone on with. */
+/** Show an error; return the question if its answer can still be resumed. */
 function failed(turn, error) {
   const { question } = turn;
   if (!(error instanceof Refused)) {
     console.error(error);
-    error = new Refused({ title: "The page made a mistake", detail: "Reload it.", status: 0 });
+    error = new Refused({ title: "Something went wrong on this page", detail: "Reload it.", status: 0 });
   }
   const { problem, retryAfter } = error;
   const lost = problem.ended || problem.status === 404;
@@ -140,25 +141,25 @@ function failed(turn, error) {
       return;
     }
     const { conversation } = kept;
-    // Others may have been asked since: it follows them. What is asked anew needs another key.
+    // A question that starts over follows whatever was asked since, and needs a new key.
     if (lost || (!question.turn && question.conversation !== conversation)) {
       Object.assign(question, { conversation, turn: null, cursor: "", key: session.newKey() });
       turn.reset();
     }
     answer(turn);
-    composer.rest();
+    composer.settle();
   };
-  // What is asked in a wrong way stays wrong.
-  const hopeless = problem.retryable === false || (problem.status >= 400 && problem.status < 429);
-  const useful = !hopeless || problem.status === 404;
-  say(turn.fail(problem, lost ? "Ask again" : "Try again", useful ? retry : null, retryAfter));
-  const goesOn = question.turn ? !lost && useful : problem === UNREACHABLE;
-  return goesOn ? question : null;
+  // The same request would fail again.
+  const permanent = problem.retryable === false || (problem.status >= 400 && problem.status < 429);
+  const canRetry = !permanent || problem.status === 404;
+  say(turn.fail(problem, lost ? "Ask again" : "Try again", canRetry ? retry : null, retryAfter));
+  const resumable = question.turn ? !lost && canRetry : problem === UNREACHABLE;
+  return resumable ? question : null;
 }
 
-function progress(turn, words) {
-  turn.wait(words);
-  say(words);
+function progress(turn, text) {
+  turn.wait(text);
+  say(text);
 }
 
 async function stop() {
@@ -166,25 +167,25 @@ async function stop() {
   const { turn, controller } = running;
   running.stopping = true;
   progress(turn, "Stopping…");
-  setTimeout(() => controller.abort(), STOPPING);
+  setTimeout(() => controller.abort(), STOP_TIMEOUT);
   try {
     if (turn.question.turn) await stopTurn(turn.question.turn);
   } catch {
-    // It cannot be told, so it may go on, but not here.
+    // The answer may go on in the service, but is no longer read here.
     controller.abort();
   }
 }
 
-function remember(news) {
-  session.save(Object.assign(kept, news));
+function remember(changes) {
+  session.save(Object.assign(kept, changes));
 }
 
-/** Show the conversation as it was before the page was loaded. */
+/** Show the conversation that this tab had before the page was loaded. */
 async function restore() {
   const { pending, conversation } = kept;
   if (!conversation && !pending) return;
   $("welcome").hidden = true;
-  $("fresh").hidden = false;
+  $("new-conversation").hidden = false;
   let past = [];
   try {
     if (conversation) past = await getConversation(conversation);
@@ -193,14 +194,14 @@ async function restore() {
       cannotRestore(error);
       return;
     }
-    // Nothing was kept of it, or no longer.
+    // The service has nothing of it, or has forgotten it.
     if (!pending && !running) {
-      startAfresh();
-      notice.show("Your conversation is no longer kept", "What you ask now begins a new one.");
+      startOver();
+      notice.show("Your conversation has expired", "Your next question starts a new one.");
       return;
     }
   }
-  // Meanwhile a new one may have been begun, or a question asked.
+  // The user may have started a new conversation or asked a question meanwhile.
   if (kept.conversation !== conversation) return;
   kept.heard = Date.now();
   const later = $("turns").firstElementChild;
@@ -209,14 +210,14 @@ async function restore() {
     const name = kept.asked[one.turn_id];
     const turn = show({ query: one.question, creator: name, name }, later);
     turn.element.dataset.turn = one.turn_id;
-    turn.remember(one);
+    turn.restore(one);
   }
   if (later) return;
   const last = kept.asked[past.at(-1)?.turn_id];
   if (last) composer.creator = { slug: last, name: last };
   if (pending && !past.some((one) => one.turn_id === pending.turn)) {
     if (pending.creator) composer.creator = { slug: pending.creator, name: pending.name };
-    // What was shown of it is gone, so all of it is read again.
+    // Nothing of it is shown any more, so read it from the start.
     const turn = show({ ...pending, cursor: "" });
     answer(turn);
   }
@@ -225,11 +226,11 @@ async function restore() {
 
 function cannotRestore(error) {
   const problem = error instanceof Refused ? error.problem : UNREACHABLE;
-  const detail = `${problem.title}. It may be kept all the same.`;
-  notice.show("Your conversation cannot be shown", detail, { again: true });
+  const detail = `${problem.title}. It may still be there.`;
+  notice.show("Your conversation cannot be loaded", detail, { canRetry: true });
 }
 
-function startAfresh() {
+function startOver() {
   stop();
   running?.controller.abort();
   panel.close();
@@ -237,13 +238,13 @@ function startAfresh() {
   $("turns").replaceChildren();
   notice.hide();
   $("welcome").hidden = false;
-  $("fresh").hidden = true;
+  $("new-conversation").hidden = true;
 }
 
-$("fresh").addEventListener("click", () => {
-  startAfresh();
+$("new-conversation").addEventListener("click", () => {
+  startOver();
   composer.focus();
-  say("A new conversation.");
+  say("New conversation.");
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || event.isComposing) return;
@@ -251,6 +252,6 @@ document.addEventListener("keydown", (event) => {
   else stop();
 });
 
-composer.offer();
+composer.suggest();
 restore();
-$("unstarted").remove();
+$("not-started").remove();

@@ -1,9 +1,9 @@
-// A source comes in; it is opened beside the answer: what, whose, when, and a way to go there.
+// The source panel: title, creator, time, snippet and link of one source.
 
 import { playerFrame, playerOf, webAddress } from "./player.js";
-import { clock, kindWords, wayWords } from "./words.js";
+import { clock, kindText, linkText } from "./messages.js";
 
-/** The one panel, in which one source at a time is open. */
+/** The panel shows one source at a time. */
 export class Panel {
   #element;
   #origin = null;
@@ -14,7 +14,7 @@ export class Panel {
     this.#part("play").addEventListener("click", () => this.#play());
   }
 
-  /** Whether a source is open, and whether the focus is in it. */
+  /** Whether a source is open. */
   get isOpen() {
     return !this.#element.hidden;
   }
@@ -23,25 +23,25 @@ export class Panel {
     return this.#element.contains(document.activeElement);
   }
 
-  /** Open a source. `origin` finds what the focus goes back to. */
+  /** Open a source. `origin()` returns the element that gets the focus back. */
   open(source, origin) {
     this.#origin = origin;
     this.source = source;
     this.#part("number").textContent = source.number;
-    this.#part("kind").textContent = kindWords(source);
+    this.#part("kind").textContent = kindText(source);
     this.#part("title").textContent = source.title;
     this.#part("creator").textContent = source.creator.name;
     this.#part("topic").textContent = source.topic ?? "";
     this.#part("snippet").textContent = source.snippet;
     this.#showTime(source);
-    this.#showWays(source);
+    this.#showLinks(source);
     this.#element.hidden = false;
     this.#element.scrollTop = 0;
     document.documentElement.classList.add("has-panel");
     this.#part("title").focus({ preventScroll: true });
   }
 
-  /** Close it; what plays stops. */
+  /** Close the panel and stop the player. */
   close() {
     if (!this.isOpen) return;
     const origin = this.hasFocus ? this.#origin?.() : null;
@@ -57,20 +57,20 @@ export class Panel {
     this.#part("time").textContent = end > start ? `${clock(start)} – ${clock(end)}` : clock(start);
   }
 
-  #showWays(source) {
+  #showLinks(source) {
     const url = webAddress(source.url);
     const link = this.#part("link");
     link.hidden = !url;
     if (url) link.href = url.href;
     else link.removeAttribute("href");
-    this.#part("way").textContent = wayWords(source);
+    this.#part("link-text").textContent = linkText(source);
     this.#part("host").textContent = url?.host ?? "";
-    this.#part("nowhere").hidden = Boolean(url);
+    this.#part("no-link").hidden = Boolean(url);
 
     this.player = source.kind === "moment" ? playerOf(source.url, source.start_seconds) : null;
     this.#part("player").replaceChildren();
     this.#part("play").hidden = !this.player;
-    this.#part("from").textContent = this.player?.host ?? "";
+    this.#part("player-host").textContent = this.player?.host ?? "";
   }
 
   #play() {

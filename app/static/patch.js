@@ -1,8 +1,7 @@
-// What is shown and what is to be shown come in; the first becomes the second, and what is alike stays.
-//
-// So nothing flickers, and neither a selection nor the focus is lost, while an answer grows.
+// Minimal DOM diff: updates nodes in place, so that nothing flickers and neither the selection nor
+// the focus is lost while an answer grows.
 
-/** Make the children of `parent` from the place `from` on be like `nodes`. */
+/** Make the children of `parent`, from index `from`, equal to `nodes`. */
 export function patchChildren(parent, from, nodes) {
   for (const [index, node] of nodes.entries()) {
     const old = parent.childNodes[from + index];
@@ -16,7 +15,7 @@ function patched(old, node) {
   if (old.nodeName !== node.nodeName) return false;
   if (old.nodeType === Node.TEXT_NODE) {
     if (old.data === node.data) return true;
-    // What is selected stays so where text only comes to its end.
+    // Appending keeps the selection.
     if (node.data.startsWith(old.data)) old.appendData(node.data.slice(old.data.length));
     else old.data = node.data;
     return true;

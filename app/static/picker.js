@@ -1,14 +1,15 @@
-// What is typed comes in; creators whose name begins so are offered, and the one chosen goes out.
+// The creator picker: a combobox with suggestions for what is typed.
 //
-// A combobox as the ARIA Authoring Practices describe it: the focus stays in the field, and
-// `aria-activedescendant` names the option that the arrow keys have reached.
+// It follows the ARIA Authoring Practices: focus stays in the field, and `aria-activedescendant`
+// names the option that the arrow keys have reached.
 
 import { getCreators } from "./api.js";
-import { counted, holdings } from "./words.js";
+import { counted, holdings } from "./messages.js";
 
-const PAUSE = 150;
+// Milliseconds after the last key before the service is asked.
+const DEBOUNCE = 150;
 
-/** The field, its list, and the button that empties it. */
+/** The field, its list of options, and the button that clears it. */
 export class Picker {
   #input;
   #list;
@@ -18,19 +19,19 @@ export class Picker {
   #options = [];
   #active = -1;
   #timer = 0;
-  #asking = new AbortController();
+  #request = new AbortController();
 
   constructor({ input, list, clear, say }) {
     this.#input = input;
     this.#list = list;
     this.#clear = clear;
     this.#say = say;
-    input.addEventListener("input", () => this.#typed());
-    input.addEventListener("keydown", (event) => this.#pressed(event));
-    input.addEventListener("click", () => this.#list.hidden && this.#look());
+    input.addEventListener("input", () => this.#onInput());
+    input.addEventListener("keydown", (event) => this.#onKey(event));
+    input.addEventListener("click", () => this.#list.hidden && this.#search());
     input.addEventListener("blur", () => this.#close());
     clear.addEventListener("click", () => this.choose(null));
-    // Before the field loses the focus, and with it the list.
+    // Keeps the focus in the field; losing it would close the list.
     list.addEventListener("pointerdown", (event) => event.preventDefault());
     list.addEventListener("click", ({ target }) => {
       const option = target.closest("[role=option]:not([aria-disabled])");
@@ -38,20 +39,20 @@ export class Picker {
     });
   }
 
-  /** Who is to be asked: as the service knows them, and as they are called; null for everyone. */
+  /** The creator to ask, `{slug, name}`; null for all creators. */
   get creator() {
     const typed = this.#input.value.trim();
     if (!typed) return null;
     return this.#chosen?.name === typed ? this.#chosen : { slug: typed, name: typed };
   }
 
-  /** Choose a creator, or none. */
+  /** Select a creator, or null for all, and focus the field. */
   choose(creator) {
     this.set(creator);
     this.#input.focus();
   }
 
-  /** Have a creator chosen, or none, wherever the focus is. */
+  /** Select a creator, or null for all, without moving the focus. */
   set(creator) {
     this.#chosen = creator;
     this.#input.value = creator?.name ?? "";
@@ -59,38 +60,38 @@ export class Picker {
     this.#close();
   }
 
-  #typed() {
+  #onInput() {
     this.#chosen = null;
     this.#clear.hidden = !this.#input.value;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#look(), PAUSE);
+    this.#timer = setTimeout(() => this.#search(), DEBOUNCE);
   }
 
-  async #look(reached) {
+  async #search(initial) {
     clearTimeout(this.#timer);
-    this.#asking.abort();
-    this.#asking = new AbortController();
-    const { signal } = this.#asking;
+    this.#request.abort();
+    this.#request = new AbortController();
+    const { signal } = this.#request;
     const prefix = this.#chosen ? "" : this.#input.value.trim();
     try {
       const found = await getCreators(prefix, signal);
-      if (!signal.aborted) this.#show(found, reached);
+      if (!signal.aborted) this.#show(found, initial);
     } catch {
-      if (!signal.aborted) this.#note("The creators cannot be listed at the moment.");
+      if (!signal.aborted) this.#showMessage("Creators cannot be listed right now.");
     }
   }
 
-  #show(creators, reached) {
-    // Whoever has chosen one may go back to all of them.
+  #show(creators, initial) {
+    // With a creator selected, the first option goes back to all creators.
     this.#options = this.#chosen ? [null, ...creators] : creators;
     if (creators.length === 0) {
-      this.#note("Nobody here is called that. The whole library is asked.");
+      this.#showMessage("No creator has that name. The whole library will be searched.");
       return;
     }
     const options = this.#options.map((creator, index) => this.#option(creator, index));
     this.#list.replaceChildren(...options);
     this.#open();
-    if (reached) this.#reach(reached === "first" ? 0 : options.length - 1);
+    if (initial) this.#activate(initial === "first" ? 0 : options.length - 1);
     this.#say(`${counted(creators.length, "creator")}.`);
   }
 
@@ -102,32 +103,32 @@ export class Picker {
     const name = document.createElement("span");
     name.dir = "auto";
     name.textContent = creator?.name ?? "All creators";
-    const has = document.createElement("small");
-    has.textContent = creator ? holdings(creator) : "";
-    option.append(name, " ", has);
+    const count = document.createElement("small");
+    count.textContent = creator ? holdings(creator) : "";
+    option.append(name, " ", count);
     return option;
   }
 
-  #note(words) {
+  #showMessage(text) {
     this.#close();
-    this.#say(words);
+    this.#say(text);
     const note = document.createElement("li");
     note.role = "option";
     note.ariaDisabled = "true";
     note.ariaSelected = "false";
-    note.textContent = words;
+    note.textContent = text;
     this.#options = [];
     this.#list.replaceChildren(note);
     this.#open();
   }
 
-  #pressed(event) {
+  #onKey(event) {
     const { key } = event;
     const open = !this.#list.hidden;
     if (event.isComposing) return;
     if (key === "ArrowDown" || key === "ArrowUp") {
       const step = key === "ArrowDown" ? 1 : -1;
-      if (!open) this.#look(step > 0 ? "first" : "last");
+      if (!open) this.#search(step > 0 ? "first" : "last");
       else if (this.#options.length) this.#step(step);
     } else if (key === "Enter" && open && this.#chosen && this.#active < 0) {
       this.#close();
@@ -147,10 +148,10 @@ export class Picker {
   #step(step) {
     const count = this.#options.length;
     const from = this.#active < 0 && step < 0 ? count : this.#active;
-    this.#reach((from + step + count) % count);
+    this.#activate((from + step + count) % count);
   }
 
-  #reach(index) {
+  #activate(index) {
     this.#active = index;
     for (const [place, option] of Array.from(this.#list.children).entries()) {
       option.ariaSelected = String(place === index);
@@ -173,7 +174,7 @@ export class Picker {
 
   #close() {
     clearTimeout(this.#timer);
-    this.#asking.abort();
+    this.#request.abort();
     this.#list.hidden = true;
     this.#input.ariaExpanded = "false";
     this.#active = -1;

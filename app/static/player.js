@@ -1,8 +1,8 @@
-// A video's address and a second come in; the address of a player that may be embedded goes out.
+// Embeddable players of YouTube and Vimeo.
 
 const YOUTUBE = new Set(["youtube.com", "youtube-nocookie.com", "youtu.be"]);
 
-/** Return `{host, src}`, or null where the video is none that may be embedded. */
+/** The player `{host, src}` of a video at a second, or null if it cannot be embedded. */
 export function playerOf(address, seconds) {
   const url = webAddress(address);
   if (!url) return null;
@@ -20,7 +20,7 @@ export function playerOf(address, seconds) {
   if (host === "vimeo.com" || host === "player.vimeo.com") {
     const [id, hash] = parts[0] === "video" ? parts.slice(1) : parts;
     if (!/^\d+$/.test(id ?? "")) return null;
-    // An unlisted video's second name.
+    // The hash of an unlisted video.
     const unlisted = /^[0-9a-f]+$/.test(hash ?? "") ? `&h=${hash}` : "";
     const query = `autoplay=1&dnt=1${unlisted}`;
     return { host: "Vimeo", src: `https://player.vimeo.com/video/${id}?${query}#t=${start}s` };
@@ -28,19 +28,19 @@ export function playerOf(address, seconds) {
   return null;
 }
 
-/** Return an address of the web as a URL; null for anything else. */
+/** Parse an http or https address as a URL; null for anything else. */
 export function webAddress(address) {
   if (!URL.canParse(address ?? "")) return null;
   const url = new URL(address);
   return url.protocol === "https:" || url.protocol === "http:" ? url : null;
 }
 
-/** Make the player; nothing is loaded before this is in the page. */
+/** Create the player. It loads when it is added to the page. */
 export function playerFrame({ src }, title) {
   const frame = document.createElement("iframe");
   frame.title = title;
   frame.allow = "autoplay; encrypted-media; fullscreen; picture-in-picture";
-  // YouTube plays nothing for a page that does not say where it is.
+  // YouTube refuses to play without a referrer.
   frame.referrerPolicy = "strict-origin-when-cross-origin";
   frame.sandbox =
     "allow-scripts allow-same-origin allow-popups allow-popups-to-escape-sandbox allow-presentation";

@@ -1,32 +1,32 @@
-// What this tab knows of its conversation comes in and goes out: it outlives a reload, not the tab.
+// The state of this tab's conversation in session storage: survives a reload, not the tab.
 
 const KEY = "chrysopedia";
-const NOTHING = { conversation: null, heard: 0, pending: null, asked: {} };
+const EMPTY = { conversation: null, heard: 0, pending: null, asked: {} };
 
 /**
- * Return `{conversation, heard, pending, asked}`: the conversation's id, when it was last known to
- * be kept (in milliseconds), the question whose answer has not ended (see follow.js), and the
- * creators who were asked, by their turns' ids.
+ * Load `{conversation, heard, pending, asked}`: the conversation's id, when the service last had it
+ * (milliseconds), the question whose answer is unfinished (see follow.js), and the creator asked in
+ * each turn, by turn id.
  */
 export function load() {
   try {
-    return { ...structuredClone(NOTHING), ...JSON.parse(sessionStorage.getItem(KEY) ?? "{}") };
+    return { ...structuredClone(EMPTY), ...JSON.parse(sessionStorage.getItem(KEY) ?? "{}") };
   } catch {
-    // No storage, or not ours: then a reload begins a new conversation.
-    return structuredClone(NOTHING);
+    // Storage is blocked or unreadable: a reload starts a new conversation.
+    return structuredClone(EMPTY);
   }
 }
 
-/** Keep it. */
+/** Save the state. */
 export function save(session) {
   try {
     sessionStorage.setItem(KEY, JSON.stringify(session));
   } catch {
-    // As above.
+    // Storage is blocked.
   }
 }
 
-/** Make a key that stands for one question, however often it is sent. */
+/** Create an idempotency key. */
 export function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,6 +1,6 @@
-// The text of an event stream comes in, cut anywhere; its events go out.
+// Parser for server-sent events.
 
-/** A parser for one connection. Lines end with LF, CRLF or CR, and with nothing else. */
+/** Parses the stream of one connection. Lines end with LF, CRLF or CR, and with nothing else. */
 export class EventParser {
   #rest = "";
   #afterCR = false;
@@ -8,18 +8,18 @@ export class EventParser {
   #name = "";
   #data = [];
 
-  /** Take the next piece; return the events `{id, name, data}` that are complete with it. */
+  /** Feed a piece of text, split anywhere; returns the events `{id, name, data}` it completes. */
   feed(text) {
     if (!text) return [];
-    // A CRLF that was cut in two is one line's end.
+    // A CRLF split across two pieces is one line ending.
     const piece = this.#afterCR && text.startsWith("\n") ? text.slice(1) : text;
     this.#afterCR = text.endsWith("\r");
     const lines = (this.#rest + piece).split(/\r\n|\n|\r/);
     this.#rest = lines.pop();
-    return lines.map((line) => this.#take(line)).filter(Boolean);
+    return lines.map((line) => this.#parseLine(line)).filter(Boolean);
   }
 
-  #take(line) {
+  #parseLine(line) {
     if (!line) return this.#dispatch();
     const colon = line.indexOf(":");
     const field = colon < 0 ? line : line.slice(0, colon);
@@ -39,18 +39,18 @@ export class EventParser {
   }
 }
 
-/** The connection broke, or never came about. */
+/** The connection failed. */
 export class Lost extends Error {}
 
-/** Yield a response's events as they come; `heard` is called for each piece, comments too. */
-export async function* eventsOf(response, heard) {
+/** Yield a response's events; `onData` is called for each piece received, comments included. */
+export async function* eventsOf(response, onData) {
   const parser = new EventParser();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   try {
     for (;;) {
       const { done, value } = await reader.read().catch(lost);
       if (done) return;
-      heard();
+      onData();
       yield* parser.feed(value);
     }
   } finally {
@@ -58,7 +58,7 @@ export async function* eventsOf(response, heard) {
   }
 }
 
-/** Throw `Lost` in place of what the network throws, which a fault of the page's own throws as well. */
+/** Throw `Lost` instead of a network TypeError, which bugs in the page would raise as well. */
 export function lost(cause) {
   throw new Lost("the connection was lost", { cause });
 }

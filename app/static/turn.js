@@ -1,19 +1,19 @@
-// A question and the events of its answer come in; they are shown as one article of the page.
+// One turn of the conversation, shown as an article: a question, its answer and its sources.
 
 import { Answer } from "./answer.js";
-import { counted, endingWords, moment, problemWords, scopeWords, sourceName } from "./words.js";
+import { counted, endingText, moment, problemText, scopeText, sourceName } from "./messages.js";
 
-// From so many characters on a question is set as text, not as a heading.
+// Longer questions, in characters, are styled as text instead of as a heading.
 const LONG = 200;
 
-/** One question with its answer. `open(source, origin)` is called to open a source. */
+/** A question with its answer. `open(source, origin)` opens a source. */
 export class Turn {
   sources = [];
   #open;
   #answer;
   #cited = new Set();
 
-  constructor(question, { open, again, edit }) {
+  constructor(question, { open, askAgain, edit }) {
     const template = document.querySelector("#turn");
     this.element = template.content.firstElementChild.cloneNode(true);
     this.question = question;
@@ -21,40 +21,40 @@ export class Turn {
     this.#answer = new Answer(this.#part("answer"), (number) => this.#mark(number));
     this.#part("question").textContent = question.query;
     this.#part("question").classList.toggle("long", question.query.length > LONG);
-    this.#part("asked").textContent = question.name ? `Asked of ${question.name}` : "";
+    this.#part("asked").textContent = question.name ? `Asked ${question.name}` : "";
     this.#part("asked").hidden = !question.name;
     this.#part("answer").addEventListener("click", ({ target }) => {
       const mark = target.closest(".mark");
       if (mark) this.#openSource(Number(mark.dataset.source), ".mark");
     });
-    this.#part("again").addEventListener("click", () => again(this));
+    this.#part("again").addEventListener("click", () => askAgain(this));
     this.#part("edit").addEventListener("click", () => edit(this));
     this.#part("copy").addEventListener("click", () => this.#copy());
   }
 
-  /** The answer's words, without its marks. */
+  /** The text of the answer without citation marks. */
   get spoken() {
     return this.#answer.spoken;
   }
 
-  /** Say that it follows nothing, though more was said before it. */
-  standAlone() {
+  /** Say that this question starts a new conversation because the last one has expired. */
+  noteNewConversation() {
     const asked = this.#part("asked");
-    const words = "What was said before is no longer kept: this begins a new conversation.";
-    asked.textContent = asked.hidden ? words : `${asked.textContent}. ${words}`;
+    const text = "The conversation has expired: this question starts a new one.";
+    asked.textContent = asked.hidden ? text : `${asked.textContent}. ${text}`;
     asked.hidden = false;
   }
 
-  /** Show that it is being worked on, and how far that is; empty words end it. */
-  wait(words) {
-    this.#part("state").hidden = !words;
-    this.#part("state-words").textContent = words;
-    this.#part("skeleton").hidden = !words || this.#answer.text !== "";
-    this.#part("answer").ariaBusy = String(Boolean(words));
-    if (words) this.#part("trouble").hidden = true;
+  /** Show progress; an empty text hides it. */
+  wait(text) {
+    this.#part("state").hidden = !text;
+    this.#part("state-text").textContent = text;
+    this.#part("skeleton").hidden = !text || this.#answer.text !== "";
+    this.#part("answer").ariaBusy = String(Boolean(text));
+    if (text) this.#part("error").hidden = true;
   }
 
-  /** Begin with nothing but the question. */
+  /** Clear everything but the question. */
   reset() {
     this.sources = [];
     this.#cited.clear();
@@ -64,63 +64,63 @@ export class Turn {
     this.#part("note").hidden = true;
   }
 
-  /** Show which sources there are to answer from. */
+  /** Take the sources of the answer. */
   found(sources) {
     this.reset();
     this.sources = sources;
     this.#answer.begin(sources);
   }
 
-  /** Show the next piece of the answer. */
+  /** Append a piece of the answer. */
   add(piece) {
     this.#answer.add(piece);
     this.#part("skeleton").hidden = true;
-    this.#part("state-words").textContent = "Writing…";
+    this.#part("state-text").textContent = "Writing…";
   }
 
-  /** Show that it is complete: `done` is the stream's last event. */
+  /** Show the complete answer. `done` is the stream's last event. */
   finish(done) {
     this.wait("");
     this.#answer.finish(done.citations);
     const asked = done.scope.creator?.name ?? this.question.name;
-    this.#complete(scopeWords(done.cascade_tier, asked, done.scope), endingWords(done));
+    this.#complete(scopeText(done.cascade_tier, asked, done.scope), endingText(done));
   }
 
-  /** Show a turn as the conversation keeps it; its marks are those that name what it cites. */
-  remember(past) {
+  /** Show a turn of a restored conversation. */
+  restore(past) {
     this.found(past.citations);
     this.#answer.add(past.answer);
     this.#answer.finish(null);
     const { finish_reason, tier: cascade_tier } = past;
-    const scope = scopeWords(cascade_tier, this.question.name, null);
-    this.#complete(scope, endingWords({ finish_reason, cascade_tier }));
+    const scope = scopeText(cascade_tier, this.question.name, null);
+    this.#complete(scope, endingText({ finish_reason, cascade_tier }));
   }
 
-  /** Show that it ended without the service's saying so. */
-  cut(words) {
+  /** Show that the page stopped reading the answer. */
+  cut(note) {
     this.wait("");
     this.#answer.finish(null);
-    this.#complete("", words);
+    this.#complete("", note);
   }
 
-  /** Show what went wrong, and a button that tries again, in so many seconds. */
+  /** Show an error, with a button that retries after `seconds`. */
   fail(problem, label, retry, seconds = 0) {
     this.wait("");
-    const { title, detail } = problemWords(problem);
-    this.#part("trouble").hidden = false;
-    this.#part("trouble-title").textContent = title;
-    this.#part("trouble-detail").textContent = detail;
+    const { title, detail } = problemText(problem);
+    this.#part("error").hidden = false;
+    this.#part("error-title").textContent = title;
+    this.#part("error-detail").textContent = detail;
     const button = this.#part("retry");
     button.hidden = !retry;
     button.onclick = retry;
     countDown(button, label, seconds);
     this.#answer.finish(null);
-    this.#part("trouble").scrollIntoView({ block: "nearest" });
+    this.#part("error").scrollIntoView({ block: "nearest" });
     return `${title} ${detail}`;
   }
 
   #complete(scope, note) {
-    // What looked like a mark while the answer grew may have been none.
+    // Text that looked like a mark while the answer grew may not be one.
     const marks = Array.from(this.#part("answer").querySelectorAll(".mark"));
     this.#cited = new Set(marks.map((mark) => Number(mark.dataset.source)));
     this.#part("scope").textContent = scope;
@@ -132,12 +132,12 @@ export class Turn {
     for (const { number } of this.sources) this.#list(number);
     const uncited = this.sources.filter(({ number }) => !this.#cited.has(number));
     this.#part("others").hidden = uncited.length === 0;
-    this.#part("others-words").textContent = this.#cited.size
-      ? `${counted(uncited.length, "more source")}, not cited`
-      : `${counted(uncited.length, "source")}, none of them cited`;
+    this.#part("others-text").textContent = this.#cited.size
+      ? `${counted(uncited.length, "more source")} (not cited)`
+      : `${counted(uncited.length, "source")} (none cited)`;
   }
 
-  /** Make the button of a citation mark, and list its source. */
+  /** Create the button of a citation mark, and list its source. */
   #mark(number) {
     const source = this.sources.find((one) => one.number === number);
     const mark = document.createElement("button");
@@ -179,7 +179,7 @@ export class Turn {
   #openSource(number, kind) {
     const source = this.sources.find((one) => one.number === number);
     const pressed = document.activeElement;
-    // While an answer grows, another button may have taken the place of the one that was pressed.
+    // While the answer grows, the pressed button may have been replaced.
     this.#open(source, () =>
       pressed.isConnected
         ? pressed
@@ -194,7 +194,7 @@ export class Turn {
     );
     const text = [this.#answer.text, list.join("\n")].filter(Boolean).join("\n\n");
     const done = await toClipboard(text);
-    this.#part("copy").textContent = done ? "Copied" : "Copying is not allowed here";
+    this.#part("copy").textContent = done ? "Copied" : "Copying is not allowed";
     setTimeout(() => (this.#part("copy").textContent = "Copy"), 2_000);
   }
 
@@ -224,7 +224,7 @@ async function toClipboard(text) {
       () => false,
     );
   }
-  // Pages without TLS have no clipboard but this machine's own.
+  // The clipboard API needs a secure context.
   const focused = document.activeElement;
   const area = document.createElement("textarea");
   area.value = text;

@@ -81,7 +81,7 @@ async def test_what_colours_tell_is_told_without_them(
         await reader.finished()
         assert await style(reader.mark(1), "border-style") == "solid"
         await reader.question.focus()
-        assert await style(reader.page.locator(".what"), "outline-style") == "solid"
+        assert await style(reader.page.locator(".question-field"), "outline-style") == "solid"
 
 
 async def test_states_and_the_whole_answer_are_announced_but_no_token(

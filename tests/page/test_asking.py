@@ -146,7 +146,7 @@ async def test_the_keyboard_is_enough(reader: Reader, model: ScriptedModel) -> N
     heading = reader.turn.get_by_role("heading")
     assert await heading.inner_text() == "How fast\nshould the attack of a side-chain be?"
     await expect(reader.question).to_be_focused()
-    await reader.is_told("From Mara Voss’s own material.")
+    await reader.is_told("From Mara Voss’s own videos and pages.")
     await reader.mark(1).focus()
     await keys.press("Enter")
     await expect(reader.panel).to_be_visible()

@@ -54,9 +54,9 @@ async def test_the_welcome_says_whether_there_are_more_creators(
         "**/api/v1/creators*", lambda route: route.fulfill(body=creators(count))
     )
     await reader.page.reload()
-    cards = reader.page.locator("#offers button")
+    cards = reader.page.locator("#suggested-creators button")
     await expect(cards).to_have_count(6)
-    more = reader.page.get_by_text("And more: type a name into “Ask all creators” below.")
+    more = reader.page.get_by_text("There are more: type a name in the “Ask” field below.")
     await expect(more).to_be_visible(visible=told)
     first, second = await box(cards.first), await box(cards.nth(1))
     assert first["y"] == second["y"]
@@ -100,7 +100,9 @@ async def test_enter_while_an_answer_is_written_is_answered_in_sight(
     await reader.reads("As far as here.")
     hint = reader.page.locator("#writing")
     await reader.ask("And the release?")
-    await expect(hint).to_have_text("The answer is still being written. Stop it first.")
+    await expect(hint).to_have_text(
+        "The answer is still being written. Stop it before asking again."
+    )
     await expect(hint).to_be_visible()
     await reader.hears("The answer is still being written.")
     await expect(reader.question).to_have_value("And the release?")

@@ -33,7 +33,7 @@ async def test_the_picker_is_a_combobox(reader: Reader) -> None:
     await reader.creator.press("Enter")
     await expect(reader.creator).to_have_value("Tomás Okafor")
     await reader.creator.fill("nobody")
-    await reader.hears("Nobody here is called that.")
+    await reader.hears("No creator has that name.")
     await reader.creator.press("Enter")
     await expect(reader.creator).to_have_value("nobody")
 

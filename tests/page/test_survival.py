@@ -43,12 +43,12 @@ async def test_a_reload_goes_on_with_the_answer(reader: Reader, model: ScriptedM
     hold.set()
     await reader.reads("After.")
     await reader.finished()
-    await reader.is_told("Asked of Mara Voss")
-    await reader.is_told("From Mara Voss’s own material.")
+    await reader.is_told("Asked Mara Voss")
+    await reader.is_told("From Mara Voss’s own videos and pages.")
     await expect(reader.turns).to_have_count(1)
     assert len(model.requests) == 1
     assert (await reader.session())["pending"] is None
-    # The next question is for whom the last was.
+    # The picker keeps the creator of the last question.
     await expect(reader.creator).to_have_value("Mara Voss")
 
 
@@ -56,7 +56,7 @@ async def test_a_reload_goes_on_with_the_answer(reader: Reader, model: ScriptedM
     ("ending", "words"),
     [
         ({"finish_reason": "stopped"}, "Stopped."),
-        ({"finish_reason": "refused"}, "The language model would not answer further."),
+        ({"finish_reason": "refused"}, "The language model declined to answer."),
         ({"finish_reason": "stop"}, None),
         ({}, None),
     ],

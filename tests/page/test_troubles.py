@@ -125,7 +125,7 @@ async def test_a_stream_that_is_no_longer_kept_is_told(
     forgotten = json.dumps({**session, "pending": lost})
     await reader.page.evaluate("(session) => (sessionStorage.chrysopedia = session)", forgotten)
     await reader.page.reload()
-    await reader.is_told("This answer is no longer kept.")
+    await reader.is_told("This answer has expired.")
     await reader.button("Ask again").click()
     await reader.reads("Hello world")
 
@@ -142,7 +142,7 @@ async def test_a_conversation_that_cannot_be_read_is_tried_again(
 
     await reader.page.route("**/api/v1/conversations/*", unavailable, times=1)
     await reader.page.reload()
-    await expect(reader.notice("Your conversation cannot be shown")).to_be_visible()
+    await expect(reader.notice("Your conversation cannot be loaded")).to_be_visible()
     await reader.page.get_by_role("button", name="Try again").click()
     await reader.reads("Still here.")
 
@@ -155,8 +155,8 @@ async def test_a_conversation_that_is_forgotten_makes_room_for_a_new_one(
     conversation = (await reader.session())["conversation"]
     await service.call("DELETE", f"/api/v1/conversations/{conversation}")
     await reader.page.reload()
-    await reader.hears("Your conversation is no longer kept")
-    notice = reader.notice("Your conversation is no longer kept")
+    await reader.hears("Your conversation has expired")
+    notice = reader.notice("Your conversation has expired")
     await expect(notice).to_be_visible()
     await expect(reader.turns).to_have_count(0)
     await reader.ask()
@@ -176,11 +176,11 @@ async def test_a_follow_up_is_told_that_its_conversation_is_forgotten(
     await reader.ask()
     await reader.finished()
     assert (await reader.session())["conversation"] == first
-    await expect(reader.turn).not_to_contain_text("no longer kept")
+    await expect(reader.turn).not_to_contain_text("has expired")
     await service.call("DELETE", f"/api/v1/conversations/{first}")
     await reader.page.clock.fast_forward("10:00")
     await reader.ask()
-    await reader.is_told("What was said before is no longer kept")
+    await reader.is_told("The conversation has expired")
     await reader.finished()
     assert (await reader.session())["conversation"] != first
 
@@ -203,7 +203,7 @@ async def test_a_reply_by_someone_else_than_the_service_is_no_answer(
 
 
 async def test_a_page_whose_scripts_do_not_load_says_so(reader: Reader) -> None:
-    await expect(reader.page.locator("#unstarted")).to_have_count(0)
+    await expect(reader.page.locator("#not-started")).to_have_count(0)
     await reader.page.route("**/markdown.js", lambda route: route.abort())
     await reader.page.reload()
     await expect(reader.page.get_by_text("This page could not start.")).to_be_visible()
@@ -227,7 +227,7 @@ async def test_what_is_asked_before_the_conversation_is_shown_comes_after_it(
     await reader.finished()
     await reader.page.route("**/api/v1/conversations/*", lambda route: route.abort(), times=1)
     await reader.page.reload()
-    await expect(reader.notice("Your conversation cannot be shown")).to_be_visible()
+    await expect(reader.notice("Your conversation cannot be loaded")).to_be_visible()
     await reader.ask("And the release?")
     await reader.finished()
     await reader.page.get_by_role("button", name="Try again").click()

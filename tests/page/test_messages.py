@@ -43,9 +43,9 @@ async def test_a_source_is_called_what_it_is(
 @pytest.mark.parametrize(
     ("creator", "words"),
     [
-        ("Mara Voss", "From Mara Voss’s own material."),
-        ("Zoë Tanaka", "Nothing by Zoë Tanaka on this; from the whole library."),
-        ("Some One", "Nobody here is called “Some One”; from the whole library."),
+        ("Mara Voss", "From Mara Voss’s own videos and pages."),
+        ("Zoë Tanaka", "Zoë Tanaka has nothing about this. This is from the whole library."),
+        ("Some One", "No creator is called “Some One”, so this is from the whole library."),
     ],
 )
 async def test_whose_material_answered_is_said_in_words(
@@ -56,30 +56,34 @@ async def test_whose_material_answered_is_said_in_words(
     await reader.ask()
     await reader.finished()
     await reader.is_told(words)
-    await reader.is_told(f"Asked of {creator}")
+    await reader.is_told(f"Asked {creator}")
 
 
 @pytest.mark.parametrize(
     ("tier", "scope", "words"),
     [
-        ("creator", {}, "From Zoë’s own material."),
-        ("domain", {}, "Nothing by Zoë on this; from others on the same topic."),
+        ("creator", {}, "From Zoë’s own videos and pages."),
+        (
+            "domain",
+            {},
+            "Zoë has nothing about this. This is from other creators on the same topic.",
+        ),
         (
             "domain",
             {"verdict": "others say more"},
-            "Zoë says little on this; from others on the same topic.",
+            "Zoë says little about this. This is from other creators on the same topic.",
         ),
-        ("global", {}, "Nothing by Zoë on this; from the whole library."),
-        ("none", {}, "Nothing by Zoë on this, nor by anyone else in the library."),
+        ("global", {}, "Zoë has nothing about this. This is from the whole library."),
+        ("none", {}, "Neither Zoë nor anyone else in the library has anything about this."),
         (
             "none",
             {"creator": None},
-            "Nobody here is called “Zoë”, and the library has nothing on this.",
+            "No creator is called “Zoë”, and the library has nothing about this.",
         ),
-        ("creator", None, "From Zoë’s own material."),
-        ("domain", None, "Not from Zoë, but from others on the same topic."),
-        ("global", None, "Not from Zoë, but from the whole library."),
-        ("none", None, "The library has nothing on this."),
+        ("creator", None, "From Zoë’s own videos and pages."),
+        ("domain", None, "Not from Zoë: this is from other creators on the same topic."),
+        ("global", None, "Not from Zoë: this is from the whole library."),
+        ("none", None, "The library has nothing about this."),
     ],
 )
 async def test_each_tier_has_its_words(
@@ -91,8 +95,8 @@ async def test_each_tier_has_its_words(
         scope = {"creator": {"slug": "zoe", "name": "Zoë"}, "tiers": [own], **scope}
     script = await reader.page.locator("script").get_attribute("src") or ""
     said = await reader.page.evaluate(
-        "async ([from, ...given]) => (await import(from)).scopeWords(...given)",
-        [script.replace("page.js", "words.js"), tier, "Zoë", scope],
+        "async ([from, ...given]) => (await import(from)).scopeText(...given)",
+        [script.replace("page.js", "messages.js"), tier, "Zoë", scope],
     )
     assert said == words
 
@@ -100,13 +104,13 @@ async def test_each_tier_has_its_words(
 async def test_a_name_does_not_turn_the_words_around_it(reader: Reader) -> None:
     script = await reader.page.locator("script").get_attribute("src") or ""
     said = await reader.page.evaluate(
-        "async ([from, name]) => (await import(from)).scopeWords('creator', name, null)",
-        [script.replace("page.js", "words.js"), "\u202eeoZ\u2069\u2066דוד"],
+        "async ([from, name]) => (await import(from)).scopeText('creator', name, null)",
+        [script.replace("page.js", "messages.js"), "\u202eeoZ\u2069\u2066דוד"],
     )
-    assert said == "From \u2068eoZדוד\u2069’s own material."
+    assert said == "From \u2068eoZדוד\u2069’s own videos and pages."
 
 
 async def test_what_the_library_does_not_have_is_said(reader: Reader) -> None:
     await reader.ask("What is the capital of Mongolia?")
     await reader.reads("I found nothing about that in this library.")
-    await reader.is_told("The library has nothing on this.")
+    await reader.is_told("The library has nothing about this.")

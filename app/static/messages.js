@@ -1,0 +1,118 @@
+// User-facing texts for the service's codes: tiers, endings, errors, sources.
+
+/** Format seconds as a time stamp: 1:05, 1:02:05. */
+export function clock(seconds) {
+  const whole = Math.floor(seconds);
+  const [hours, minutes] = [Math.floor(whole / 3_600), Math.floor(whole / 60) % 60];
+  const rest = String(whole % 60).padStart(2, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
+
+/** The time stamp at which a source starts, or its kind if it has none. */
+export function moment({ kind, start_seconds: start }) {
+  if (start !== null) return clock(start);
+  return kind === "page" ? "Page" : "Video";
+}
+
+/** The kind of a source. A transcript without times stands for the whole video. */
+export function kindText({ kind, start_seconds: start }) {
+  if (kind === "page") return "A page";
+  return start === null ? "A video" : "A moment in a video";
+}
+
+/** The text of the link to a source. */
+export function linkText({ kind, start_seconds: start }) {
+  if (kind === "page") return "Read the page";
+  return start === null ? "Watch the video" : `Watch from ${clock(start)}`;
+}
+
+/** The accessible name of a citation mark. */
+export function sourceName(source) {
+  const at = source.start_seconds === null ? "" : `, at ${clock(source.start_seconds)}`;
+  return `Source ${source.number}: ${source.title}, ${source.creator.name}${at}`;
+}
+
+/** Count things: "1 page", "2 pages". */
+export const counted = (count, thing) => `${count} ${thing}${count === 1 ? "" : "s"}`;
+
+/** How many videos and pages a creator has. */
+export function holdings({ videos, pages }) {
+  const parts = [videos && counted(videos, "video"), pages && counted(pages, "page")];
+  return parts.filter(Boolean).join(", ") || "nothing yet";
+}
+
+const DIRECTIONS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+const LATIN = /^[\p{Script=Latin}\p{M}\d .,'’-]*$/u;
+
+/** Isolate a name whose script may run in another direction than the sentence. */
+function isolated(name) {
+  return LATIN.test(name) ? name : `\u2068${name.replace(DIRECTIONS, "")}\u2069`;
+}
+
+/**
+ * Whose material answered. `asked` is the name that the question gave; `scope` is `done.scope`, or
+ * null if only the tier is known.
+ */
+export function scopeText(tier, asked, scope) {
+  const nothing = "The library has nothing about this.";
+  if (!asked) return tier === "none" ? nothing : "From the whole library.";
+  if (!scope) {
+    const others = tier === "domain" ? "other creators on the same topic" : "the whole library";
+    if (tier === "none") return nothing;
+    if (tier !== "creator") return `Not from ${isolated(asked)}: this is from ${others}.`;
+  }
+  if (scope && !scope.creator) {
+    const unknown = `No creator is called “${isolated(asked)}”`;
+    return tier === "none" ? `${unknown}, and the library has nothing about this.`
+      : `${unknown}, so this is from the whole library.`;
+  }
+  const name = isolated(scope?.creator.name ?? asked);
+  const own = scope?.tiers.find((one) => one.tier === "creator");
+  const little = own?.verdict === "others say more" ? `${name} says little about this`
+    : `${name} has nothing about this`;
+  switch (tier) {
+    case "creator":
+      return `From ${name}’s own videos and pages.`;
+    case "domain":
+      return `${little}. This is from other creators on the same topic.`;
+    case "global":
+      return `${little}. This is from the whole library.`;
+    default:
+      return `Neither ${name} nor anyone else in the library has anything about this.`;
+  }
+}
+
+/** How an answer ended, if not normally. */
+export function endingText({ finish_reason: reason, cascade_tier: tier, memory }) {
+  const said = {
+    refused: tier !== "none" && "The language model declined to answer.",
+    length: "The answer reached the maximum length.",
+    stopped: "Stopped.",
+    abandoned: "The answer was cut off because nobody was watching.",
+  }[reason];
+  const forgotten = "This answer could not be saved to the conversation, so a follow-up cannot refer to it.";
+  return [said, memory === "unavailable" && forgotten].filter(Boolean).join(" ");
+}
+
+const FIELDS = {
+  "/query": "Your question",
+  "/creator": "The creator’s name",
+  "/conversation_id": "The conversation id",
+};
+
+/** What went wrong and what to do: a title and a detail. */
+export function problemText({ title, detail, status, errors }) {
+  if (status === 422 && errors?.length) {
+    const said = errors.map((error) => `${FIELDS[error.pointer] ?? error.pointer} ${error.detail}.`);
+    return { title: "This question cannot be sent.", detail: said.join(" ") };
+  }
+  return { title: `${title}.`, detail: detail || "Try again in a moment." };
+}
+
+/** Why the answer is delayed. */
+export function retryText(seconds, problem, begun) {
+  const soon = `Trying again in ${counted(seconds, "second")}…`;
+  if (problem) return `${problem.title}. ${soon}`;
+  return begun ? `The connection was lost. ${soon}` : `The service cannot be reached. ${soon}`;
+}
