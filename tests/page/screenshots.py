@@ -8,9 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +22,6 @@ PROJECT = Path(__file__).parents[2]
 QUESTION = "How thick must absorber panels be?"
 SIZE: ViewportSize = {"width": 1100, "height": 680}
 QUALITY = 85
-# Seconds for the first start: PostgreSQL creates its data folder and the library is ingested.
-START_LIMIT = 120
 # Settings of the caller's environment that would change what the pictures show.
 UNSET = ("DATABASE_URL", "REDIS_URL", "LLM_BASE_URL", "LLM_MODEL", "EMBEDDING_BASE_URL", "LIBRARY")
 
@@ -59,27 +54,19 @@ def running_service() -> Iterator[str]:
                 "DATA_DIR": folder,
                 "LOG_LEVEL": "warning",
             },
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         try:
             url = f"http://127.0.0.1:{port}"
-            wait_until_ready(service, url)
+            assert service.stdout
+            # It prints its address when it is ready.
+            if not any(url in line for line in service.stdout):
+                raise RuntimeError("The service did not start; its log is above.")
             yield url
         finally:
             service.terminate()
             service.wait()
-
-
-def wait_until_ready(service: subprocess.Popen[bytes], url: str) -> None:
-    """Wait for /readyz. Raises RuntimeError if the service exits or takes too long."""
-    deadline = time.monotonic() + START_LIMIT
-    while service.poll() is None and time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise RuntimeError("The service did not start; its log is above.")
 
 
 def take(browser: Browser, url: str, scheme: Literal["light", "dark"], path: Path) -> None:
