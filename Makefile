@@ -139,3 +139,7 @@ else echo "Installing into $(VENV) (the first time takes about half a minute)…
 $(RUN) pip install -qq --disable-pip-version-check --require-hashes -r $(1) && \
 $(RUN) pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
 endef
+
+.PHONY: screenshots
+screenshots: $(VENV)/installed-dev $(PAGE) ## take the README's pictures of the page again (needs Chromium)
+	@$(RUN) tests.page.screenshots

@@ -1,4 +1,4 @@
-"""The programs and commands in the README and in docs/clients.md run as they stand there."""
+"""Run the programs and commands of the README, docs/api.md and docs/clients.md."""
 
 import re
 import shlex
@@ -25,12 +25,16 @@ pytestmark = pytest.mark.anyio
 
 ADDRESS, QUESTION = "localhost:8000", "How thick must absorber panels be?"
 ANSWER = "For first reflections use panels of mineral wool"
-CLIENTS, README = ((PROJECT / name).read_text() for name in ("docs/clients.md", "README.md"))
+README, API, CLIENTS = (
+    (PROJECT / name).read_text() for name in ("README.md", "docs/api.md", "docs/clients.md")
+)
+# docs/clients.md has two programs in each language.
+SHORT, ROBUST = 0, 1
 PROGRAMS = [
     pytest.param("python", id="Python"),
     pytest.param("js", id="JavaScript", marks=needs_node),
 ]
-PAGES = pytest.mark.parametrize("page", [README, CLIENTS], ids=["README", "docs/clients.md"])
+VERSIONS = pytest.mark.parametrize("version", [SHORT, ROBUST], ids=["short", "robust"])
 needs_curl = pytest.mark.skipif(
     shutil.which("curl") is None, reason="there is no curl (apt-get install curl)"
 )
@@ -59,15 +63,16 @@ async def chat(settings: Settings, model: ScriptedModel) -> AsyncIterator[Client
         yield client
 
 
-def block(page: str, language: str, address: str) -> str:
-    """Take a program out of a page, with a service's address in it."""
-    text: str
-    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    return text.replace(ADDRESS, address.removeprefix("http://"))
+def block(language: str, address: str, version: int = SHORT) -> str:
+    """Return a program of docs/clients.md with the service's address in it."""
+    blocks: list[str] = re.findall(
+        rf"^```{language}\n(.*?)^```$", CLIENTS, re.DOTALL | re.MULTILINE
+    )
+    return blocks[version].replace(ADDRESS, address.removeprefix("http://"))
 
 
 def written(folder: Path, language: str, text: str) -> list[str | Path]:
-    """Write a program into a folder; returns the command that runs it there."""
+    """Write a program into a folder and return the command that runs it there."""
     if language == "python":
         (folder / "ask.py").write_text(text)
         return [sys.executable, "ask.py"]
@@ -83,12 +88,12 @@ def events(stream: str) -> list[Event]:
 
 
 @pytest.mark.parametrize("language", PROGRAMS)
-async def test_a_program_of_the_readme_prints_the_answer_as_it_comes(
+async def test_a_short_program_prints_tokens_as_they_arrive(
     language: str, chat: Client, model: ScriptedModel, tmp_path: Path
 ) -> None:
     going_on = anyio.Event()
     model.answers(say("One,", " two,", going_on, " three."))
-    command = written(tmp_path, language, block(README, language, chat.url))
+    command = written(tmp_path, language, block(language, chat.url, SHORT))
     async with program(*command, folder=tmp_path) as client:
         await client.printed("One, two,")
         assert "three" not in client.out
@@ -98,13 +103,13 @@ async def test_a_program_of_the_readme_prints_the_answer_as_it_comes(
 
 
 @pytest.mark.parametrize("language", PROGRAMS)
-async def test_a_program_prints_the_whole_answer_though_it_is_cut_off(
+async def test_a_robust_program_prints_the_whole_answer_after_a_lost_connection(
     language: str, chat: Client, model: ScriptedModel, tmp_path: Path
 ) -> None:
     cut = anyio.Event()
     model.answers(say("One,", " two,", cut, " three."))
     async with relay(chat.url.removeprefix("http://")) as between:
-        command = written(tmp_path, language, block(CLIENTS, language, between.address))
+        command = written(tmp_path, language, block(language, between.address, ROBUST))
         async with program(*command, folder=tmp_path) as client:
             await client.printed("One, two,")
             between.cut()
@@ -114,17 +119,17 @@ async def test_a_program_prints_the_whole_answer_though_it_is_cut_off(
     assert len(model.requests) == 1
 
 
-@PAGES
+@VERSIONS
 @pytest.mark.parametrize("language", PROGRAMS)
-async def test_a_program_tells_why_there_is_no_answer(
-    language: str, page: str, chat: Client, model: ScriptedModel, tmp_path: Path
+async def test_a_program_reports_why_there_is_no_answer(
+    language: str, version: int, chat: Client, model: ScriptedModel, tmp_path: Path
 ) -> None:
     model.answers(refuse(401))
-    text = block(page, language, chat.url)
+    text = block(language, chat.url, version)
     for name, query, told in (
-        ("failing", QUESTION, "The language model"),
+        ("failing", QUESTION, "language model"),
         # Python's own words for a status.
-        ("wrong", "", "422 Unprocessable" if language == "python" else "must have 1 to 1000"),
+        ("wrong", "", "422 Unprocessable" if language == "python" else "query"),
     ):
         folder = tmp_path / name
         folder.mkdir()
@@ -153,15 +158,15 @@ async def shown(html: str, address: str) -> AsyncIterator[Page]:
 
 
 @needs_chromium
-@PAGES
-async def test_a_page_shows_the_whole_answer_though_it_is_cut_off(
-    page: str, chat: Client, model: ScriptedModel
+@VERSIONS
+async def test_a_page_shows_the_whole_answer_after_a_lost_connection(
+    version: int, chat: Client, model: ScriptedModel
 ) -> None:
     cut = anyio.Event()
     model.answers(say("One,", " two,", cut, " three."))
     async with (
         relay(chat.url.removeprefix("http://")) as between,
-        shown(block(page, "html", between.address), between.address) as browser,
+        shown(block("html", between.address, version), between.address) as browser,
     ):
         await browser.get_by_text("One, two,", exact=True).wait_for()
         between.cut()
@@ -171,11 +176,13 @@ async def test_a_page_shows_the_whole_answer_though_it_is_cut_off(
 
 
 @needs_chromium
-async def test_a_page_tells_that_it_cannot_go_on(chat: Client, model: ScriptedModel) -> None:
+async def test_the_robust_page_says_when_it_cannot_go_on(
+    chat: Client, model: ScriptedModel
+) -> None:
     model.answers(say("One", anyio.Event(), "never"))
     async with (
         relay(chat.url.removeprefix("http://")) as between,
-        shown(block(CLIENTS, "html", between.address), between.address) as browser,
+        shown(block("html", between.address, ROBUST), between.address) as browser,
     ):
         await browser.get_by_text("One", exact=True).wait_for()
         await browser.route("**/api/v1/chat/*", lambda route: route.fulfill(status=503))
@@ -185,7 +192,7 @@ async def test_a_page_tells_that_it_cannot_go_on(chat: Client, model: ScriptedMo
 
 @needs_curl
 async def test_curl_asks_resumes_and_stops(quoting: Client, tmp_path: Path) -> None:
-    script = block(CLIENTS, "sh", quoting.url)
+    script = block("sh", quoting.url)
     async with program("sh", "-eu", "-c", script, folder=tmp_path) as client:
         assert await client.ended() == 0, client.err
     printed = events(client.out)
@@ -195,9 +202,13 @@ async def test_curl_asks_resumes_and_stops(quoting: Client, tmp_path: Path) -> N
 
 
 @needs_curl
-async def test_the_commands_of_the_readme_do_what_it_says(quoting: Client, tmp_path: Path) -> None:
-    commands = re.findall(r"^    (curl (?:.*\\\n)*.*)", README, re.MULTILINE)
-    asked, *others = [text for text in commands if ADDRESS in text]
+@pytest.mark.parametrize(("page", "count"), [(README, 1), (API, 3)], ids=["README", "docs/api.md"])
+async def test_curl_commands_ask_follow_up_and_resume(
+    page: str, count: int, quoting: Client, tmp_path: Path
+) -> None:
+    commands = re.findall(r"^    (curl (?:.*\\\n)*.*)", page, re.MULTILINE)
+    assert len(commands) == count
+    asked, *others = commands
     whole = events(await printed_by(asked, quoting, tmp_path))
     assert answer(whole).startswith(ANSWER)
     end = whole[-1].data
@@ -211,8 +222,8 @@ async def test_the_commands_of_the_readme_do_what_it_says(quoting: Client, tmp_p
             assert told[-1].data["conversation_id"] == end["conversation_id"]
 
 
-@PAGES
-async def test_the_command_line_does_what_they_say(
+@pytest.mark.parametrize("page", [README, CLIENTS], ids=["README", "docs/clients.md"])
+async def test_the_ask_command_prints_the_answer(
     page: str, quoting: Client, tmp_path: Path
 ) -> None:
     (line,) = re.findall(r"^    \S+python( -m app ask .*)", page, re.MULTILINE)
@@ -223,7 +234,7 @@ async def test_the_command_line_does_what_they_say(
 
 
 async def printed_by(command: str, service: Client, folder: Path) -> str:
-    """Run a command of the README's, with the service's own address."""
+    """Run a command against the service and return what it prints."""
     text = command.replace(ADDRESS, service.url.removeprefix("http://"))
     async with program("sh", "-c", text, folder=folder) as client:
         assert await client.ended() == 0, client.err
