@@ -18,7 +18,7 @@ import msgspec
 from app import __version__
 from app.cli.ask.exit_status import AskFailed, ExitStatus
 from app.cli.ask.retry import Tries, TryAgain, reason
-from app.infra.http.endpoint import Endpoint, proxy_of
+from app.infra.http.endpoint import Endpoint, proxy_for
 from app.infra.http.sse import BadEvent, SSEDecoder, SSEEvent
 from app.schemas import ChatRequest, Problem
 
@@ -51,7 +51,7 @@ class AskedTurn:
         self._tries = Tries(tell)
         self._reached = self._ended = False
         endpoint = _endpoint(service)
-        self._service = f"{'https' if endpoint.tls else 'http'}://{endpoint.named}"
+        self._service = f"{'https' if endpoint.tls else 'http'}://{endpoint.host_header}"
         self._path = endpoint.target.partition("?")[0].rstrip("/") + CHAT
         self._headers = {
             "Accept": "text/event-stream",
@@ -59,8 +59,8 @@ class AskedTurn:
             "Idempotency-Key": os.urandom(16).hex(),
             "User-Agent": f"chrysopedia-chat/{__version__}",
         }
-        if endpoint.user:
-            self._headers["Authorization"] = endpoint.user
+        if endpoint.basic_auth:
+            self._headers["Authorization"] = endpoint.basic_auth
         self._opener = build_opener(_proxies(endpoint), _NoRedirects)
 
     def events(self) -> Iterator[SSEEvent]:
@@ -175,7 +175,7 @@ def _endpoint(service: str) -> Endpoint:
 def _proxies(endpoint: Endpoint) -> ProxyHandler:
     """Have the environment's proxies used on the way there, or none."""
     try:
-        proxy = proxy_of(endpoint, getproxies())
+        proxy = proxy_for(endpoint, getproxies())
     except ValueError as error:
         raise AskFailed(f"HTTP_PROXY or HTTPS_PROXY: {error}", ExitStatus.MISUSED) from None
     return ProxyHandler(None if proxy else {})

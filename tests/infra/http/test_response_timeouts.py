@@ -1,4 +1,4 @@
-"""What waits for a response, and for how long: its reader, the garbage collector."""
+"""Deadlines of a response, and its release."""
 
 import asyncio
 import gc
@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from app.infra.http.content_encoding import BadResponse
+from app.infra.http.errors import BadResponse
 from app.infra.http.response import Response
 
 pytestmark = pytest.mark.anyio
@@ -14,35 +14,35 @@ pytestmark = pytest.mark.anyio
 SIZED = b"HTTP/1.1 200 OK\r\nContent-Length: 33\r\n\r\n"
 
 
-async def test_a_wait_for_the_head_ends_at_its_moment_and_a_longer_one_is_not_cut_short() -> None:
-    response = Response(asyncio.Transport())
+async def test_waiting_for_the_head_ends_at_its_deadline_and_not_before() -> None:
+    response = Response()
     loop = asyncio.get_running_loop()
     for wait in (0.01, 0.05, 0.02):
         began = loop.time()
         with pytest.raises(TimeoutError):
-            await response.head(began + wait)
+            await response.receive_head(began + wait)
         assert loop.time() - began >= wait - 0.002
     loop.call_later(0.01, response.feed, SIZED)
-    await response.head(loop.time() + 5)
+    await response.receive_head(loop.time() + 5)
     assert response.status == 200
 
 
 @pytest.mark.parametrize("seconds", [0.05, 5])
-async def test_who_takes_a_piece_says_when_the_next_is_due(seconds: float) -> None:
-    response = Response(asyncio.Transport())
+async def test_the_reader_of_a_piece_sets_the_deadline_of_the_next(seconds: float) -> None:
+    response = Response()
     loop = asyncio.get_running_loop()
     began = loop.time()
     response.feed(SIZED + b"data:")
-    # It was 5 seconds, or 0.05, until then.
+    # The deadline so far is longer or shorter than the one that the reader sets.
     until = began + (5 if seconds < 1 else 0.05)
     loop.call_later(0.1, response.connection_lost, None)
     with pytest.raises(TimeoutError if seconds < 1 else BadResponse):
-        await response.body(lambda piece: seconds, until)
+        await response.receive_body(lambda piece: seconds, until)
     assert 0.05 - 0.002 <= loop.time() - began < 2
 
 
-async def test_a_wait_ends_also_where_something_comes_all_the_time() -> None:
-    response = Response(asyncio.Transport())
+async def test_waiting_ends_at_the_deadline_even_if_bytes_keep_arriving() -> None:
+    response = Response()
     response.feed(b"HTTP/1.1 200 OK\r\n\r\n")
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -54,15 +54,15 @@ async def test_a_wait_ends_also_where_something_comes_all_the_time() -> None:
 
     flood()
     with pytest.raises(TimeoutError):
-        await response.body(lambda piece: None, began + 0.05)
+        await response.receive_body(lambda piece: None, began + 0.05)
     assert loop.time() < began + 2
     response.close()
 
 
-async def test_a_response_that_is_done_with_is_gone_at_once() -> None:
-    response = Response(asyncio.Transport())
+async def test_a_closed_response_is_freed_without_the_garbage_collector() -> None:
+    response = Response()
     asyncio.get_running_loop().call_soon(response.feed, SIZED)
-    await response.head(asyncio.get_running_loop().time() + 5)
+    await response.receive_head(asyncio.get_running_loop().time() + 5)
     response.close()
     known = weakref.ref(response)
     gc.disable()
