@@ -121,9 +121,7 @@ class HTTPClient:
         loop = asyncio.get_running_loop()
         while self._idle and self._idle[0].idle_since + self._idle_time <= loop.time():
             self._idle.pop(0).transport.close()
-        self._sweeper = (
-            loop.call_later(self._idle_time, self._close_idle) if self._idle else None
-        )
+        self._sweeper = loop.call_later(self._idle_time, self._close_idle) if self._idle else None
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:

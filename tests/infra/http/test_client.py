@@ -243,7 +243,9 @@ async def test_a_server_may_have_an_ipv6_address() -> None:
 @pytest.mark.parametrize(
     ("host", "error"), [("127.0.0.1", ConnectionRefusedError), ("nowhere.invalid", socket.gaierror)]
 )
-async def test_an_unreachable_server_raises_the_systems_error(host: str, error: type[OSError]) -> None:
+async def test_an_unreachable_server_raises_the_systems_error(
+    host: str, error: type[OSError]
+) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         async with HTTPClient() as client:

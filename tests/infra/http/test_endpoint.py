@@ -23,7 +23,9 @@ from app.infra.http.endpoint import Endpoint, proxy_for
         ),
     ],
 )
-def test_a_url_is_split_into_its_parts(url: str, origin: object, target: str, host_header: str) -> None:
+def test_a_url_is_split_into_its_parts(
+    url: str, origin: object, target: str, host_header: str
+) -> None:
     endpoint = Endpoint.of(url)
     assert (endpoint.origin, endpoint.target, endpoint.host_header) == (origin, target, host_header)
 
@@ -72,13 +74,17 @@ DIRECT = {"no": "other, .example.com,model.test ,10.0.0.0/8,192.0.2.7,fd00::/8"}
         *(("http://localhost", None), ("http://127.0.0.2", None), ("http://[::1]", None)),
     ],
 )
-def test_the_proxy_is_used_except_for_no_proxy_entries_and_loopback(url: str, proxy: str | None) -> None:
+def test_the_proxy_is_used_except_for_no_proxy_entries_and_loopback(
+    url: str, proxy: str | None
+) -> None:
     found = proxy_for(Endpoint.of(url), PROXIES | DIRECT)
     assert (found and found.host) == proxy
 
 
 @pytest.mark.parametrize("proxies", [{}, {"http": ""}, {"all": "http://proxy", "no": "*"}])
-def test_without_a_proxy_or_with_no_proxy_all_connections_are_direct(proxies: dict[str, str]) -> None:
+def test_without_a_proxy_or_with_no_proxy_all_connections_are_direct(
+    proxies: dict[str, str],
+) -> None:
     for url in ("http://model", "http://192.0.2.1"):
         assert proxy_for(Endpoint.of(url), proxies) is None
 

@@ -119,7 +119,9 @@ async def test_invalid_responses_are_rejected(stream: bytes) -> None:
         (CHUNKED + b"\r\n5\r\ndata:oops", b"data:"),
     ],
 )
-async def test_a_truncated_or_invalid_body_is_delivered_up_to_the_fault(stream: bytes, body: bytes) -> None:
+async def test_a_truncated_or_invalid_body_is_delivered_up_to_the_fault(
+    stream: bytes, body: bytes
+) -> None:
     assert await received(stream, end=True) == Received(200, body, reusable=False, failed=True)
 
 
@@ -182,7 +184,9 @@ def answer(body: bytes, coding: bytes = b"gzip") -> Sequence[bytes]:
         (b"Deflate", lambda b: zlib.compress(b)[2:-4]),
     ],
 )
-async def test_a_compressed_body_is_decompressed(coding: bytes, pack: Callable[[bytes], bytes]) -> None:
+async def test_a_compressed_body_is_decompressed(
+    coding: bytes, pack: Callable[[bytes], bytes]
+) -> None:
     body = pack(BODY)
     assert await received(*answer(body, coding)) == WHOLE
     assert await received(*(bytes([b]) for b in b"".join(answer(body, coding)))) == WHOLE
