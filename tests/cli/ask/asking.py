@@ -1,4 +1,4 @@
-"""`python -m app ask` as a process, and what it prints for programs."""
+"""Run `python -m app ask` as a process."""
 
 import json
 import sys
@@ -20,13 +20,13 @@ def asking(
 async def asked(
     *arguments: str | bytes, environment: Mapping[str, str] | None = None, given: bytes = b""
 ) -> tuple[int, str, str]:
-    """Run it to its end; returns its exit status, and what it printed on both."""
+    """Run it to its end; returns its exit status, standard output and standard error."""
     async with asking(*arguments, environment=environment, given=given) as running:
         return await running.ended(), running.out, running.err
 
 
 def events_of(lines: str) -> list[Event]:
-    """Decode what `--json` printed."""
+    """Decode the output of `--json`."""
     decoded = [json.loads(line) for line in lines.splitlines()]
     assert all(list(line) == ["id", "event", "data"] for line in decoded)
     return [Event(*line.values()) for line in decoded]
