@@ -38,7 +38,7 @@ VERSIONS = pytest.mark.parametrize("version", [SHORT, ROBUST], ids=["short", "ro
 needs_curl = pytest.mark.skipif(
     shutil.which("curl") is None, reason="there is no curl (apt-get install curl)"
 )
-# Seconds for Chromium to start, and to come back: it takes 3 before it does.
+# Seconds for Chromium to start and to reconnect, which it does after three.
 LIMIT = 30
 
 
@@ -128,7 +128,7 @@ async def test_a_program_reports_why_there_is_no_answer(
     text = block(language, chat.url, version)
     for name, query, told in (
         ("failing", QUESTION, "language model"),
-        # Python's own words for a status.
+        # The reason phrase of the standard library.
         ("wrong", "", "422 Unprocessable" if language == "python" else "query"),
     ):
         folder = tmp_path / name

@@ -22,7 +22,7 @@ class Delta(Struct, frozen=True, gc=False):
     usage: Usage | None = None
 
 
-def joined(deltas: Sequence[Delta]) -> Delta:
+def join_deltas(deltas: Sequence[Delta]) -> Delta:
     """Join consecutive pieces into one."""
     finish = next((delta.finish for delta in deltas if delta.finish), None)
     usage = next((delta.usage for delta in reversed(deltas) if delta.usage), None)

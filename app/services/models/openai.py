@@ -21,7 +21,7 @@ from app.infra.http.errors import BadResponse
 from app.infra.http.response import Response
 from app.infra.http.retry import AttemptFailed, RetryPolicy, is_temporary, parse_retry_after
 from app.infra.http.sse import EVENT_LIMIT, BadEvent, SSEDecoder, SSEEvent
-from app.services.models.completion import CompletionDecoder, Delta, joined
+from app.services.models.completion import CompletionDecoder, Delta, join_deltas
 from app.services.models.prompt import Prompt
 
 log = logging.getLogger(__name__)
@@ -233,7 +233,7 @@ class _AnswerReader:
         finally:
             # Deltas that arrived together are passed on together.
             if deltas:
-                self._emit(deltas[0] if len(deltas) == 1 else joined(deltas))
+                self._emit(deltas[0] if len(deltas) == 1 else join_deltas(deltas))
         if not self._completion.finished:
             return self._silence_timeout
         return None if was_finished else TRAILER_TIMEOUT

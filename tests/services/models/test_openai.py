@@ -14,7 +14,7 @@ import pytest
 from app.errors import ModelFailed
 from app.infra.http.client import HTTPClient
 from app.schemas import Usage
-from app.services.models.completion import Delta, joined
+from app.services.models.completion import Delta, join_deltas
 from app.services.models.openai import ModelConfig, OpenAIModel
 from app.services.models.prompt import Message, Prompt
 from tests import scripted_model as scripted
@@ -113,12 +113,12 @@ async def test_every_way_of_sending_an_answer_is_understood(
 ) -> None:
     await setup.ask(answer)
     # Their number depends on what arrived together.
-    assert joined(setup.deltas) == joined(deltas)
+    assert join_deltas(setup.deltas) == join_deltas(deltas)
 
 
 async def test_pieces_that_arrive_together_are_passed_on_together(setup: Setup) -> None:
     await setup.ask(scripted.in_one_write(LONG))
-    assert setup.deltas == [joined(PIECES)]
+    assert setup.deltas == [join_deltas(PIECES)]
 
 
 async def test_pieces_that_arrive_with_an_error_are_not_lost(setup: Setup) -> None:
