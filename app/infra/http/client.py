@@ -106,7 +106,7 @@ class HTTPClient:
     def _release(self, connection: "_Connection", response: Response) -> None:
         transport = connection.transport
         if not response.reusable or transport.is_closing() or transport.get_write_buffer_size():
-            # Aborting stops the model at once: it does not generate the rest for nobody.
+            # Aborting makes the model stop generating at once.
             transport.abort()
             return
         loop = asyncio.get_running_loop()

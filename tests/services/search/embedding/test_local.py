@@ -144,8 +144,8 @@ for embedder in (WordLlamaEmbedder, MiniLmEmbedder):
 
 def test_a_missing_package_is_reported_when_its_embedder_is_used() -> None:
     command = [sys.executable, "-c", NOT_INSTALLED]
-    told = subprocess.check_output(command, text=True, timeout=30)  # noqa: S603
-    assert told.splitlines() == [
+    output = subprocess.check_output(command, text=True, timeout=30)  # noqa: S603
+    assert output.splitlines() == [
         f"The embedder {name} is not installed. Run: pip install 'chrysopedia-chat[{extra}]'"
         for name, extra in (("wordllama-256", "embedded"), ("minilm-l6-int8", "minilm"))
     ]
