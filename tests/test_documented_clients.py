@@ -36,9 +36,9 @@ PROGRAMS = [
 ]
 VERSIONS = pytest.mark.parametrize("version", [SHORT, ROBUST], ids=["short", "robust"])
 needs_curl = pytest.mark.skipif(
-    shutil.which("curl") is None, reason="curl is not installed (apt-get install curl)"
+    shutil.which("curl") is None, reason="there is no curl (apt-get install curl)"
 )
-# Seconds for Chromium to start and to reconnect, which it does after three.
+# Seconds for Chromium to start, and to come back: it takes 3 before it does.
 LIMIT = 30
 
 

@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.config import Settings
-from tests.cli.ask.asking import asked, asking, events_of
+from tests.cli.ask.program import events_of, run_ask, start_ask
 from tests.raw_server import Play, hangs_up, raw_server, replies
 from tests.relay import relay
 from tests.scripted_model import ScriptedModel, say
@@ -47,7 +47,7 @@ def once(reply: bytes) -> Play:
 async def ask_server(*plays: Play) -> tuple[int, list[str], str]:
     """Ask a scripted server; returns the exit status, its requests, and standard error."""
     async with raw_server(*plays) as server:
-        status, _, err = await asked("Why?", "--url", f"http://127.0.0.1:{server.port}")
+        status, _, err = await run_ask("Why?", "--url", f"http://127.0.0.1:{server.port}")
         return status, server.requests, err
 
 
@@ -58,7 +58,7 @@ async def test_each_event_is_printed_once_although_the_connection_is_cut(
     model.answers(say("One,", " two,", cut, " three,", closed, " four."))
     async with (
         relay(chat.url.removeprefix("http://")) as between,
-        asking(QUESTION, "--json", "--url", between.address) as running,
+        start_ask(QUESTION, "--json", "--url", between.address) as running,
     ):
         await running.printed(" two,")
         between.cut()
@@ -87,7 +87,7 @@ async def test_another_worker_reports_that_the_answer_of_a_killed_one_is_lost(
         worker(environment(settings)) as mortal,
         relay(mortal.url.removeprefix("http://")) as to_mortal,
         relay(other.url.removeprefix("http://")) as to_other,
-        asking(QUESTION, "--url", to_mortal.address) as asker,
+        start_ask(QUESTION, "--url", to_mortal.address) as asker,
     ):
         await asker.printed("One, two,")
         await to_mortal.close()
@@ -150,7 +150,7 @@ async def test_an_answer_that_cannot_be_resumed_is_given_up() -> None:
 async def test_a_proxy_is_used_for_other_machines() -> None:
     async with raw_server(once(ENDED)) as proxy:
         settings = {"http_proxy": f"http://127.0.0.1:{proxy.port}"}
-        status, _, err = await asked(
+        status, _, err = await run_ask(
             "Why?", "--url", "me:secret@chat.example.com/x/?y", environment=settings
         )
     assert (status, err) == (1, "chrysopedia-chat: Lost. Ask again.\n")

@@ -6,7 +6,7 @@ import sys
 import anyio
 import pytest
 
-from tests.cli.ask.asking import events_of
+from tests.cli.ask.program import events_of
 from tests.printing import program
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client, answer

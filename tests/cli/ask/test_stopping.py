@@ -6,7 +6,7 @@ import pytest
 from app.cli.ask.client import TurnClient
 from app.infra.http.sse import SSEEvent
 from app.schemas import ChatRequest
-from tests.cli.ask.asking import asking, events_of
+from tests.cli.ask.program import events_of, start_ask
 from tests.raw_server import RawServer, Reader, Writer, raw_server, replies
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client, answer
@@ -21,7 +21,7 @@ async def test_ctrl_c_stops_the_answer_and_prints_what_there_is_of_it(
     chat: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One [1]", " two", anyio.Event(), "never"))
-    async with asking(QUESTION, "--url", chat.url) as running:
+    async with start_ask(QUESTION, "--url", chat.url) as running:
         await running.printed("One [1] two")
         running.interrupt()
         assert await running.ended() == 130
@@ -33,7 +33,7 @@ async def test_ctrl_c_stops_the_answer_and_prints_what_there_is_of_it(
 
 async def test_ctrl_c_with_json_prints_the_last_event(chat: Client, model: ScriptedModel) -> None:
     model.answers(say("One", anyio.Event(), "never"))
-    async with asking(QUESTION, "--json", "--url", chat.url) as running:
+    async with start_ask(QUESTION, "--json", "--url", chat.url) as running:
         await running.printed("One")
         running.interrupt()
         assert await running.ended() == 130
@@ -58,7 +58,7 @@ async def test_ctrl_c_before_the_response_stops_the_turn_of_the_key() -> None:
     plays = is_silent, replies(running.encode(), times=1), replies(gone.encode(), times=1)
     async with (
         raw_server(*plays) as server,
-        asking("Why?", "--url", f"http://127.0.0.1:{server.port}") as asker,
+        start_ask("Why?", "--url", f"http://127.0.0.1:{server.port}") as asker,
     ):
         await asked.wait()
         asker.interrupt()
@@ -77,7 +77,7 @@ async def test_a_second_ctrl_c_exits_at_once() -> None:
 
     async with (
         raw_server(is_silent) as server,
-        asking("Why?", "--url", f"http://127.0.0.1:{server.port}") as asker,
+        start_ask("Why?", "--url", f"http://127.0.0.1:{server.port}") as asker,
     ):
         await asked.wait()
         asker.interrupt()
@@ -93,7 +93,7 @@ async def test_closing_the_output_stops_the_answer_silently(
 ) -> None:
     resume = anyio.Event()
     model.answers(say("One", resume, " two", anyio.Event(), "never"))
-    async with asking(QUESTION, "--url", chat.url) as running:
+    async with start_ask(QUESTION, "--url", chat.url) as running:
         await running.printed("One")
         running.close_pipe()
         resume.set()

@@ -9,7 +9,7 @@ import sys
 import anyio
 import pytest
 
-from tests.cli.ask.asking import asked
+from tests.cli.ask.program import run_ask
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client
 from tests.survival.reading import QUESTION
@@ -58,15 +58,15 @@ async def test_control_characters_of_an_answer_do_not_reach_the_terminal(
     chat: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One\x1b]52;c;cm0=\x07 \x9b2J\ttwo\x7f\r\n", "th\u202eree"))
-    _, out, _ = await asked(QUESTION, "--url", chat.url)
+    _, out, _ = await run_ask(QUESTION, "--url", chat.url)
     assert out.startswith("One\ufffd]52;c;cm0=\ufffd \ufffd2J\ttwo\ufffd\nth\ufffdree\n\n")
 
 
 async def test_a_terminal_without_utf_8_gets_replacement_characters(quoting: Client) -> None:
     arguments = PANELS, "--url", quoting.url
-    status, out, _ = await asked(*arguments, environment=ASCII)
+    status, out, _ = await run_ask(*arguments, environment=ASCII)
     assert (status, "Tom?s Okafor" in out) == (0, True)
-    status, out, _ = await asked(*arguments, "--json", environment=ASCII)
+    status, out, _ = await run_ask(*arguments, "--json", environment=ASCII)
     sources = json.loads(out.splitlines()[0])["data"]
     assert (status, sources[0]["creator"]["name"]) == (0, "Tomás Okafor")
 

@@ -9,7 +9,7 @@ from tests.printing import Program, program
 from tests.service import Event
 
 
-def asking(
+def start_ask(
     *arguments: str | bytes, environment: Mapping[str, str] | None = None, given: bytes = b""
 ) -> AbstractAsyncContextManager[Program]:
     """Run it with these arguments and settings; `given` is its standard input."""
@@ -17,11 +17,11 @@ def asking(
     return program(*command, environment=environment, given=given)
 
 
-async def asked(
+async def run_ask(
     *arguments: str | bytes, environment: Mapping[str, str] | None = None, given: bytes = b""
 ) -> tuple[int, str, str]:
     """Run it to its end; returns its exit status, standard output and standard error."""
-    async with asking(*arguments, environment=environment, given=given) as running:
+    async with start_ask(*arguments, environment=environment, given=given) as running:
         return await running.ended(), running.out, running.err
 
 
