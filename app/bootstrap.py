@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import TypedDict
 from urllib.request import getproxies_environment
 
-import aiohttp
 import anyio
 import asyncpg
 
@@ -78,9 +77,7 @@ async def services(
         redis_client(
             settings.redis_url, timeout=settings.turn_lease / 2, single_connection=True
         ) as ticking,
-        # Turns are what is limited, and not the connections that they hold.
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
-        HTTPClient(getproxies_environment()) as model_http,
+        HTTPClient(getproxies_environment()) as http,
         anyio.create_task_group() as tasks,
     ):
         embedder = embedder_of(settings, http, questions=True) if state.pgvector else None
@@ -106,7 +103,7 @@ async def services(
             replay=settings.turn_replay,
             lost=encode_lost,
         )
-        model = _model(model_http, settings, metrics) if settings.llm_base_url else None
+        model = _model(http, settings, metrics) if settings.llm_base_url else None
         runner = StreamRunner(
             answerer=Answerer(
                 retriever=retriever,
@@ -196,6 +193,6 @@ def _model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIMode
         max_tokens=settings.llm_max_tokens,
         temperature=settings.llm_temperature,
     )
-    model = OpenAIModel(http, config)
-    model.on_retry, model.on_fallback = metrics.model_retried, metrics.model_fell_back
-    return model
+    return OpenAIModel(
+        http, config, on_retry=metrics.model_retried, on_fallback=metrics.model_fell_back
+    )

@@ -5,13 +5,14 @@ Beside lifespan.py the only file that names concrete classes.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.request import getproxies_environment
 
-import aiohttp
 import asyncpg
 from msgspec.structs import replace
 
 from app.config import Settings
 from app.infra.database import DatabaseState, migrate
+from app.infra.http.client import HTTPClient
 from app.services.ingest.store.indexing import Indexing
 from app.services.search.embedding import Embedder, EmbedderMissing
 from app.services.search.embedding.local import (
@@ -64,7 +65,7 @@ async def _leave(connection: object) -> None:
 @asynccontextmanager
 async def indexing(settings: Settings, state: DatabaseState) -> AsyncIterator[Indexing]:
     """Tell how what is ingested is made searchable. Raises EmbedderMissing."""
-    async with aiohttp.ClientSession() as http:
+    async with HTTPClient(getproxies_environment()) as http:
         embedder = embedder_of(settings, http, questions=False) if state.pgvector else None
         yield Indexing(
             pgvector=state.pgvector is not None,
@@ -74,9 +75,7 @@ async def indexing(settings: Settings, state: DatabaseState) -> AsyncIterator[In
         )
 
 
-def embedder_of(
-    settings: Settings, http: aiohttp.ClientSession, *, questions: bool
-) -> Embedder | None:
+def embedder_of(settings: Settings, http: HTTPClient, *, questions: bool) -> Embedder | None:
     """Make the embedder that the settings name, for single questions or for many passages.
 
     None where there is to be none. Raises EmbedderMissing where it is not installed.
@@ -91,7 +90,10 @@ def embedder_of(
         if questions:
             limit = settings.embedding_timeout
             config = replace(config, timeout=limit, deadline=limit, attempts=2, backoff=0.05)
-        return RemoteEmbedder(http, config)
+        try:
+            return RemoteEmbedder(http, config)
+        except ValueError as error:
+            raise EmbedderMissing(f"EMBEDDING_BASE_URL or EMBEDDING_API_KEY: {error}") from None
     if name == NONE or (not name and not installed(WORDLLAMA)):
         return None
     if name in ("", "wordllama", WORDLLAMA):

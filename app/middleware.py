@@ -39,7 +39,7 @@ class RequestContext:
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
         name = (given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(16).encode()).decode()
         token = request_id.set(name)
-        trace = tracing.current.set(tracing.trace_of(scope["headers"]))
+        trace = tracing.current.set(tracing.continue_trace(scope["headers"]))
         status = 0
         began = perf_counter()
         scope[STRAIGHT] = send

@@ -1,4 +1,4 @@
-"""Bytes of a test come in; a server on a real socket sends exactly those, right or wrong.
+"""A server on a real socket that sends exactly the bytes that a test gives it.
 
 async with raw_server(replies(b"HTTP/1.1 204 None", END), hangs_up) as server:
     ...                                     # the first connection, then all further ones
@@ -22,9 +22,9 @@ Play: TypeAlias = Callable[["RawServer", Reader, Writer], Awaitable[object]]
 
 
 class RawServer:
-    """Plays one after the other to its connections, the last one again and again.
+    """Plays one script per connection, and repeats the last one.
 
-    `left` is set once a client has gone; `secure` has what TLS agreed on with each connection.
+    `left` is set once a client has disconnected; `secure` has the ALPN protocol of each connection.
     """
 
     def __init__(self, plays: Sequence[Play], tls: ssl.SSLContext | None) -> None:
@@ -40,7 +40,7 @@ class RawServer:
         return Endpoint.of(f"{self._scheme}://{host}:{self.port}/v1", {"X-Key": "k"})
 
     async def request(self, reader: Reader) -> str:
-        """Read one request and return its head; nothing where the client has gone."""
+        """Read one request and return its head, or "" if the client has disconnected."""
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             length = re.search(r"Content-Length: (\d+)", head)
@@ -52,7 +52,7 @@ class RawServer:
         return head
 
     async def connected(self, reader: Reader, writer: Writer) -> None:
-        """Play to one connection."""
+        """Play the next script to a connection."""
         play = self._plays[min(self.connections, len(self._plays) - 1)]
         self.connections += 1
         if secure := writer.get_extra_info("ssl_object"):
@@ -65,7 +65,7 @@ class RawServer:
 async def raw_server(
     *plays: Play, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
 ) -> AsyncIterator[RawServer]:
-    """Run a server; what is done with it is bounded in time."""
+    """Run a server, for at most five seconds."""
     server = RawServer(plays, tls)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -73,7 +73,7 @@ async def raw_server(
         task = asyncio.create_task(server.connected(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
-        # Also where it is cancelled before it has begun.
+        # A callback also runs if the task is cancelled before it has started.
         task.add_done_callback(lambda _: writer.close())
 
     listening = await asyncio.start_server(connected, host, 0, ssl=tls)
@@ -89,7 +89,7 @@ async def raw_server(
 
 
 def replies(*pieces: bytes, times: int = -1, extra: bytes = b"") -> Play:
-    """Answer each request with the same pieces, so many times; then send what is `extra`."""
+    """Answer so many requests with the same pieces, then send `extra`."""
 
     async def play(server: RawServer, reader: Reader, writer: Writer) -> None:
         left = times
@@ -105,12 +105,12 @@ def replies(*pieces: bytes, times: int = -1, extra: bytes = b"") -> Play:
 
 
 async def hangs_up(server: RawServer, reader: Reader, writer: Writer) -> None:
-    """Take a request and close, as a server does that was about to close anyway."""
+    """Read a request and close the connection without a response."""
     await server.request(reader)
 
 
 def one_after_another(*plays: Play) -> Play:
-    """Play several on the same connection."""
+    """Play several scripts on the same connection."""
 
     async def play(server: RawServer, reader: Reader, writer: Writer) -> None:
         for each in plays:
@@ -120,9 +120,9 @@ def one_after_another(*plays: Play) -> Play:
 
 
 def proxy(backend: RawServer, answer: bytes = b"HTTP/1.1 200 Connected\r\nVia: x\r\n\r\n") -> Play:
-    """Answer to CONNECT, and where that is 200 pass everything on to one server."""
+    """Answer a CONNECT request, and if the answer is 200 relay to a server."""
 
-    async def pass_on(reader: Reader, writer: Writer) -> None:
+    async def relay(reader: Reader, writer: Writer) -> None:
         with suppress(OSError):
             while data := await reader.read(1 << 16):
                 writer.write(data)
@@ -135,7 +135,7 @@ def proxy(backend: RawServer, answer: bytes = b"HTTP/1.1 200 Connected\r\nVia: x
             if b" 200 " in answer:
                 from_there, there = await asyncio.open_connection("127.0.0.1", backend.port)
                 try:
-                    await asyncio.gather(pass_on(reader, there), pass_on(from_there, writer))
+                    await asyncio.gather(relay(reader, there), relay(from_there, writer))
                 finally:
                     there.close()
 

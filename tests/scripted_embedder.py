@@ -1,10 +1,10 @@
-"""What an OpenAI-compatible embedding server answers, for a `ScriptedModel` to play.
+"""Responses of an OpenAI-compatible embedding server, for a `ScriptedModel`.
 
     async with ScriptedModel() as server:
         server.answers(refuse(503), embeddings())
-        ...                                     # the service asks server.base_url
+        ...                                     # the service calls server.base_url
 
-`embeddings()` answers any request: texts that share words get vectors that are near.
+`embeddings()` answers any request: texts that share words get similar vectors.
 """
 
 import json
@@ -18,7 +18,7 @@ Vector = Sequence[float]
 
 
 def word_counts(text: str, dimensions: int = 64) -> list[float]:
-    """Count a text's words in as many bins; the vector is never zero, and not of length one."""
+    """Count a text's words in hash bins; the vector is never zero, and not of length one."""
     vector = [0.01] * dimensions
     for word in re.findall(r"\w+", text.casefold()):
         vector[crc32(word.encode()) % dimensions] += 1
@@ -28,7 +28,7 @@ def word_counts(text: str, dimensions: int = 64) -> list[float]:
 def embeddings(
     vector_of: Callable[[str], Vector] = word_counts, backwards: bool = False
 ) -> Callable[[Request], Answer]:
-    """Answer with a vector for each text of the request, the last one first if `backwards`."""
+    """Respond with a vector for each text of the request, the last one first if `backwards`."""
 
     def answer(request: Request) -> Answer:
         items = [item(index, vector_of(text)) for index, text in enumerate(request.body["input"])]
@@ -38,11 +38,11 @@ def embeddings(
 
 
 def item(index: int, vector: object) -> JSON:
-    """Make one vector of an answer, as the server writes it."""
+    """Return one vector in the format of the response."""
     return {"object": "embedding", "index": index, "embedding": vector}
 
 
 def answer_with(items: Sequence[JSON]) -> Answer:
-    """Answer with these items, whatever was asked."""
+    """Respond with these items to any request."""
     usage = {"prompt_tokens": 1, "total_tokens": 1}
     return refuse(200, json.dumps({"object": "list", "data": list(items), "usage": usage}))

@@ -1,12 +1,12 @@
-"""A script comes in; an OpenAI-compatible model server on a real socket plays it.
+"""A scripted OpenAI-compatible model server on a real socket.
 
     async with ScriptedModel() as model:
         model.answers(say("Hello", " world"), refuse(429, headers={"Retry-After": "1"}))
-        ...                                     # the service asks model.base_url
+        ...                                     # the service calls model.base_url
         assert model.requests[0].messages[-1]["content"] == "…"
 
-The steps of `say`: a string is a token, an `anyio.Event` holds the answer up until the test sets
-it, a dict is sent as an event's JSON, bytes go out as they are, and `DIE` cuts the connection.
+The steps of `say`: a string is a token, an `anyio.Event` pauses the answer until the test sets it,
+a dict is sent as the JSON of an event, bytes are sent unchanged, and `DIE` cuts the connection.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ Step: TypeAlias = str | JSON | Played
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked: its body, and its headers by lower-case name."""
+    """A request; `headers` are by lower-case name."""
 
     path: str
     headers: Mapping[str, str]
@@ -54,7 +54,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """A response; `framing` says whether its body is chunked, or ends with the connection."""
+    """A response whose body is chunked, or ends with the connection, by `framing`."""
 
     steps: tuple[Played, ...]
     status: int = 200
@@ -63,7 +63,7 @@ class Answer:
 
     @property
     def body(self) -> bytes:
-        """All that the steps send."""
+        """The bytes that the steps send."""
         return b"".join(step for step in self.steps if isinstance(step, bytes))
 
 
@@ -73,18 +73,18 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
 def event(data: JSON) -> bytes:
-    """Write one server-sent event; characters outside ASCII are escaped, as many servers do."""
+    """Format a server-sent event; like on many servers its JSON is ASCII."""
     return f"data: {json.dumps(data)}\n\n".encode()
 
 
 def chunk(delta: JSON, finish: str | None = None) -> JSON:
-    """Make one chunk of a chat completion."""
+    """Return a chunk of a chat completion."""
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     return {"id": "c-1", "object": "chat.completion.chunk", "choices": [choice], "usage": None}
 
 
 def reasoning(text: str) -> JSON:
-    """Make a chunk of thoughts, which are no part of the answer."""
+    """Return a chunk of thoughts, which are not part of the answer."""
     return chunk({"content": None, "reasoning_content": text, "reasoning": text})
 
 
@@ -111,19 +111,19 @@ def _played(step: Step) -> Played:
 
 
 def refuse(status: int, body: str = "", headers: Mapping[str, str] | None = None) -> Answer:
-    """Answer with a status; the body is JSON unless the headers say otherwise."""
+    """Respond with a status; the body is JSON unless the headers say otherwise."""
     error = {"error": {"message": "refused by the script", "code": status}}
-    told = {"Content-Type": "application/json"} | dict(headers or {})
-    return Answer(((body or json.dumps(error)).encode(),), status, told)
+    headers = {"Content-Type": "application/json"} | dict(headers or {})
+    return Answer(((body or json.dumps(error)).encode(),), status, headers)
 
 
 def page(html: str = "<html><h1>Bad gateway</h1></html>", status: int = 200) -> Answer:
-    """Answer with a web page, as a proxy does when the model behind it is away."""
+    """Respond with a web page, like a proxy whose model is down."""
     return refuse(status, html, {"Content-Type": "text/html"})
 
 
 def whole(text: str, finish: str = "stop", usage: tuple[int, int] = (3, 2)) -> Answer:
-    """Answer at once and in plain JSON, as a server does that cannot stream."""
+    """Answer with one JSON document, like a server that cannot stream."""
     message = {"role": "assistant", "content": text}
     count = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
     choice = {"index": 0, "message": message, "finish_reason": finish}
@@ -146,14 +146,14 @@ def zipped(answer: Answer) -> Answer:
     return replace(answer, steps=(gzip.compress(answer.body),), headers=headers)
 
 
-# The kernel's list of connections, with how much of each is still to be read.
+# The kernel's list of connections, with the number of unread bytes of each.
 SOCKETS = Path("/proc/net/tcp")
-# Seconds that a client has to read a piece before the next is sent all the same.
+# Seconds to wait for the client to read a piece before the next is sent anyway.
 UNREAD_LIMIT = 2.0
 
 
 class ScriptedModel:
-    """The server. `disconnected` is set once a client has gone away in the middle of an answer."""
+    """The server; `disconnected` is set once a client has disconnected during an answer."""
 
     def __init__(self) -> None:
         self.base_url = ""
@@ -166,11 +166,11 @@ class ScriptedModel:
         self._asked = anyio.Condition()
 
     def answers(self, *scripts: Script) -> None:
-        """Queue what the next requests get; the last one is repeated when no other is left."""
+        """Queue the responses to the next requests; the last one is repeated."""
         self._scripts.extend(scripts)
 
     async def asked(self, times: int = 1) -> None:
-        """Wait until so many requests have come."""
+        """Wait for so many requests."""
         async with self._asked:
             while len(self.requests) < times:
                 await self._asked.wait()
@@ -196,7 +196,7 @@ class ScriptedModel:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            # An abrupt end of the client's is what some tests are about.
+            # In some tests the client disconnects abruptly.
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 while await self._exchange(reader, writer):
                     pass
@@ -204,7 +204,7 @@ class ScriptedModel:
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Play one answer; return whether the connection lives on."""
+        """Play one answer; return whether the connection stays open."""
         request = await _read(reader)
         if self._scripts:
             self._last = self._scripts.popleft()
@@ -242,7 +242,7 @@ async def _play(answer: Answer, writer: asyncio.StreamWriter) -> bool:
     for step in answer.steps:
         await asyncio.sleep(0)
         if step is DIE or (isinstance(step, bytes) and len(step) > 1):
-            # What arrives together may go on together: a client gets to read each piece by itself.
+            # Pieces that arrive together may be passed on together: let the client read each alone.
             await until(lambda: not _unread(writer), UNREAD_LIMIT)
         if isinstance(step, bytes):
             writer.write(b"%x\r\n%b\r\n" % (len(step), step) if chunked else step)
@@ -258,7 +258,7 @@ async def _play(answer: Answer, writer: asyncio.StreamWriter) -> bool:
 
 
 def _unread(writer: asyncio.StreamWriter) -> bool:
-    """Tell whether the peer has not read all yet; only Linux says so."""
+    """Return whether the peer has unread bytes; always False except on Linux."""
     if not SOCKETS.exists():
         return False
     ours, theirs = (writer.get_extra_info(name)[1] for name in ("sockname", "peername"))

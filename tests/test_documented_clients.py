@@ -126,9 +126,9 @@ async def test_a_program_reports_why_there_is_no_answer(
 ) -> None:
     model.answers(refuse(401))
     text = block(language, chat.url, version)
-    for name, query, told in (
+    for name, query, error in (
         ("failing", QUESTION, "language model"),
-        # Python's own words for a status.
+        # The reason phrase of the standard library.
         ("wrong", "", "422 Unprocessable" if language == "python" else "query"),
     ):
         folder = tmp_path / name
@@ -136,7 +136,7 @@ async def test_a_program_reports_why_there_is_no_answer(
         command = written(folder, language, text.replace(QUESTION, query))
         async with program(*command, folder=folder) as client:
             assert await client.ended() == 1
-        assert told in client.err
+        assert error in client.err
 
 
 @asynccontextmanager
@@ -215,11 +215,11 @@ async def test_curl_commands_ask_follow_up_and_resume(
     for text in others:
         text = re.sub(r"c_\w+…", end["conversation_id"], text)
         text = re.sub(r"t_\w+…", end["turn_id"], text)
-        told = events(await printed_by(text, quoting, tmp_path))
+        printed = events(await printed_by(text, quoting, tmp_path))
         if "Last-Event-ID" in text:
-            assert told == whole[8:]
+            assert printed == whole[8:]
         else:
-            assert told[-1].data["conversation_id"] == end["conversation_id"]
+            assert printed[-1].data["conversation_id"] == end["conversation_id"]
 
 
 @pytest.mark.parametrize("page", [README, CLIENTS], ids=["README", "docs/clients.md"])

@@ -1,17 +1,17 @@
-"""A caller's trace is taken part in by the rules of W3C Trace Context, logged, and passed on."""
+"""Traces are continued, logged and passed on per W3C Trace Context."""
 
 import json
 import re
 from typing import Literal
 
-import aiohttp
 import anyio
 import pytest
 from msgspec.structs import replace
 
 from app.config import Settings
+from app.infra.http.client import HTTPClient
 from app.services.search.embedding.remote import RemoteConfig, RemoteEmbedder
-from app.tracing import TraceContext, current, trace_of
+from app.tracing import TraceContext, continue_trace, current
 from tests.scripted_embedder import embeddings
 from tests.scripted_model import ScriptedModel, refuse, say
 from tests.service import running
@@ -25,9 +25,9 @@ OUTGOING = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-(0[01])")
 QUESTION = {"query": "How fast should the attack be when I side-chain the bass to the kick?"}
 
 
-def taken(*headers: tuple[str, str]) -> TraceContext:
-    """Read headers as ASGI has them."""
-    return trace_of([(name.encode(), value.encode("latin-1")) for name, value in headers])
+def continued(*headers: tuple[str, str]) -> TraceContext:
+    """Continue the trace of these headers."""
+    return continue_trace([(name.encode(), value.encode("latin-1")) for name, value in headers])
 
 
 @pytest.mark.parametrize(
@@ -35,18 +35,18 @@ def taken(*headers: tuple[str, str]) -> TraceContext:
     [
         (GIVEN, True),
         (f"00-{TRACE}-{PARENT}-00", False),
-        # Of the flags only the last bit is known.
+        # Only the last bit of the flags has a meaning.
         (f"00-{TRACE}-{PARENT}-ff", True),
         (f"00-{TRACE}-{PARENT}-02", False),
-        # Later versions are read as the first one, whatever they have at their end.
+        # Later versions are read like version 00, whatever fields they add.
         (f"01-{TRACE}-{PARENT}-01", True),
         (f"cc-{TRACE}-{PARENT}-00-what-the-future-will-be-like", False),
         (f"cc-{TRACE}-{PARENT}-01-", True),
         (f" {GIVEN}\t", True),
     ],
 )
-def test_a_callers_trace_goes_on(given: str, sampled: bool) -> None:
-    trace = taken(("host", "x"), ("traceparent", given), ("accept", "*/*"))
+def test_a_callers_trace_is_continued(given: str, sampled: bool) -> None:
+    trace = continued(("host", "x"), ("traceparent", given), ("accept", "*/*"))
     assert (trace.trace_id, trace.sampled, trace.state) == (TRACE, sampled, "")
     assert re.fullmatch("[0-9a-f]{16}", trace.span_id)
     assert trace.span_id != PARENT
@@ -66,18 +66,18 @@ def test_a_callers_trace_goes_on(given: str, sampled: bool) -> None:
         *(f"{GIVEN},{GIVEN}", f"00-{TRACE}-{PARENT} -01", GIVEN + "\n", f"é0-{TRACE}-{PARENT}-01"),
     ],
 )
-def test_a_trace_begins_where_none_can_be_read(given: str) -> None:
-    trace = taken(("traceparent", given), ("tracestate", "vendor=1"))
+def test_an_invalid_trace_is_replaced_by_a_new_one(given: str) -> None:
+    trace = continued(("traceparent", given), ("tracestate", "vendor=1"))
     assert OUTGOING.fullmatch(trace.headers["traceparent"])
     assert (trace.trace_id != TRACE, trace.sampled) == (True, True)
-    assert trace.state == "", "another trace's state is no part of a new one"
+    assert trace.state == "", "a new trace must not have the state of another"
 
 
-def test_each_new_trace_is_another() -> None:
-    traces = {taken().trace_id for _ in range(100)}
-    spans = {taken(("traceparent", GIVEN)).span_id for _ in range(100)}
+def test_every_new_trace_is_unique() -> None:
+    traces = {continued().trace_id for _ in range(100)}
+    spans = {continued(("traceparent", GIVEN)).span_id for _ in range(100)}
     assert (len(traces), len(spans)) == (100, 100)
-    assert taken(("traceparent", GIVEN), ("traceparent", GIVEN)).trace_id != TRACE
+    assert continued(("traceparent", GIVEN), ("traceparent", GIVEN)).trace_id != TRACE
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_each_new_trace_is_another() -> None:
         ["same=1,same=2"],
     ],
 )
-def test_what_vendors_said_is_passed_on_as_it_is(states: list[str]) -> None:
-    trace = taken(("traceparent", GIVEN), *(("tracestate", state) for state in states))
+def test_vendor_state_is_passed_on_unchanged(states: list[str]) -> None:
+    trace = continued(("traceparent", GIVEN), *(("tracestate", state) for state in states))
     assert trace.headers["tracestate"] == ",".join(states)
 
 
@@ -108,8 +108,8 @@ def test_what_vendors_said_is_passed_on_as_it_is(states: list[str]) -> None:
         *("foo=1\x01", "ok=1,bad", ",".join(f"k{number}=1" for number in range(33))),
     ],
 )
-def test_what_vendors_may_not_say_is_left_out(states: str) -> None:
-    trace = taken(("traceparent", GIVEN), ("tracestate", states))
+def test_invalid_vendor_state_is_dropped(states: str) -> None:
+    trace = continued(("traceparent", GIVEN), ("tracestate", states))
     assert (trace.trace_id, trace.state) == (TRACE, "")
     assert set(trace.headers) == {"traceparent"}
 
@@ -119,7 +119,7 @@ def traced_settings(model_settings: Settings) -> Settings:
     return replace(model_settings, llm_fallback_model="second")
 
 
-async def test_a_trace_reaches_the_model_at_each_try(
+async def test_a_trace_reaches_the_model_at_each_attempt(
     traced_settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(refuse(404), say("Yes."))
@@ -135,7 +135,7 @@ async def test_a_trace_reaches_the_model_at_each_try(
     assert sent[2] != PARENT
 
 
-async def test_the_model_is_told_of_a_new_trace_where_there_was_none(
+async def test_the_model_receives_a_new_trace_if_the_caller_had_none(
     traced_settings: Settings, model: ScriptedModel
 ) -> None:
     async with running(traced_settings) as client:
@@ -147,10 +147,10 @@ async def test_the_model_is_told_of_a_new_trace_where_there_was_none(
     assert "tracestate" not in one
 
 
-async def test_an_embedding_server_is_told_of_the_trace(model: ScriptedModel) -> None:
+async def test_an_embedding_server_receives_the_trace(model: ScriptedModel) -> None:
     model.answers(embeddings())
-    token = current.set(taken(("traceparent", GIVEN)))
-    async with aiohttp.ClientSession() as http:
+    token = current.set(continued(("traceparent", GIVEN)))
+    async with HTTPClient() as http:
         await RemoteEmbedder(http, RemoteConfig(base_url=model.base_url, model="m"))(["a"])
         current.reset(token)
         await RemoteEmbedder(http, RemoteConfig(base_url=model.base_url, model="m"))(["a"])
@@ -160,7 +160,7 @@ async def test_an_embedding_server_is_told_of_the_trace(model: ScriptedModel) ->
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-async def test_every_line_of_a_request_names_its_trace_and_span(
+async def test_every_log_line_of_a_request_has_its_trace_and_span(
     traced_settings: Settings, model: ScriptedModel, form: Literal["text", "json"]
 ) -> None:
     held = anyio.Event()
@@ -169,21 +169,21 @@ async def test_every_line_of_a_request_names_its_trace_and_span(
     async with worker({**environment(traced_settings), "LOG_FORMAT": form}) as running_worker:
         async with running_worker.stream(QUESTION, headers) as stream:
             seen = await stream.until("token")
-        # The request is over, and the turn goes on without it.
+        # The request has ended, but its turn continues.
         async with running_worker.follow(seen[0].id.rpartition("-")[0]) as again:
             held.set()
             assert (await again.rest())[-1].name == "error"
         running_worker.terminate()
         await running_worker.ended()
     lines = [line for line in running_worker.log if "r-1" in line]
-    assert any("the model failed in the middle" in line for line in lines), running_worker.log
+    assert any("model failed in the middle" in line for line in lines), running_worker.log
     assert any("POST /api/v1/chat 200" in line for line in lines)
     (sent,) = (request.headers["traceparent"] for request in model.requests)
     span = sent[36:52]
     for line in lines:
         if form == "json":
-            told = json.loads(line)
-            assert (told["trace_id"], told["span_id"]) == (TRACE, span)
+            fields = json.loads(line)
+            assert (fields["trace_id"], fields["span_id"]) == (TRACE, span)
         else:
             assert line.endswith(f" trace_id={TRACE} span_id={span}\n")
     others = [line for line in running_worker.log if "GET /api/v1/chat/" in line]

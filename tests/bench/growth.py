@@ -12,13 +12,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
 
-import aiohttp
 import asyncpg
 import msgspec
 
 from app.config import Settings
 from app.infra.database import Connection, DatabaseState
 from app.infra.embedded import postgres
+from app.infra.http.client import HTTPClient
 from app.library import database, embedder_of, indexing, retriever_of
 from app.schemas import Sentence
 from app.services.evaluation.scratch_database import at_database
@@ -73,7 +73,7 @@ class Stages:
 async def measure(url: str, passages: int) -> Measured:
     """Fill the database with so many passages, unless it has some, and search it."""
     settings = Settings(database_url=url, embedding_model="wordllama", database_timeout=60)
-    async with database(settings) as (pool, state), aiohttp.ClientSession() as http:
+    async with database(settings) as (pool, state), HTTPClient() as http:
         async with pool.acquire() as connection:
             seconds = await _fill(connection, passages, settings, state)
             questions = await _questions(connection)

@@ -3,11 +3,11 @@
 from importlib.resources import as_file, files
 from pathlib import Path
 
-import aiohttp
 import anyio
 import pytest
 
 from app.config import Settings
+from app.infra.http.client import HTTPClient
 from app.library import database, embedder_of, retriever_of
 from app.services.evaluation.conversations import searched_question
 from app.services.evaluation.measure import served_recall
@@ -51,7 +51,7 @@ async def test_a_follow_up_finds_what_the_same_question_asked_whole_finds(
 ) -> None:
     settings = Settings(database_url=library_url, embedding_model=embedding_model)
     one = conversations()
-    async with database(settings) as (pool, state), aiohttp.ClientSession() as http:
+    async with database(settings) as (pool, state), HTTPClient() as http:
         async with pool.acquire() as connection:
             named = {answer.document for question in one.questions for answer in question.answers}
             shelf = await read_shelf(connection, named)

@@ -1,4 +1,4 @@
-"""A question comes in; a running service answers it, and what it says is printed as it comes."""
+"""Ask a running service a question, and print the answer as it arrives."""
 
 import os
 import shlex
@@ -6,16 +6,16 @@ import sys
 
 import msgspec
 
-from app.cli.ask.client import AskedTurn
+from app.cli.ask.client import TurnClient
 from app.cli.ask.exit_status import AskFailed, ExitStatus
-from app.cli.ask.output import Lines, Printer, Text, discard
+from app.cli.ask.output import JSONOutput, Output, TextOutput, discard
 from app.cli.ask.retry import reason
 from app.config import Settings
 from app.infra.http.sse import SSEEvent
 from app.schemas import ChatRequest, Done, Failed
 
-# Bytes of a question from standard input: more than the service takes, so that it is the one to
-# refuse them, and few enough for an input that never ends.
+# Bytes read from standard input: more than the service accepts, so that the service rejects a
+# question that is too long, but not an endless input.
 MAX_READ = 1 << 16
 
 
@@ -27,82 +27,86 @@ def ask(
     conversation: str | None = None,
     lines: bool = False,
 ) -> int:
-    """Ask the service at an address and print its answer; returns the exit status, an ExitStatus.
+    """Ask the service at a URL and print its answer; returns the exit status, an ExitStatus.
 
-    The question `-` is standard input's. With `lines` each event is a line of JSON.
+    The question `-` is read from standard input. With `lines` each event is a line of JSON.
     """
-    _open_what_is_closed()
+    _open_closed_streams()
     if lines:
-        printer: Printer = Lines(sys.stdout)
+        output: Output = JSONOutput(sys.stdout)
     else:
-        printer = Text(sys.stdout, asked=creator, again=_again(service, creator))
+        follow_up = _follow_up(service, creator)
+        output = TextOutput(sys.stdout, requested_creator=creator, follow_up=follow_up)
     try:
         try:
-            request = ChatRequest(_read() if question == "-" else question, creator, conversation)
-            return _answer(AskedTurn(service, request, printer.aside), printer)
+            text = _read_question() if question == "-" else question
+            request = ChatRequest(text, creator, conversation)
+            return _answer(TurnClient(service, request, output.print_note), output)
         except AskFailed as failed:
-            printer.aside(f"chrysopedia-chat: {failed}")
-            return failed.ending
+            output.print_note(f"chrysopedia-chat: {failed}")
+            return failed.status
     except OSError as error:
         discard(sys.stdout)
         if isinstance(error, BrokenPipeError):
             return ExitStatus.PIPE_CLOSED
-        printer.aside(f"chrysopedia-chat: The answer cannot be written: {reason(error)}.")
+        output.print_note(f"chrysopedia-chat: The answer cannot be written: {reason(error)}.")
         return ExitStatus.FAILED
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
 
 
-def _open_what_is_closed() -> None:
-    """Have a standard stream that whoever called us closed (`2>&-`) be an empty one.
+def _open_closed_streams() -> None:
+    """Open /dev/null for each standard stream that the caller has closed (`2>&-`).
 
-    Else `print` takes another for it, and the next connection its number.
+    Otherwise `print` would use another stream, and the next connection would get the number.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - until the end
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open until the end
 
 
-def _read() -> str:
-    given = sys.stdin.buffer.read(MAX_READ)
+def _read_question() -> str:
+    data = sys.stdin.buffer.read(MAX_READ)
     try:
-        # Where it is cut off, that may be in the middle of a character.
-        return given.decode(errors="strict" if len(given) < MAX_READ else "ignore")
+        # At the limit the input may be cut in the middle of a character.
+        return data.decode(errors="strict" if len(data) < MAX_READ else "ignore")
     except UnicodeDecodeError:
-        raise AskFailed("The question must be text in UTF-8.", ExitStatus.MISUSED) from None
+        raise AskFailed("The question must be UTF-8 text.", ExitStatus.USAGE_ERROR) from None
 
 
-def _answer(turn: AskedTurn, printer: Printer) -> ExitStatus:
+def _answer(turn: TurnClient, output: Output) -> ExitStatus:
     try:
-        return _print_all(turn, printer)
+        return _print_events(turn, output)
     except OSError:
-        # Nobody reads it, or it cannot be kept.
+        # The answer cannot be written, or its reader is gone.
         turn.stop()
         raise
     except KeyboardInterrupt:
         turn.stop()
     try:
-        # What had been said by then, and its sources.
-        _print_all(turn, printer)
+        # The rest of what the service had sent, and the sources.
+        _print_events(turn, output)
     except AskFailed as failed:
         raise AskFailed(str(failed), ExitStatus.INTERRUPTED) from None
     return ExitStatus.INTERRUPTED
 
 
-def _print_all(turn: AskedTurn, printer: Printer) -> ExitStatus:
-    """Print the events as they come; raises AskFailed where they are not a whole answer."""
-    ending = ExitStatus.ANSWERED
+def _print_events(turn: TurnClient, output: Output) -> ExitStatus:
+    """Print the events as they arrive; raises AskFailed if the answer is not complete."""
+    status = ExitStatus.ANSWERED
     try:
         for event in turn.events():
-            printer.take(event)
+            output.print_event(event)
             if event.event in ("done", "error"):
-                ending = _ending(event)
+                status = _status(event)
     except msgspec.DecodeError as error:
-        raise AskFailed(f"The service says what this program does not know: {error}.") from None
-    return ending
+        raise AskFailed(
+            f"The service sent an event that this version cannot read: {error}."
+        ) from None
+    return status
 
 
-def _ending(last: SSEEvent) -> ExitStatus:
+def _status(last: SSEEvent) -> ExitStatus:
     if last.event == "error":
         failed = msgspec.json.decode(last.data, type=Failed)
         raise AskFailed(f"{failed.title}. {failed.detail}")
@@ -112,14 +116,14 @@ def _ending(last: SSEEvent) -> ExitStatus:
         case "stopped":
             raise AskFailed("The answer was stopped.")
         case "abandoned":
-            raise AskFailed("Nobody followed the answer for too long, so it was given up.")
+            raise AskFailed("The answer was stopped because it had no viewer for too long.")
     return ExitStatus.ANSWERED
 
 
-def _again(service: str, creator: str | None) -> str:
-    """Write the command that asks there again, also where the environment is another."""
-    called = sys.orig_argv
-    command = called[: called.index("-m") + 2] if "-m" in called else sys.argv[:1]
-    named = ["--url", service] if service != Settings().url else []
-    named += ["--creator", creator] if creator else []
-    return shlex.join([*command, "ask", *named])
+def _follow_up(service: str, creator: str | None) -> str:
+    """Return the command that asks the same service, also in another environment."""
+    argv = sys.orig_argv
+    command = argv[: argv.index("-m") + 2] if "-m" in argv else sys.argv[:1]
+    options = ["--url", service] if service != Settings().url else []
+    options += ["--creator", creator] if creator else []
+    return shlex.join([*command, "ask", *options])

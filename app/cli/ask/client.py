@@ -1,7 +1,8 @@
-"""A question comes in; the events of its answer go out, each once, whatever connections do.
+"""Client for one turn: yields each event of its answer once, across broken connections.
 
-By the standard library's client, which is there in a fraction of the time that others take to
-import. It knows the proxies of the environment, but none leads to this machine itself.
+It uses the blocking client of the standard library rather than `infra.http`: the program does one
+thing at a time, and Ctrl-C must interrupt any wait and then stop the turn, which would be harder to
+follow with an event loop.
 """
 
 import os
@@ -17,41 +18,44 @@ import msgspec
 
 from app import __version__
 from app.cli.ask.exit_status import AskFailed, ExitStatus
-from app.cli.ask.retry import Tries, TryAgain, reason
-from app.infra.http.endpoint import Endpoint, proxy_of
+from app.cli.ask.retry import Backoff, TryAgain, reason
+from app.infra.http.endpoint import Endpoint, proxy_for
 from app.infra.http.sse import BadEvent, SSEDecoder, SSEEvent
 from app.schemas import ChatRequest, Problem
 
 CHAT = "/api/v1/chat"
-LAST_EVENTS = ("done", "error")
+FINAL_EVENTS = ("done", "error")
 
-# Seconds without a byte after which a connection is given up: two of the service's heartbeats.
-SILENCE = 30.0
-# Seconds that are left for a turn to be stopped, and then for what it says to that.
-STOPPING = 3.0
+# Seconds without a byte after which a connection is abandoned: two of the service's heartbeats.
+SILENCE_TIMEOUT = 30.0
+# Seconds for stopping a turn, and then for its last events.
+STOP_TIMEOUT = 3.0
 PROBLEM_LIMIT = 1 << 16
 
-_MISUSE = (400, 413, 422)
-# What the fields of a request are called here.
-_NAMES = {"/query": "The question", "/creator": "--creator", "/conversation_id": "--conversation"}
-_NOT_NOW = (429, 502, 503, 504)
+_USAGE_ERRORS = (400, 413, 422)
+# The options that correspond to the fields of a request.
+_OPTIONS = {
+    "/query": "The question",
+    "/creator": "--creator",
+    "/conversation_id": "--conversation",
+}
+_TEMPORARY = (429, 502, 503, 504)
 
 
-class AskedTurn:
-    """A question, asked once however often it is sent, and the answer to it.
+class TurnClient:
+    """A question, answered once however often it is sent, and the events of its answer.
 
-    `service` is an address by http or https; `tell` is given what a person who waits wants to
-    know. Raises AskFailed.
+    `service` is an http or https URL; `report` prints a message to the user. Raises AskFailed.
     """
 
-    def __init__(self, service: str, request: ChatRequest, tell: Callable[[str], None]) -> None:
-        self._body = _encoded(request)
+    def __init__(self, service: str, request: ChatRequest, report: Callable[[str], None]) -> None:
+        self._body = _encode(request)
         self._turn_id = self._last_id = ""
-        self._silence = SILENCE
-        self._tries = Tries(tell)
+        self._timeout = SILENCE_TIMEOUT
+        self._backoff = Backoff(report)
         self._reached = self._ended = False
         endpoint = _endpoint(service)
-        self._service = f"{'https' if endpoint.tls else 'http'}://{endpoint.named}"
+        self._service = f"{'https' if endpoint.tls else 'http'}://{endpoint.host_header}"
         self._path = endpoint.target.partition("?")[0].rstrip("/") + CHAT
         self._headers = {
             "Accept": "text/event-stream",
@@ -59,141 +63,143 @@ class AskedTurn:
             "Idempotency-Key": os.urandom(16).hex(),
             "User-Agent": f"chrysopedia-chat/{__version__}",
         }
-        if endpoint.user:
-            self._headers["Authorization"] = endpoint.user
-        self._opener = build_opener(_proxies(endpoint), _NoRedirects)
+        if endpoint.basic_auth:
+            self._headers["Authorization"] = endpoint.basic_auth
+        self._opener = build_opener(_proxy_handler(endpoint), _NoRedirects)
 
     def events(self) -> Iterator[SSEEvent]:
-        """Yield the events that were not taken yet, up to `done` or `error`; raises AskFailed."""
+        """Yield the events that were not yielded yet, up to `done` or `error`."""
         while not self._ended:
             try:
-                with self._open() as reply:
+                with self._open() as response:
                     decoder = SSEDecoder()
-                    while data := reply.read1(1 << 16):
-                        self._tries.succeeded()
+                    while data := response.read1(1 << 16):
+                        self._backoff.reset()
                         for event in decoder.feed(data):
-                            # Before it is given away: who is interrupted with it, has it.
+                            # Set before the yield: an event whose handling was interrupted counts.
                             self._last_id = event.id
-                            self._ended = event.event in LAST_EVENTS
+                            self._ended = event.event in FINAL_EVENTS
                             yield event
                             if self._ended:
                                 return
                 problem: Exception = IncompleteRead(b"")
             except (TryAgain, HTTPException, OSError, BadEvent) as error:
                 problem = error
-            self._tries.wait(problem)
+            self._backoff.wait(problem)
 
     def stop(self) -> None:
-        """Have the service stop the turn: the rest of its events comes soon, or not at all."""
-        self._silence = STOPPING
-        self._tries.hurry(STOPPING)
+        """Stop the turn on the service; `events` then yields its last events, if they come soon."""
+        self._timeout = STOP_TIMEOUT
+        self._backoff.set_patience(STOP_TIMEOUT)
         with suppress(AskFailed, HTTPException, OSError):
             if not self._turn_id:
-                # The key tells which turn it is, if it has begun.
+                # Sending the request again with its Idempotency-Key tells the turn's id.
                 with suppress(TryAgain):
                     self._open().close()
             if self._turn_id:
                 self._send("DELETE", self._turn_id).close()
 
     def _open(self) -> Any:
-        """Open the stream where it was left; raises as `_send` does, and TryAgain."""
-        after = {"Last-Event-ID": self._last_id} if self._last_id else {}
+        """Open the stream where it was left; raises like `_send`, and TryAgain."""
+        resume = {"Last-Event-ID": self._last_id} if self._last_id else {}
         try:
-            reply = self._send("GET" if self._turn_id else "POST", self._turn_id, **after)
-        except HTTPError as refusal:
-            with refusal:
-                raise self._refused(refusal) from None
-        if reply.headers.get_content_type() != "text/event-stream":
-            raise self._no_service()
-        self._turn_id = reply.headers.get("X-Turn-Id", "")
-        return reply
+            response = self._send("GET" if self._turn_id else "POST", self._turn_id, **resume)
+        except HTTPError as rejection:
+            with rejection:
+                raise self._rejected(rejection) from None
+        if response.headers.get_content_type() != "text/event-stream":
+            raise self._not_the_service()
+        self._turn_id = response.headers.get("X-Turn-Id", "")
+        return response
 
     def _send(self, method: str, turn_id: str = "", **headers: str) -> Any:
-        """Send a request and return the reply; raises AskFailed, HTTPException, OSError."""
-        address = f"{self._service}{self._path}/{turn_id}".rstrip("/")
+        """Send a request and return the response; raises AskFailed, HTTPException, OSError."""
+        url = f"{self._service}{self._path}/{turn_id}".rstrip("/")
         body = self._body if method == "POST" else None
         headers |= self._headers
-        request = Request(address, body, headers, method=method)  # noqa: S310 - only http(s)
+        request = Request(url, body, headers, method=method)  # noqa: S310 - only http(s)
         try:
-            reply = self._opener.open(request, timeout=self._silence)
+            response = self._opener.open(request, timeout=self._timeout)
         except HTTPError:
             self._reached = True
             raise
         except (URLError, HTTPException) as error:
             if self._reached or isinstance(error, ConnectionError):
                 raise
-            # To come back later would be for nothing.
+            # If the first request fails, retrying it will not help.
             if isinstance(error, HTTPException):
-                raise self._no_service() from None
+                raise self._not_the_service() from None
             if isinstance(error.reason, SSLError):
                 raise AskFailed(
-                    f"{self._service} cannot be trusted ({reason(error)}). Where its certificate "
-                    "is its own, name that file in SSL_CERT_FILE.",
+                    f"The certificate of {self._service} is not trusted ({reason(error)}). If it "
+                    "is self-signed, set SSL_CERT_FILE to its file.",
                     ExitStatus.UNREACHABLE,
                 ) from None
             raise AskFailed(
                 f"No service answers at {self._service} ({reason(error)}). Start it with "
-                "`make run`, or name another with --url.",
+                "`make run`, or choose another with --url.",
                 ExitStatus.UNREACHABLE,
             ) from None
         self._reached = True
-        return reply
+        return response
 
-    def _refused(self, refusal: HTTPError) -> Exception:
-        """Tell what becomes of a reply that is no stream."""
-        words, status = _words(refusal), refusal.code
-        running = refusal.headers.get("Location", "").rpartition("/")[2]
+    def _rejected(self, rejection: HTTPError) -> Exception:
+        """Return the exception for an error response."""
+        message, status = _message(rejection), rejection.code
+        running = rejection.headers.get("Location", "").rpartition("/")[2]
         if status == 409 and running:
-            # The question was sent before, and is being answered.
+            # The question was sent before, and its turn still runs.
             self._turn_id = running
-            return TryAgain(words, 0)
-        if status in _NOT_NOW:
-            after = refusal.headers.get("Retry-After", "")
-            return TryAgain(words, int(after) if after.isdecimal() else None)
+            return TryAgain(message, 0)
+        if status in _TEMPORARY:
+            retry_after = rejection.headers.get("Retry-After", "")
+            return TryAgain(message, int(retry_after) if retry_after.isdecimal() else None)
         if self._turn_id:
-            return AskFailed(f"The rest of the answer is lost. Ask again. ({words})")
-        return AskFailed(words, ExitStatus.MISUSED if status in _MISUSE else ExitStatus.FAILED)
+            return AskFailed(f"The rest of the answer is lost. Ask again. ({message})")
+        usage_error = status in _USAGE_ERRORS
+        return AskFailed(message, ExitStatus.USAGE_ERROR if usage_error else ExitStatus.FAILED)
 
-    def _no_service(self) -> AskFailed:
-        return AskFailed(f"What answers at {self._service} is no Chrysopedia Chat.")
+    def _not_the_service(self) -> AskFailed:
+        return AskFailed(f"The server at {self._service} is not Chrysopedia Chat.")
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Follows no redirect: a question that does would lose its body."""
+    """Follows no redirects: a redirected POST would lose its body."""
 
     def redirect_request(self, *_: object) -> None:
-        """Return no other request."""
+        """Return no request."""
 
 
 def _endpoint(service: str) -> Endpoint:
     try:
         return Endpoint.of(service if "://" in service else f"http://{service}")
     except ValueError as error:
-        raise AskFailed(f"--url or CHRYSOPEDIA_URL: {error}", ExitStatus.MISUSED) from None
+        raise AskFailed(f"--url or CHRYSOPEDIA_URL: {error}", ExitStatus.USAGE_ERROR) from None
 
 
-def _proxies(endpoint: Endpoint) -> ProxyHandler:
-    """Have the environment's proxies used on the way there, or none."""
+def _proxy_handler(endpoint: Endpoint) -> ProxyHandler:
+    """Return a handler that uses the proxies of the environment if they apply to the endpoint."""
     try:
-        proxy = proxy_of(endpoint, getproxies())
+        proxy = proxy_for(endpoint, getproxies())
     except ValueError as error:
-        raise AskFailed(f"HTTP_PROXY or HTTPS_PROXY: {error}", ExitStatus.MISUSED) from None
+        raise AskFailed(f"HTTP_PROXY or HTTPS_PROXY: {error}", ExitStatus.USAGE_ERROR) from None
     return ProxyHandler(None if proxy else {})
 
 
-def _encoded(request: ChatRequest) -> bytes:
+def _encode(request: ChatRequest) -> bytes:
     try:
         return msgspec.json.encode(request)
     except UnicodeEncodeError:
-        # Bytes that the terminal's encoding could make nothing of.
-        raise AskFailed("The question must be text in UTF-8.", ExitStatus.MISUSED) from None
+        # The arguments had bytes that are invalid in the terminal's encoding.
+        raise AskFailed("The question must be UTF-8 text.", ExitStatus.USAGE_ERROR) from None
 
 
-def _words(refusal: HTTPError) -> str:
-    """Return the service's own words, or what the status line of a proxy says."""
+def _message(rejection: HTTPError) -> str:
+    """Return the message of the service, or the status line of a proxy."""
     with suppress(msgspec.DecodeError, OSError, HTTPException):
-        problem = msgspec.json.decode(refusal.read(PROBLEM_LIMIT), type=Problem)
-        named = (f"{_NAMES.get(it.pointer, it.pointer)} {it.detail}." for it in problem.errors)
-        return " ".join(named) or problem.detail
-    where = f", see {moved}" if (moved := refusal.headers.get("Location")) else ""
-    return f"{refusal.url} says {refusal.code} {refusal.reason}{where}."
+        problem = msgspec.json.decode(rejection.read(PROBLEM_LIMIT), type=Problem)
+        fields = (f"{_OPTIONS.get(it.pointer, it.pointer)} {it.detail}." for it in problem.errors)
+        return " ".join(fields) or problem.detail
+    location = rejection.headers.get("Location")
+    target = f", see {location}" if location else ""
+    return f"{rejection.url} answered {rejection.code} {rejection.reason}{target}."

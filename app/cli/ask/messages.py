@@ -1,47 +1,47 @@
-"""What a service tells of an answer comes in; words for people go out. Pure."""
+"""Wording of an answer's scope and sources."""
 
 from app.schemas import Citation, Done
 
-_FROM = {
+_ORIGINS = {
     "domain": "from others on the same topics",
     "global": "from the whole library",
-    "none": "from what was said before",
+    "none": "from the conversation so far",
 }
 
 
-def scope(done: Done, asked: str | None) -> str:
-    """Say whose material answered, and why not that of the creator who was `asked` for."""
+def scope_line(done: Done, requested_creator: str | None) -> str:
+    """Say whose material the answer is from, and why not from the requested creator's."""
     creator = done.scope.creator
     if done.cascade_tier == "creator" and creator:
         return f"From {creator.name}'s own videos and pages"
-    origin = _FROM.get(done.cascade_tier, "")
+    origin = _ORIGINS.get(done.cascade_tier, "")
     if done.cascade_tier == "none":
-        missing = "The library has nothing on this"
+        reason = "The library has nothing on this"
     elif creator:
         verdicts = {tier.tier: tier.verdict for tier in done.scope.tiers}
         others = verdicts.get("creator") == "others say more"
-        missing = (
+        reason = (
             f"Others say more on this than {creator.name}"
             if others
             else f"Nothing by {creator.name} on this"
         )
-    elif asked:
-        missing = f'No creator here is called "{asked}"'
+    elif requested_creator:
+        reason = f'No creator is called "{requested_creator}"'
     else:
         return origin.capitalize()
-    return f"{missing}; {origin}"
+    return f"{reason}; {origin}"
 
 
-def source(citation: Citation) -> tuple[str, str]:
-    """Name a source, with the moment where it is spoken of, and give its address ("" for none)."""
-    named = f"{citation.title}, by {citation.creator.name}"
+def source_lines(citation: Citation) -> tuple[str, str]:
+    """Return a source's title, creator and time on one line, and its URL ("" if it has none)."""
+    title = f"{citation.title}, by {citation.creator.name}"
     if citation.start_seconds is not None:
-        named += f", {moment(citation.start_seconds)}"
-    return _in_one_line(named), _in_one_line(citation.url or "")
+        title += f", {timestamp(citation.start_seconds)}"
+    return _in_one_line(title), _in_one_line(citation.url or "")
 
 
-def moment(seconds: float) -> str:
-    """Write a place in a video as its player does: 3:35, 1:02:03."""
+def timestamp(seconds: float) -> str:
+    """Format a position in a video like a player does: 3:35, 1:02:03."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,4 +1,4 @@
-"""What went wrong comes in; after a while it is tried again, or no more."""
+"""Wait and retry when the connection to the service breaks."""
 
 import random
 import time
@@ -8,59 +8,59 @@ from urllib.error import URLError
 
 from app.cli.ask.exit_status import AskFailed, ExitStatus
 
-# Seconds without a sign of life from the service: a little more than the minute after which a
-# caller may ask again, or than a worker takes to start anew.
+# Seconds to keep trying without any bytes from the service: a little longer than a rate limit's
+# minute, and than a worker takes to restart.
 PATIENCE = 65.0
-# Seconds between tries: at first, doubled each time, and at most.
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
-# From so many seconds on, the person who waits is told.
-NOTICEABLE = 1.0
+# Seconds between attempts: the first wait, which is doubled each time, and the longest.
+MIN_WAIT, MAX_WAIT = 0.2, 5.0
+# Waits from so many seconds on are reported to the user.
+REPORTED_WAIT = 1.0
 
 
 class TryAgain(Exception):
-    """The service takes it later, in `after` seconds if it says so; the message is its own."""
+    """The service asks to try again, after `retry_after` seconds if it says; has its message."""
 
-    def __init__(self, message: str, after: float | None = None) -> None:
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.after = after
+        self.retry_after = retry_after
 
 
-class Tries:
-    """Waits between tries, longer each time, and not all clients equally long."""
+class Backoff:
+    """Waits between attempts, with exponential backoff and jitter; `report` prints a message."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self.hurry(PATIENCE)
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+        self.set_patience(PATIENCE)
 
-    def hurry(self, patience: float) -> None:
-        """From now on, wait so many seconds for the next sign of life."""
-        self._patience = patience
-        self.succeeded()
+    def set_patience(self, seconds: float) -> None:
+        """Set how long to keep trying without any bytes from the service, from now on."""
+        self._patience = seconds
+        self.reset()
 
-    def succeeded(self) -> None:
-        """Take note of a sign of life."""
+    def reset(self) -> None:
+        """Start again with the shortest wait, because the service has sent something."""
         self._failures = 0
-        self._until = time.monotonic() + self._patience
+        self._deadline = time.monotonic() + self._patience
 
-    def wait(self, problem: Exception) -> None:
-        """Wait before the next try; raises AskFailed where that would be too long."""
-        if isinstance(problem, TryAgain):
-            words, pause = str(problem), problem.after
+    def wait(self, error: Exception) -> None:
+        """Wait before the next attempt; raises AskFailed if that would exceed the patience."""
+        if isinstance(error, TryAgain):
+            message, seconds = str(error), error.retry_after
         else:
-            words, pause = f"The connection broke: {reason(problem)}.", None
-        if pause is None:
-            longest = min(FIRST_PAUSE * 2**self._failures, LONGEST_PAUSE)
-            pause = longest * random.uniform(0.5, 1)  # noqa: S311 - it is no secret
+            message, seconds = f"The connection broke: {reason(error)}.", None
+        if seconds is None:
+            longest = min(MIN_WAIT * 2**self._failures, MAX_WAIT)
+            seconds = longest * random.uniform(0.5, 1)  # noqa: S311
         self._failures += 1
-        if time.monotonic() + pause > self._until:
-            raise AskFailed(words, ExitStatus.UNREACHABLE)
-        if pause >= NOTICEABLE:
-            self._tell(f"{words} Trying again in {pause:.0f} s.")
-        time.sleep(pause)
+        if time.monotonic() + seconds > self._deadline:
+            raise AskFailed(message, ExitStatus.UNREACHABLE)
+        if seconds >= REPORTED_WAIT:
+            self._report(f"{message} Trying again in {seconds:.0f} s.")
+        time.sleep(seconds)
 
 
 def reason(error: Exception) -> str:
-    """Say in a few words what was wrong with a connection."""
+    """Describe a connection error in a few words."""
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, HTTPException):
         return "it was closed before the end"

@@ -1,7 +1,7 @@
-"""A request to a model's server comes in; its response goes out, over a connection that is kept.
+"""HTTP/1.1 client with persistent connections, TLS and proxies.
 
-Only for requests that may be repeated: one that a kept connection does not take, because the
-server closes it at that moment, is sent once more over a new one.
+Only for requests that may be repeated: if the server closes an idle connection just as a request is
+sent over it, the request is sent again over a new one.
 """
 
 import asyncio
@@ -15,21 +15,21 @@ from typing import cast
 
 from aiohappyeyeballs import start_connection
 
-from app.infra.http.content_encoding import BadResponse
-from app.infra.http.endpoint import Endpoint, Origin, proxy_of
+from app.infra.http.endpoint import Endpoint, Origin, proxy_for
+from app.infra.http.errors import BadResponse
 from app.infra.http.response import Response
 
-# How many connections are kept that have no request.
+# How many idle connections are kept.
 MAX_IDLE = 256
-# Seconds that one of a server's addresses may take before the next is tried beside it.
+# Seconds after which the next address of a host is tried in parallel (RFC 8305).
 HAPPY_EYEBALLS_DELAY = 0.25
 
 
 class HTTPClient:
-    """Sends requests. It is a context manager, which closes what is kept in the end.
+    """Sends requests; as a context manager it closes its connections at the end.
 
-    `proxies` are as of `proxy_of`; `tls` is the usual context where it is None; `idle_time` is how
-    many seconds, once or twice, a connection is kept without a request.
+    `proxies` is described at `proxy_for`; without `tls` the system's certificates are trusted. An
+    idle connection is closed after one to two times `idle_time` seconds.
     """
 
     def __init__(
@@ -66,37 +66,37 @@ class HTTPClient:
         endpoint: Endpoint,
         body: bytes,
         *,
-        connect_timeout: float,
         until: float,
+        connect_timeout: float = inf,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """Send a body and wait for the head of the response, which the caller is to close.
+        """Send a request and wait for the head of the response, which the caller must close.
 
-        `connect_timeout` is in seconds, `until` bounds the whole. `headers` are those of this
-        request alone, each one line. Redirects are not followed.
-        Raises BadResponse, and OSError (TimeoutError among them).
+        `until` is the deadline in the time of the running event loop, `connect_timeout` is in
+        seconds. `headers` are added to those of the endpoint; each value is one line. Redirects
+        are not followed. Raises BadResponse, and OSError (including TimeoutError).
         """
         try:
-            proxy = proxy_of(endpoint, self._proxies)
+            proxy = proxy_for(endpoint, self._proxies)
         except ValueError:
-            raise BadResponse("the proxy has no address by http or https") from None
-        request = _post(endpoint, body, None if endpoint.tls else proxy, headers or {})
-        kept = self._take(endpoint)
-        if kept is not None:
-            response = kept.send(request, self._release)
+            raise BadResponse("the proxy is not an http or https URL") from None
+        request = _post_request(endpoint, body, None if endpoint.tls else proxy, headers or {})
+        connection = self._take_idle(endpoint)
+        if connection is not None:
+            response = connection.send(request, self._release)
             try:
-                return await _headed(response, until)
+                return await _with_head(response, until)
             except (BadResponse, ConnectionError):
-                # The server may close what is kept while a request sets out (RFC 9112, 9.3.1).
-                # Had it read this one, it is asked twice: that costs an answer, no more.
-                if response.begun:
+                # The server may have closed the idle connection meanwhile (RFC 9112, 9.3.1). If it
+                # has read the request all the same, it answers twice, which does no harm.
+                if response.started:
                     raise
-        limit = min(until, asyncio.get_running_loop().time() + connect_timeout)
-        async with asyncio.timeout_at(limit):
+        connect_by = min(until, asyncio.get_running_loop().time() + connect_timeout)
+        async with asyncio.timeout_at(connect_by):
             connection = await self._connect(endpoint, proxy)
-        return await _headed(connection.send(request, self._release), until)
+        return await _with_head(connection.send(request, self._release), until)
 
-    def _take(self, endpoint: Endpoint) -> "_Connection | None":
+    def _take_idle(self, endpoint: Endpoint) -> "_Connection | None":
         for connection in reversed(self._idle):
             if connection.origin == endpoint.origin and not connection.transport.is_closing():
                 self._idle.remove(connection)
@@ -106,7 +106,7 @@ class HTTPClient:
     def _release(self, connection: "_Connection", response: Response) -> None:
         transport = connection.transport
         if not response.reusable or transport.is_closing() or transport.get_write_buffer_size():
-            # The model is to stop at once, and not when it has been read to.
+            # Aborting makes the model stop generating at once.
             transport.abort()
             return
         loop = asyncio.get_running_loop()
@@ -115,13 +115,13 @@ class HTTPClient:
         if len(self._idle) > MAX_IDLE:
             self._idle.pop(0).transport.close()
         if self._sweeper is None:
-            self._sweeper = loop.call_later(self._idle_time, self._sweep)
+            self._sweeper = loop.call_later(self._idle_time, self._close_idle)
 
-    def _sweep(self) -> None:
+    def _close_idle(self) -> None:
         loop = asyncio.get_running_loop()
         while self._idle and self._idle[0].idle_since + self._idle_time <= loop.time():
             self._idle.pop(0).transport.close()
-        self._sweeper = loop.call_later(self._idle_time, self._sweep) if self._idle else None
+        self._sweeper = loop.call_later(self._idle_time, self._close_idle) if self._idle else None
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -146,19 +146,20 @@ class HTTPClient:
             sock.close()
             raise
         if proxy is not None and endpoint.tls:
-            await self._tunnel(connection, endpoint, proxy)
+            await self._open_tunnel(connection, endpoint, proxy)
         return connection
 
-    async def _tunnel(self, connection: "_Connection", endpoint: Endpoint, proxy: Endpoint) -> None:
-        """Have the proxy pass everything on, and put TLS over that."""
+    async def _open_tunnel(
+        self, connection: "_Connection", endpoint: Endpoint, proxy: Endpoint
+    ) -> None:
         loop = asyncio.get_running_loop()
-        where = endpoint.authority
-        head = f"CONNECT {where} HTTP/1.1\r\nHost: {where}\r\n{_proxy_user(proxy)}\r\n"
+        target = endpoint.authority
+        head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{_proxy_authorization(proxy)}\r\n"
         try:
             response = connection.send(head.encode(), lambda connection, response: None)
-            await response.head(inf)
+            await response.receive_head(inf)
             if response.status >= 300:
-                raise BadResponse(f"the proxy answers with status {response.status}")
+                raise BadResponse(f"the proxy refused the tunnel: status {response.status}")
             response.close()
             transport = await loop.start_tls(
                 connection.transport, connection, self._tls, server_hostname=endpoint.host
@@ -166,76 +167,76 @@ class HTTPClient:
             connection.connection_made(transport)
         except BaseException:
             connection.transport.abort()
-            # Between two transports it is not told of its end on every event loop.
+            # Not every event loop calls connection_lost in the middle of start_tls.
             self._open.discard(connection)
             raise
 
 
 class _Connection(asyncio.Protocol):
-    """A connection, and the response that is on its way over it; `among` while it is open."""
+    """A connection with at most one response at a time; it is in `open_connections` while open."""
 
     transport: asyncio.Transport
 
-    def __init__(self, origin: Origin, among: "set[_Connection]") -> None:
+    def __init__(self, origin: Origin, open_connections: "set[_Connection]") -> None:
         self.origin = origin
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.idle_since = 0.0
-        self._among = among
+        self._open_connections = open_connections
         self._response: Response | None = None
 
-    def send(self, request: bytes, closed: Callable[["_Connection", Response], None]) -> Response:
-        """Send a request; `closed` is called once its response is done with."""
+    def send(self, request: bytes, on_close: Callable[["_Connection", Response], None]) -> Response:
+        """Send a request; `on_close` is called when its response is closed."""
 
-        def done(response: Response) -> None:
+        def closed(response: Response) -> None:
             self._response = None
-            closed(self, response)
+            on_close(self, response)
 
-        self._response = Response(self.transport, done)
+        self._response = Response(closed)
         self.transport.write(request)
         return self._response
 
     def connection_made(self, transport: asyncio.BaseTransport | None) -> None:
-        # uvloop's transports are no subclasses.
+        # uvloop's transports are not subclasses of asyncio's.
         self.transport = cast("asyncio.Transport", transport)
-        self._among.add(self)
+        self._open_connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         if self._response is not None:
             self._response.feed(data)
         else:
-            # Nothing was asked: whatever this is, it must not be taken for the next response.
+            # Unrequested bytes must not become part of the next response.
             self.transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._among.discard(self)
+        self._open_connections.discard(self)
         if not self.lost.done():
             self.lost.set_result(None)
         if self._response is not None:
             self._response.connection_lost(error)
 
 
-async def _headed(response: Response, until: float) -> Response:
+async def _with_head(response: Response, until: float) -> Response:
     try:
-        await response.head(until)
+        await response.receive_head(until)
     except BaseException:
         response.close()
         raise
     return response
 
 
-def _post(
+def _post_request(
     endpoint: Endpoint, body: bytes, proxy: Endpoint | None, headers: Mapping[str, str]
 ) -> bytes:
-    where = f"http://{endpoint.named}" if proxy else ""
-    own = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    origin = f"http://{endpoint.host_header}" if proxy else ""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = (
-        f"POST {where}{endpoint.target} HTTP/1.1\r\nHost: {endpoint.named}\r\n"
+        f"POST {origin}{endpoint.target} HTTP/1.1\r\nHost: {endpoint.host_header}\r\n"
         "Accept: */*\r\nAccept-Encoding: identity\r\n"
-        f"{_proxy_user(proxy) if proxy else ''}{endpoint.headers}{own}"
+        f"{_proxy_authorization(proxy) if proxy else ''}{endpoint.headers}{lines}"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
 
-def _proxy_user(proxy: Endpoint) -> str:
-    return f"Proxy-Authorization: {proxy.user}\r\n" if proxy.user else ""
+def _proxy_authorization(proxy: Endpoint) -> str:
+    return f"Proxy-Authorization: {proxy.basic_auth}\r\n" if proxy.basic_auth else ""

@@ -1,44 +1,42 @@
-"""The compressed body of a response comes in, piece by piece; what it holds goes out."""
+"""Decompress the body of a response piece by piece."""
 
 import zlib
 from collections.abc import Iterator
 
-CODINGS = ("identity", "gzip", "x-gzip", "deflate")
-# Bytes that are given at once, however small they came.
-INFLATED_LIMIT = 1 << 20
+from app.infra.http.errors import BadResponse
+
+CONTENT_ENCODINGS = ("identity", "gzip", "x-gzip", "deflate")
+# The largest piece in bytes that `decompress` yields, so that its caller can stop early.
+MAX_PIECE = 1 << 20
 
 
-class BadResponse(Exception):
-    """A response that cannot be taken; the message holds nothing that the server sent."""
-
-
-class Inflater:
-    """Opens a body that is compressed by gzip or deflate, which nobody asked for, piece by piece.
-
-    `ended` once its own end has come; what follows is passed over.
-    """
+class Decompressor:
+    """Decompress one body. Servers send gzip or deflate even if asked for neither."""
 
     def __init__(self) -> None:
         self._zlib: zlib._Decompress | None = None
 
     @property
-    def ended(self) -> bool:
-        """Whether the body has come to its own end, or nothing has come at all."""
+    def complete(self) -> bool:
+        """Whether the compressed data is complete, or empty."""
         return self._zlib is None or self._zlib.eof
 
-    def inflate(self, data: bytes) -> Iterator[bytes]:
-        """Give what comes out, at most INFLATED_LIMIT at a time: the taker may have enough."""
+    def decompress(self, data: bytes) -> Iterator[bytes]:
+        """Yield what the next bytes decompress to; data after the end is ignored.
+
+        Raises BadResponse if the data is corrupt.
+        """
         if self._zlib is None:
-            # Gzip and zlib tell what they are; some send deflate without any header.
-            named = data[0] == 0x1F or data[0] & 0x0F == 8
-            self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 32 if named else -zlib.MAX_WBITS)
+            # Some servers send deflate without the zlib header.
+            has_header = data[0] == 0x1F or data[0] & 0x0F == 8
+            self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 32 if has_header else -zlib.MAX_WBITS)
         full = True
         while full and not self._zlib.eof:
             try:
-                out = self._zlib.decompress(data, INFLATED_LIMIT)
+                piece = self._zlib.decompress(data, MAX_PIECE)
             except zlib.error:
-                raise BadResponse("its compressed body is broken") from None
-            # At the limit zlib may hold more even when it has taken all that it was given.
-            data, full = self._zlib.unconsumed_tail, len(out) == INFLATED_LIMIT
-            if out:
-                yield out
+                raise BadResponse("the compressed body is corrupt") from None
+            # After a full piece zlib may hold more output even if it has consumed all input.
+            data, full = self._zlib.unconsumed_tail, len(piece) == MAX_PIECE
+            if piece:
+                yield piece

@@ -1,4 +1,4 @@
-"""Addresses by http or https come in, proxies' among them; their parts go out. Pure."""
+"""Parse http and https URLs into endpoints, and choose the proxy for an endpoint."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -12,80 +12,84 @@ from msgspec import Struct
 Origin: TypeAlias = tuple[bool, str, int]
 
 _PORTS = {"http": 80, "https": 443}
-# What a path and a query may hold as it is; the rest is escaped.
-_PLAIN = "/%:@!$&'()*+,;=~"
+# The characters of a path and a query that are not percent-encoded.
+_SAFE = "/%:@!$&'()*+,;=~"
 
 
 class Endpoint(Struct, frozen=True):
-    """Where requests go, and the header lines that each of them has.
+    """Where to send requests, and the header lines that each of them has.
 
-    `user` is what the address has of a name and a password, as basic authentication wants them.
+    `basic_auth` is the Authorization value for the user and password of the URL, if it has any.
     """
 
     tls: bool
     host: str
     port: int
     target: str
-    user: str
+    basic_auth: str
     headers: str = ""
 
-    def __repr__(self) -> str:  # Neither a password nor a key is to reach a log.
+    def __repr__(self) -> str:  # Keeps passwords and keys out of logs.
         return f"Endpoint(host={self.host!r}, port={self.port}, …)"
 
     @classmethod
     def of(cls, url: str, headers: Mapping[str, str] | None = None) -> "Endpoint":
-        """Read an address and write its headers. Raises ValueError, which tells neither."""
+        """Parse a URL and format the headers.
+
+        Raises ValueError, whose message contains neither.
+        """
         host = ""
         with suppress(ValueError, KeyError):
             parts = urlsplit(url)
             port = parts.port or _PORTS[parts.scheme]
             host = (parts.hostname or "").encode("idna").decode()
         if not host or not host.isprintable() or " " in host:
-            raise ValueError("this is no address of a server by http or https")
-        target = quote(parts.path or "/", safe=_PLAIN)
+            raise ValueError("not an http or https URL")
+        target = quote(parts.path or "/", safe=_SAFE)
         if parts.query:
-            target += "?" + quote(parts.query, safe=_PLAIN + "?")
-        pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-        user = f"Basic {b64encode(pair.encode()).decode()}" if pair != ":" else ""
-        lines = {"Authorization": user} if user else {}
-        lines |= headers or {}
+            target += "?" + quote(parts.query, safe=_SAFE + "?")
+        login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        basic_auth = f"Basic {b64encode(login.encode()).decode()}" if login != ":" else ""
+        fields = {"Authorization": basic_auth} if basic_auth else {}
+        fields |= headers or {}
         if not all(
-            line.isprintable() and line.isascii() for pair in lines.items() for line in pair
+            text.isprintable() and text.isascii() for field in fields.items() for text in field
         ):
             raise ValueError("a header must be one line of ASCII")
-        written = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        return cls(parts.scheme == "https", host, port, target, user, written)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return cls(parts.scheme == "https", host, port, target, basic_auth, lines)
 
     @property
     def origin(self) -> Origin:
-        """What requests must share to share a connection."""
+        """What requests must have in common to share a connection."""
         return self.tls, self.host, self.port
 
     @property
     def authority(self) -> str:
-        """Host and port, as CONNECT wants them."""
+        """Host and port, as in a CONNECT request."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
-    def named(self) -> str:
-        """Host and port, as the header `Host` wants them: without the port that is usual."""
+    def host_header(self) -> str:
+        """The value of the Host header: the default port is omitted."""
         return self.authority.removesuffix(f":{_PORTS['https' if self.tls else 'http']}")
 
 
-def proxy_of(endpoint: Endpoint, proxies: Mapping[str, str]) -> Endpoint | None:
-    """Return the proxy that leads there, None for the direct way, which this machine always has.
+def proxy_for(endpoint: Endpoint, proxies: Mapping[str, str]) -> Endpoint | None:
+    """Return the proxy for an endpoint, None to connect directly.
 
-    `proxies` are addresses by "http", "https" and "all"; "no" lists by commas the names (with all
-    below them), addresses and networks that none leads to. Raises ValueError.
+    `proxies` maps "http", "https" and "all" to URLs, and "no" to a comma-separated list of
+    addresses, networks and domains (with their subdomains) that no proxy is used for. Loopback
+    addresses never use one. Raises ValueError if the proxy's URL is invalid.
     """
     url = proxies.get("https" if endpoint.tls else "http") or proxies.get("all")
-    if not url or _direct(endpoint.host, proxies.get("no", "")):
+    if not url or _bypasses_proxy(endpoint.host, proxies.get("no", "")):
         return None
     return Endpoint.of(url if "://" in url else f"http://{url}")
 
 
-def _direct(host: str, listed: str) -> bool:
-    entries = [entry.strip().lstrip(".").lower() for entry in listed.split(",")]
+def _bypasses_proxy(host: str, no_proxy: str) -> bool:
+    entries = [entry.strip().lstrip(".").lower() for entry in no_proxy.split(",")]
     try:
         address = ip_address(host)
     except ValueError:

@@ -1,7 +1,6 @@
-"""Bytes of one HTTP/1 response come in as they arrive; its status, headers and body go out.
+"""Parse an HTTP/1 response as its bytes arrive.
 
-The body is pushed to whoever wants it, in the very callback that brings it: no task is woken for
-each piece.
+The body is passed to a callback within the call that received it: no task is woken for each piece.
 """
 
 import asyncio
@@ -10,41 +9,40 @@ from math import inf
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from app.infra.http.content_encoding import CODINGS, BadResponse, Inflater
+from app.infra.http.content_encoding import CONTENT_ENCODINGS, Decompressor
+from app.infra.http.errors import BadResponse, ResponseTooLarge
 
-# Bytes that may come in a row with none of the body's among them.
+# Bytes that may arrive in a row without any of the body: status line, headers, trailers.
 HEAD_LIMIT = 1 << 16
 
 
 class Response:
-    """One response on its connection: `headers` by lower-case name, `begun` with its first byte.
+    """One response on a connection; `headers` are by lower-case name.
 
-    All waits end with TimeoutError at their moment, in the time of the running loop.
+    `started` is set once its first byte has arrived. Deadlines (`until`) are in the time of the
+    running event loop; a wait that reaches its deadline raises TimeoutError.
     """
 
-    def __init__(
-        self, transport: asyncio.Transport, closed: Callable[["Response"], None] | None = None
-    ) -> None:
+    def __init__(self, on_close: Callable[["Response"], None] | None = None) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
-        self.begun = False
-        self._transport = transport
-        self._closed = closed
-        self._headed = False
+        self.started = False
+        self._on_close = on_close
+        self._head_complete = False
         self._complete = False
         self._keep_alive = False
         self._ends_with_connection = False
         self._error: Exception | None = None
-        self._inflater: Inflater | None = None
+        self._decompressor: Decompressor | None = None
         self._body: list[bytes] = []
-        self._take: Callable[[bytes], float | None] | None = None
-        self._bodiless = 0
+        self._on_data: Callable[[bytes], float | None] | None = None
+        self._bytes_without_body = 0
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._until = inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
-        # The parser's callback: no frame of Python's for each of the chunks that came together.
+        # The parser's callback: appending directly avoids a Python call per chunk.
         self.on_body = self._body.append
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(
@@ -58,45 +56,60 @@ class Response:
 
     @property
     def reusable(self) -> bool:
-        """Whether the connection can take another request: nothing is left or too much on it."""
+        """Whether the connection can take another request: it has no unread or extra bytes."""
         return self._complete and self._keep_alive
 
-    async def head(self, until: float) -> None:
-        """Wait for status and headers. Raises BadResponse, OSError."""
+    async def receive_head(self, until: float) -> None:
+        """Wait for the status and headers. Raises BadResponse, OSError."""
         self._until = until
-        while not self._headed:
-            await self._arrival()
+        while not self._head_complete:
+            await self._wait()
 
-    async def body(self, take: Callable[[bytes], float | None], until: float) -> None:
-        """Give the body to `take` as it comes, and wait for its end.
+    async def receive_body(self, on_data: Callable[[bytes], float | None], until: float) -> None:
+        """Pass the body to `on_data` as it arrives, and wait for its end.
 
-        The first piece is due at the moment `until`. Each time `take` says in how many seconds the
-        next one is, or None to leave that as it was. Raises BadResponse, OSError, and whatever
-        `take` raises: then it is given nothing more.
+        The first piece must arrive by `until`. `on_data` returns the seconds within which the next
+        one must arrive, or None to keep the deadline. Raises BadResponse, OSError, and what
+        `on_data` raises, which ends the body.
         """
-        self._take, self._until = take, until
+        self._on_data, self._until = on_data, until
         if self._body:
-            self._hand_over(take)
+            self._deliver(on_data)
         while not self._complete:
-            await self._arrival()
+            await self._wait()
         if self._error is not None:
             raise self._error
-        if self._inflater is not None and not self._inflater.ended:
-            raise BadResponse("its compressed body is cut off")
+        if self._decompressor is not None and not self._decompressor.complete:
+            raise BadResponse("the compressed body is truncated")
+
+    async def read(self, until: float, limit: int) -> bytes:
+        """Return the whole body, which must arrive by `until`.
+
+        Raises ResponseTooLarge if it has more than `limit` bytes, BadResponse, OSError.
+        """
+        body = bytearray()
+
+        def append(data: bytes) -> None:
+            if len(body) + len(data) > limit:
+                raise ResponseTooLarge(f"the body is larger than {limit} bytes")
+            body.extend(data)
+
+        await self.receive_body(append, until)
+        return bytes(body)
 
     def close(self) -> None:
-        """Be done with it, whole or not; nothing more is given to anyone."""
+        """Release the connection, and drop the rest of the body."""
         if self._timer is not None:
             self._timer.cancel()
-        # They refer to each other, and the garbage collector is not to be waited for.
-        self._parser = self._take = None
-        closed, self._closed = self._closed, None
-        if closed is not None:
-            closed(self)
+        # Breaks the reference cycles, so that memory does not wait for the garbage collector.
+        self._parser = self._on_data = None
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close(self)
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes from the connection."""
-        self.begun = True
+        """Parse the next bytes from the connection."""
+        self.started = True
         if self._parser is None or self._complete or self._error is not None:
             self._keep_alive = False
             return
@@ -105,53 +118,53 @@ class Response:
         except (HttpParserError, HttpParserUpgrade):
             self._keep_alive = False
             if not self._complete:
-                self._fail(BadResponse("what came is not HTTP"))
+                self._fail(BadResponse("the response is not valid HTTP"))
         if self._body:
-            self._bodiless = 0
-            if self._take is not None:
-                self._hand_over(self._take)
+            self._bytes_without_body = 0
+            if self._on_data is not None:
+                self._deliver(self._on_data)
         else:
-            self._bodiless += len(data)
-            if self._bodiless > HEAD_LIMIT and not self._complete:
-                self._fail(BadResponse("its headers are too large"))
-        if self._complete or self._error is not None or self._take is None:
+            self._bytes_without_body += len(data)
+            if self._bytes_without_body > HEAD_LIMIT and not self._complete:
+                self._fail(BadResponse("the headers are too large"))
+        if self._complete or self._error is not None or self._on_data is None:
             self._wake()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Take the connection's end, which is the body's where nothing else tells of that."""
+        """Handle the end of the connection, which may be the end of the body."""
         if self._complete:
             self._keep_alive = False
         elif self._ends_with_connection and error is None and self._error is None:
             self._complete = True
+        elif isinstance(error, OSError):
+            self._fail(error)
         else:
-            known = isinstance(error, OSError)
-            self._fail(error if known else BadResponse("the connection ended before the response"))
+            self._fail(BadResponse("the connection was closed before the end of the response"))
         self._wake()
 
-    def _hand_over(self, take: Callable[[bytes], float | None]) -> None:
-        """Give what there is of the body to whoever wants it."""
+    def _deliver(self, on_data: Callable[[bytes], float | None]) -> None:
         data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body.clear()
         try:
-            pieces = (data,) if self._inflater is None else self._inflater.inflate(data)
-            for piece in pieces:
-                seconds = take(piece)
+            decompressor = self._decompressor
+            for piece in (data,) if decompressor is None else decompressor.decompress(data):
+                seconds = on_data(piece)
                 if seconds is not None:
                     self._until = self._loop.time() + seconds
         except Exception as error:
-            # Whoever waits for the body's end is told: here is only the event loop.
-            self._take = None
+            # The task that waits for the body raises it: the caller here is the event loop.
+            self._on_data = None
             self._fail(error)
         else:
             if self._until < self._timer_at and self._waiter is not None:
                 self._set_timer()
 
-    def _arrival(self) -> asyncio.Future[None]:
-        """Return what is done when something has come, which need not be of the body."""
+    def _wait(self) -> asyncio.Future[None]:
+        """Return a future that is done once something has arrived, not necessarily body bytes."""
         if self._error is not None:
             raise self._error
         if self._until < self._timer_at:
-            # Here too: a timer may always find that something has just come.
+            # The timer alone could find each time that something has just arrived.
             if self._until <= self._loop.time():
                 raise TimeoutError
             self._set_timer()
@@ -167,10 +180,10 @@ class Response:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = self._until
-        self._timer = self._loop.call_at(self._until, self._look_at_the_clock)
+        self._timer = self._loop.call_at(self._until, self._check_deadline)
 
-    def _look_at_the_clock(self) -> None:
-        # One timer for all waits, which moves on when it fires: not one for every token.
+    def _check_deadline(self) -> None:
+        # The deadline moves with each token; the timer is only set again when it fires.
         self._timer_at = inf
         if self._waiter is None or self._waiter.done():
             return
@@ -179,42 +192,42 @@ class Response:
         else:
             self._waiter.set_exception(TimeoutError())
 
-    def _fail(self, error: Exception | None) -> None:
+    def _fail(self, error: Exception) -> None:
         self._error = self._error or error
         self._keep_alive = False
 
     def on_message_begin(self) -> None:
-        """Stop the parser where a message begins after the whole one: it is nobody's answer."""
+        """Stop the parser at a second response, which no request belongs to."""
         if self._complete:
-            raise BadResponse("another response follows")
+            raise BadResponse("a second response follows")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; one that comes again is added after a comma. Trailers are passed over."""
-        if self._headed:
+        """Store a header; repeated ones are joined by commas. Trailers are ignored."""
+        if self._head_complete:
             return
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
-        """Take the head, unless it is one of those that only precede the response's own."""
+        """Check the headers and read the status; informational (1xx) responses are skipped."""
         assert self._parser is not None  # noqa: S101
         status = self._parser.get_status_code()
         if status < 200:
             self.headers.clear()
             return
-        transfer = self.headers.get("transfer-encoding", "chunked").lower()
-        content = self.headers.get("content-encoding", "identity").lower()
-        if transfer != "chunked" or content not in CODINGS:
-            self._fail(BadResponse("its coding is not known"))
+        transfer_encoding = self.headers.get("transfer-encoding", "chunked").lower()
+        content_encoding = self.headers.get("content-encoding", "identity").lower()
+        if transfer_encoding != "chunked" or content_encoding not in CONTENT_ENCODINGS:
+            self._fail(BadResponse("the transfer or content encoding is not supported"))
             return
-        if content != "identity":
-            self._inflater = Inflater()
+        if content_encoding != "identity":
+            self._decompressor = Decompressor()
         framed = "transfer-encoding" in self.headers or "content-length" in self.headers
         self._ends_with_connection = not framed
         self._keep_alive = self._parser.should_keep_alive()
         self.status = status
-        self._headed = True
+        self._head_complete = True
 
     def on_message_complete(self) -> None:
-        """Take the end of the body."""
-        self._complete = self._headed
+        """Note the end of the body."""
+        self._complete = self._head_complete

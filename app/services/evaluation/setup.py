@@ -3,14 +3,15 @@
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from time import perf_counter
+from urllib.request import getproxies_environment
 
-import aiohttp
 import asyncpg
 from msgspec import Struct
 from msgspec.structs import replace
 
 from app.config import Settings
 from app.infra.database import Connection
+from app.infra.http.client import HTTPClient
 from app.library import database, embedder_of, retriever_of
 from app.library import indexing as indexing_of
 from app.schemas import Sentence
@@ -77,7 +78,7 @@ async def filled_library(
         scratch_database(settings.database_url) as url,
         database(replace(settings, database_url=url, database_pool=size)) as (pool, state),
         pool.acquire() as connection,
-        aiohttp.ClientSession() as http,
+        HTTPClient(getproxies_environment()) as http,
         indexing_of(settings, state) as indexing,
     ):
         creators = creators_of(one)

@@ -1,16 +1,14 @@
-"""A prompt comes in; the answer of an OpenAI-compatible model server goes out, piece by piece.
+"""Client for OpenAI-compatible model servers.
 
-Before the first piece a try that fails is repeated, then the fallback model is asked; after it
-nothing is repeated. Neither prompt nor key nor answer is ever logged.
+A failed request is retried and then sent to the fallback model, but only before the first piece of
+the answer. Prompts, keys and answers are never logged.
 """
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
-from email.utils import parsedate_to_datetime
-from time import time
+from contextlib import closing
+from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -18,30 +16,28 @@ from msgspec import Struct
 from app import tracing
 from app.errors import ModelFailed
 from app.infra.http.client import HTTPClient
-from app.infra.http.content_encoding import BadResponse
 from app.infra.http.endpoint import Endpoint
+from app.infra.http.errors import BadResponse
 from app.infra.http.response import Response
+from app.infra.http.retry import AttemptFailed, RetryPolicy, is_temporary, parse_retry_after
 from app.infra.http.sse import EVENT_LIMIT, BadEvent, SSEDecoder, SSEEvent
-from app.services.models.completion import CompletionDecoder, Delta, joined
+from app.services.models.completion import CompletionDecoder, Delta, join_deltas
 from app.services.models.prompt import Prompt
 
 log = logging.getLogger(__name__)
 
-# Whoever wants to be left alone for longer (seconds) is given up: the fallback is there sooner.
-LONGEST_RETRY_AFTER = 5.0
-# How long all tries at one model may take, in first-token time-outs.
-BUDGET = 2
-# Seconds for the usage and the body's end to follow the answer, so that the connection lives on.
-TAIL = 0.5
-_SETTING_AT_FAULT = {401: "; see LLM_API_KEY", 403: "; see LLM_API_KEY", 404: "; see LLM_MODEL"}
-
-
-def _nothing() -> None:
-    return None
+# A server that asks for a longer wait (seconds) is not retried: the fallback model answers sooner.
+MAX_RETRY_AFTER = 5.0
+# The time for all attempts at one model, in first-token timeouts.
+ATTEMPTS_BUDGET = 2
+# Seconds to wait after the answer for the usage and the end of the body, which lets the connection
+# be kept.
+TRAILER_TIMEOUT = 0.5
+_HINTS = {401: "; check LLM_API_KEY", 403: "; check LLM_API_KEY", 404: "; check LLM_MODEL"}
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True):
-    """Where the model is and how to ask it; times in seconds, `attempts` per model."""
+    """Where the model is and how to call it; times in seconds, `attempts` per model."""
 
     base_url: str
     model: str
@@ -55,27 +51,39 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
     attempts: int = 3
     backoff: float = 0.2
 
-    def __repr__(self) -> str:  # The key must not reach a log by way of a traceback.
+    def __repr__(self) -> str:  # Keeps the key out of tracebacks.
         return f"ModelConfig(model={self.model!r}, fallback_model={self.fallback_model!r}, …)"
 
 
-class _Failure(ModelFailed):
-    """A try that failed, and which model is worth a next one; `wait` is in seconds."""
+class _ModelAttemptFailed(AttemptFailed):
+    """One attempt failed. `detail` is for the person who asked, `reason` for the log."""
 
     def __init__(
-        self, detail: str, reason: str, again: bool = True, elsewhere: bool = True, wait: float = 0
+        self,
+        detail: str,
+        reason: str,
+        retry_after: float | None = None,
+        use_fallback: bool = True,
     ) -> None:
-        super().__init__(f"The language model {detail}.")
-        self.reason, self.again, self.elsewhere, self.wait = reason, again, elsewhere, wait
+        super().__init__(reason, retry_after)
+        self.error = ModelFailed(f"The language model {detail}.")
+        self.use_fallback = use_fallback
 
 
 class OpenAIModel:
-    """A `LanguageModel` behind `POST {base_url}/chat/completions`."""
+    """A `LanguageModel` that calls `POST {base_url}/chat/completions`.
+
+    `on_retry` is called before each further attempt at a model, `on_fallback` before the first one
+    at the fallback model.
+    """
 
     def __init__(
         self,
         http: HTTPClient,
         config: ModelConfig,
+        *,
+        on_retry: Callable[[], object],
+        on_fallback: Callable[[], object],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         base_url = config.base_url.rstrip("/").removesuffix("/chat/completions")
@@ -83,89 +91,92 @@ class OpenAIModel:
         if config.api_key:
             headers["Authorization"] = f"Bearer {config.api_key}"
         self._endpoint = Endpoint.of(f"{base_url}/chat/completions", headers)
-        self._http, self._config, self._sleep = http, config, sleep
-        # Called before a model is tried again, and before the fallback model is.
-        self.on_retry: Callable[[], None] = _nothing
-        self.on_fallback: Callable[[], None] = _nothing
+        self._http, self._config = http, config
+        self._on_retry, self._on_fallback = on_retry, on_fallback
+        self._retry_policy = RetryPolicy(
+            attempts=config.attempts,
+            timeout=config.first_token_timeout,
+            deadline=ATTEMPTS_BUDGET * config.first_token_timeout,
+            backoff=config.backoff,
+            sleep=sleep,
+        )
 
     async def stream(self, prompt: Prompt, take: Callable[[Delta], None]) -> None:
-        """Give the answer to `take` as it comes, to its end; cancelled, it stops the model at once.
+        """Pass the answer to `take` as it arrives, and return at its end.
 
-        Raises ModelFailed.
+        Cancelling it stops the model at once. Raises ModelFailed.
         """
         config = self._config
         models = [model for model in (config.model, config.fallback_model) if model]
         bodies = {model: self._body(model, prompt) for model in models}
-        # An answer may take a minute: this is let go of now, and what was sent once it has begun.
+        # An answer may take a minute: the prompt is released now, the bodies at the first piece.
         del prompt
+
+        async def attempt(model: str, until: float) -> None:
+            answer = _AnswerReader(take, config.silence_timeout, on_start=bodies.clear)
+            try:
+                response = await self._post(bodies[model], until)
+                await self._read(response, until, answer)
+            except _ModelAttemptFailed as failure:
+                if answer.started:
+                    log.warning("model failed in the middle of an answer: %s", failure)
+                    raise failure.error from None
+                raise
+
         for model in models:
-            last_moment = _now() + BUDGET * config.first_token_timeout
-            for attempt in range(config.attempts):
-                reply = _Reply(take, config.silence_timeout, bodies.clear)
-                until = min(_now() + config.first_token_timeout, last_moment)
-                try:
-                    response = await self._ask(bodies[model], until)
-                    return await self._read(response, until, reply)
-                except _Failure as failure:
-                    if reply.begun:
-                        log.warning("the model failed in the middle: %s", failure.reason)
-                        raise
-                    log.warning("try %d at model %s: %s", attempt + 1, model, failure.reason)
-                    failed = failure
-                # Clients that were turned away together must not come back together.
-                backoff = config.backoff * 2**attempt * random.uniform(0.5, 1)  # noqa: S311
-                wait = max(backoff, failed.wait)
-                spent = attempt + 1 == config.attempts or _now() + wait >= last_moment
-                if spent or not failed.again:
-                    break
-                await self._sleep(wait)
-                self.on_retry()
-            if not failed.elsewhere:
+            try:
+                return await self._retry_policy.run(
+                    f"request to model {model}", partial(attempt, model), self._on_retry
+                )
+            except _ModelAttemptFailed as failure:
+                failed = failure
+            if not failed.use_fallback:
                 break
-            if model == config.model and config.fallback_model:
-                self.on_fallback()
-        raise failed
+            if model != models[-1]:
+                self._on_fallback()
+        raise failed.error
 
     async def complete(self, prompt: Prompt, deadline: float) -> str:
-        """Return a short answer whole, in one try of at most `deadline` seconds, or ModelFailed."""
-        until = _now() + deadline
-        said: list[Delta] = []
+        """Return a short answer whole, in one attempt of at most `deadline` seconds.
+
+        Raises ModelFailed.
+        """
+        until = asyncio.get_running_loop().time() + deadline
+        deltas: list[Delta] = []
         try:
             async with asyncio.timeout_at(until):
-                response = await self._ask(self._body(self._config.model, prompt), until)
-                await self._read(response, until, _Reply(said.append, deadline))
-        except _Failure as failure:
-            log.warning("a short answer failed: %s", failure.reason)
-            raise
-        except TimeoutError as error:
-            raise _broken(error) from None
-        return "".join(delta.text for delta in said)
+                response = await self._post(self._body(self._config.model, prompt), until)
+                await self._read(response, until, _AnswerReader(deltas.append, deadline))
+        except (_ModelAttemptFailed, TimeoutError) as error:
+            failure = _failure(error) if isinstance(error, TimeoutError) else error
+            log.warning("model failed to complete a short answer: %s", failure)
+            raise failure.error from None
+        return "".join(delta.text for delta in deltas)
 
-    async def _ask(self, body: bytes, until: float) -> Response:
-        """Ask once; the head of the response is due at the moment `until`."""
+    async def _post(self, body: bytes, until: float) -> Response:
         try:
             return await self._http.post(
                 self._endpoint,
                 body,
                 connect_timeout=self._config.connect_timeout,
                 until=until,
-                headers=tracing.outgoing(),
+                headers=tracing.outgoing_headers(),
             )
         except (BadResponse, OSError) as error:
-            raise _broken(error, "cannot be reached") from None
+            raise _failure(error, "cannot be reached") from None
 
-    async def _read(self, response: Response, until: float, reply: "_Reply") -> None:
-        """Have the reply take the body; the first of it is due at the moment `until`."""
+    async def _read(self, response: Response, until: float, answer: "_AnswerReader") -> None:
+        """Read an answer whose first piece must arrive by `until`."""
         with closing(response):
             _check(response)
-            whole = response.content_type == "application/json"
+            is_json = response.content_type == "application/json"
             try:
-                await response.body(reply.feed_whole if whole else reply.feed, until)
-                reply.end()
+                await response.receive_body(answer.feed_json if is_json else answer.feed, until)
+                answer.end()
             except (BadResponse, OSError, BadEvent) as error:
-                # What is wrong after the answer's own end is no matter.
-                if not reply.finished:
-                    raise _broken(error) from None
+                # An error after the end of the answer does no harm.
+                if not answer.finished:
+                    raise _failure(error, "broke off its answer") from None
 
     def _body(self, model: str, prompt: Prompt) -> bytes:
         body: dict[str, object] = {
@@ -179,97 +190,95 @@ class OpenAIModel:
         return msgspec.json.encode({k: v for k, v in body.items() if v is not None})
 
 
-class _Reply:
-    """One answer on its way: its body's bytes come in, its deltas go to `take`."""
+class _AnswerReader:
+    """Decodes the body of one response, and passes its deltas to `take`.
+
+    `on_start` is called before the first of them.
+    """
 
     def __init__(
         self,
         take: Callable[[Delta], None],
-        silence: float,
-        on_begun: Callable[[], None] = _nothing,
+        silence_timeout: float,
+        on_start: Callable[[], object] | None = None,
     ) -> None:
-        # Whether anything was taken: then there is no other try.
-        self.begun = False
+        self.started = False
         self._take = take
-        self._silence = silence
-        self._on_begun = on_begun
-        self._whole = bytearray()
+        self._silence_timeout = silence_timeout
+        self._on_start = on_start
+        self._json = bytearray()
         self._events = SSEDecoder()
-        self._answer = CompletionDecoder()
+        self._completion = CompletionDecoder()
 
     @property
     def finished(self) -> bool:
-        """Whether the model has said that its answer is whole."""
-        return self._answer.finished
+        """Whether the model has said that its answer is complete."""
+        return self._completion.finished
 
     def feed(self, data: bytes) -> float | None:
-        """Take a piece of a stream; tell in how many seconds the next is due. Raises BadEvent."""
+        """Decode the next bytes of an event stream.
+
+        Returns the seconds within which the next must arrive, None to keep the deadline. Raises
+        BadEvent.
+        """
         events = self._events.feed(data)
         if not events:
             return None
-        finished = self._answer.finished
-        said: list[Delta] = []
+        was_finished = self._completion.finished
+        deltas: list[Delta] = []
         try:
             for event in events:
-                if delta := self._answer.decode(event):
-                    said.append(delta)
+                if delta := self._completion.decode(event):
+                    deltas.append(delta)
         finally:
-            if said:
-                if not self.begun:
-                    self.begun = True
-                    self._on_begun()
-                # What came together goes on together, and is not taken apart only to be joined.
-                self._take(said[0] if len(said) == 1 else joined(said))
-        if not self._answer.finished:
-            return self._silence
-        return None if finished else TAIL
+            # Deltas that arrived together are passed on together.
+            if deltas:
+                self._emit(deltas[0] if len(deltas) == 1 else join_deltas(deltas))
+        if not self._completion.finished:
+            return self._silence_timeout
+        return None if was_finished else TRAILER_TIMEOUT
 
-    def feed_whole(self, data: bytes) -> None:
-        """Take a piece of an answer that is one JSON document. Raises BadEvent."""
-        self._whole += data
-        if len(self._whole) > EVENT_LIMIT:
+    def feed_json(self, data: bytes) -> None:
+        """Collect an answer that is one JSON document. Raises BadEvent."""
+        self._json += data
+        if len(self._json) > EVENT_LIMIT:
             raise BadEvent("the answer is too large")
 
     def end(self) -> None:
-        """Take the body's end. Raises BadEvent where the answer has none."""
-        if self._whole:
-            delta = self._answer.decode(SSEEvent(self._whole.decode("utf-8", "replace")))
+        """Handle the end of the body. Raises BadEvent if the answer is not complete."""
+        if self._json:
+            delta = self._completion.decode(SSEEvent(self._json.decode(errors="replace")))
             if delta:
-                self.begun = True
-                self._take(delta)
-        if not self._answer.finished:
-            raise BadEvent("the body ended before the answer did")
+                self._emit(delta)
+        if not self._completion.finished:
+            raise BadEvent("the body ended before the answer")
+
+    def _emit(self, delta: Delta) -> None:
+        if not self.started:
+            self.started = True
+            if self._on_start is not None:
+                self._on_start()
+        self._take(delta)
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _broken(error: Exception, detail: str = "broke off its answer") -> _Failure:
-    # What the system's errors say may hold an address, and that may hold a password.
-    told = isinstance(error, (BadEvent, BadResponse))
-    reason = str(error) if told else type(error).__name__
-    return _Failure("did not answer in time" if isinstance(error, TimeoutError) else detail, reason)
+def _failure(error: Exception, detail: str = "did not answer") -> _ModelAttemptFailed:
+    if isinstance(error, TimeoutError):
+        return _ModelAttemptFailed("did not answer in time", "timeout", retry_after=0)
+    # The system's messages may contain the URL and thus a password; ours contain no secrets.
+    is_ours = isinstance(error, (BadEvent, BadResponse))
+    reason = str(error) if is_ours else type(error).__name__
+    return _ModelAttemptFailed(detail, reason, retry_after=0)
 
 
 def _check(response: Response) -> None:
     status = response.status
     if status == 200 and response.content_type in ("text/event-stream", "application/json"):
         return
-    reason = f"status {status}, {response.content_type}{_SETTING_AT_FAULT.get(status, '')}"
-    if status == 200 or status in (408, 429) or status >= 500:
-        wait = retry_after(response.headers.get("retry-after", ""))
-        detail = "is overloaded" if status in (429, 503) else "gave no usable answer"
-        raise _Failure(detail, reason, again=wait <= LONGEST_RETRY_AFTER, wait=wait)
-    # Another model may be known where this one is not, but a key or an address stays wrong.
-    elsewhere = status >= 400 and status not in (401, 403)
-    raise _Failure("does not take questions", reason, again=False, elsewhere=elsewhere)
-
-
-def retry_after(value: str) -> float:
-    """Read seconds or an HTTP date as seconds from now; 0 where it is neither."""
-    with suppress(ValueError):
-        return max(0.0, float(value))
-    with suppress(ValueError, OverflowError):
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
-    return 0.0
+    reason = f"status {status}, content type {response.content_type}{_HINTS.get(status, '')}"
+    if status == 200 or is_temporary(status):
+        wait = parse_retry_after(response.headers.get("retry-after", ""))
+        detail = "is overloaded" if status in (429, 503) else "sent an unusable answer"
+        raise _ModelAttemptFailed(detail, reason, wait if wait <= MAX_RETRY_AFTER else None)
+    # A server may know the fallback model and not this one, but a key or a URL stays wrong.
+    use_fallback = status >= 400 and status not in (401, 403)
+    raise _ModelAttemptFailed("rejected the request", reason, use_fallback=use_fallback)

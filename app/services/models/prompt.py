@@ -1,4 +1,4 @@
-"""The prompt that a model answers: chat messages, and what they were made from."""
+"""The prompt of a model: chat messages, and what they were made from."""
 
 from typing import Literal
 
@@ -15,9 +15,9 @@ class Message(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """What an answer is made from: `messages` for a model, the rest for one who quotes.
+    """`messages` for a language model, the other fields for the extractive model.
 
-    `question` is what the person wrote, `query` what was searched for it.
+    `question` is what the user wrote, `query` what was searched for.
     """
 
     messages: tuple[Message, ...]

@@ -1,4 +1,4 @@
-"""The service on a socket with the sample library, with and without a scripted model."""
+"""Services with the sample library, with and without a scripted model."""
 
 from collections.abc import AsyncIterator
 
@@ -11,7 +11,7 @@ from tests.service import Client, running
 
 @pytest.fixture(scope="session")
 async def quoting(library_url: str, shared: SharedServers) -> AsyncIterator[Client]:
-    """A running service whose answers are quotations."""
+    """A running service that answers with quotations."""
     settings = Settings(database_url=library_url, redis_url=shared.redis_url)
     async with running(settings) as client:
         yield client
@@ -19,6 +19,6 @@ async def quoting(library_url: str, shared: SharedServers) -> AsyncIterator[Clie
 
 @pytest.fixture
 async def chat(model_settings: Settings) -> AsyncIterator[Client]:
-    """A running service that asks the scripted model."""
+    """A running service that uses the scripted model."""
     async with running(model_settings) as client:
         yield client

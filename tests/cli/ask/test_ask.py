@@ -1,4 +1,4 @@
-"""`python -m app ask`: what people read, what programs read, and how it ends."""
+"""`python -m app ask`: text and JSON output, and exit statuses."""
 
 import asyncio
 import shlex
@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.cli.ask.asking import asked, asking, events_of
+from tests.cli.ask.program import events_of, run_ask, start_ask
 from tests.scripted_model import ScriptedModel, refuse, say
 from tests.service import Client, answer
 from tests.survival.reading import QUESTION
@@ -16,48 +16,48 @@ from tests.survival.reading import QUESTION
 pytestmark = pytest.mark.anyio
 
 PANELS = "How thick must absorber panels be?"
-FOREIGN = "Which yeast do I need for a pizza dough?"
+OFF_TOPIC = "Which yeast do I need for a pizza dough?"
 
 
-async def test_tokens_are_printed_when_they_come(chat: Client, model: ScriptedModel) -> None:
-    going_on = anyio.Event()
-    model.answers(say("One,", " two,", going_on, " three."))
-    # A proxy is never on the way to this machine.
+async def test_tokens_are_printed_as_they_arrive(chat: Client, model: ScriptedModel) -> None:
+    resume = anyio.Event()
+    model.answers(say("One,", " two,", resume, " three."))
+    # No proxy is used for this machine.
     proxy = {"http_proxy": "http://127.0.0.1:1"}
-    async with asking(QUESTION, "--url", chat.url, environment=proxy) as running:
+    async with start_ask(QUESTION, "--url", chat.url, environment=proxy) as running:
         await running.printed("One, two,")
         assert "three" not in running.out
-        going_on.set()
+        resume.set()
         assert await running.ended() == 0
     assert running.out.startswith("One, two, three.\n\n")
 
 
-async def test_an_answer_ends_with_whose_it_is_its_sources_and_the_way_to_go_on(
+async def test_an_answer_ends_with_its_scope_its_sources_and_a_follow_up_command(
     quoting: Client,
 ) -> None:
     elsewhere = {"CHRYSOPEDIA_URL": quoting.url}
-    status, out, err = await asked(PANELS, "--creator", "tomas okafor", environment=elsewhere)
-    text, told = out.split("\n\n")
+    status, out, err = await run_ask(PANELS, "--creator", "tomas okafor", environment=elsewhere)
+    text, sources = out.split("\n\n")
     assert status == 0
     assert "10 centimetres thick" in text
-    assert told == (
+    assert sources == (
         "From Tomás Okafor's own videos and pages:\n"
         "[1] Speakers and first reflections in a small room, by Tomás Okafor, 3:35\n"
         "    https://example.com/watch/to-first-reflections#t=215\n"
     )
     assert err.startswith("Follow up: ")
-    # The line that it prints, with another question in the place of the dots; it names the service.
+    # The printed command, with a question in place of the dots; it includes the URL.
     follow_up = shlex.split(err.removeprefix("Follow up: ").replace("…", "And how wide?"))
-    status, out, err = await asked(*follow_up[follow_up.index("ask") + 1 :])
+    status, out, err = await run_ask(*follow_up[follow_up.index("ask") + 1 :])
     assert status == 0
     conversation = follow_up[follow_up.index("--conversation") + 1]
     _, kept, _ = await quoting.call("GET", f"/api/v1/conversations/{conversation}")
     assert [turn["question"] for turn in kept["turns"]] == [PANELS, "And how wide?"]
 
 
-async def test_with_json_each_event_is_a_line(chat: Client, model: ScriptedModel) -> None:
+async def test_json_prints_each_event_on_a_line(chat: Client, model: ScriptedModel) -> None:
     model.answers(say("Café,\n", "\u2028 “deux”\x1b[2J", "."))
-    async with asking(QUESTION, "--json", environment={"CHRYSOPEDIA_URL": chat.url}) as running:
+    async with start_ask(QUESTION, "--json", environment={"CHRYSOPEDIA_URL": chat.url}) as running:
         assert await running.ended() == 0
     events = events_of(running.out)
     assert [event.name for event in events] == ["sources", "token", "token", "token", "done"]
@@ -67,33 +67,35 @@ async def test_with_json_each_event_is_a_line(chat: Client, model: ScriptedModel
     assert [event.id for event in events] == [f"{turn_id}-{number}" for number in range(5)]
 
 
-async def test_a_question_comes_from_standard_input(chat: Client, model: ScriptedModel) -> None:
-    status, out, _ = await asked("-", "--url", chat.url, given=f"{QUESTION}\n".encode())
+async def test_the_question_can_come_from_standard_input(
+    chat: Client, model: ScriptedModel
+) -> None:
+    status, out, _ = await run_ask("-", "--url", chat.url, given=f"{QUESTION}\n".encode())
     assert (status, out.splitlines()[0]) == (0, "Hello world")
     assert QUESTION in model.requests[0].messages[-1]["content"]
 
 
-async def test_a_question_that_the_library_has_nothing_on_ends_with_3(quoting: Client) -> None:
-    status, out, err = await asked(FOREIGN, "--url", quoting.url)
+async def test_an_off_topic_question_exits_with_3(quoting: Client) -> None:
+    status, out, err = await run_ask(OFF_TOPIC, "--url", quoting.url)
     assert (status, out.count("\n"), err) == (3, 1, "")
     assert "nothing" in out
 
 
-async def test_an_error_in_the_middle_is_told_and_ends_with_1(
+async def test_an_error_in_the_middle_of_an_answer_exits_with_1(
     chat: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One", b"data: nonsense\n\n"))
-    status, out, err = await asked(QUESTION, "--url", chat.url)
+    status, out, err = await run_ask(QUESTION, "--url", chat.url)
     assert (status, out, err.count("\n")) == (1, "One", 1)
     assert err.startswith("chrysopedia-chat: The language model failed. ")
 
 
 @pytest.mark.parametrize("lines", [[], ["--json"]])
-async def test_a_model_that_refuses_is_told_and_ends_with_1(
+async def test_a_failing_model_exits_with_1(
     chat: Client, model: ScriptedModel, lines: list[str]
 ) -> None:
     model.answers(refuse(401))
-    async with asking(QUESTION, "--url", chat.url, *lines) as running:
+    async with start_ask(QUESTION, "--url", chat.url, *lines) as running:
         assert await running.ended() == 1
     assert running.err.startswith("chrysopedia-chat: The language model failed. ")
     if lines:
@@ -107,16 +109,16 @@ async def test_a_model_that_refuses_is_told_and_ends_with_1(
         (["x" * 1_001], "has 1001"),
         (["Why?", "--conversation", "a b"], "--conversation must be 1 to 64"),
         (["Why?", "--creator", ""], "--creator must have 1 to 200 characters"),
-        ([b"caf\xe9?"], "must be text in UTF-8"),
-        (["Why?", "--url", "ftp://localhost"], "no address of a server by http or https"),
+        ([b"caf\xe9?"], "must be UTF-8 text"),
+        (["Why?", "--url", "ftp://localhost"], "not an http or https URL"),
         (["Why?", "--url", "https://a b:x@/"], "CHRYSOPEDIA_URL: "),
         (["Why?", "--colour"], "unrecognized arguments: --colour"),
     ],
 )
-async def test_wrong_use_is_told_in_the_services_own_words_and_ends_with_2(
+async def test_a_usage_error_shows_the_services_message_and_exits_with_2(
     quoting: Client, arguments: list[str | bytes], words: str
 ) -> None:
-    status, out, err = await asked(*arguments, environment={"CHRYSOPEDIA_URL": quoting.url})
+    status, out, err = await run_ask(*arguments, environment={"CHRYSOPEDIA_URL": quoting.url})
     assert (status, out) == (2, "")
     assert words in err
 
@@ -124,48 +126,48 @@ async def test_wrong_use_is_told_in_the_services_own_words_and_ends_with_2(
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (b"caf\xe9?", "must be text in UTF-8"),
+        (b"caf\xe9?", "must be UTF-8 text"),
         (b" \n", "has 0"),
         (b"why " * 10_000, "at most 16384 bytes"),
     ],
 )
-async def test_so_is_a_question_on_standard_input(
+async def test_an_invalid_question_on_standard_input_exits_with_2(
     quoting: Client, given: bytes, words: str
 ) -> None:
-    status, out, err = await asked("-", "--url", quoting.url, given=given)
+    status, out, err = await run_ask("-", "--url", quoting.url, given=given)
     assert (status, out) == (2, "")
     assert words in err
 
 
-async def test_without_a_service_it_says_how_to_start_one_and_ends_with_4() -> None:
-    # It is on no port below 1.
-    status, out, err = await asked(QUESTION, "--url", "http://127.0.0.1:1")
+async def test_without_a_service_it_says_how_to_start_one_and_exits_with_4() -> None:
+    # Nothing can listen on port 1 here.
+    status, out, err = await run_ask(QUESTION, "--url", "http://127.0.0.1:1")
     assert (status, out, err.count("\n")) == (4, "", 1)
     assert "No service answers at http://127.0.0.1:1 (connection refused)" in err
     assert "make run" in err
 
 
-async def test_a_certificate_that_cannot_be_trusted_is_said_with_what_to_do(
+async def test_an_untrusted_certificate_is_reported_with_the_setting_to_change(
     certificate: Path,
 ) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
     async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=tls) as server:
         port = server.sockets[0].getsockname()[1]
-        status, _, err = await asked(QUESTION, "--url", f"https://localhost:{port}")
+        status, _, err = await run_ask(QUESTION, "--url", f"https://localhost:{port}")
     assert status == 4
-    assert "cannot be trusted" in err
+    assert "is not trusted" in err
     assert "SSL_CERT_FILE" in err
 
 
-async def test_the_service_is_the_one_that_the_settings_name(chat: Client) -> None:
+async def test_without_a_url_the_service_is_at_host_and_port(chat: Client) -> None:
     port = chat.url.rpartition(":")[2]
-    status, out, _ = await asked(QUESTION, environment={"HOST": "0.0.0.0", "PORT": port})  # noqa: S104
+    status, out, _ = await run_ask(QUESTION, environment={"HOST": "0.0.0.0", "PORT": port})  # noqa: S104
     assert (status, out.splitlines()[0]) == (0, "Hello world")
 
 
-async def test_the_help_tells_what_each_exit_status_means() -> None:
-    status, out, _ = await asked("--help")
+async def test_the_help_lists_the_exit_statuses_and_options() -> None:
+    status, out, _ = await run_ask("--help")
     assert status == 0
     for number in ("0", "1", "2", "3", "4", "130"):
         assert f"\n  {number} " in out

@@ -1,15 +1,15 @@
-"""What is said of an answer: whose it is, and why; where in a video a source is."""
+"""Wording of an answer's scope and sources."""
 
 import pytest
 
-from app.cli.ask.messages import moment, scope, source
+from app.cli.ask.messages import scope_line, source_lines, timestamp
 from app.schemas import Citation, CreatorRef, Done, Scope, Tier, TierHits, Timings, Verdict
 
 ANNA = CreatorRef("anna", "Anna")
 
 
 def done(tier: Tier, creator: CreatorRef | None, verdict: Verdict = "too little") -> Done:
-    """The end of an answer whose creator's tier got that verdict."""
+    """Return a Done event whose creator tier has this verdict."""
     tiers = (TierHits("creator", hits=0, confidence=0, verdict=verdict),) if creator else ()
     return Done(
         cascade_tier=tier,
@@ -25,7 +25,7 @@ def done(tier: Tier, creator: CreatorRef | None, verdict: Verdict = "too little"
 
 
 @pytest.mark.parametrize(
-    ("end", "asked", "words"),
+    ("event", "requested", "expected"),
     [
         (done("creator", ANNA, "answers"), "anna", "From Anna's own videos and pages"),
         (done("domain", ANNA), "anna", "Nothing by Anna on this; from others on the same topics"),
@@ -39,29 +39,29 @@ def done(tier: Tier, creator: CreatorRef | None, verdict: Verdict = "too little"
         (
             done("global", None),
             "bela",
-            'No creator here is called "bela"; from the whole library',
+            'No creator is called "bela"; from the whole library',
         ),
         (
             done("none", ANNA),
             "anna",
-            "The library has nothing on this; from what was said before",
+            "The library has nothing on this; from the conversation so far",
         ),
     ],
 )
-def test_it_is_said_whose_material_answered_and_why(
-    end: Done, asked: str | None, words: str
+def test_the_scope_line_says_whose_material_answered_and_why(
+    event: Done, requested: str | None, expected: str
 ) -> None:
-    assert scope(end, asked) == words
+    assert scope_line(event, requested) == expected
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "expected"),
     [(0.0, "0:00"), (59.9, "0:59"), (215.8, "3:35"), (3_599, "59:59"), (3_723, "1:02:03")],
 )
-def test_a_moment_is_written_as_a_player_does(seconds: float, words: str) -> None:
-    assert moment(seconds) == words
+def test_a_timestamp_is_formatted_like_in_a_player(seconds: float, expected: str) -> None:
+    assert timestamp(seconds) == expected
 
 
-def test_a_source_has_its_title_in_one_line_and_maybe_no_address() -> None:
+def test_a_source_has_its_title_on_one_line_and_may_have_no_url() -> None:
     page = Citation(1, "page", "Delay\n and  echo", ANNA, None, None, None, None, "…", 0.5)
-    assert source(page) == ("Delay and echo, by Anna", "")
+    assert source_lines(page) == ("Delay and echo, by Anna", "")

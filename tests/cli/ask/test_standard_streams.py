@@ -1,4 +1,4 @@
-"""`python -m app ask` where its standard streams are closed, or cannot be written."""
+"""`python -m app ask` with standard streams that are closed or cannot be written."""
 
 import shlex
 import sys
@@ -6,7 +6,7 @@ import sys
 import anyio
 import pytest
 
-from tests.cli.ask.asking import events_of
+from tests.cli.ask.program import events_of
 from tests.printing import program
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client, answer
@@ -17,19 +17,19 @@ pytestmark = pytest.mark.anyio
 NOWHERE = "http://127.0.0.1:1"
 
 
-async def by_shell(*arguments: str, streams: str) -> tuple[int, str, str]:
-    """Run it with streams that a shell redirects; returns the exit status and what came."""
+async def ask_in_shell(*arguments: str, streams: str) -> tuple[int, str, str]:
+    """Run it with redirected streams; returns the exit status, output and errors."""
     command = shlex.join([sys.executable, "-m", "app", "ask", *arguments])
     async with program("sh", "-c", f"exec {command} {streams}") as running:
         return await running.ended(), running.out, running.err
 
 
 @pytest.mark.parametrize("lines", [[], ["--json"]], ids=["text", "json"])
-async def test_an_answer_that_cannot_be_written_is_stopped_and_ends_with_1(
+async def test_an_answer_that_cannot_be_written_is_stopped_and_exits_with_1(
     chat: Client, model: ScriptedModel, lines: list[str]
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"))
-    status, out, err = await by_shell(QUESTION, *lines, "--url", chat.url, streams=">/dev/full")
+    status, out, err = await ask_in_shell(QUESTION, *lines, "--url", chat.url, streams=">/dev/full")
     assert (status, out) == (1, "")
     assert err == "chrysopedia-chat: The answer cannot be written: no space left on device.\n"
     if not lines:
@@ -37,32 +37,32 @@ async def test_an_answer_that_cannot_be_written_is_stopped_and_ends_with_1(
             await model.disconnected.wait()
 
 
-async def test_what_is_beside_an_answer_may_be_lost(chat: Client) -> None:
+async def test_an_answer_is_printed_even_if_its_notes_cannot_be(chat: Client) -> None:
     for streams in ("2>/dev/full", "2>&-"):
-        status, out, _ = await by_shell(QUESTION, "--url", chat.url, streams=streams)
+        status, out, _ = await ask_in_shell(QUESTION, "--url", chat.url, streams=streams)
         assert status == 0
         assert out.startswith("Hello world\n\n")
         assert "Follow up" not in out
 
 
-async def test_only_events_are_on_standard_output(chat: Client) -> None:
+async def test_standard_output_has_only_events(chat: Client) -> None:
     arguments = QUESTION, "--json", "--url", chat.url
-    _, out, _ = await by_shell(*arguments, streams="2>&-")
+    _, out, _ = await ask_in_shell(*arguments, streams="2>&-")
     assert answer(events_of(out)) == "Hello world"
-    told = await by_shell(QUESTION, "--json", "--url", NOWHERE, streams="2>&-")
-    assert told == (4, "", "")
+    result = await ask_in_shell(QUESTION, "--json", "--url", NOWHERE, streams="2>&-")
+    assert result == (4, "", "")
 
 
 @pytest.mark.parametrize("lines", [[], ["--json"]], ids=["text", "json"])
-async def test_without_standard_output_the_exit_status_still_tells(
+async def test_without_standard_output_the_exit_status_is_still_right(
     chat: Client, model: ScriptedModel, lines: list[str]
 ) -> None:
-    status, out, err = await by_shell(QUESTION, *lines, "--url", chat.url, streams=">&-")
+    status, out, err = await ask_in_shell(QUESTION, *lines, "--url", chat.url, streams=">&-")
     assert (status, out, "Traceback" in err) == (0, "", False)
     assert len(model.requests) == 1
 
 
-async def test_without_standard_input_there_is_no_question(quoting: Client) -> None:
-    status, _, err = await by_shell("-", "--url", quoting.url, streams="<&-")
+async def test_without_standard_input_the_question_is_empty(quoting: Client) -> None:
+    status, _, err = await ask_in_shell("-", "--url", quoting.url, streams="<&-")
     assert status == 2
     assert "has 0" in err

@@ -1,12 +1,12 @@
-"""`python -m app ask` that is interrupted, or that nobody reads any more, stops the turn."""
+"""`python -m app ask` stops the turn when it is interrupted or its output is closed."""
 
 import anyio
 import pytest
 
-from app.cli.ask.client import AskedTurn
+from app.cli.ask.client import TurnClient
 from app.infra.http.sse import SSEEvent
 from app.schemas import ChatRequest
-from tests.cli.ask.asking import asking, events_of
+from tests.cli.ask.program import events_of, start_ask
 from tests.raw_server import RawServer, Reader, Writer, raw_server, replies
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client, answer
@@ -17,11 +17,11 @@ pytestmark = pytest.mark.anyio
 TURN = "t_" + "0" * 32
 
 
-async def test_ctrl_c_stops_the_answer_and_tells_what_there_is_of_it(
+async def test_ctrl_c_stops_the_answer_and_prints_what_there_is_of_it(
     chat: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One [1]", " two", anyio.Event(), "never"))
-    async with asking(QUESTION, "--url", chat.url) as running:
+    async with start_ask(QUESTION, "--url", chat.url) as running:
         await running.printed("One [1] two")
         running.interrupt()
         assert await running.ended() == 130
@@ -31,9 +31,9 @@ async def test_ctrl_c_stops_the_answer_and_tells_what_there_is_of_it(
     assert "chrysopedia-chat: The answer was stopped.\n" in running.err
 
 
-async def test_then_a_program_gets_the_last_event_too(chat: Client, model: ScriptedModel) -> None:
+async def test_ctrl_c_with_json_prints_the_last_event(chat: Client, model: ScriptedModel) -> None:
     model.answers(say("One", anyio.Event(), "never"))
-    async with asking(QUESTION, "--json", "--url", chat.url) as running:
+    async with start_ask(QUESTION, "--json", "--url", chat.url) as running:
         await running.printed("One")
         running.interrupt()
         assert await running.ended() == 130
@@ -42,7 +42,7 @@ async def test_then_a_program_gets_the_last_event_too(chat: Client, model: Scrip
     assert (answer(events), events[-1].data["finish_reason"]) == ("One", "stopped")
 
 
-async def test_ctrl_c_before_the_reply_stops_the_turn_that_the_key_stands_for() -> None:
+async def test_ctrl_c_before_the_response_stops_the_turn_of_the_key() -> None:
     asked = anyio.Event()
 
     async def is_silent(server: RawServer, reader: Reader, writer: Writer) -> None:
@@ -58,7 +58,7 @@ async def test_ctrl_c_before_the_reply_stops_the_turn_that_the_key_stands_for() 
     plays = is_silent, replies(running.encode(), times=1), replies(gone.encode(), times=1)
     async with (
         raw_server(*plays) as server,
-        asking("Why?", "--url", f"http://127.0.0.1:{server.port}") as asker,
+        start_ask("Why?", "--url", f"http://127.0.0.1:{server.port}") as asker,
     ):
         await asked.wait()
         asker.interrupt()
@@ -67,7 +67,7 @@ async def test_ctrl_c_before_the_reply_stops_the_turn_that_the_key_stands_for() 
     assert lines[:3] == ["POST /api/v1/chat", "POST /api/v1/chat", f"DELETE /api/v1/chat/{TURN}"]
 
 
-async def test_a_second_ctrl_c_waits_for_nothing() -> None:
+async def test_a_second_ctrl_c_exits_at_once() -> None:
     asked, stopping = anyio.Event(), anyio.Event()
 
     async def is_silent(server: RawServer, reader: Reader, writer: Writer) -> None:
@@ -77,7 +77,7 @@ async def test_a_second_ctrl_c_waits_for_nothing() -> None:
 
     async with (
         raw_server(is_silent) as server,
-        asking("Why?", "--url", f"http://127.0.0.1:{server.port}") as asker,
+        start_ask("Why?", "--url", f"http://127.0.0.1:{server.port}") as asker,
     ):
         await asked.wait()
         asker.interrupt()
@@ -88,22 +88,22 @@ async def test_a_second_ctrl_c_waits_for_nothing() -> None:
     assert asker.err == ""
 
 
-async def test_an_answer_that_nobody_reads_is_stopped_without_a_word(
+async def test_closing_the_output_stops_the_answer_silently(
     chat: Client, model: ScriptedModel
 ) -> None:
-    going_on = anyio.Event()
-    model.answers(say("One", going_on, " two", anyio.Event(), "never"))
-    async with asking(QUESTION, "--url", chat.url) as running:
+    resume = anyio.Event()
+    model.answers(say("One", resume, " two", anyio.Event(), "never"))
+    async with start_ask(QUESTION, "--url", chat.url) as running:
         await running.printed("One")
         running.close_pipe()
-        going_on.set()
+        resume.set()
         assert await running.ended() == 141
         with anyio.fail_after(SOON):
             await model.disconnected.wait()
     assert running.err == ""
 
 
-async def test_who_is_interrupted_with_an_event_does_not_get_it_again() -> None:
+async def test_an_event_whose_handling_is_interrupted_is_not_repeated() -> None:
     head = (
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n"
         f"X-Turn-Id: {TURN}\r\n\r\n"
@@ -117,10 +117,10 @@ async def test_who_is_interrupted_with_an_event_does_not_get_it_again() -> None:
         replies((head + done).encode(), times=1),
     )
     async with raw_server(*plays) as server:
-        turn = AskedTurn(f"http://127.0.0.1:{server.port}", ChatRequest("Why?"), print)
+        turn = TurnClient(f"http://127.0.0.1:{server.port}", ChatRequest("Why?"), print)
 
         def next_event() -> SSEEvent | None:
-            # In the middle of what is done with it, an interrupt ends the loop over the events.
+            # Like an interrupt, returning ends the loop over the events.
             for event in turn.events():
                 return event
             return None

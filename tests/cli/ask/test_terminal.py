@@ -1,4 +1,4 @@
-"""`python -m app ask` on terminals: colours, encodings, and what must not reach one."""
+"""`python -m app ask` on terminals: bold text, encodings, control characters."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import sys
 import anyio
 import pytest
 
-from tests.cli.ask.asking import asked
+from tests.cli.ask.program import run_ask
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client
 from tests.survival.reading import QUESTION
@@ -17,12 +17,12 @@ from tests.survival.reading import QUESTION
 pytestmark = pytest.mark.anyio
 
 PANELS = "How thick must absorber panels be?"
-# No UTF-8, and no Python that makes it so.
+# A locale without UTF-8, which Python must not override.
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
 def on_a_terminal(*arguments: str, **environment: str) -> str:
-    """Run it with its standard output on a terminal, and return what that gets."""
+    """Run it with its standard output on a terminal, and return that output."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "app", "ask", *arguments],
@@ -36,7 +36,7 @@ def on_a_terminal(*arguments: str, **environment: str) -> str:
             while data := os.read(ours, 1 << 16):
                 shown += data
         except OSError:
-            # How Linux tells that the other side has gone.
+            # On Linux reading fails once the other side is closed.
             pass
         finally:
             os.close(ours)
@@ -44,7 +44,7 @@ def on_a_terminal(*arguments: str, **environment: str) -> str:
     return shown.decode()
 
 
-async def test_a_terminal_has_bold_sources_unless_it_is_told_otherwise(quoting: Client) -> None:
+async def test_sources_are_bold_on_a_terminal_unless_disabled(quoting: Client) -> None:
     async def shown(**environment: str) -> str:
         url = "--url", quoting.url
         return await anyio.to_thread.run_sync(lambda: on_a_terminal(PANELS, *url, **environment))
@@ -54,22 +54,24 @@ async def test_a_terminal_has_bold_sources_unless_it_is_told_otherwise(quoting: 
     assert "\x1b" not in await shown(TERM="dumb")
 
 
-async def test_no_answer_reaches_into_the_terminal(chat: Client, model: ScriptedModel) -> None:
+async def test_control_characters_of_an_answer_do_not_reach_the_terminal(
+    chat: Client, model: ScriptedModel
+) -> None:
     model.answers(say("One\x1b]52;c;cm0=\x07 \x9b2J\ttwo\x7f\r\n", "th\u202eree"))
-    _, out, _ = await asked(QUESTION, "--url", chat.url)
+    _, out, _ = await run_ask(QUESTION, "--url", chat.url)
     assert out.startswith("One\ufffd]52;c;cm0=\ufffd \ufffd2J\ttwo\ufffd\nth\ufffdree\n\n")
 
 
-async def test_a_terminal_without_utf_8_gets_what_it_can_show(quoting: Client) -> None:
+async def test_a_terminal_without_utf_8_gets_replacement_characters(quoting: Client) -> None:
     arguments = PANELS, "--url", quoting.url
-    status, out, _ = await asked(*arguments, environment=ASCII)
+    status, out, _ = await run_ask(*arguments, environment=ASCII)
     assert (status, "Tom?s Okafor" in out) == (0, True)
-    status, out, _ = await asked(*arguments, "--json", environment=ASCII)
+    status, out, _ = await run_ask(*arguments, "--json", environment=ASCII)
     sources = json.loads(out.splitlines()[0])["data"]
     assert (status, sources[0]["creator"]["name"]) == (0, "Tomás Okafor")
 
 
-def test_asking_imports_nothing_of_what_serves() -> None:
+def test_asking_does_not_import_the_service() -> None:
     heavy = {"aiohttp", "asyncpg", "redis", "starlette", "uvicorn", "pythonjsonlogger", "uvloop"}
     script = (
         "import sys; from app.cli.parser import main;"

@@ -1,4 +1,4 @@
-"""The client on real sockets: what it keeps, sends again, and gives up."""
+"""The HTTP client on real sockets: persistent connections, repeated requests, timeouts."""
 
 import asyncio
 import socket
@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from app.infra.http.client import MAX_IDLE, HTTPClient
-from app.infra.http.content_encoding import BadResponse
 from app.infra.http.endpoint import Endpoint
+from app.infra.http.errors import BadResponse
 from tests.raw_server import (
     Play,
     RawServer,
@@ -33,16 +33,16 @@ PART = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi"
 async def post(
     client: HTTPClient, endpoint: Endpoint, wait: float = 5, body: bytes = b"?"
 ) -> bytes:
-    """Ask once and return the whole body; all of it may take `wait` seconds."""
+    """Send a request and return the whole body, within `wait` seconds."""
     until = asyncio.get_running_loop().time() + wait
     response = await client.post(endpoint, body, connect_timeout=5, until=until)
     received = bytearray()
     with closing(response):
-        await response.body(received.extend, until)
+        await response.receive_body(received.extend, until)
     return bytes(received)
 
 
-async def test_a_request_says_what_it_must() -> None:
+async def test_a_request_has_the_necessary_headers() -> None:
     async with raw_server(replies(OK)) as server, HTTPClient() as client:
         assert await post(client, server.endpoint(), body=b"12345") == b"hi"
     (request,) = server.requests
@@ -54,7 +54,7 @@ async def test_a_request_says_what_it_must() -> None:
     ]
 
 
-async def test_a_connection_is_kept_for_the_next_question() -> None:
+async def test_a_connection_is_kept_for_the_next_request() -> None:
     async with raw_server(replies(OK)) as server, HTTPClient() as client:
         for _ in range(3):
             assert await post(client, server.endpoint()) == b"hi"
@@ -70,14 +70,14 @@ async def test_a_connection_is_kept_for_the_next_question() -> None:
         OK + b"more than it said",
     ],
 )
-async def test_a_connection_is_not_kept_where_it_ends_or_holds_more(answer: bytes) -> None:
+async def test_a_connection_is_not_kept_if_it_ends_or_has_extra_bytes(answer: bytes) -> None:
     async with raw_server(replies(answer)) as server, HTTPClient() as client:
         for _ in range(2):
             assert await post(client, server.endpoint()) == b"hi"
     assert server.connections == 2
 
 
-async def test_the_end_of_the_connection_may_be_the_end_of_the_answer() -> None:
+async def test_the_end_of_the_connection_may_be_the_end_of_the_body() -> None:
     play = replies(b"HTTP/1.0 200 OK\r\n\r\n", b"h", b"i", times=1)
     async with raw_server(play) as server, HTTPClient() as client:
         for _ in range(2):
@@ -92,14 +92,14 @@ async def test_the_end_of_the_connection_may_be_the_end_of_the_answer() -> None:
         one_after_another(replies(OK, times=1), hangs_up),
     ],
 )
-async def test_a_kept_connection_that_the_server_closes_is_replaced(first: Play) -> None:
+async def test_an_idle_connection_that_the_server_closes_is_replaced(first: Play) -> None:
     async with raw_server(first, replies(OK)) as server, HTTPClient() as client:
         for _ in range(3):
             assert await post(client, server.endpoint()) == b"hi"
     assert server.connections == 2
 
 
-async def test_what_comes_unasked_is_nobodys_answer() -> None:
+async def test_unrequested_bytes_are_not_taken_for_a_response() -> None:
     unasked = replies(OK, times=1, extra=OK.replace(b"hi", b"no"))
     play = one_after_another(unasked, hangs_up)
     async with raw_server(play, replies(OK)) as server, HTTPClient() as client:
@@ -111,22 +111,22 @@ async def test_what_comes_unasked_is_nobodys_answer() -> None:
 @pytest.mark.parametrize(
     ("plays", "asked"),
     [
-        # Over a new connection it is sent once.
+        # Over a new connection a request is sent once.
         ([hangs_up], 1),
-        # Over a kept one it is sent once more, over a new one, and never a third time.
+        # Over an idle one it is sent once more, over a new one, and never a third time.
         ([one_after_another(replies(OK, times=1), hangs_up), hangs_up], 3),
-        # It is not where the answer has begun.
+        # It is not repeated once the response has started.
         ([one_after_another(replies(OK, times=1), replies(b"H", times=1))], 2),
         ([one_after_another(replies(OK, times=1), replies(PART, times=1))], 2),
     ],
 )
-async def test_a_request_is_sent_once_more_where_no_answer_began(
+async def test_a_request_is_sent_once_more_if_no_response_started(
     plays: list[Play], asked: int
 ) -> None:
     async with raw_server(*plays) as server, HTTPClient() as client:
         if asked > 1:
             await post(client, server.endpoint())
-        with pytest.raises(BadResponse, match="ended"):
+        with pytest.raises(BadResponse, match="closed"):
             await post(client, server.endpoint())
     assert len(server.requests) == asked
 
@@ -150,14 +150,14 @@ async def test_what_came_before_a_reset_is_given() -> None:
             given.set()
 
         with closing(response), pytest.raises(ConnectionResetError):
-            await response.body(take, until)
+            await response.receive_body(take, until)
     assert came == b"hi"
 
 
 @pytest.mark.parametrize(
     "slowly", [b"", b"HTTP/1.1 200 OK\r\nX: " + b"x" * 50, HEAD + b"\r\nh", PART]
 )
-async def test_a_server_that_dawdles_is_left_in_time(slowly: bytes) -> None:
+async def test_a_slow_server_is_abandoned_at_the_deadline(slowly: bytes) -> None:
     pieces = (bytes([byte]) for byte in slowly)
     play = one_after_another(replies(*pieces, times=1), hangs_up)
     async with raw_server(play) as server, HTTPClient() as client:
@@ -166,7 +166,7 @@ async def test_a_server_that_dawdles_is_left_in_time(slowly: bytes) -> None:
         await server.left.wait()
 
 
-async def test_an_answer_that_is_closed_early_stops_the_server() -> None:
+async def test_closing_a_response_early_closes_the_connection() -> None:
     until = asyncio.get_running_loop().time() + 5
     async with raw_server(replies(PART)) as server, HTTPClient() as client:
         response = await client.post(server.endpoint(), b"", connect_timeout=5, until=until)
@@ -176,7 +176,7 @@ async def test_an_answer_that_is_closed_early_stops_the_server() -> None:
 
 
 @pytest.mark.parametrize("answer", [OK, PART])
-async def test_in_the_end_every_connection_is_closed(answer: bytes) -> None:
+async def test_closing_the_client_closes_every_connection(answer: bytes) -> None:
     until = asyncio.get_running_loop().time() + 5
     async with raw_server(replies(answer)) as server:
         async with HTTPClient() as client:
@@ -187,7 +187,7 @@ async def test_in_the_end_every_connection_is_closed(answer: bytes) -> None:
         response.close()
 
 
-async def test_a_connection_that_nobody_needs_is_closed_after_a_while() -> None:
+async def test_an_idle_connection_is_closed_after_the_idle_time() -> None:
     async with raw_server(replies(OK)) as server, HTTPClient(idle_time=0.01) as client:
         await post(client, server.endpoint())
         await server.left.wait()
@@ -195,7 +195,7 @@ async def test_a_connection_that_nobody_needs_is_closed_after_a_while() -> None:
     assert server.connections == 2
 
 
-async def test_only_so_many_connections_are_kept() -> None:
+async def test_the_number_of_idle_connections_is_limited() -> None:
     until = asyncio.get_running_loop().time() + 5
     async with raw_server(replies(OK)) as server, HTTPClient() as client:
         ask = partial(client.post, server.endpoint(), b"", connect_timeout=5, until=until)
@@ -209,7 +209,7 @@ async def test_only_so_many_connections_are_kept() -> None:
     assert server.connections == MAX_IDLE + 1
 
 
-async def test_a_connection_is_not_kept_while_a_request_is_on_its_way() -> None:
+async def test_a_connection_is_not_kept_while_its_request_is_still_being_sent() -> None:
     async def answers_early(server: RawServer, reader: Reader, writer: Writer) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(OK)
@@ -222,7 +222,7 @@ async def test_a_connection_is_not_kept_while_a_request_is_on_its_way() -> None:
     assert server.connections == 2
 
 
-async def test_a_long_answer_comes_whole_however_fast_it_is_sent() -> None:
+async def test_a_long_response_arrives_whole_however_fast_it_is_sent() -> None:
     pieces = (b"HTTP/1.1 200 OK\r\nContent-Length: 6400000\r\n\r\n", *[b"x" * 64_000] * 100)
     async with raw_server(replies(*pieces)) as server, HTTPClient() as client:
         assert await post(client, server.endpoint()) == b"x" * 6_400_000
@@ -230,7 +230,7 @@ async def test_a_long_answer_comes_whole_however_fast_it_is_sent() -> None:
     assert server.connections == 1
 
 
-async def test_a_server_may_have_an_address_of_the_new_kind() -> None:
+async def test_a_server_may_have_an_ipv6_address() -> None:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
@@ -243,7 +243,9 @@ async def test_a_server_may_have_an_address_of_the_new_kind() -> None:
 @pytest.mark.parametrize(
     ("host", "error"), [("127.0.0.1", ConnectionRefusedError), ("nowhere.invalid", socket.gaierror)]
 )
-async def test_a_server_that_is_not_there_is_told_of(host: str, error: type[OSError]) -> None:
+async def test_an_unreachable_server_raises_the_systems_error(
+    host: str, error: type[OSError]
+) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         async with HTTPClient() as client:

@@ -1,15 +1,16 @@
-"""The client over TLS and by way of proxies, on real sockets."""
+"""The HTTP client over TLS and through proxies, on real sockets."""
 
 import asyncio
 import ssl
 from base64 import b64encode
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from app.infra.http.client import HTTPClient
-from app.infra.http.content_encoding import BadResponse
 from app.infra.http.endpoint import Endpoint
+from app.infra.http.errors import BadResponse
 from tests.raw_server import RawServer, Reader, Writer, proxy, raw_server, replies
 
 pytestmark = pytest.mark.anyio
@@ -34,13 +35,11 @@ def trusting(certificate: Path) -> ssl.SSLContext:
 async def post(client: HTTPClient, endpoint: Endpoint) -> bytes:
     until = asyncio.get_running_loop().time() + 5
     response = await client.post(endpoint, b"?", connect_timeout=5, until=until)
-    body = bytearray()
-    await response.body(body.extend, until)
-    response.close()
-    return bytes(body)
+    with closing(response):
+        return await response.read(until, 100)
 
 
-async def test_a_server_with_tls_is_asked_by_its_name_and_kept(
+async def test_a_tls_connection_sends_the_host_name_and_is_kept(
     serving: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
     names: list[str | None] = []
@@ -52,7 +51,7 @@ async def test_a_server_with_tls_is_asked_by_its_name_and_kept(
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-async def test_a_server_that_cannot_prove_its_name_is_told_nothing(
+async def test_a_server_with_an_untrusted_certificate_receives_no_request(
     serving: ssl.SSLContext, trusting: ssl.SSLContext, host: str
 ) -> None:
     tls = None if host == "localhost" else trusting
@@ -62,7 +61,7 @@ async def test_a_server_that_cannot_prove_its_name_is_told_nothing(
     assert server.requests == []
 
 
-async def test_a_server_that_speaks_no_tls_is_given_up(trusting: ssl.SSLContext) -> None:
+async def test_a_server_without_tls_fails(trusting: ssl.SSLContext) -> None:
     async def refuses(server: RawServer, reader: Reader, writer: Writer) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -76,7 +75,7 @@ def through(server: RawServer, scheme: str = "http") -> dict[str, str]:
     return {"all": f"{scheme}://me:p%40ss@localhost:{server.port}"}
 
 
-async def test_a_proxy_gets_the_whole_address() -> None:
+async def test_a_proxy_receives_the_absolute_url() -> None:
     endpoint = Endpoint.of("http://model.test/v1", {"X-Key": "k"})
     async with raw_server(replies(OK)) as server, HTTPClient(through(server)) as client:
         for _ in range(2):
@@ -88,7 +87,7 @@ async def test_a_proxy_gets_the_whole_address() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_a_proxy_passes_on_what_it_cannot_read(
+async def test_tls_goes_through_the_proxy_in_a_tunnel(
     serving: ssl.SSLContext, trusting: ssl.SSLContext, scheme: str
 ) -> None:
     endpoint = Endpoint.of("https://model.test/v1", {"X-Key": "k"})
@@ -114,10 +113,10 @@ async def test_a_proxy_passes_on_what_it_cannot_read(
     [
         (b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n", "status 407"),
         (b"HTTP/1.1 302 There\r\nLocation: /\r\n\r\n", "status 302"),
-        (b"SSH-2.0\r\n", "not HTTP"),
+        (b"SSH-2.0\r\n", "not valid HTTP"),
     ],
 )
-async def test_a_proxy_that_refuses_is_told_of(
+async def test_a_proxy_that_refuses_the_tunnel_fails_the_request(
     trusting: ssl.SSLContext, answer: bytes, error: str
 ) -> None:
     async with (
@@ -130,7 +129,7 @@ async def test_a_proxy_that_refuses_is_told_of(
         assert model.connections == 0
 
 
-async def test_behind_a_proxy_too_a_server_must_prove_its_name(
+async def test_the_certificate_is_checked_behind_a_proxy(
     serving: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
     async with (
@@ -143,7 +142,7 @@ async def test_behind_a_proxy_too_a_server_must_prove_its_name(
     assert model.requests == []
 
 
-async def test_behind_a_proxy_too_a_server_that_dawdles_is_left_in_time(
+async def test_the_deadline_applies_behind_a_proxy(
     trusting: ssl.SSLContext,
 ) -> None:
     async def dawdles(server: RawServer, reader: Reader, writer: Writer) -> None:
@@ -164,7 +163,7 @@ async def test_behind_a_proxy_too_a_server_that_dawdles_is_left_in_time(
         await model.left.wait()
 
 
-async def test_a_proxy_of_another_kind_is_never_gone_round() -> None:
+async def test_an_unsupported_proxy_is_never_bypassed() -> None:
     async with HTTPClient({"all": "socks5://localhost"}) as client:
         with pytest.raises(BadResponse, match="proxy"):
             await post(client, Endpoint.of("http://model.test"))

@@ -1,14 +1,14 @@
-"""Addresses are read, their secrets kept, and the proxy found that leads to each."""
+"""URLs are parsed without exposing their secrets, and each finds its proxy."""
 
 from base64 import b64decode
 
 import pytest
 
-from app.infra.http.endpoint import Endpoint, proxy_of
+from app.infra.http.endpoint import Endpoint, proxy_for
 
 
 @pytest.mark.parametrize(
-    ("url", "origin", "target", "named"),
+    ("url", "origin", "target", "host_header"),
     [
         ("http://Model", (False, "model", 80), "/", "model"),
         ("https://model/v1", (True, "model", 443), "/v1", "model"),
@@ -23,9 +23,11 @@ from app.infra.http.endpoint import Endpoint, proxy_of
         ),
     ],
 )
-def test_an_address_has_its_parts(url: str, origin: object, target: str, named: str) -> None:
+def test_a_url_is_split_into_its_parts(
+    url: str, origin: object, target: str, host_header: str
+) -> None:
     endpoint = Endpoint.of(url)
-    assert (endpoint.origin, endpoint.target, endpoint.named) == (origin, target, named)
+    assert (endpoint.origin, endpoint.target, endpoint.host_header) == (origin, target, host_header)
 
 
 @pytest.mark.parametrize(
@@ -35,24 +37,24 @@ def test_an_address_has_its_parts(url: str, origin: object, target: str, named: 
         *("http://me:secret/x@model", "http://model:99999", "http://[::secret", "http://mo del"),
     ],
 )
-def test_what_is_no_address_is_refused_and_not_told(url: str) -> None:
-    with pytest.raises(ValueError, match="no address") as refused:
+def test_an_invalid_url_is_rejected_without_being_quoted(url: str) -> None:
+    with pytest.raises(ValueError, match="not an http or https URL") as rejected:
         Endpoint.of(url)
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(rejected.value)
 
 
-def test_name_and_password_become_a_header_unless_a_key_is_given() -> None:
+def test_user_and_password_become_a_header_unless_a_key_is_given() -> None:
     url = "https://me:p%40ss@model"
     endpoint = Endpoint.of(url)
-    assert b64decode(endpoint.user.removeprefix("Basic ")) == b"me:p@ss"
-    assert endpoint.headers == f"Authorization: {endpoint.user}\r\n"
+    assert b64decode(endpoint.basic_auth.removeprefix("Basic ")) == b"me:p@ss"
+    assert endpoint.headers == f"Authorization: {endpoint.basic_auth}\r\n"
     keyed = Endpoint.of(url, {"Authorization": "Bearer sk-1"})
     assert keyed.headers == "Authorization: Bearer sk-1\r\n"
-    assert not any(secret in repr(keyed) for secret in ("sk-1", "ss", endpoint.user))
+    assert not any(secret in repr(keyed) for secret in ("sk-1", "ss", endpoint.basic_auth))
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "\0", "ключ"])
-def test_a_header_of_two_lines_or_no_ascii_is_refused(value: str) -> None:
+def test_a_header_of_two_lines_or_not_ascii_is_rejected(value: str) -> None:
     with pytest.raises(ValueError, match="header"):
         Endpoint.of("http://model", {"Authorization": value})
 
@@ -72,21 +74,25 @@ DIRECT = {"no": "other, .example.com,model.test ,10.0.0.0/8,192.0.2.7,fd00::/8"}
         *(("http://localhost", None), ("http://127.0.0.2", None), ("http://[::1]", None)),
     ],
 )
-def test_a_proxy_leads_everywhere_but_to_what_is_listed(url: str, proxy: str | None) -> None:
-    found = proxy_of(Endpoint.of(url), PROXIES | DIRECT)
+def test_the_proxy_is_used_except_for_no_proxy_entries_and_loopback(
+    url: str, proxy: str | None
+) -> None:
+    found = proxy_for(Endpoint.of(url), PROXIES | DIRECT)
     assert (found and found.host) == proxy
 
 
 @pytest.mark.parametrize("proxies", [{}, {"http": ""}, {"all": "http://proxy", "no": "*"}])
-def test_there_may_be_no_proxy(proxies: dict[str, str]) -> None:
+def test_without_a_proxy_or_with_no_proxy_all_connections_are_direct(
+    proxies: dict[str, str],
+) -> None:
     for url in ("http://model", "http://192.0.2.1"):
-        assert proxy_of(Endpoint.of(url), proxies) is None
+        assert proxy_for(Endpoint.of(url), proxies) is None
 
 
-def test_one_proxy_may_lead_to_all_and_must_be_known() -> None:
+def test_one_proxy_may_serve_all_schemes_and_its_own_scheme_must_be_known() -> None:
     endpoint = Endpoint.of("https://model")
-    found = proxy_of(endpoint, {"all": "proxy"})
+    found = proxy_for(endpoint, {"all": "proxy"})
     assert found
     assert found.origin == (False, "proxy", 80)
-    with pytest.raises(ValueError, match="no address"):
-        proxy_of(endpoint, {"all": "socks5://proxy"})
+    with pytest.raises(ValueError, match="not an http or https URL"):
+        proxy_for(endpoint, {"all": "socks5://proxy"})

@@ -1,4 +1,4 @@
-"""A response's bytes become its status, headers and body, however they are split or wrong."""
+"""Responses are parsed however their bytes are split, and invalid ones are rejected."""
 
 import asyncio
 import gzip
@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from app.infra.http.content_encoding import INFLATED_LIMIT, BadResponse
+from app.infra.http.content_encoding import MAX_PIECE
+from app.infra.http.errors import BadResponse, ResponseTooLarge
 from app.infra.http.response import HEAD_LIMIT, Response
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +23,7 @@ SIZED = b"HTTP/1.1 200 OK\r\nContent-Length: 33\r\n\r\n"
 
 
 class Received(Struct, frozen=True):
-    """What is known of a response in the end: its body or its error, and what was told before."""
+    """The outcome of a response."""
 
     status: int
     body: bytes
@@ -31,15 +32,15 @@ class Received(Struct, frozen=True):
 
 
 async def received(*pieces: bytes, end: bool = False) -> Received:
-    """Read a response that comes in pieces, with the connection's `end` after them."""
-    response = Response(asyncio.Transport())
+    """Read a response that arrives in pieces; `end` closes the connection after them."""
+    response = Response()
     body = bytearray()
     until = asyncio.get_running_loop().time() + 5
 
     async def read() -> bool:
         try:
-            await response.head(until)
-            await response.body(body.extend, until)
+            await response.receive_head(until)
+            await response.receive_body(body.extend, until)
         except BadResponse:
             return True
         return False
@@ -53,13 +54,6 @@ async def received(*pieces: bytes, end: bool = False) -> Received:
     failed = await reading
     response.close()
     return Received(response.status, bytes(body), response.reusable, failed)
-
-
-async def rest(response: Response) -> bytes:
-    """Read a body that is there already."""
-    body = bytearray()
-    await response.body(body.extend, 0)
-    return bytes(body)
 
 
 WHOLE = Received(200, BODY, reusable=True, failed=False)
@@ -94,7 +88,7 @@ async def test_every_split_gives_the_same_response(
 
 
 @given(st.lists(st.binary() | st.sampled_from([SIZED, CHUNKED, b"\r\n", b"5\r\n", b"0\r\n"])))
-async def test_whatever_comes_is_a_response_or_none(pieces: list[bytes]) -> None:
+async def test_arbitrary_bytes_are_parsed_or_rejected(pieces: list[bytes]) -> None:
     what = await received(*pieces, end=True)
     assert what.failed or what.status >= 200
 
@@ -112,7 +106,7 @@ async def test_whatever_comes_is_a_response_or_none(pieces: list[bytes]) -> None
         b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 33\r\n\r\n" + BODY,
     ],
 )
-async def test_what_is_no_response_fails(stream: bytes) -> None:
+async def test_invalid_responses_are_rejected(stream: bytes) -> None:
     assert (await received(stream, end=True)).failed
 
 
@@ -125,11 +119,13 @@ async def test_what_is_no_response_fails(stream: bytes) -> None:
         (CHUNKED + b"\r\n5\r\ndata:oops", b"data:"),
     ],
 )
-async def test_a_body_cut_off_or_broken_is_given_until_there(stream: bytes, body: bytes) -> None:
+async def test_a_truncated_or_invalid_body_is_delivered_up_to_the_fault(
+    stream: bytes, body: bytes
+) -> None:
     assert await received(stream, end=True) == Received(200, body, reusable=False, failed=True)
 
 
-async def test_a_length_too_short_gives_no_more_and_ends_the_connection() -> None:
+async def test_bytes_after_the_content_length_are_dropped_with_the_connection() -> None:
     short = SIZED.replace(b"33", b"11")
     assert await received(short + BODY) == Received(200, BODY[:11], reusable=False, failed=False)
 
@@ -145,10 +141,10 @@ async def test_a_length_too_short_gives_no_more_and_ends_the_connection() -> Non
         (CHUNKED + b"\r\n1\r\nx\r\n0\r\n", b"X: y\r\n"),
     ],
 )
-async def test_what_is_endless_and_no_body_is_given_up(before: bytes, endless: bytes) -> None:
-    response = Response(asyncio.Transport())
+async def test_endless_headers_and_trailers_are_rejected(before: bytes, endless: bytes) -> None:
+    response = Response()
     until = asyncio.get_running_loop().time() + 5
-    reading = asyncio.create_task(response.body(lambda piece: None, until))
+    reading = asyncio.create_task(response.receive_body(lambda piece: None, until))
     await asyncio.sleep(0)
     response.feed(before)
     for _ in range(2 * HEAD_LIMIT // len(endless)):
@@ -158,21 +154,21 @@ async def test_what_is_endless_and_no_body_is_given_up(before: bytes, endless: b
         await reading
 
 
-async def test_headers_are_the_final_ones_and_no_trailers() -> None:
-    response = Response(asyncio.Transport())
+async def test_headers_of_informational_responses_and_trailers_are_ignored() -> None:
+    response = Response()
     response.feed(b"HTTP/1.1 103 Early\r\nA: 1\r\n\r\n" + CHUNKED)
     response.feed(b"Content-type:\tText/HTML; x=y\r\nB: 2\r\nb: 3\r\n\r\n" + CHUNKS)
-    await response.head(0)
+    await response.receive_head(0)
     assert (response.headers["b"], response.content_type) == ("2, 3", "text/html")
     assert not {"a", "x-t"} & set(response.headers)
 
 
-async def test_a_reset_is_no_end_of_a_body() -> None:
-    response = Response(asyncio.Transport())
+async def test_a_connection_reset_does_not_end_a_body() -> None:
+    response = Response()
     response.feed(b"HTTP/1.1 200 OK\r\n\r\n")
     response.connection_lost(ConnectionResetError())
     with pytest.raises(ConnectionResetError):
-        await rest(response)
+        await response.read(0, 100)
 
 
 def answer(body: bytes, coding: bytes = b"gzip") -> Sequence[bytes]:
@@ -188,7 +184,9 @@ def answer(body: bytes, coding: bytes = b"gzip") -> Sequence[bytes]:
         (b"Deflate", lambda b: zlib.compress(b)[2:-4]),
     ],
 )
-async def test_a_compressed_body_is_opened(coding: bytes, pack: Callable[[bytes], bytes]) -> None:
+async def test_a_compressed_body_is_decompressed(
+    coding: bytes, pack: Callable[[bytes], bytes]
+) -> None:
     body = pack(BODY)
     assert await received(*answer(body, coding)) == WHOLE
     assert await received(*(bytes([b]) for b in b"".join(answer(body, coding)))) == WHOLE
@@ -197,17 +195,17 @@ async def test_a_compressed_body_is_opened(coding: bytes, pack: Callable[[bytes]
     assert (await received(*answer(b"no such thing", coding))).failed
 
 
-async def test_a_body_that_grows_enormously_comes_in_pieces() -> None:
-    response = Response(asyncio.Transport())
-    response.feed(b"".join(answer(gzip.compress(b"x" * INFLATED_LIMIT * 5))))
+async def test_a_decompression_bomb_is_delivered_in_pieces() -> None:
+    response = Response()
+    response.feed(b"".join(answer(gzip.compress(b"x" * MAX_PIECE * 5))))
     pieces: list[int] = []
-    await response.body(lambda piece: pieces.append(len(piece)), 0)
-    assert pieces == [INFLATED_LIMIT] * 5
+    await response.receive_body(lambda piece: pieces.append(len(piece)), 0)
+    assert pieces == [MAX_PIECE] * 5
 
 
-async def test_whoever_takes_the_body_may_break_it_off_in_the_middle_of_such_a_piece() -> None:
-    response = Response(asyncio.Transport())
-    response.feed(b"".join(answer(gzip.compress(b"x" * INFLATED_LIMIT * 5))))
+async def test_the_reader_can_stop_in_the_middle_of_a_decompression_bomb() -> None:
+    response = Response()
+    response.feed(b"".join(answer(gzip.compress(b"x" * MAX_PIECE * 5))))
     taken: list[bytes] = []
 
     def take(piece: bytes) -> None:
@@ -215,21 +213,38 @@ async def test_whoever_takes_the_body_may_break_it_off_in_the_middle_of_such_a_p
         raise ValueError("enough")
 
     with pytest.raises(ValueError, match="enough"):
-        await response.body(take, 0)
+        await response.receive_body(take, 0)
     response.feed(b"more")
     assert len(taken) == 1
     assert not response.reusable
 
 
-async def test_a_piece_is_given_in_the_call_that_brings_it() -> None:
-    response = Response(asyncio.Transport())
+async def test_a_piece_is_delivered_within_the_call_that_receives_it() -> None:
+    response = Response()
     response.feed(SIZED)
     body = bytearray()
     until = asyncio.get_running_loop().time() + 5
-    reading = asyncio.create_task(response.body(body.extend, until))
+    reading = asyncio.create_task(response.receive_body(body.extend, until))
     await asyncio.sleep(0)
     response.feed(BODY[:20])
     assert body == BODY[:20]
     response.feed(BODY[20:])
     assert body == BODY
     await reading
+
+
+async def test_read_returns_the_whole_body() -> None:
+    response = Response()
+    reading = asyncio.create_task(response.read(asyncio.get_running_loop().time() + 5, len(BODY)))
+    await asyncio.sleep(0)
+    response.feed(SIZED + BODY[:20])
+    response.feed(BODY[20:])
+    assert await reading == BODY
+
+
+async def test_read_rejects_a_body_over_the_limit() -> None:
+    response = Response()
+    response.feed(SIZED + BODY)
+    with pytest.raises(ResponseTooLarge):
+        await response.read(0, len(BODY) - 1)
+    assert not response.reusable

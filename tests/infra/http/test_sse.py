@@ -1,4 +1,4 @@
-"""The event stream: the specification's rules, however the bytes are split, and what events say."""
+"""Event streams are decoded by the specification, however their bytes are split."""
 
 from itertools import pairwise
 
@@ -23,11 +23,11 @@ def test_each_kind_of_line_end_ends_a_line(end: bytes) -> None:
     assert data(end.join([b"data: one", b"", b"data: two", b"", b""])) == ["one", "two"]
 
 
-def test_a_line_end_split_over_two_reads_is_one_line_end() -> None:
+def test_crlf_split_over_two_reads_is_one_line_end() -> None:
     assert data(b"data: a\r", b"\ndata: b\r", b"", b"\n\r", b"\n") == ["a\nb"]
 
 
-def test_a_carriage_return_gives_its_event_without_waiting_for_a_line_feed() -> None:
+def test_a_carriage_return_ends_an_event_without_waiting_for_a_line_feed() -> None:
     assert data(b"data: a\r\r") == ["a"]
 
 
@@ -35,19 +35,19 @@ def test_several_data_lines_are_joined_by_line_feeds() -> None:
     assert data(b"data: a\ndata:\ndata\ndata: b\n\n") == ["a\n\n\nb"]
 
 
-def test_one_leading_space_is_taken_off_and_no_more() -> None:
+def test_only_one_leading_space_is_removed() -> None:
     assert data(b"data:a\n\ndata: b\n\ndata:  c \n\n") == ["a", "b", " c "]
 
 
-def test_comments_and_unknown_fields_are_passed_over() -> None:
+def test_comments_and_unknown_fields_are_ignored() -> None:
     assert data(b": ping\n\ndata: a\n:\nother: b\ndatum: c\n data: d\n\n") == ["a"]
 
 
-def test_an_event_without_data_is_none_and_its_name_is_forgotten() -> None:
+def test_an_event_without_data_is_dropped_with_its_name() -> None:
     assert decode(b"event: lost\n\ndata: a\n\n") == [SSEEvent("a")]
 
 
-def test_an_event_has_its_name_and_the_last_id_given() -> None:
+def test_an_event_has_its_name_and_the_last_id() -> None:
     events = decode(b"id: 7\nevent: token\ndata: a\n\ndata: b\n\nid\ndata: c\n\n")
 
     assert events == [SSEEvent("a", "token", "7"), SSEEvent("b", id="7"), SSEEvent("c")]
@@ -57,15 +57,7 @@ def test_an_id_with_a_nul_is_ignored() -> None:
     assert decode(b"id: 1\nid: 2\0\ndata: a\n\n") == [SSEEvent("a", id="1")]
 
 
-def test_a_reconnection_time_is_digits_only() -> None:
-    decoder = SSEDecoder()
-
-    decoder.feed(b"retry: 1500\nretry: 2s\nretry: -1\nretry:\nretry: " + b"9" * 5_000 + b"\n")
-
-    assert decoder.retry == 1500
-
-
-def test_an_event_that_the_end_cuts_off_is_dropped() -> None:
+def test_an_incomplete_event_at_the_end_is_dropped() -> None:
     assert data(b"data: a\n\ndata: b\n") == ["a"]
 
 
@@ -75,23 +67,23 @@ def test_a_byte_order_mark_is_skipped_at_the_start_only() -> None:
     assert data(mark[:1], mark[1:2], mark[2:] + b"data: a\n\n" + mark + b"data: b\n\n") == ["a"]
 
 
-def test_characters_split_over_reads_are_whole() -> None:
+def test_characters_split_over_reads_are_joined() -> None:
     stream = "data: naïve 😀\n\n".encode()
 
     assert data(*(bytes([byte]) for byte in stream)) == ["naïve 😀"]
 
 
-def test_bytes_that_are_no_text_are_replaced() -> None:
+def test_invalid_utf8_is_replaced() -> None:
     assert data(b"data: a\xff\xe2\x82\n\n") == ["a��"]
 
 
-def test_a_line_separator_of_unicode_ends_no_line() -> None:
+def test_unicode_line_separators_do_not_end_a_line() -> None:
     text = "a\u2028b\u2029c\x85d\x0be\x0cf"
 
     assert data(f"data: {text}\n\n".encode()) == [text]
 
 
-def test_an_endless_line_is_given_up_at_the_limit() -> None:
+def test_an_endless_line_is_rejected_at_the_limit() -> None:
     decoder = SSEDecoder(limit=100)
     for _ in range(100):
         decoder.feed(b"x")
@@ -100,12 +92,12 @@ def test_an_endless_line_is_given_up_at_the_limit() -> None:
         decoder.feed(b"x")
 
 
-def test_an_event_of_many_lines_is_given_up_at_the_limit() -> None:
+def test_an_event_of_many_lines_is_rejected_at_the_limit() -> None:
     with pytest.raises(BadEvent):
         decode(b"data: 0123456789\n" * 20, limit=100)
 
 
-def test_many_events_and_comments_do_not_add_up_to_the_limit() -> None:
+def test_the_limit_applies_to_each_event_separately() -> None:
     assert len(decode(b": ping\ndata: 0123456789\n\n" * 20, limit=100)) == 20
 
 

@@ -1,4 +1,4 @@
-"""Events of a streamed chat completion become pieces of an answer, whatever servers send."""
+"""Chat completions of different servers are decoded into the same pieces of an answer."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def deltas(*chunks: str) -> list[Delta]:
 
 
 def text_of(*contents: str) -> str:
-    """Return the text of an answer whose contents come as JSON strings without their quotes."""
+    """Return the text of an answer; the contents are JSON strings without their quotes."""
     chunks = [f'{{"choices": [{{"delta": {{"content": "{text}"}}}}]}}' for text in contents]
     return "".join(delta.text for delta in deltas(*chunks, "[DONE]"))
 
@@ -23,7 +23,7 @@ def text_of(*contents: str) -> str:
     ("reason", "finish"),
     [("stop", "stop"), ("length", "length"), ("content_filter", "refused"), ("eos", "stop")],
 )
-def test_each_reason_to_finish_is_known(reason: str, finish: Finish) -> None:
+def test_each_finish_reason_is_mapped(reason: str, finish: Finish) -> None:
     ends = f'{{"choices": [{{"delta": {{}}, "finish_reason": "{reason}"}}]}}'
 
     assert deltas(ends, ends, "[DONE]") == [Delta(finish=finish)]
@@ -42,7 +42,7 @@ def test_each_reason_to_finish_is_known(reason: str, finish: Finish) -> None:
         '{"choices": [{"delta": {"reasoning": "a", "reasoning_content": "b"}}]}',
     ],
 )
-def test_a_chunk_that_says_nothing_adds_nothing(chunk: str) -> None:
+def test_a_chunk_without_content_adds_nothing(chunk: str) -> None:
     assert deltas(chunk) == []
 
 
@@ -53,14 +53,14 @@ def test_usage_comes_with_the_finish_or_after_it() -> None:
     assert deltas("[DONE]", usage) == [Delta(finish="stop"), Delta(usage=Usage(5, 2))]
 
 
-@pytest.mark.parametrize("nonsense", ["[]", "1", '{"choices": 1}', "{]", "[" * 100_000])
-def test_nonsense_fails_an_answer_unless_it_is_whole(nonsense: str) -> None:
+@pytest.mark.parametrize("invalid", ["[]", "1", '{"choices": 1}', "{]", "[" * 100_000])
+def test_an_invalid_chunk_fails_an_answer_unless_it_is_complete(invalid: str) -> None:
     with pytest.raises(BadEvent):
-        deltas(nonsense)
-    assert deltas("[DONE]", nonsense) == [Delta(finish="stop")]
+        deltas(invalid)
+    assert deltas("[DONE]", invalid) == [Delta(finish="stop")]
 
 
-def test_an_event_that_is_called_an_error_is_one() -> None:
+def test_an_event_named_error_fails_the_answer() -> None:
     with pytest.raises(BadEvent):
         CompletionDecoder().decode(SSEEvent('{"message": "out of memory"}', "error"))
 
@@ -74,7 +74,7 @@ def test_an_event_that_is_called_an_error_is_one() -> None:
         *((text, text) for text in ("<", "<thi", " <thinking> a", "a<think>", "</think> a", "  ")),
     ],
 )
-def test_thoughts_at_the_beginning_are_no_answer(content: str, text: str) -> None:
+def test_thoughts_at_the_start_are_removed(content: str, text: str) -> None:
     assert text_of(*content) == text
     assert [text_of(content[:i], content[i:]) for i in range(len(content))] == [text] * len(content)
 
@@ -88,5 +88,5 @@ def test_thoughts_at_the_beginning_are_no_answer(content: str, text: str) -> Non
         (["\\ud83d", "b", "\\ude00"], "�b�"),
     ],
 )
-def test_an_emoji_split_over_two_chunks_is_whole(contents: list[str], text: str) -> None:
+def test_an_emoji_split_over_two_chunks_is_joined(contents: list[str], text: str) -> None:
     assert text_of(*contents) == text

@@ -1,4 +1,4 @@
-"""The model's client against a scripted server: what it asks, yields, repeats and gives up."""
+"""The model client against a scripted server: requests, answers, retries and failures."""
 
 import logging
 import socket
@@ -14,7 +14,7 @@ import pytest
 from app.errors import ModelFailed
 from app.infra.http.client import HTTPClient
 from app.schemas import Usage
-from app.services.models.completion import Delta, joined
+from app.services.models.completion import Delta, join_deltas
 from app.services.models.openai import ModelConfig, OpenAIModel
 from app.services.models.prompt import Message, Prompt
 from tests import scripted_model as scripted
@@ -26,22 +26,36 @@ PROMPT = Prompt((Message("system", "Be brief."), Message("user", "Why is the sky
 ERROR = {"error": {"message": "upstream words"}}
 
 
-class Bench:
-    """A scripted model, and a client that notes how long it would have slept between its tries."""
+class Setup:
+    """A scripted model, and a client whose waits between attempts are recorded, not slept."""
 
     def __init__(self, model: ScriptedModel, http: HTTPClient) -> None:
         self.model = model
         self.http = http
-        self.naps: list[float] = []
+        self.waits: list[float] = []
+        self.retries = 0
+        self.fallbacks = 0
         self.deltas: list[Delta] = []
-        self.begun = anyio.Event()
+        self.started = anyio.Event()
 
     def client(self, **changes: Any) -> OpenAIModel:
-        usual: dict[str, Any] = {"base_url": self.model.base_url, "model": "small", "attempts": 2}
-        return OpenAIModel(self.http, ModelConfig(**usual | changes), self._nap)
+        defaults: dict[str, Any] = {"base_url": self.model.base_url, "model": "small"}
+        return OpenAIModel(
+            self.http,
+            ModelConfig(**defaults | {"attempts": 2} | changes),
+            on_retry=self._retried,
+            on_fallback=self._fell_back,
+            sleep=self._sleep,
+        )
 
-    async def _nap(self, seconds: float) -> None:
-        self.naps.append(seconds)
+    async def _sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+    def _retried(self) -> None:
+        self.retries += 1
+
+    def _fell_back(self) -> None:
+        self.fallbacks += 1
 
     async def ask(self, *answers: Answer, **changes: Any) -> str:
         self.model.answers(*answers)
@@ -51,33 +65,33 @@ class Bench:
 
     def _take(self, delta: Delta) -> None:
         self.deltas.append(delta)
-        self.begun.set()
+        self.started.set()
 
     @property
-    def asked(self) -> list[str]:
+    def asked_models(self) -> list[str]:
         return [request.body["model"] for request in self.model.requests]
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
+async def setup() -> AsyncIterator[Setup]:
     async with ScriptedModel() as model, HTTPClient() as http:
-        yield Bench(model, http)
+        yield Setup(model, http)
 
 
-async def test_the_request_is_what_every_such_server_takes(bench: Bench) -> None:
-    await bench.ask(api_key="sk-1", max_tokens=9, temperature=0.5)
-    (request,) = bench.model.requests
+async def test_the_request_uses_only_common_parameters(setup: Setup) -> None:
+    await setup.ask(api_key="sk-1", max_tokens=9, temperature=0.5)
+    (request,) = setup.model.requests
     messages = [{"role": m.role, "content": m.content} for m in PROMPT.messages]
-    what = {"model": "small", "messages": messages, "max_tokens": 9, "temperature": 0.5}
-    assert request.body == what | {"stream": True, "stream_options": {"include_usage": True}}
+    parameters = {"model": "small", "messages": messages, "max_tokens": 9, "temperature": 0.5}
+    assert request.body == parameters | {"stream": True, "stream_options": {"include_usage": True}}
     assert request.headers["authorization"] == "Bearer sk-1"
 
 
 @pytest.mark.parametrize("end", ["", "/", "/chat/completions", "/chat/completions/"])
-async def test_the_address_may_end_in_any_way_and_needs_no_key(bench: Bench, end: str) -> None:
-    await bench.ask(base_url=bench.model.base_url + end)
-    assert bench.model.requests[0].path == "/v1/chat/completions"
-    assert "authorization" not in bench.model.requests[0].headers
+async def test_the_url_may_include_the_path_and_the_key_is_optional(setup: Setup, end: str) -> None:
+    await setup.ask(base_url=setup.model.base_url + end)
+    assert setup.model.requests[0].path == "/v1/chat/completions"
+    assert "authorization" not in setup.model.requests[0].headers
 
 
 LONG = say(reasoning("Hm."), b": ping\n\nevent: x\n", "naïve ", "😀", usage=(7, 2))
@@ -94,33 +108,35 @@ PIECES = [Delta("naïve "), Delta("😀"), Delta(finish="stop"), Delta(usage=Usa
         (whole("naïve", "length", (7, 2)), [Delta("naïve", "length", Usage(7, 2))]),
     ],
 )
-async def test_any_way_to_send_an_answer_is_taken(bench: Bench, answer: Any, deltas: Any) -> None:
-    await bench.ask(answer)
-    # How many there are depends on what arrived together.
-    assert joined(bench.deltas) == joined(deltas)
+async def test_every_way_of_sending_an_answer_is_understood(
+    setup: Setup, answer: Any, deltas: Any
+) -> None:
+    await setup.ask(answer)
+    # Their number depends on what arrived together.
+    assert join_deltas(setup.deltas) == join_deltas(deltas)
 
 
-async def test_what_arrived_together_goes_on_together(bench: Bench) -> None:
-    await bench.ask(scripted.in_one_write(LONG))
-    assert bench.deltas == [joined(PIECES)]
+async def test_pieces_that_arrive_together_are_passed_on_together(setup: Setup) -> None:
+    await setup.ask(scripted.in_one_write(LONG))
+    assert setup.deltas == [join_deltas(PIECES)]
 
 
-async def test_what_came_together_with_a_fault_is_not_lost(bench: Bench) -> None:
+async def test_pieces_that_arrive_with_an_error_are_not_lost(setup: Setup) -> None:
     with pytest.raises(ModelFailed):
-        await bench.ask(scripted.in_one_write(say("Be", "gin", ERROR)))
-    assert (bench.deltas, bench.asked) == ([Delta("Begin")], ["small"])
+        await setup.ask(scripted.in_one_write(say("Be", "gin", ERROR)))
+    assert (setup.deltas, setup.asked_models) == ([Delta("Begin")], ["small"])
 
 
-async def test_a_fault_in_taking_a_piece_is_told_and_stops_the_model(bench: Bench) -> None:
+async def test_an_exception_of_the_receiver_is_raised_and_stops_the_model(setup: Setup) -> None:
     def take(delta: Delta) -> None:
-        raise LookupError("a fault of ours")
+        raise LookupError("a bug of ours")
 
-    bench.model.answers(say("Be", anyio.Event()))
+    setup.model.answers(say("Be", anyio.Event()))
     with anyio.fail_after(5):
         with pytest.raises(LookupError, match="ours"):
-            await bench.client().stream(PROMPT, take)
-        await bench.model.disconnected.wait()
-    assert len(bench.asked) == 1
+            await setup.client().stream(PROMPT, take)
+        await setup.model.disconnected.wait()
+    assert len(setup.asked_models) == 1
 
 
 BAD_STARTS = [
@@ -141,114 +157,118 @@ MOVED = refuse(307, headers={"Location": "/v1/elsewhere"})
         *((bad, ["small"]) for bad in (refuse(401), refuse(403), MOVED)),
     ],
 )
-async def test_a_try_is_repeated_where_that_may_help(bench: Bench, answer: Any, asked: Any) -> None:
+async def test_an_attempt_is_repeated_only_if_that_can_help(
+    setup: Setup, answer: Any, asked: Any
+) -> None:
     with pytest.raises(ModelFailed):
-        await bench.ask(answer, fallback_model="large")
-    assert (bench.asked, len(bench.naps)) == (asked, len(asked) - len(set(asked)))
+        await setup.ask(answer, fallback_model="large")
+    assert setup.asked_models == asked
+    assert setup.retries == len(setup.waits) == len(asked) - len(set(asked))
+    assert setup.fallbacks == len(set(asked)) - 1
 
 
-async def test_a_further_try_waits_longer_each_time(bench: Bench) -> None:
-    assert await bench.ask(refuse(500), page(), say("Yes"), attempts=3, backoff=1.0) == "Yes"
-    assert 0.5 <= bench.naps[0] <= 1 <= bench.naps[1] <= 2
+async def test_each_further_attempt_waits_longer(setup: Setup) -> None:
+    assert await setup.ask(refuse(500), page(), say("Yes"), attempts=3, backoff=1.0) == "Yes"
+    assert 0.5 <= setup.waits[0] <= 1 <= setup.waits[1] <= 2
 
 
-async def test_all_tries_at_a_model_share_a_budget_of_time(bench: Bench) -> None:
+async def test_all_attempts_at_a_model_share_a_deadline(setup: Setup) -> None:
     with pytest.raises(ModelFailed):
-        await bench.ask(refuse(500), first_token_timeout=1.0, backoff=5.0)
-    assert (bench.asked, bench.naps) == (["small"], [])
+        await setup.ask(refuse(500), first_token_timeout=1.0, backoff=5.0)
+    assert (setup.asked_models, setup.waits) == (["small"], [])
 
 
 @pytest.mark.parametrize(
-    ("told", "slept"),
+    ("retry_after", "expected"),
     [("3", 3), ("0.5", 0.5), ("a date", 4), ("-1", 0), ("nan", 0), ("soon", 0), ("1 Foo 1", 0)],
 )
-async def testretry_after_is_obeyed(bench: Bench, told: str, slept: float) -> None:
-    told = formatdate(time() + 4, usegmt=True) if told == "a date" else told
-    await bench.ask(refuse(429, headers={"Retry-After": told}), say("Yes"), backoff=0)
-    assert slept / 2 <= bench.naps[0] <= slept
+async def test_retry_after_is_honoured(setup: Setup, retry_after: str, expected: float) -> None:
+    value = formatdate(time() + 4, usegmt=True) if retry_after == "a date" else retry_after
+    await setup.ask(refuse(429, headers={"Retry-After": value}), say("Yes"), backoff=0)
+    assert expected / 2 <= setup.waits[0] <= expected
 
 
 @pytest.mark.parametrize("steps", [(), (b": ping\n\n",)])
-async def test_a_model_that_gives_no_sign_of_life_is_given_up(bench: Bench, steps: Any) -> None:
+async def test_a_silent_model_times_out(setup: Setup, steps: Any) -> None:
     with pytest.raises(ModelFailed, match="in time"):
-        await bench.ask(say(*steps, anyio.Event()), first_token_timeout=0.05, attempts=1)
+        await setup.ask(say(*steps, anyio.Event()), first_token_timeout=0.05, attempts=1)
 
 
-async def test_a_model_that_thinks_is_alive(bench: Bench) -> None:
+async def test_thoughts_extend_the_first_token_deadline(setup: Setup) -> None:
     thought = anyio.Event()
-    bench.model.answers(say(reasoning("Hm."), thought, "Yes"))
+    setup.model.answers(say(reasoning("Hm."), thought, "Yes"))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(partial(bench.ask, first_token_timeout=0.05))
+        tasks.start_soon(partial(setup.ask, first_token_timeout=0.05))
         with anyio.move_on_after(0.1):
-            await bench.model.disconnected.wait()
+            await setup.model.disconnected.wait()
         thought.set()
-    assert (bench.deltas[0].text, len(bench.asked)) == ("Yes", 1)
+    assert (setup.deltas[0].text, len(setup.asked_models)) == ("Yes", 1)
 
 
-async def test_a_server_that_cannot_be_reached_is_given_up(bench: Bench) -> None:
+async def test_an_unreachable_server_fails(setup: Setup) -> None:
     with socket.socket() as closed, socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         closed.bind(("127.0.0.1", 0))
         with socket.create_connection(full.getsockname()):
-            for peer, told in ((closed, "reached"), (full, "in time")):
+            for peer, error in ((closed, "reached"), (full, "in time")):
                 url = f"http://127.0.0.1:{peer.getsockname()[1]}/v1"
-                with pytest.raises(ModelFailed, match=told):
-                    await bench.ask(base_url=url, connect_timeout=0.05)
+                with pytest.raises(ModelFailed, match=error):
+                    await setup.ask(base_url=url, connect_timeout=0.05)
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "steps",
     [
         *((), (DIE,), (ERROR,), (b"data: {]\n\n",)),
         *((b"x" * 2_000_000,), (anyio.Event(),), (b": ping\n\n", anyio.Event())),
     ],
 )
-async def test_after_the_first_piece_nothing_is_repeated(bench: Bench, trouble: Any) -> None:
-    answer = say("Be", bench.begun, *trouble, finish=None, done=False)
+async def test_nothing_is_retried_after_the_first_piece(setup: Setup, steps: Any) -> None:
+    answer = say("Be", setup.started, *steps, finish=None, done=False)
     with pytest.raises(ModelFailed):
-        await bench.ask(answer, silence_timeout=0.05)
-    assert (bench.deltas, bench.asked) == ([Delta("Be")], ["small"])
+        await setup.ask(answer, silence_timeout=0.05)
+    assert (setup.deltas, setup.asked_models) == ([Delta("Be")], ["small"])
 
 
 @pytest.mark.parametrize("step", [anyio.Event(), DIE])
-async def test_a_whole_answer_is_not_spoilt_by_what_follows(bench: Bench, step: Any) -> None:
-    assert await bench.ask(Answer((*say("Yes", done=False).steps, step))) == "Yes"
+async def test_an_error_after_a_complete_answer_is_ignored(setup: Setup, step: Any) -> None:
+    assert await setup.ask(Answer((*say("Yes", done=False).steps, step))) == "Yes"
 
 
-async def test_a_whole_answer_leaves_its_connection_to_the_next(bench: Bench) -> None:
-    await bench.ask()
-    await bench.ask()
-    assert bench.model.connections == 1
+async def test_a_complete_answer_leaves_its_connection_to_the_next(setup: Setup) -> None:
+    await setup.ask()
+    await setup.ask()
+    assert setup.model.connections == 1
 
 
 @pytest.mark.parametrize("pieces", [[], ["Be"]])
-async def test_a_cancelled_answer_stops_the_model(bench: Bench, pieces: list[str]) -> None:
+async def test_cancelling_an_answer_stops_the_model(setup: Setup, pieces: list[str]) -> None:
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(bench.ask, say(*pieces, anyio.Event()))
-            await (bench.begun.wait() if pieces else bench.model.asked())
+            tasks.start_soon(setup.ask, say(*pieces, anyio.Event()))
+            await (setup.started.wait() if pieces else setup.model.asked())
             tasks.cancel_scope.cancel()
-        await bench.model.disconnected.wait()
+        await setup.model.disconnected.wait()
 
 
-async def test_a_short_answer_is_whole_in_one_try_or_fails(bench: Bench) -> None:
-    bench.model.answers(say("Yes", "!"), refuse(500), say("Yes", anyio.Event()))
-    bench.model.answers(say(reasoning("Hm."), anyio.Event()))
-    assert await bench.client().complete(PROMPT, 5) == "Yes!"
+async def test_a_short_answer_completes_in_one_attempt_or_fails(setup: Setup) -> None:
+    setup.model.answers(say("Yes", "!"), refuse(500), say("Yes", anyio.Event()))
+    setup.model.answers(say(reasoning("Hm."), anyio.Event()))
+    assert await setup.client().complete(PROMPT, 5) == "Yes!"
     for _ in range(3):
         with anyio.fail_after(5), pytest.raises(ModelFailed):
-            await bench.client().complete(PROMPT, 0.1)
-    assert len(bench.asked) == 4
+            await setup.client().complete(PROMPT, 0.1)
+    assert len(setup.asked_models) == 4
 
 
-async def test_no_secret_is_told(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_secret_is_logged_or_shown(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    told = repr(ModelConfig(base_url="http://me:pass@host", model="m", api_key="sk-1"))
-    for answer in (refuse(401, "upstream"), say(ERROR), say("Because", bench.begun, ERROR)):
+    shown = repr(ModelConfig(base_url="http://me:pass@host", model="m", api_key="sk-1"))
+    for answer in (refuse(401, "upstream"), say(ERROR), say("Because", setup.started, ERROR)):
         with pytest.raises(ModelFailed) as failed:
-            await bench.ask(answer, api_key="sk-1", attempts=1)
-        told += failed.value.detail
+            await setup.ask(answer, api_key="sk-1", attempts=1)
+        shown += failed.value.detail
     with pytest.raises(ModelFailed):
-        await bench.ask(base_url="http://me:pass@127.0.0.1:1", attempts=1)
+        await setup.ask(base_url="http://me:pass@127.0.0.1:1", attempts=1)
     assert "status 401" in caplog.text
     secrets = ("sk-1", "sky", "upstream", "Because", "pass", "127.0.0.1")
-    assert not any(secret in told + caplog.text for secret in secrets)
+    assert not any(secret in shown + caplog.text for secret in secrets)

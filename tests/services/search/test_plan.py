@@ -4,13 +4,13 @@ import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import anyio
 import asyncpg
 import msgspec
 import pytest
 from msgspec.structs import replace
 
+from app.infra.http.client import HTTPClient
 from app.services.search.answerability import DEFAULT_LEXICAL
 from app.services.search.embedding.remote import RemoteConfig, RemoteEmbedder
 from tests.scripted_embedder import embeddings, word_counts
@@ -48,7 +48,7 @@ async def remote_url(database: asyncpg.Connection, database_url: str, tmp_path: 
     return database_url
 
 
-def remote(http: aiohttp.ClientSession, server: ScriptedModel) -> RemoteEmbedder:
+def remote(http: HTTPClient, server: ScriptedModel) -> RemoteEmbedder:
     config = RemoteConfig(base_url=server.base_url, model="remote", attempts=1, timeout=5.0)
     return RemoteEmbedder(http, config)
 
@@ -66,7 +66,7 @@ async def test_an_embedder_that_does_not_answer_leaves_the_search_by_words(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with (
-        aiohttp.ClientSession() as http,
+        HTTPClient() as http,
         searching(remote_url, remote(http, embedding_server), patience=patience) as retriever,
     ):
         assert (await retriever.search(ATTACK, "mara")).matching == "hybrid"

@@ -1,7 +1,6 @@
-"""Texts come in; vectors of length one go out, so that near in meaning is near in direction.
+"""Embedders: texts to unit-length vectors, similar in meaning if similar in direction.
 
-`local` has models that run in the process, `remote` asks a server; both take optional packages
-and settings from whoever constructs them, and nothing here is imported that may be absent.
+`local` has models that run in the process, whose packages are optional; `remote` calls a server.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,32 +13,34 @@ R = TypeVar("R")
 
 
 class EmbeddingFailed(Exception):
-    """No vectors came of it; the message is one sentence without secrets."""
+    """Texts could not be embedded; the message is one sentence without secrets."""
 
 
 class EmbedderMissing(EmbeddingFailed):
-    """The packages of an embedder are not installed; the message says what to install."""
+    """The configured embedder is not available; the message says what to install or change."""
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors; vectors of different names must never be compared."""
+    """Turns texts into vectors; only vectors of the same `name` can be compared."""
 
     @property
     def name(self) -> str:
-        """What the vectors are kept under."""
+        """The name that the vectors are stored under."""
 
     async def __call__(self, texts: Sequence[str]) -> list[list[float]]:
-        """Return a unit-length vector a text, in order, all of one dimension.
+        """Return a unit-length vector per text, in order, all of one dimension.
 
-        A blank text gets a vector too, of no particular direction. Raises EmbeddingFailed.
+        A blank text has a vector too, of an arbitrary direction. Raises EmbeddingFailed.
         """
 
 
-async def in_order(work: Callable[[T], Awaitable[R]], items: Sequence[T], at_once: int) -> list[R]:
-    """Await `work` on each item, at most `at_once` at a time; return the results in order.
+async def map_concurrently(
+    work: Callable[[T], Awaitable[R]], items: Sequence[T], limit: int
+) -> list[R]:
+    """Await `work` on each item, at most `limit` at a time; return the results in order.
 
-    Items are only begun when there is room, so that another caller's single item need not wait
-    behind all of them. The first failure is raised as it is and stops the rest.
+    An item only starts when its turn comes, so that another caller's single item does not wait
+    behind all of them. The first failure is raised as it is and cancels the rest.
     """
     results: dict[int, R] = {}
     waiting = iter(enumerate(items))
@@ -49,10 +50,10 @@ async def in_order(work: Callable[[T], Awaitable[R]], items: Sequence[T], at_onc
             results[position] = await work(item)
 
     try:
-        # Not asyncio's own: until Python 3.13 a failure within it stays with this task as a
-        # cancellation, and then the first of 3.11 tell no time-out of this task as such any more.
+        # Not asyncio.TaskGroup: before Python 3.13 a failed child can leave a cancellation behind
+        # in this task, and every later asyncio.timeout in it then raises.
         async with anyio.create_task_group() as workers:
-            for _ in range(min(at_once, len(items))):
+            for _ in range(min(limit, len(items))):
                 workers.start_soon(worker)
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None

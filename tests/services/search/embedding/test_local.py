@@ -47,7 +47,7 @@ def cosine(a: Sequence[float], b: Sequence[float]) -> float:
     return sum(x * y for x, y in zip(a, b, strict=True))
 
 
-async def test_every_text_gets_one_vector_of_length_one(local: tuple[Embedder, int]) -> None:
+async def test_every_text_has_one_vector_of_length_one(local: tuple[Embedder, int]) -> None:
     embed, dimensions = local
     texts = [*PASSAGES, "", " \n", "日本語のテキスト", "😀", "\x00", "word " * 2000]
     vectors = await embed(texts)
@@ -57,7 +57,7 @@ async def test_every_text_gets_one_vector_of_length_one(local: tuple[Embedder, i
     )
 
 
-async def test_a_question_is_nearest_to_the_passage_that_answers_it(
+async def test_a_question_is_closest_to_the_passage_that_answers_it(
     local: tuple[Embedder, int],
 ) -> None:
     embed, _ = local
@@ -76,12 +76,12 @@ async def test_a_text_has_the_same_vector_alone_and_among_others(
     assert together == [(await embed([passage]))[0] for passage in PASSAGES]
 
 
-async def test_no_texts_are_no_vectors(local: tuple[Embedder, int]) -> None:
+async def test_no_texts_give_no_vectors(local: tuple[Embedder, int]) -> None:
     embed, _ = local
     assert await embed([]) == []
 
 
-async def test_more_texts_than_a_thread_takes_keep_their_order() -> None:
+async def test_texts_for_several_thread_calls_keep_their_order() -> None:
     embed = WordLlamaEmbedder()
     vectors = await embed([f"number {number}" for number in range(600)])
     assert [vectors[number] for number in (0, 299, 599)] == [
@@ -89,7 +89,7 @@ async def test_more_texts_than_a_thread_takes_keep_their_order() -> None:
     ]
 
 
-async def test_the_event_loop_turns_while_a_batch_is_embedded(local: tuple[Embedder, int]) -> None:
+async def test_the_event_loop_runs_while_a_batch_is_embedded(local: tuple[Embedder, int]) -> None:
     embed, dimensions = local
     await embed(["loaded"])
     quick = dimensions == 256
@@ -142,10 +142,10 @@ for embedder in (WordLlamaEmbedder, MiniLmEmbedder):
 """
 
 
-def test_what_is_not_installed_is_told_of_when_it_is_asked_for() -> None:
+def test_a_missing_package_is_reported_when_its_embedder_is_used() -> None:
     command = [sys.executable, "-c", NOT_INSTALLED]
-    told = subprocess.check_output(command, text=True, timeout=30)  # noqa: S603
-    assert told.splitlines() == [
-        f"The embedder {name} is not installed: pip install 'chrysopedia-chat[{extra}]'."
+    output = subprocess.check_output(command, text=True, timeout=30)  # noqa: S603
+    assert output.splitlines() == [
+        f"The embedder {name} is not installed. Run: pip install 'chrysopedia-chat[{extra}]'"
         for name, extra in (("wordllama-256", "embedded"), ("minilm-l6-int8", "minilm"))
     ]

@@ -1,4 +1,4 @@
-"""The embedding server's client against a scripted one: what it asks, checks and repeats."""
+"""The embedding client against a scripted server: requests, checks and retries."""
 
 import asyncio
 import json
@@ -7,33 +7,35 @@ import math
 import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from urllib.request import getproxies_environment
 
-import aiohttp
 import anyio
 import pytest
 
+from app.infra.http.client import HTTPClient
 from app.services.search.embedding import Embedder, EmbeddingFailed
-from app.services.search.embedding.remote import RemoteConfig, RemoteEmbedder
+from app.services.search.embedding.remote import BODY_LIMIT, RemoteConfig, RemoteEmbedder
+from tests.raw_server import raw_server, replies
 from tests.scripted_embedder import answer_with, embeddings, item
-from tests.scripted_model import DIE, Answer, Request, ScriptedModel, page, refuse
+from tests.scripted_model import DIE, Answer, Request, ScriptedModel, page, refuse, zipped
 
 pytestmark = pytest.mark.anyio
 
 
-class Bench:
-    """A scripted server, and a client that notes how long it would have slept between tries."""
+class Setup:
+    """A scripted server, and a client whose waits between attempts are recorded, not slept."""
 
-    def __init__(self, server: ScriptedModel, session: aiohttp.ClientSession) -> None:
+    def __init__(self, server: ScriptedModel, http: HTTPClient) -> None:
         self.server = server
-        self.session = session
-        self.naps: list[float] = []
+        self.http = http
+        self.waits: list[float] = []
 
     def client(self, **changes: Any) -> Embedder:
-        usual: dict[str, Any] = {"base_url": self.server.base_url, "model": "m", "attempts": 3}
-        return RemoteEmbedder(self.session, RemoteConfig(**usual | changes), self._nap)
+        defaults: dict[str, Any] = {"base_url": self.server.base_url, "model": "m", "attempts": 3}
+        return RemoteEmbedder(self.http, RemoteConfig(**defaults | changes), self._sleep)
 
-    async def _nap(self, seconds: float) -> None:
-        self.naps.append(seconds)
+    async def _sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
 
     async def embed(self, *texts: str, **changes: Any) -> list[list[float]]:
         with anyio.fail_after(5):
@@ -41,13 +43,13 @@ class Bench:
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    async with ScriptedModel() as server, aiohttp.ClientSession() as session:
-        yield Bench(server, session)
+async def setup() -> AsyncIterator[Setup]:
+    async with ScriptedModel() as server, HTTPClient() as http:
+        yield Setup(server, http)
 
 
-def turned(text: str) -> list[float]:
-    """A number comes in; a vector of length three goes out, turned by as many radians."""
+def vector_at(text: str) -> list[float]:
+    """Return a vector of length three at an angle of so many radians."""
     return [3 * math.cos(float(text)), 3 * math.sin(float(text))]
 
 
@@ -55,205 +57,235 @@ def angles(vectors: Sequence[Sequence[float]]) -> list[float]:
     return [round(math.atan2(y, x), 6) for x, y in vectors]
 
 
-async def test_the_request_is_what_every_such_server_takes(bench: Bench) -> None:
-    bench.server.answers(embeddings(turned))
-    await bench.embed("1", "2", api_key="sk-1")
-    (request,) = bench.server.requests
+async def test_the_request_uses_only_common_parameters(setup: Setup) -> None:
+    setup.server.answers(embeddings(vector_at))
+    await setup.embed("1", "2", api_key="sk-1")
+    (request,) = setup.server.requests
     assert request.path == "/v1/embeddings"
     assert request.body == {"model": "m", "input": ["1", "2"]}
     assert request.headers["authorization"] == "Bearer sk-1"
 
 
 @pytest.mark.parametrize("end", ["/", "/embeddings"])
-async def test_the_address_may_end_in_any_way_and_needs_no_key(bench: Bench, end: str) -> None:
-    bench.server.answers(embeddings(turned))
-    await bench.embed("1", base_url=bench.server.base_url + end)
-    assert bench.server.requests[0].path == "/v1/embeddings"
-    assert "authorization" not in bench.server.requests[0].headers
+async def test_the_url_may_include_the_path_and_the_key_is_optional(setup: Setup, end: str) -> None:
+    setup.server.answers(embeddings(vector_at))
+    await setup.embed("1", base_url=setup.server.base_url + end)
+    assert setup.server.requests[0].path == "/v1/embeddings"
+    assert "authorization" not in setup.server.requests[0].headers
 
 
-async def test_the_model_names_the_embedder(bench: Bench) -> None:
-    assert bench.client(model="text-embed-9").name == "text-embed-9"
+async def test_the_model_names_the_embedder(setup: Setup) -> None:
+    assert setup.client(model="text-embed-9").name == "text-embed-9"
 
 
-async def test_no_text_is_no_request(bench: Bench) -> None:
-    assert await bench.embed() == []
-    assert not bench.server.requests
+async def test_no_texts_make_no_request(setup: Setup) -> None:
+    assert await setup.embed() == []
+    assert not setup.server.requests
 
 
-async def test_vectors_are_of_length_one_and_in_the_order_of_their_index(bench: Bench) -> None:
-    bench.server.answers(embeddings(turned, backwards=True))
-    vectors = await bench.embed("0.3", "0.1", "0.2")
+async def test_vectors_have_length_one_and_the_order_of_their_index(setup: Setup) -> None:
+    setup.server.answers(embeddings(vector_at, backwards=True))
+    vectors = await setup.embed("0.3", "0.1", "0.2")
     assert angles(vectors) == [0.3, 0.1, 0.2]
     assert [math.hypot(*vector) for vector in vectors] == pytest.approx([1, 1, 1])
 
 
-async def test_many_texts_are_asked_in_batches_and_keep_their_order(bench: Bench) -> None:
-    bench.server.answers(embeddings(turned))
+async def test_many_texts_are_sent_in_batches_and_keep_their_order(setup: Setup) -> None:
+    setup.server.answers(embeddings(vector_at))
     numbers = [number / 100 for number in range(150)]
-    vectors = await bench.embed(*map(str, numbers))
+    vectors = await setup.embed(*map(str, numbers))
     assert angles(vectors) == numbers
-    assert sorted(len(request.body["input"]) for request in bench.server.requests) == [22, 64, 64]
+    assert sorted(len(request.body["input"]) for request in setup.server.requests) == [22, 64, 64]
 
 
-async def test_no_more_batches_are_on_their_way_at_once_than_allowed(bench: Bench) -> None:
+async def test_the_number_of_concurrent_requests_is_limited(setup: Setup) -> None:
     held = anyio.Event()
 
     def hold(request: Request) -> Answer:
-        answer = embeddings(turned)(request)
+        answer = embeddings(vector_at)(request)
         return Answer((held, *answer.steps), headers=answer.headers)
 
-    bench.server.answers(hold)
+    setup.server.answers(hold)
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(bench.client(batch=1, at_once=2), list("12345"))
-            await bench.server.asked(2)
+            tasks.start_soon(setup.client(batch=1, concurrency=2), list("12345"))
+            await setup.server.asked(2)
             await anyio.wait_all_tasks_blocked()
-            assert len(bench.server.requests) == 2
+            assert len(setup.server.requests) == 2
             held.set()
-    assert len(bench.server.requests) == 5
+    assert len(setup.server.requests) == 5
 
 
-async def test_a_blank_text_is_not_sent_as_it_is(bench: Bench) -> None:
-    bench.server.answers(embeddings(lambda text: [1.0, float(len(text))]))
-    vectors = await bench.embed("", " \n", "abc")
-    assert all(text.strip() for text in bench.server.requests[0].body["input"])
+async def test_a_blank_text_is_replaced(setup: Setup) -> None:
+    setup.server.answers(embeddings(lambda text: [1.0, float(len(text))]))
+    vectors = await setup.embed("", " \n", "abc")
+    assert all(text.strip() for text in setup.server.requests[0].body["input"])
     assert vectors[0] == vectors[1] != vectors[2]
 
 
 ONE = [item(0, [3.0, 4.0])]
-PASSING = [
+TEMPORARY = [
     *(refuse(status) for status in (408, 429, 500, 503)),
     *(page(status=502), Answer((DIE,)), Answer((b"{", DIE))),
 ]
 
 
-@pytest.mark.parametrize("failure", PASSING)
-async def test_what_may_pass_is_asked_again(bench: Bench, failure: Answer) -> None:
-    bench.server.answers(failure, answer_with(ONE))
-    assert await bench.embed("x") == [[0.6, 0.8]]
-    assert len(bench.server.requests) == 2
+@pytest.mark.parametrize("failure", TEMPORARY)
+async def test_a_temporary_failure_is_retried(setup: Setup, failure: Answer) -> None:
+    setup.server.answers(failure, answer_with(ONE))
+    assert await setup.embed("x") == [[0.6, 0.8]]
+    assert len(setup.server.requests) == 2
 
 
-async def test_a_server_that_stays_away_is_given_up(bench: Bench) -> None:
-    bench.server.answers(refuse(500, "upstream words"))
+async def test_a_server_that_keeps_failing_is_given_up(setup: Setup) -> None:
+    setup.server.answers(refuse(500, "upstream words"))
     with pytest.raises(EmbeddingFailed, match=r"^The embedding server failed \(status 500\)\.$"):
-        await bench.embed("x", backoff=0.4)
-    assert len(bench.server.requests) == 3
-    first, second = bench.naps
+        await setup.embed("x", backoff=0.4)
+    assert len(setup.server.requests) == 3
+    first, second = setup.waits
     assert 0.2 <= first <= 0.4 <= second <= 0.8
 
 
-async def test_a_server_is_left_alone_as_long_as_it_asks(bench: Bench) -> None:
-    bench.server.answers(refuse(429, headers={"Retry-After": "7"}), answer_with(ONE))
-    await bench.embed("x", deadline=8)
-    assert bench.naps == [7]
+async def test_retry_after_is_honoured(setup: Setup) -> None:
+    setup.server.answers(refuse(429, headers={"Retry-After": "7"}), answer_with(ONE))
+    await setup.embed("x", deadline=8)
+    assert setup.waits == [7]
 
 
-async def test_a_wait_beyond_the_deadline_is_not_begun(bench: Bench) -> None:
-    bench.server.answers(refuse(429, headers={"Retry-After": "7"}))
+async def test_a_wait_beyond_the_deadline_fails_at_once(setup: Setup) -> None:
+    setup.server.answers(refuse(429, headers={"Retry-After": "7"}))
     with pytest.raises(EmbeddingFailed, match="overloaded"):
-        await bench.embed("x", deadline=6)
-    assert len(bench.server.requests) == 1
-    assert not bench.naps
+        await setup.embed("x", deadline=6)
+    assert len(setup.server.requests) == 1
+    assert not setup.waits
 
 
 def bare(body: str) -> Answer:
     return refuse(200, body)
 
 
-LASTING = {
-    "a key that is refused": refuse(401),
-    "a model that is unknown": refuse(404),
-    "texts that are refused": refuse(400),
-    "an address that moved": refuse(307, headers={"Location": "/v1/elsewhere"}),
+def bomb() -> Answer:
+    """A small compressed body that is larger than the limit."""
+    return zipped(bare(" " * (BODY_LIMIT + 1)))
+
+
+PERMANENT = {
+    "a rejected key": refuse(401),
+    "an unknown model": refuse(404),
+    "rejected texts": refuse(400),
+    "a redirect": refuse(307, headers={"Location": "/v1/elsewhere"}),
     "a web page": page(),
     "no body": bare(" "),
-    "another form": bare('{"embeddings": [[1, 0]]}'),
+    "a body over the limit": bomb(),
+    "another format": bare('{"embeddings": [[1, 0]]}'),
     "endless nesting": bare('{"data": [], "usage": ' + "[" * 100_000),
     "bad UTF-8": Answer((b'{"data": [], "\xff": 1}',)),
     "no list": answer_with([item(0, "AACAPw==")]),
     "null": answer_with([item(0, [None, 1.0])]),
     "not a number": answer_with([item(0, [math.nan, 1.0])]),
-    "without end": bare(json.dumps({"data": [item(0, [1.0])]}).replace("1.0", "1e999")),
-    "of no length": answer_with([item(0, [0.0, 0.0])]),
-    "of no dimension": answer_with([item(0, [])]),
-    "none": answer_with([]),
+    "infinite": bare(json.dumps({"data": [item(0, [1.0])]}).replace("1.0", "1e999")),
+    "zero length": answer_with([item(0, [0.0, 0.0])]),
+    "no dimensions": answer_with([item(0, [])]),
+    "no vectors": answer_with([]),
     "one too many": answer_with([*ONE, item(1, [1.0, 0.0])]),
-    "another index": answer_with([item(1, [1.0, 0.0])]),
+    "a wrong index": answer_with([item(1, [1.0, 0.0])]),
 }
 
 
-@pytest.mark.parametrize("answer", LASTING.values(), ids=LASTING.keys())
-async def test_what_stays_wrong_is_not_asked_again(bench: Bench, answer: Answer) -> None:
-    bench.server.answers(answer)
+@pytest.mark.parametrize("answer", PERMANENT.values(), ids=PERMANENT.keys())
+async def test_a_permanent_failure_is_not_retried(setup: Setup, answer: Answer) -> None:
+    setup.server.answers(answer)
     with pytest.raises(EmbeddingFailed):
-        await bench.embed("x")
-    assert len(bench.server.requests) == 1
+        await setup.embed("x")
+    assert len(setup.server.requests) == 1
 
 
-async def test_vectors_of_different_dimensions_are_refused(bench: Bench) -> None:
-    bench.server.answers(answer_with([*ONE, item(1, [1.0, 0.0, 0.0])]))
+async def test_vectors_of_different_dimensions_are_rejected(setup: Setup) -> None:
+    setup.server.answers(answer_with([*ONE, item(1, [1.0, 0.0, 0.0])]))
     with pytest.raises(EmbeddingFailed, match=r"dimensions \[2, 3\]"):
-        await bench.embed("x", "y")
+        await setup.embed("x", "y")
 
 
-async def test_a_server_that_changes_its_dimension_later_is_refused(bench: Bench) -> None:
-    bench.server.answers(answer_with(ONE), answer_with([item(0, [1.0, 0.0, 0.0])]))
-    client = bench.client()
+async def test_vectors_of_other_dimensions_than_before_are_rejected(setup: Setup) -> None:
+    setup.server.answers(answer_with(ONE), answer_with([item(0, [1.0, 0.0, 0.0])]))
+    client = setup.client()
     await client(["x"])
     with pytest.raises(EmbeddingFailed, match="different dimensions"):
         await client(["x"])
 
 
-async def test_one_batch_that_fails_ends_the_rest(bench: Bench) -> None:
+async def test_a_failed_batch_cancels_the_rest(setup: Setup) -> None:
     def answer(request: Request) -> Answer:
         if request.body["input"] == ["1"]:
             return refuse(400)
         return Answer((anyio.Event(),))
 
-    bench.server.answers(answer)
-    with pytest.raises(EmbeddingFailed, match="refuses the texts"):
-        await bench.embed("0", "1", "2", batch=1)
+    setup.server.answers(answer)
+    with pytest.raises(EmbeddingFailed, match="rejected the texts"):
+        await setup.embed("0", "1", "2", batch=1)
     with anyio.fail_after(5):
-        await bench.server.disconnected.wait()
+        await setup.server.disconnected.wait()
 
 
-async def test_a_server_that_does_not_answer_is_given_up_in_time(bench: Bench) -> None:
-    bench.server.answers(Answer((anyio.Event(),)))
+async def test_a_silent_server_times_out(setup: Setup) -> None:
+    setup.server.answers(Answer((anyio.Event(),)))
     with pytest.raises(EmbeddingFailed, match="in time"):
-        await bench.embed("x", timeout=0.05, attempts=2)
-    assert len(bench.server.requests) == 2
+        await setup.embed("x", timeout=0.05, attempts=2)
+    assert len(setup.server.requests) == 2
 
 
-async def test_nobody_at_the_address_is_said_in_one_sentence(bench: Bench) -> None:
+async def test_an_unreachable_server_fails_without_showing_its_url(setup: Setup) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://user:pass@127.0.0.1:{free.getsockname()[1]}/v1"
         with pytest.raises(EmbeddingFailed, match="cannot be reached") as failed:
-            await bench.embed("x", base_url=address)
+            await setup.embed("x", base_url=address)
     assert "pass" not in str(failed.value)
-    assert len(bench.naps) == 2
+    assert len(setup.waits) == 2
 
 
-async def test_a_failure_leaves_no_cancellation_with_the_task_that_asked(bench: Bench) -> None:
-    bench.server.answers(refuse(401))
+async def test_a_failure_leaves_no_cancellation_behind(setup: Setup) -> None:
+    setup.server.answers(refuse(401))
     with pytest.raises(EmbeddingFailed):
-        await bench.embed("x")
-    # On the first Pythons 3.11 one that is left keeps all later time-outs from being told as such.
+        await setup.embed("x")
+    # Otherwise every later asyncio.timeout in this task would raise on Python 3.11.
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
 
 
-async def test_neither_key_nor_texts_nor_the_servers_words_are_logged(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+async def test_keys_texts_and_response_bodies_are_not_logged(
+    setup: Setup, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    bench.server.answers(refuse(500, "upstream words"))
+    setup.server.answers(refuse(500, "upstream words"))
     with pytest.raises(EmbeddingFailed):
-        await bench.embed("a private text", api_key="sk-secret")
+        await setup.embed("a private text", api_key="sk-secret")
     assert "status 500" in caplog.text
     for secret in ("sk-secret", "a private text", "upstream words"):
         assert secret not in caplog.text
     assert "sk-secret" not in repr(RemoteConfig(base_url="x", model="m", api_key="sk-secret"))
+
+
+async def test_requests_go_through_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = answer_with(ONE).body
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    config = RemoteConfig(base_url="http://embeddings.test/v1", model="m")
+    async with raw_server(replies(reply)) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        async with HTTPClient(getproxies_environment()) as http:
+            assert await RemoteEmbedder(http, config)(["x"]) == [[0.6, 0.8]]
+    assert proxy.requests[0].startswith("POST http://embeddings.test/v1/embeddings HTTP/1.1")
+
+
+async def test_no_proxy_is_honoured(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup.server.answers(answer_with(ONE))
+    port = setup.server.base_url.rpartition(":")[2]
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    async with HTTPClient(getproxies_environment()) as http:
+        config = RemoteConfig(base_url=f"http://localhost:{port}", model="m")
+        assert await RemoteEmbedder(http, config)(["x"]) == [[0.6, 0.8]]

@@ -1,4 +1,4 @@
-"""`python -m app ask` as a process, and what it prints for programs."""
+"""Run `python -m app ask` as a process."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from tests.printing import Program, program
 from tests.service import Event
 
 
-def asking(
+def start_ask(
     *arguments: str | bytes, environment: Mapping[str, str] | None = None, given: bytes = b""
 ) -> AbstractAsyncContextManager[Program]:
     """Run it with these arguments and settings; `given` is its standard input."""
@@ -17,16 +17,16 @@ def asking(
     return program(*command, environment=environment, given=given)
 
 
-async def asked(
+async def run_ask(
     *arguments: str | bytes, environment: Mapping[str, str] | None = None, given: bytes = b""
 ) -> tuple[int, str, str]:
-    """Run it to its end; returns its exit status, and what it printed on both."""
-    async with asking(*arguments, environment=environment, given=given) as running:
+    """Run it to its end; returns its exit status, standard output and standard error."""
+    async with start_ask(*arguments, environment=environment, given=given) as running:
         return await running.ended(), running.out, running.err
 
 
 def events_of(lines: str) -> list[Event]:
-    """Decode what `--json` printed."""
+    """Decode the output of `--json`."""
     decoded = [json.loads(line) for line in lines.splitlines()]
     assert all(list(line) == ["id", "event", "data"] for line in decoded)
     return [Event(*line.values()) for line in decoded]
