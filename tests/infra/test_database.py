@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from app.infra.database import DatabaseState, MigrationError, Part, migrate, parts
-from tests.services.search.searching import searching
+from tests.services.search.search_library import searching
 
 pytestmark = pytest.mark.anyio
 
