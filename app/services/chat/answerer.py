@@ -26,7 +26,7 @@ from app.schemas import (
 )
 from app.services.chat.citations import CitationFilter
 from app.services.chat.followups import FollowUpRewriter, rewrite_followup
-from app.services.chat.memory import MemoryUnavailable
+from app.services.chat.memory import MemoryUnavailable, RedisMemory
 from app.services.chat.prompt import answer_prompt, fits
 from app.services.models.completion import Delta
 from app.services.models.extractive.model import NOTHING_FOUND
@@ -53,18 +53,6 @@ class LanguageModel(Protocol):
         self, prompt: Prompt, on_delta: Callable[[Delta], None], /
     ) -> Coroutine[None, None, None]:
         """Pass each piece of the answer to `on_delta`; may raise ModelFailed after any of them."""
-        ...
-
-
-class Memory(Protocol):
-    """Stores conversations. Every method raises MemoryUnavailable."""
-
-    async def recall(self, conversation_id: str, latest: int | None = None) -> tuple[PastTurn, ...]:
-        """Return a conversation's turns, oldest first; with `latest` only that many."""
-        ...
-
-    async def remember(self, conversation_id: str, turn: PastTurn) -> None:
-        """Add a turn to a conversation."""
         ...
 
 
@@ -106,13 +94,13 @@ class _AnswerStream:
 
     def on_delta(self, delta: Delta) -> None:
         if text := self._filter.feed(delta.text):
-            self.write(text)
+            self._write(text)
         if delta.finish is not None:
             self.finish_reason = delta.finish
         if delta.usage is not None:
             self.usage = delta.usage
 
-    def write(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         if self.first_token_at is None:
             self.first_token_at = perf_counter()
         self._text.append(text)
@@ -120,7 +108,7 @@ class _AnswerStream:
 
     def flush(self) -> None:
         if text := self._filter.flush():
-            self.write(text)
+            self._write(text)
 
     @property
     def text(self) -> str:
@@ -142,7 +130,7 @@ class Answerer:
         *,
         retriever: Retriever,
         model: LanguageModel,
-        memory: Memory,
+        memory: RedisMemory,
         rewriter: FollowUpRewriter | None,
         rewrite_timeout: float,
         history_tokens: int,
@@ -175,8 +163,7 @@ class Answerer:
 
         answer = _AnswerStream(len(citations), emit)
         if found.tier == "none" and not history:
-            answer.write(NOTHING_FOUND)
-            answer.finish_reason = "refused"
+            answer.on_delta(Delta(NOTHING_FOUND, finish="refused"))
         else:
             prompt = answer_prompt(
                 turn.question, query, found.sources, history, self._history_tokens
@@ -187,9 +174,8 @@ class Answerer:
             found = replace(found, sources=())
             await self._generate(generation, answer, cancellation)
 
-        if answer.cut_short and not answer.text:
-            raise ShuttingDown(CUT_SHORT)
-        remembered = await self._remember(turn, _past_turn(turn, query, found, citations, answer))
+        past = _past_turn(turn, query, found, citations, answer)
+        remembered = await self._remember(turn.conversation_id, past)
         if answer.cut_short:
             raise ShuttingDown(CUT_SHORT)
         emit(
@@ -217,6 +203,8 @@ class Answerer:
         answer.flush()
         if cancellation.reason == "shutdown":
             answer.cut_short = True
+            if not answer.text:
+                raise ShuttingDown(CUT_SHORT)
         elif cancellation.reason is not None:
             answer.finish_reason = cancellation.reason
         elif timeout.cancelled_caught:
@@ -236,9 +224,10 @@ class Answerer:
         except MemoryUnavailable:
             return (), False
 
-    async def _remember(self, turn: TurnInput, past: PastTurn) -> bool:
+    async def _remember(self, conversation_id: str, turn: PastTurn) -> bool:
+        """Return whether the turn was stored."""
         try:
-            await self._memory.remember(turn.conversation_id, past)
+            await self._memory.remember(conversation_id, turn)
         except MemoryUnavailable:
             return False
         return True
