@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 SOURCE = source(1, "Set the attack to 2 ms.")
 
 
-class ScriptedRetriever:
+class FakeRetriever:
     """Finds the same sources for every question; `queries` records the questions."""
 
     def __init__(self, *sources: Source) -> None:
@@ -32,7 +32,7 @@ class ScriptedRetriever:
         return Retrieval("global" if self._sources else "none", self._sources, None, (), "lexical")
 
 
-class ScriptedModel:
+class FakeModel:
     """Writes the given pieces, then waits forever if it `hangs`."""
 
     def __init__(self, *pieces: str, hangs: bool = False) -> None:
@@ -63,12 +63,12 @@ def remembering(redis: RedisClient) -> RedisMemory:
 
 def answerer(
     memory: RedisMemory,
-    model: ScriptedModel,
-    retriever: ScriptedRetriever | None = None,
+    model: FakeModel,
+    retriever: FakeRetriever | None = None,
     answer_timeout: float = 5,
 ) -> Answerer:
     return Answerer(
-        retriever=retriever or ScriptedRetriever(SOURCE),
+        retriever=retriever or FakeRetriever(SOURCE),
         model=model,
         memory=memory,
         rewriter=None,
@@ -89,7 +89,7 @@ def text(events: list[Event]) -> str:
 async def test_answer_is_sources_then_tokens_then_done(redis: RedisClient) -> None:
     memory = remembering(redis)
     events: list[Event] = []
-    model = ScriptedModel("Set it to ", "2 ms [1", "][7].")
+    model = FakeModel("Set it to ", "2 ms [1", "][7].")
     await answerer(memory, model).answer(turn(), events.append, Cancellation())
     first, *tokens, last = events
     assert first == Sources((SOURCE.citation,))
@@ -106,8 +106,8 @@ async def test_first_question_without_sources_is_refused_without_the_model(
     redis: RedisClient,
 ) -> None:
     events: list[Event] = []
-    model = ScriptedModel("From my own knowledge.")
-    service = answerer(remembering(redis), model, ScriptedRetriever())
+    model = FakeModel("From my own knowledge.")
+    service = answerer(remembering(redis), model, FakeRetriever())
     await service.answer(turn(new=True), events.append, Cancellation())
     assert text(events) == NOTHING_FOUND
     assert isinstance(events[-1], Done)
@@ -117,9 +117,9 @@ async def test_first_question_without_sources_is_refused_without_the_model(
 async def test_follow_up_is_searched_with_the_words_of_the_last_question(
     redis: RedisClient,
 ) -> None:
-    memory, retriever = remembering(redis), ScriptedRetriever(SOURCE)
+    memory, retriever = remembering(redis), FakeRetriever(SOURCE)
     await memory.remember("c", past("How do I side-chain the bass?"))
-    service = answerer(memory, ScriptedModel("5 ms."), retriever)
+    service = answerer(memory, FakeModel("5 ms."), retriever)
     await service.answer(turn("And the release?"), lambda event: None, Cancellation())
     assert retriever.queries == ["And the release? (side-chain bass)"]
 
@@ -127,7 +127,7 @@ async def test_follow_up_is_searched_with_the_words_of_the_last_question(
 async def test_stopped_answer_is_remembered_as_far_as_it_went(redis: RedisClient) -> None:
     memory, cancellation = remembering(redis), Cancellation()
     events: list[Event] = []
-    model = ScriptedModel("Set it", hangs=True)
+    model = FakeModel("Set it", hangs=True)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(answerer(memory, model).answer, turn(), events.append, cancellation)
         await model.written.wait()
@@ -144,7 +144,7 @@ async def test_shutdown_fails_the_turn_and_remembers_any_text(
     redis: RedisClient, pieces: tuple[str, ...], remembered: list[str]
 ) -> None:
     memory, cancellation = remembering(redis), Cancellation()
-    model = ScriptedModel(*pieces, hangs=True)
+    model = FakeModel(*pieces, hangs=True)
     failures: list[ShuttingDown] = []
 
     async def answer() -> None:
@@ -162,10 +162,10 @@ async def test_shutdown_fails_the_turn_and_remembers_any_text(
 
 
 @pytest.mark.parametrize(
-    "model", [ScriptedModel(), ScriptedModel("Set it", hangs=True)], ids=["empty", "hangs"]
+    "model", [FakeModel(), FakeModel("Set it", hangs=True)], ids=["empty", "hangs"]
 )
 async def test_model_that_writes_nothing_or_does_not_finish_fails_the_turn(
-    redis: RedisClient, model: ScriptedModel
+    redis: RedisClient, model: FakeModel
 ) -> None:
     memory = remembering(redis)
     with pytest.raises(ModelFailed):
@@ -179,7 +179,7 @@ async def test_answer_without_memory_says_so_in_done(anyio_backend: object) -> N
     events: list[Event] = []
     async with redis_client("redis://127.0.0.1:1", timeout=0.1) as unreachable:
         memory = RedisMemory(unreachable, turns=10, ttl=60, timeout=1)
-        service = answerer(memory, ScriptedModel("2 ms."))
+        service = answerer(memory, FakeModel("2 ms."))
         await service.answer(turn(), events.append, Cancellation())
     assert isinstance(events[-1], Done)
     assert (text(events), events[-1].memory) == ("2 ms.", "unavailable")
