@@ -30,6 +30,8 @@ from app.services.search.plan import SearchPlan, execute_search, load_search_pla
 from app.services.search.ranking import TIERS, passage_scores
 from app.services.search.sql import EmbeddingIndex
 
+_SENTENCES = msgspec.json.Decoder(tuple[Sentence, ...])
+
 # The share of off-topic questions to refuse. Real unanswerable questions are closer to the library
 # than these, so it is higher than the share that is wanted in practice.
 REFUSED = 0.98
@@ -100,11 +102,7 @@ async def calibrate(
     off_topic = off_topic_questions(
         [row["language"] for row in languages if row["passages"] >= MIN_LANGUAGE_SHARE * passages]
     )
-    sample = [
-        msgspec.json.decode(row["sentences"], type=tuple[Sentence, ...])
-        for row in await connection.fetch(SAMPLE_PASSAGES, 4 * QUESTIONS)
-    ]
-    own = own_questions(sample)
+    own = await _own_questions(connection)
     questions = [*own, *(one.question for one in off_topic)]
     indexes = [None, plan.index] if plan.index and embedder else [None]
     total = len(indexes) * len(questions)
@@ -125,6 +123,11 @@ async def calibrate(
         await connection.execute(DELETE_OLDER, newest, index and index.id)
     report(total, total)
     return Calibration(passages, len(own), len(off_topic)) if fitted else None
+
+
+async def _own_questions(connection: Connection) -> list[str]:
+    rows = await connection.fetch(SAMPLE_PASSAGES, 4 * QUESTIONS)
+    return own_questions([_SENTENCES.decode(row["sentences"]) for row in rows])
 
 
 async def _fit_for(

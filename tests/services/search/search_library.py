@@ -213,10 +213,14 @@ def constant(features: int, bias: float) -> AnswerabilityClassifier:
 
 
 @asynccontextmanager
-async def searching(
-    url: str, embedder: Embedder | None = None, *, per_document: int = 3, patience: float = 5.0
+async def open_retriever(
+    url: str,
+    embedder: Embedder | None = None,
+    *,
+    per_document: int = 3,
+    embedding_timeout: float = 5.0,
 ) -> AsyncIterator[PostgresRetriever]:
-    """Search a database as the service does. `patience` is the embedding timeout in seconds."""
+    """Search a database as the service does. The timeout is in seconds."""
     async with database(Settings(database_url=url)) as (pool, state):
         yield PostgresRetriever(
             pool,
@@ -226,5 +230,5 @@ async def searching(
             sources=6,
             per_document=per_document,
             timeout=10.0,
-            embedding_timeout=patience,
+            embedding_timeout=embedding_timeout,
         )

@@ -17,8 +17,8 @@ from tests.services.search.search_library import (
     SECTIONS,
     ScriptedEmbedder,
     many_passages,
+    open_retriever,
     save_classifier,
-    searching,
 )
 
 pytestmark = pytest.mark.anyio
@@ -84,7 +84,7 @@ async def test_calibrated_library_refuses_off_topic_questions_and_answers_its_ow
 ) -> None:
     embedder = wordllama if matching == "hybrid" else None
     headings = [heading for heading, _ in SECTIONS][::5]
-    async with searching(calibrated_library, embedder) as retriever:
+    async with open_retriever(calibrated_library, embedder) as retriever:
         off_topic = [await retriever.search(question, None) for question in OFF_TOPIC]
         own = [await retriever.search(f"How do I set {head}?", None) for head in headings]
     assert {found.matching for found in off_topic + own} == {matching}
@@ -124,7 +124,7 @@ async def test_library_sharing_no_word_with_off_topic_questions_can_be_searched(
     greek = "το κουμπί{n} γυρίζει τον ήχο πιο δυνατά και βαθιά μέσα στο δωμάτιο{n} του στούντιο"
     await many_passages(database, 120, greek, ("el", "greek"))
     await Indexing(pgvector=True).update(database, ["greek"], silent)
-    async with searching(database_url) as retriever:
+    async with open_retriever(database_url) as retriever:
         assert (await retriever.search("πώς γυρίζει το κουμπί7;", None)).tier == "global"
         assert (await retriever.search("How do I boil an egg?", None)).tier == "none"
 
@@ -181,7 +181,7 @@ async def test_question_found_only_by_its_embedding_is_answered(
     await Indexing(pgvector=True, embedder=embedder, alpha=0.4).update(
         database, ["english"], silent
     )
-    async with searching(database_url, embedder) as retriever:
+    async with open_retriever(database_url, embedder) as retriever:
         for german, translation in english.items():
             assert (await retriever.search(translation, None)).tier == "global"
             ranking = await retriever.rank(german, None, per_tier=5)

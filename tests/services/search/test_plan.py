@@ -21,8 +21,8 @@ from tests.services.search.search_library import (
     ScriptedEmbedder,
     constant,
     fill,
+    open_retriever,
     save_classifier,
-    searching,
 )
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +48,7 @@ def remote(http: HTTPClient, server: ScriptedModel) -> RemoteEmbedder:
 
 
 @pytest.mark.parametrize(
-    ("answer", "patience"),
+    ("answer", "embedding_timeout"),
     [(refuse(500), 5.0), (Answer((anyio.Event(),)), 0.05)],
     ids=["refuses", "stalls"],
 )
@@ -56,12 +56,14 @@ async def test_search_is_lexical_while_the_embedder_fails(
     remote_url: str,
     embedding_server: ScriptedModel,
     answer: Answer,
-    patience: float,
+    embedding_timeout: float,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with (
         HTTPClient() as http,
-        searching(remote_url, remote(http, embedding_server), patience=patience) as retriever,
+        open_retriever(
+            remote_url, remote(http, embedding_server), embedding_timeout=embedding_timeout
+        ) as retriever,
     ):
         assert (await retriever.search(ATTACK, "mara")).matching == "hybrid"
         embedding_server.answers(answer)
@@ -78,7 +80,7 @@ async def test_search_is_lexical_if_the_embedder_has_another_dimension(
     remote_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     narrow = ScriptedEmbedder("remote", lambda text: [1.0, 2.0])
-    async with searching(remote_url, narrow) as retriever:
+    async with open_retriever(remote_url, narrow) as retriever:
         for _ in range(2):
             found = await retriever.search(ATTACK, "mara")
             assert (found.tier, found.matching) == ("creator", "lexical")
@@ -93,7 +95,7 @@ async def test_answering_tier_has_a_source_with_a_valid_score_even_if_similarity
         "remote", lambda text: [-value for value in word_counts("the a of")]
     )
     await save_classifier(database, msgspec.json.encode(constant(13, 9.0)).decode(), "remote")
-    async with searching(remote_url, opposite) as retriever:
+    async with open_retriever(remote_url, opposite) as retriever:
         found = await retriever.search("Saturn", None)
     assert found.tier == "global"
     assert found.sources
@@ -104,7 +106,10 @@ async def test_running_service_uses_a_new_classifier(
     database: asyncpg.Connection, remote_url: str
 ) -> None:
     embedder = ScriptedEmbedder("remote")
-    async with searching(remote_url, embedder) as retriever, searching(remote_url) as lexical:
+    async with (
+        open_retriever(remote_url, embedder) as retriever,
+        open_retriever(remote_url) as lexical,
+    ):
         assert (await retriever.search(ATTACK, None)).tier == "global"
         assert (await lexical.search(ATTACK, None)).tier == "global"
 
@@ -129,7 +134,7 @@ async def test_classifier_of_another_release_is_ignored(
 ) -> None:
     for embedder in (None, "remote"):
         await save_classifier(database, model, embedder)
-    async with searching(remote_url, ScriptedEmbedder("remote")) as retriever:
+    async with open_retriever(remote_url, ScriptedEmbedder("remote")) as retriever:
         assert (await retriever.search(ATTACK, None)).tier == "global"
     assert "python -m app calibrate" in caplog.text
 
@@ -138,7 +143,7 @@ async def test_running_service_uses_an_index_once_it_is_complete(
     database: asyncpg.Connection, remote_url: str
 ) -> None:
     await database.execute("UPDATE embedders SET complete = false")
-    async with searching(remote_url, ScriptedEmbedder("remote")) as retriever:
+    async with open_retriever(remote_url, ScriptedEmbedder("remote")) as retriever:
         assert (await retriever.search(ATTACK, None)).matching == "lexical"
         await database.execute("UPDATE embedders SET complete = true")
         # The first question still runs with the old plan, without an embedding.
@@ -158,7 +163,7 @@ async def test_search_is_lexical_without_pgvector(
     await database.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
     try:
         url = database_url.replace("chrysopedia@", f"{role}@")
-        async with searching(url, ScriptedEmbedder()) as retriever:
+        async with open_retriever(url, ScriptedEmbedder()) as retriever:
             found = await retriever.search(ATTACK, "mara")
             assert (found.tier, found.matching) == ("creator", "lexical")
             nothing = await retriever.search("Who discovered the moons of Saturn?", None)

@@ -16,8 +16,8 @@ from tests.services.search.search_library import (
     ScriptedEmbedder,
     constant,
     fill,
+    open_retriever,
     save_classifier,
-    searching,
 )
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def lexical(small_library: str) -> AsyncIterator[PostgresRetriever]:
-    async with searching(small_library) as retriever:
+    async with open_retriever(small_library) as retriever:
         yield retriever
 
 
@@ -33,7 +33,7 @@ async def lexical(small_library: str) -> AsyncIterator[PostgresRetriever]:
 async def hybrid(
     small_library: str, wordllama: WordLlamaEmbedder
 ) -> AsyncIterator[PostgresRetriever]:
-    async with searching(small_library, wordllama) as retriever:
+    async with open_retriever(small_library, wordllama) as retriever:
         yield retriever
 
 
@@ -138,7 +138,7 @@ async def test_words_of_unspaced_scripts_are_found(
 
 async def test_ranking_has_a_limited_number_of_passages_per_document(small_library: str) -> None:
     for limit in (1, 3):
-        async with searching(small_library, per_document=limit) as retriever:
+        async with open_retriever(small_library, per_document=limit) as retriever:
             question = "What ceiling does a limiter need for the loudest peaks?"
             ranking = await retriever.rank(question, None, per_tier=12)
             of_limiters = [hit for hit in ranking.hits("global") if hit.row["title"] == "Limiters"]
@@ -175,7 +175,7 @@ async def test_question_in_another_language_is_found_by_its_embedding(
     embedder = ScriptedEmbedder(vector_of=by_language)
     await fill(database, tmp_path, PAGES, embedder)
     await save_classifier(database, msgspec.json.encode(constant(13, 1.0)).decode(), "scripted")
-    async with searching(database_url, embedder) as retriever:
+    async with open_retriever(database_url, embedder) as retriever:
         found = await retriever.search("Wie bleibt meine Basstrommel vorn?", None)
     assert (found.tier, found.matching) == ("global", "hybrid")
     assert titles(found)[0] == "Side-chain the bass"
@@ -185,7 +185,7 @@ async def test_scores_are_nearly_the_same_with_and_without_pgvector(
     small_library: str, lexical: PostgresRetriever
 ) -> None:
     questions = [ATTACK, "How do I set the decay of a plate reverb?", "低音的起音时间是多少？"]
-    async with searching(small_library) as counted:
+    async with open_retriever(small_library) as counted:
         counted._pgvector = False
         for question in questions:
             with_it = (await lexical.rank(question, None, per_tier=12)).hits("global")
