@@ -86,8 +86,7 @@ async def services(
         elif embedder is None and settings.embedding_model != NONE:
             log.warning(NO_EMBEDDER)
         metrics = Metrics()
-        retriever = retriever_of(settings, pool, state, embedder)
-        retriever.on_connected = metrics.waited_for_database
+        retriever = retriever_of(settings, pool, state, embedder, metrics.waited_for_database)
         await retriever.warm_up()
         memory = RedisMemory(
             redis,
@@ -109,8 +108,8 @@ async def services(
                 retriever=retriever,
                 model=model or ExtractiveModel(),
                 memory=memory,
-                condenser=model,
-                condense_timeout=settings.condense_timeout,
+                rewriter=model,
+                rewrite_timeout=settings.condense_timeout,
                 history_tokens=settings.history_tokens,
                 answer_timeout=settings.llm_answer_timeout,
             ),

@@ -3,7 +3,7 @@
 Beside lifespan.py the only file that names concrete classes.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from urllib.request import getproxies_environment
 
@@ -111,6 +111,7 @@ def retriever_of(
     pool: "asyncpg.Pool[asyncpg.Record]",
     state: DatabaseState,
     embedder: Embedder | None,
+    on_connection_wait: Callable[[float], None] | None = None,
 ) -> PostgresRetriever:
     """Make what searches the library."""
     return PostgresRetriever(
@@ -122,6 +123,7 @@ def retriever_of(
         per_document=settings.max_passages_per_document,
         timeout=settings.database_timeout,
         embedding_timeout=settings.embedding_timeout,
+        on_connection_wait=on_connection_wait,
     )
 
 

@@ -3,8 +3,10 @@
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies_environment
 
 import asyncpg
 from msgspec import Struct
@@ -13,7 +15,8 @@ from msgspec.structs import replace
 from app.config import Settings
 from app.errors import LibraryUnavailable
 from app.infra.database import Connection, MigrationError
-from app.library import database, indexing
+from app.infra.http.client import HTTPClient
+from app.library import database, embedder_of, indexing, retriever_of
 from app.services.ingest.errors import IngestError, NotEmbedded
 from app.services.ingest.lock import ingestion_lock
 from app.services.ingest.progress import ProgressLines
@@ -24,7 +27,8 @@ from app.services.ingest.store.write import library_named
 from app.services.search.embedding import EmbedderMissing
 
 if TYPE_CHECKING:
-    from app.services.evaluation.report import SetReport
+    from app.services.evaluation.report import DatasetReport
+    from app.services.evaluation.scratch_library import EmptyLibrary
 
 
 # No folder's name, so that nobody's own library is taken for it.
@@ -160,25 +164,50 @@ async def calibrate(into: Library) -> str:
     if done is None:
         return "The library is too small to learn from: rules that fit most libraries decide."
     return (
-        f"Learned from {done.own:,} questions made of {done.passages:,} passages"
-        f" and {done.foreign:,} about everything else."
+        f"Learned from {done.own_questions:,} questions made of {done.passages:,} passages"
+        f" and {done.off_topic_questions:,} about everything else."
     )
 
 
 async def evaluate(
     settings: Settings, folders: Sequence[Path], **options: Any
-) -> "list[SetReport]":
-    """Measure sets of judged questions (services/evaluation). Raises CommandError."""
-    from app.services.evaluation import jsonl, run
+) -> "list[DatasetReport]":
+    """Evaluate datasets of questions with known answers. Raises CommandError."""
+    from app.services.evaluation.errors import EvaluationError
+    from app.services.evaluation.run import evaluate as run
 
-    def tell(line: str) -> None:
+    def log_step(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
     try:
         with _shown() as progress:
-            return await run.evaluate(settings, folders, tell=tell, report=progress, **options)
-    except (jsonl.EvaluationError, EmbedderMissing) as error:
+            return await run(
+                settings.database_url,
+                folders,
+                open_library=partial(empty_library, settings),
+                log_step=log_step,
+                report=progress,
+                **options,
+            )
+    except (EvaluationError, EmbedderMissing) as error:
         raise CommandError(str(error)) from None
+
+
+@asynccontextmanager
+async def empty_library(settings: Settings, database_url: str) -> AsyncIterator["EmptyLibrary"]:
+    """Open an empty database for an evaluation, indexed and searched as the settings say."""
+    from app.services.evaluation.scratch_library import EmptyLibrary
+
+    # One connection to write with, and at least another one to search.
+    size = max(2, settings.database_pool)
+    async with (
+        database(replace(settings, database_url=database_url, database_pool=size)) as (pool, state),
+        pool.acquire() as connection,
+        HTTPClient(getproxies_environment()) as http,
+        indexing(settings, state) as how,
+    ):
+        embedder = embedder_of(settings, http, questions=True)
+        yield EmptyLibrary(connection, how, retriever_of(settings, pool, state, embedder))
 
 
 @contextmanager

@@ -21,10 +21,10 @@ from app.infra.embedded import postgres
 from app.infra.http.client import HTTPClient
 from app.library import database, embedder_of, indexing, retriever_of
 from app.schemas import Sentence
-from app.services.evaluation.scratch_database import at_database
+from app.services.evaluation.scratch_database import with_database_name
 from app.services.ingest.report import Progress
 from app.services.ingest.store import write
-from app.services.search.calibration import off_topic_questions
+from app.services.search.calibration_questions import off_topic_questions
 from app.services.search.retriever import PostgresRetriever
 from tests.bench import observe
 from tests.bench.babble import Babble
@@ -196,7 +196,7 @@ async def _measure_all(
             if not await connection.fetchval(EXISTS, name):
                 await connection.execute(f"CREATE DATABASE {name}")
             await connection.close()
-            measured[size] = await measure(at_database(url, name), size)
+            measured[size] = await measure(with_database_name(url, name), size)
             print(f"{size:,} passages measured", file=sys.stderr)
     return measured
 

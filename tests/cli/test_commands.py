@@ -14,8 +14,8 @@ import pytest
 
 from app.services.ingest.store.embed import indexes
 from tests.cli.test_serve import client_of, ended, served
-from tests.services.evaluation.folders import judged_folder
-from tests.services.search.searching import many_passages
+from tests.services.evaluation.folders import beir_folder
+from tests.services.search.search_library import many_passages
 
 pytestmark = pytest.mark.anyio
 
@@ -113,7 +113,7 @@ async def test_a_library_is_embedded_anew_and_its_gate_learned(
 
 
 def test_a_set_is_measured_as_a_table_or_as_json(database_url: str, tmp_path: Path) -> None:
-    mixing = judged_folder(tmp_path / "mixing")
+    mixing = beir_folder(tmp_path / "mixing")
     settings = {"DATABASE_URL": database_url, "EMBEDDING_MODEL": "none"}
     table = run("eval", str(mixing), **settings)
     assert table.returncode == 0, table.stderr

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from app.infra.database import DatabaseState, MigrationError, Part, migrate, parts
-from tests.services.search.searching import searching
+from tests.services.search.search_library import open_retriever
 
 pytestmark = pytest.mark.anyio
 
@@ -207,7 +207,7 @@ async def test_a_library_of_the_first_version_is_searchable_once_it_is_migrated(
     assert (row["length"], row["weighed"], row["mean_length"]) == (8, True, 8.0)
     assert (row["heading"], row["first_sentence"], row["start_seconds"]) == ("Attack", 3, 61.5)
     assert (row["counted"], json.loads(row["sentences"])[0][1]) == (True, 61.5)
-    async with searching(bare_database_url) as retriever:
+    async with open_retriever(bare_database_url) as retriever:
         found = await retriever.search("How long is the attack of the compressor?", "Mara Voss")
     assert found.tier == "creator"
     assert found.sources[0].citation.start_seconds == 61.5

@@ -1,10 +1,10 @@
-"""Small Structs that the tests of several services need."""
+"""Sample sources and turns."""
 
 from app.schemas import Citation, CreatorRef, PastTurn, Sentence, Source
 
 
 def source(number: int, *sentences: str, title: str = "Low end", start: float = 0.0) -> Source:
-    """A source whose sentences last five seconds each."""
+    """Return a source whose sentences last five seconds each."""
     spoken = tuple(
         Sentence(text, start + 5 * i, start + 5 * (i + 1)) for i, text in enumerate(sentences)
     )
@@ -24,5 +24,5 @@ def source(number: int, *sentences: str, title: str = "Low end", start: float = 
 
 
 def past(question: str, answer: str = "Yes [1].", query: str | None = None) -> PastTurn:
-    """A turn as memory keeps it."""
+    """Return a turn as stored in memory."""
     return PastTurn("t_1", question, query or question, answer, (), "global", "2026-01-01T00:00:00")

@@ -1,7 +1,4 @@
-"""A question comes in; the events of its answer go out. The whole recipe is `Answerer.answer`.
-
-recall ► condense ► search ► Sources ► prompt ► stream ► Token… ► remember ► Done
-"""
+"""Answer a question: the whole recipe is `Answerer.answer`."""
 
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -14,6 +11,7 @@ from msgspec.structs import replace
 
 from app.errors import ModelFailed, ShuttingDown
 from app.schemas import (
+    Citation,
     Done,
     Event,
     FinishReason,
@@ -27,16 +25,16 @@ from app.schemas import (
     Usage,
 )
 from app.services.chat.citations import CitationFilter
-from app.services.chat.followups import Condenser, condense
-from app.services.chat.memory import MemoryUnavailable
+from app.services.chat.followups import FollowUpRewriter, rewrite_followup
+from app.services.chat.memory import MemoryUnavailable, RedisMemory
 from app.services.chat.prompt import answer_prompt, fits
 from app.services.models.completion import Delta
 from app.services.models.extractive.model import NOTHING_FOUND
 from app.services.models.prompt import Prompt
 
-# So many of the latest turns are read at first: more would seldom fit into the prompt, and ten long
-# ones take a fifth of all that a chat does before its first token.
-FIRST_LOOK = 3
+# Turns recalled at first. More seldom fit into the prompt, and decoding ten long ones takes a fifth
+# of the time before the first token.
+RECENT_TURNS = 3
 CUT_SHORT = "The service is restarting and the answer was cut short. Ask again in a few seconds."
 
 
@@ -51,29 +49,15 @@ class Retriever(Protocol):
 class LanguageModel(Protocol):
     """Writes an answer."""
 
-    def stream(self, prompt: Prompt, take: Callable[[Delta], None]) -> Coroutine[None, None, None]:
-        """Give the answer's pieces to `take`; raise ModelFailed, also in the middle."""
-        ...
-
-
-class Memory(Protocol):
-    """Keeps conversations. Every method raises MemoryUnavailable."""
-
-    async def recall(self, conversation_id: str, latest: int | None = None) -> tuple[PastTurn, ...]:
-        """Return a conversation's turns, the oldest first, or so many of the latest."""
-        ...
-
-    async def remember(self, conversation_id: str, turn: PastTurn) -> None:
-        """Add a turn to a conversation."""
-        ...
-
-    async def forget(self, conversation_id: str) -> None:
-        """Drop a conversation."""
+    def stream(
+        self, prompt: Prompt, on_delta: Callable[[Delta], None], /
+    ) -> Coroutine[None, None, None]:
+        """Pass each piece of the answer to `on_delta`; may raise ModelFailed after any of them."""
         ...
 
 
 class TurnInput(Struct, frozen=True):
-    """One question, checked, with its ids; a new conversation has no turns to recall."""
+    """A validated question; a new conversation has no turns to recall."""
 
     turn_id: str
     conversation_id: str
@@ -83,62 +67,62 @@ class TurnInput(Struct, frozen=True):
 
 
 class Cancellation:
-    """Ends a turn's answer early; the first reason given is the one that counts."""
+    """Ends an answer early. The first reason counts."""
 
     def __init__(self) -> None:
         self.reason: FinishReason | Literal["shutdown"] | None = None
         self.scope = anyio.CancelScope()
 
     def __call__(self, reason: FinishReason | Literal["shutdown"]) -> None:
-        """End the answer: the model's connection is closed, what was said is kept."""
+        """Close the model's connection; the text so far is kept."""
         if self.reason is None:
             self.reason = reason
             self.scope.cancel()
 
 
-class _Reply:
-    """What the model has said so far, as it went out to the client."""
+class _AnswerStream:
+    """Emits the answer as it is written, and collects it."""
 
     def __init__(self, sources: int, emit: Callable[[Event], None]) -> None:
         self._filter = CitationFilter(sources)
         self._emit = emit
         self._text: list[str] = []
         self.first_token_at: float | None = None
-        self.finish: FinishReason = "stop"
+        self.finish_reason: FinishReason = "stop"
         self.usage: Usage | None = None
         self.cut_short = False
 
-    def take(self, delta: Delta) -> None:
+    def on_delta(self, delta: Delta) -> None:
         if text := self._filter.feed(delta.text):
-            self.say(text)
+            self._write(text)
         if delta.finish is not None:
-            self.finish = delta.finish
+            self.finish_reason = delta.finish
         if delta.usage is not None:
             self.usage = delta.usage
 
-    def say(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         if self.first_token_at is None:
             self.first_token_at = perf_counter()
         self._text.append(text)
         self._emit(Token(text))
 
-    def end(self) -> None:
+    def flush(self) -> None:
         if text := self._filter.flush():
-            self.say(text)
+            self._write(text)
 
     @property
     def text(self) -> str:
         return "".join(self._text)
 
     @property
-    def marks(self) -> tuple[Mark, ...]:
-        return tuple(self._filter.marks)
+    def spans(self) -> tuple[Mark, ...]:
+        return tuple(self._filter.spans)
 
 
 class Answerer:
-    """Answers questions. `condenser` is a model that rewrites follow-ups, None for the rule.
+    """Answers questions. `rewriter` rewrites follow-ups; without one a rule expands them.
 
-    Times are in seconds; `answer_timeout` is how long a model may go on with one answer.
+    Timeouts are in seconds; `answer_timeout` limits a whole answer of the model.
     """
 
     def __init__(
@@ -146,121 +130,135 @@ class Answerer:
         *,
         retriever: Retriever,
         model: LanguageModel,
-        memory: Memory,
-        condenser: Condenser | None,
-        condense_timeout: float,
+        memory: RedisMemory,
+        rewriter: FollowUpRewriter | None,
+        rewrite_timeout: float,
         history_tokens: int,
         answer_timeout: float,
     ) -> None:
         self._retriever = retriever
         self._model = model
         self._memory = memory
-        self._condenser = condenser
-        self._condense_timeout = condense_timeout
+        self._rewriter = rewriter
+        self._rewrite_timeout = rewrite_timeout
         self._history_tokens = history_tokens
         self._answer_timeout = answer_timeout
 
     async def answer(
-        self, ask: TurnInput, emit: Callable[[Event], None], stop: Cancellation
+        self, turn: TurnInput, emit: Callable[[Event], None], cancellation: Cancellation
     ) -> None:
-        """Answer a question: `Sources`, any number of `Token`, `Done`, each given to `emit`.
+        """Emit `Sources`, any number of `Token`, and `Done`.
 
         Raises LibraryUnavailable before the first event, ModelFailed and ShuttingDown after it.
         """
-        began = perf_counter()
-        history, memory_works = await self._recall(ask)
-        query = await condense(ask.question, history, self._condenser, self._condense_timeout)
-        found = await self._retriever.search(query, ask.creator)
+        started_at = perf_counter()
+        history, recalled = await self._recall(turn)
+        query = await rewrite_followup(
+            turn.question, history, self._rewriter, self._rewrite_timeout
+        )
+        found = await self._retriever.search(query, turn.creator)
         citations = tuple(source.citation for source in found.sources)
         emit(Sources(citations))
-        searched_at = perf_counter()
+        retrieved_at = perf_counter()
 
-        reply = _Reply(len(citations), emit)
+        answer = _AnswerStream(len(citations), emit)
         if found.tier == "none" and not history:
-            reply.say(NOTHING_FOUND)
-            reply.finish = "refused"
+            answer.on_delta(Delta(NOTHING_FOUND, finish="refused"))
         else:
             prompt = answer_prompt(
-                ask.question, query, found.sources, history, self._history_tokens
+                turn.question, query, found.sources, history, self._history_tokens
             )
-            streaming = self._model.stream(prompt, reply.take)
-            # All that was read for the answer is let go of while the model speaks.
+            generation = self._model.stream(prompt, answer.on_delta)
+            # Free the memory of everything read for the prompt while the model writes.
             del prompt, history
             found = replace(found, sources=())
-            await self._stream(streaming, reply, stop)
+            await self._generate(generation, answer, cancellation)
 
-        if reply.cut_short and not reply.text:
-            raise ShuttingDown(CUT_SHORT)
-        cited = {mark.number for mark in reply.marks}
-        kept = await self._remember(
-            ask,
-            PastTurn(
-                turn_id=ask.turn_id,
-                question=ask.question,
-                query=query,
-                answer=reply.text,
-                citations=tuple(c for c in citations if c.number in cited),
-                tier=found.tier,
-                at=datetime.now(UTC).isoformat(timespec="seconds"),
-                finish_reason=reply.finish,
-            ),
-        )
-        if reply.cut_short:
+        past = _past_turn(turn, query, found, citations, answer)
+        remembered = await self._remember(turn.conversation_id, past)
+        if answer.cut_short:
             raise ShuttingDown(CUT_SHORT)
         emit(
             Done(
                 cascade_tier=found.tier,
-                conversation_id=ask.conversation_id,
-                turn_id=ask.turn_id,
-                finish_reason=reply.finish,
-                citations=reply.marks,
+                conversation_id=turn.conversation_id,
+                turn_id=turn.turn_id,
+                finish_reason=answer.finish_reason,
+                citations=answer.spans,
                 scope=Scope(found.creator, query, found.tiers, found.matching),
-                usage=reply.usage,
-                timings_ms=_timings(began, searched_at, reply.first_token_at),
-                memory="kept" if memory_works and kept else "unavailable",
+                usage=answer.usage,
+                timings_ms=_timings(started_at, retrieved_at, answer.first_token_at),
+                memory="kept" if recalled and remembered else "unavailable",
             )
         )
 
-    async def _stream(
-        self, streaming: Coroutine[None, None, None], reply: _Reply, stop: Cancellation
+    async def _generate(
+        self,
+        generation: Coroutine[None, None, None],
+        answer: _AnswerStream,
+        cancellation: Cancellation,
     ) -> None:
-        with stop.scope, anyio.move_on_after(self._answer_timeout) as limit:
-            await streaming
-        reply.end()
-        if stop.reason == "shutdown":
-            reply.cut_short = True
-        elif stop.reason is not None:
-            reply.finish = stop.reason
-        elif limit.cancelled_caught:
-            raise ModelFailed("The language model did not come to an end. Ask again.")
-        elif not reply.text:
+        with cancellation.scope, anyio.move_on_after(self._answer_timeout) as timeout:
+            await generation
+        answer.flush()
+        if cancellation.reason == "shutdown":
+            answer.cut_short = True
+            if not answer.text:
+                raise ShuttingDown(CUT_SHORT)
+        elif cancellation.reason is not None:
+            answer.finish_reason = cancellation.reason
+        elif timeout.cancelled_caught:
+            raise ModelFailed("The language model took too long to finish. Ask again.")
+        elif not answer.text:
             raise ModelFailed("The language model gave an empty answer. Ask again.")
 
-    async def _recall(self, ask: TurnInput) -> tuple[tuple[PastTurn, ...], bool]:
-        if ask.new_conversation:
+    async def _recall(self, turn: TurnInput) -> tuple[tuple[PastTurn, ...], bool]:
+        """Return the turns to build on, and whether memory is available."""
+        if turn.new_conversation:
             return (), True
         try:
-            history = await self._memory.recall(ask.conversation_id, FIRST_LOOK)
-            if len(history) == FIRST_LOOK and fits(history, self._history_tokens):
-                history = await self._memory.recall(ask.conversation_id)
+            history = await self._memory.recall(turn.conversation_id, RECENT_TURNS)
+            if len(history) == RECENT_TURNS and fits(history, self._history_tokens):
+                history = await self._memory.recall(turn.conversation_id)
             return history, True
         except MemoryUnavailable:
             return (), False
 
-    async def _remember(self, ask: TurnInput, turn: PastTurn) -> bool:
+    async def _remember(self, conversation_id: str, turn: PastTurn) -> bool:
+        """Return whether the turn was stored."""
         try:
-            await self._memory.remember(ask.conversation_id, turn)
+            await self._memory.remember(conversation_id, turn)
         except MemoryUnavailable:
             return False
         return True
 
 
-def _timings(began: float, searched_at: float, first_token_at: float | None) -> Timings:
-    def since(moment: float) -> float:
-        return round((moment - began) * 1_000, 1)
+def _past_turn(
+    turn: TurnInput,
+    query: str,
+    found: Retrieval,
+    citations: tuple[Citation, ...],
+    answer: _AnswerStream,
+) -> PastTurn:
+    cited = {span.number for span in answer.spans}
+    return PastTurn(
+        turn_id=turn.turn_id,
+        question=turn.question,
+        query=query,
+        answer=answer.text,
+        citations=tuple(c for c in citations if c.number in cited),
+        tier=found.tier,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        finish_reason=answer.finish_reason,
+    )
+
+
+def _timings(started_at: float, retrieved_at: float, first_token_at: float | None) -> Timings:
+    def elapsed(moment: float) -> float:
+        return round((moment - started_at) * 1_000, 1)
 
     return Timings(
-        retrieval=since(searched_at),
-        first_token=since(first_token_at) if first_token_at else None,
-        total=since(perf_counter()),
+        retrieval=elapsed(retrieved_at),
+        first_token=elapsed(first_token_at) if first_token_at else None,
+        total=elapsed(perf_counter()),
     )

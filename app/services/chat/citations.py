@@ -1,99 +1,99 @@
-"""A model's text comes in, piece by piece; it goes out with only such marks as name a source. Pure.
+"""Filter a model's streamed text so that it cites only sources that exist.
 
-A mark is `[1]`. Models write it in other ways too, which leave here as plain marks: `[1, 3]` and
-`[1-3]` as `[1][2][3]`, `[[1]](https://…)` and `[1](https://…)` as `[1]`. A number that names no
-source is dropped, with the spaces before it when nothing is left of the mark; so is a mark
-that the end cuts in two. All other text in brackets passes unharmed. What comes out does not
-depend on where the pieces were cut.
+Citation markers have the form `[1]`. Other forms that models write are normalized: `[1, 3]` becomes
+`[1][3]`, `[1-3]` becomes `[1][2][3]`, `[[1]](https://…)` and `[1](https://…)` become `[1]`. A
+number without a source is dropped, with the spaces before it if nothing is left of the marker, and
+so is a marker cut off by the end of the text. Other bracketed text passes unchanged. The result
+does not depend on how the text is split into pieces.
 """
 
 import re
 
 from app.schemas import Mark
 
-_INNER = r"(?=[^\]\[]*\d)[\d\s,;–^-]{1,200}"
+_NUMBERS = r"(?=[^\]\[]*\d)[\d\s,;–^-]{1,200}"
 _LINK = r"\((?:[a-z][a-z0-9+.-]{0,15}:|#|/)[^\s()]{0,480}\)"
-# A whole citation: numbers in one or two pairs of brackets, maybe with a link.
-_WHOLE = re.compile(rf"\[(?:({_INNER})\]|\[({_INNER})\]\])(?:{_LINK})?")
-# What may still become one, or a longer one, when more text comes; its limits are not below those
-# of a whole one, or the places where the text is cut would show.
-_BEGUN = re.compile(
+# A complete citation: numbers in single or double brackets, optionally with a link.
+_COMPLETE = re.compile(rf"\[(?:({_NUMBERS})\]|\[({_NUMBERS})\]\])(?:{_LINK})?")
+# Text that may become a citation, or a longer one. Its limits must not be lower than those of
+# _COMPLETE, or the result would depend on where the text is split.
+_PARTIAL = re.compile(
     r"\[[\d\s,;–^-]{0,200}(?:\](?:\([^\s()]{0,505})?)?"
     r"|\[\[[\d\s,;–^-]{0,200}(?:\]|\]\](?:\([^\s()]{0,505})?)?"
 )
-# One that the end of the text has cut: `[12`.
-_CUT = re.compile(r"\[{1,2}\s?\^?\d[\d\s,;–-]*")
-_BROKEN = re.compile(r"\[[\s,;–^-]*\d[\d\s,;–^-]*\[")
+# A citation cut off by the end of the text: `[12`.
+_TRUNCATED = re.compile(r"\[{1,2}\s?\^?\d[\d\s,;–-]*")
+_UNCLOSED = re.compile(r"\[[\s,;–^-]*\d[\d\s,;–^-]*\[")
 _OPEN = re.compile(r"(\[)?[\d\s,;–^-]*$")
 _RANGE = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
-# More spaces than this before a mark are meant to be there.
-_MOST_SPACES = 4
-_MARK = re.compile(r"\s?\[\d+\]")
+# Longer runs of spaces before a marker are intentional and stay.
+_MAX_SPACES = 4
+_MARKER = re.compile(r"\s?\[\d+\]")
 
 
 class CitationFilter:
-    """Passes text through, holding back what may be a citation until it is known to be one.
+    """Passes text through, holding back what may be a citation until that is certain.
 
-    `sources` is how many sources there are: the marks `[1]` to `[sources]` are let through.
-    `marks` lists those that went out, in order, with their places in all the text so far.
+    `sources` is the number of sources. `spans` has the markers that were passed on, in order, with
+    their positions in all the text so far.
     """
 
     def __init__(self, sources: int) -> None:
-        self.marks: list[Mark] = []
+        self.spans: list[Mark] = []
         self._sources = sources
         self._held = ""
         self._length = 0
-        # Whether what was said ends in a bracket that may still become a mark.
+        # Whether the text passed on ends with a bracket that could still become a marker.
         self._open = False
 
     def feed(self, text: str) -> str:
-        """Take the next piece, return what can be said now (maybe nothing)."""
+        """Add the next piece and return the text that is certain now, which may be empty."""
         if not (self._held or self._open or text[-1:] == " ") and "[" not in text:
-            # Most pieces: nothing in them, or before them, may become a mark.
+            # The common case: no citation is possible.
             self._length += len(text)
             return text
         self._held += text
         return self._release(final=False)
 
     def flush(self) -> str:
-        """Return what is still held back: no more text will come."""
+        """Return the text still held back; call it after the last piece."""
         return self._release(final=True)
 
     def _release(self, *, final: bool) -> str:
-        said: list[str] = []
+        passed: list[str] = []
         held, at = self._held, 0
         while at < len(held):
             bracket = held.find("[", at)
             end = bracket if bracket >= 0 else len(held)
-            # The spaces before a mark go with it when it is dropped, so they wait as well.
-            blank = max(at, end - _MOST_SPACES)
+            # Spaces before a marker are held back, because they go if the marker is dropped.
+            blank = max(at, end - _MAX_SPACES)
             blank += len(held[blank:end].rstrip(" "))
-            said.append(self._say(held[at:blank]))
+            passed.append(self._pass(held[at:blank]))
             at = blank
             if bracket < 0:
                 if final:
-                    said.append(self._say(held[at:]))
+                    passed.append(self._pass(held[at:]))
                     at = len(held)
                 break
-            if not final and _BEGUN.fullmatch(held, bracket):
+            if not final and _PARTIAL.fullmatch(held, bracket):
                 break
-            if final and _CUT.fullmatch(held, bracket):
+            if final and _TRUNCATED.fullmatch(held, bracket):
                 at = len(held)
                 break
-            whole = _WHOLE.match(held, bracket)
-            if whole is None:
-                # Of `[12[` the first bracket goes: closed later, it would look like a mark.
-                broken = _BROKEN.match(held, bracket)
-                said.append(self._say(held[at : bracket + (broken is None)]))
-            elif numbers := self._known(whole[1] or whole[2]):
-                said.append(self._say(held[at:bracket]))
-                said += [self._mark(number) for number in numbers]
+            citation = _COMPLETE.match(held, bracket)
+            if citation is None:
+                # The first bracket of `[12[` is dropped, or a later `]` could make it a marker.
+                unclosed = _UNCLOSED.match(held, bracket)
+                passed.append(self._pass(held[at : bracket + (unclosed is None)]))
+            elif numbers := self._known(citation[1] or citation[2]):
+                passed.append(self._pass(held[at:bracket]))
+                passed += [self._marker(number) for number in numbers]
             elif self._open:
-                # What stands around a dropped mark must not close up to another one.
-                said.append(self._say("[]"))
-            at = whole.end() if whole else bracket + 1
+                # Keeps the text around a dropped marker from joining into another marker.
+                passed.append(self._pass("[]"))
+            at = citation.end() if citation else bracket + 1
         self._held = held[at:]
-        return "".join(said)
+        return "".join(passed)
 
     def _known(self, inner: str) -> list[int]:
         found: list[int] = []
@@ -103,18 +103,18 @@ class CitationFilter:
             found += [n for n in span if 1 <= n <= self._sources and n not in found]
         return found
 
-    def _mark(self, number: int) -> str:
-        mark = f"[{number}]"
-        self.marks.append(Mark(number, self._length, self._length + len(mark)))
-        return self._say(mark)
+    def _marker(self, number: int) -> str:
+        marker = f"[{number}]"
+        self.spans.append(Mark(number, self._length, self._length + len(marker)))
+        return self._pass(marker)
 
-    def _say(self, text: str) -> str:
+    def _pass(self, text: str) -> str:
         self._length += len(text)
         if tail := _OPEN.search(text):
             self._open = bool(tail[1]) or (self._open and tail.start() == 0)
         return text
 
 
-def without_marks(answer: str) -> str:
-    """Remove the marks from an answer."""
-    return _MARK.sub("", answer)
+def strip_markers(answer: str) -> str:
+    """Remove the citation markers from an answer, with the space before each."""
+    return _MARKER.sub("", answer)

@@ -1,7 +1,7 @@
-"""A finished turn comes in; what a conversation remembers goes out. Kept in Redis.
+"""Conversation memory in Redis.
 
-A conversation is one list, a turn one entry of it, so that a question is never kept without its
-answer. Every write renews the expiry of the whole list.
+A conversation is a list with one entry per turn, so a question is never stored without its answer.
+Every write renews the expiry of the whole list.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _TURN = msgspec.json.Decoder(PastTurn)
 
-# KEYS[1] the conversation · ARGV[1] the turn · ARGV[2] how many are kept · ARGV[3] their expiry in
-# seconds. All in one step, and done twice, since a reply was lost, it keeps the turn once.
+# KEYS[1] conversation · ARGV[1] turn · ARGV[2] turns to keep · ARGV[3] expiry in seconds
+# Atomic, and idempotent because a command is sent again if its reply was lost.
 REMEMBER = """
 if not redis.call('LPOS', KEYS[1], ARGV[1]) then
   redis.call('RPUSH', KEYS[1], ARGV[1])
@@ -31,11 +31,11 @@ redis.call('EXPIRE', KEYS[1], ARGV[3])
 
 
 class MemoryUnavailable(Exception):
-    """Redis did not answer, or not in time."""
+    """Redis failed or did not respond in time."""
 
 
 class RedisMemory:
-    """The last turns of each conversation; see the settings `memory_*` for how many, how long.
+    """Stores the last `turns` turns of each conversation for `ttl` seconds after the latest.
 
     Every method raises MemoryUnavailable.
     """
@@ -47,30 +47,30 @@ class RedisMemory:
         self._timeout = timeout
 
     async def recall(self, conversation_id: str, latest: int | None = None) -> tuple[PastTurn, ...]:
-        """Return a conversation's turns, the oldest first, or so many of the latest.
+        """Return a conversation's turns, oldest first; with `latest` only that many.
 
-        None where the conversation is not known.
+        Returns () for an unknown conversation.
         """
         first = -latest if latest else 0
-        entries = await self._bounded(self._redis.lrange(_key(conversation_id), first, -1))
+        entries = await self._with_timeout(self._redis.lrange(_key(conversation_id), first, -1))
         return tuple(turn for entry in entries if (turn := _decoded(entry)))
 
     async def remember(self, conversation_id: str, turn: PastTurn) -> None:
-        """Add a turn at the end; what is older than the last turns is dropped."""
+        """Append a turn and drop the oldest beyond the limit."""
         key, entry = _key(conversation_id), msgspec.json.encode(turn)
-        await self._bounded(self._redis.eval(REMEMBER, 1, key, entry, self._turns, self._ttl))
+        await self._with_timeout(self._redis.eval(REMEMBER, 1, key, entry, self._turns, self._ttl))
 
     async def forget(self, conversation_id: str) -> None:
-        """Drop a conversation; one that is not known is no error."""
-        await self._bounded(self._redis.delete(_key(conversation_id)))
+        """Delete a conversation; an unknown one is not an error."""
+        await self._with_timeout(self._redis.delete(_key(conversation_id)))
 
     async def ping(self) -> None:
-        """Raise MemoryUnavailable unless Redis answers, and a cluster has nodes for all keys."""
-        await self._bounded(check(self._redis))
+        """Raise MemoryUnavailable unless Redis answers and a cluster serves all slots."""
+        await self._with_timeout(check(self._redis))
 
-    # What is given up in time may still be done by the server: then a turn is kept though `done`
-    # said otherwise. Never the other way about.
-    async def _bounded(self, command: Awaitable[T]) -> T:
+    # After a timeout the server may still execute the command, so a turn may be stored although
+    # `done` says it is not. The reverse cannot happen.
+    async def _with_timeout(self, command: Awaitable[T]) -> T:
         try:
             async with asyncio.timeout(self._timeout):
                 return await command
@@ -80,7 +80,7 @@ class RedisMemory:
 
 
 def _key(conversation_id: str) -> str:
-    # The braces put all keys of a conversation into one slot of a Redis cluster.
+    # The braces are a hash tag: all keys of a conversation share a slot of a Redis cluster.
     return f"conversation:{{{conversation_id}}}:turns"
 
 
@@ -88,6 +88,6 @@ def _decoded(entry: bytes | str) -> PastTurn | None:
     try:
         return _TURN.decode(entry)
     except msgspec.DecodeError:
-        # Written by another version: better forgotten than in the way of every later question.
-        log.warning("an entry of a conversation cannot be read and is passed over")
+        # Written by another version. Skipping it keeps the conversation usable.
+        log.warning("skipped a turn in memory that cannot be decoded")
         return None

@@ -1,1 +1,1 @@
-"""Sets of judged questions come in; how well each is found, and how fast, goes out."""
+"""Measure search and answers on datasets of questions with known answers."""

@@ -1,4 +1,4 @@
-"""Answers of the quoting answerer come in; whether they tell what was asked goes out. Pure."""
+"""Check whether extractive answers are correct and consist of quotations only."""
 
 import re
 from collections.abc import Sequence
@@ -6,58 +6,62 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from app.schemas import Source
-from app.services.chat.citations import without_marks
-from app.services.evaluation.questions import folded
+from app.services.chat.citations import strip_markers
+from app.services.evaluation.questions import normalize
 from app.services.models.extractive.model import NOTHING_FOUND
 
-_QUOTED = re.compile(r"\s*(.*?) \[(\d+)\]", re.DOTALL)
+_QUOTATION = re.compile(r"\s*(.*?) \[(\d+)\]", re.DOTALL)
 
 
-class Reply(Struct, frozen=True):
-    """What came of one question: was its passage served, does the reply tell the answer.
+class AnswerCheck(Struct, frozen=True):
+    """The check of one answer.
 
-    `foreign` says that something in the reply stands in no source that it names.
+    `served`: the sources contain the expected answer. `correct`: the answer contains its words.
+    `ungrounded`: the answer has text that is not in the source it cites.
     """
 
     served: bool
-    told: bool
-    foreign: bool
+    correct: bool
+    ungrounded: bool
 
 
-class Quoting(Struct, frozen=True):
-    """How the quoting answerer did on the questions whose answers are known.
+class ExtractiveAnswers(
+    Struct,
+    frozen=True,
+    rename={"answers": "replies", "correct": "told", "ungrounded": "foreign"},
+):
+    """Totals for the questions with known answers, with their names in JSON.
 
-    `told` is the share of replies that hold the answer's words, of the `served` questions: those
-    with a passage that answers among their sources. `foreign` counts replies of all `replies`.
+    `correct` is the share of correct answers among the `served` ones; `ungrounded` counts all.
     """
 
-    replies: int
+    answers: int
     served: int
-    told: float | None
-    foreign: int
+    correct: float | None
+    ungrounded: int
 
 
-def summed(replies: Sequence[Reply]) -> Quoting:
-    """Sum up the replies of a set."""
-    served = [one for one in replies if one.served]
-    return Quoting(
-        replies=len(replies),
+def summarize_answers(checks: Sequence[AnswerCheck]) -> ExtractiveAnswers:
+    """Sum up the answers of a dataset."""
+    served = [one for one in checks if one.served]
+    return ExtractiveAnswers(
+        answers=len(checks),
         served=len(served),
-        told=sum(one.told for one in served) / len(served) if served else None,
-        foreign=sum(one.foreign for one in replies),
+        correct=sum(one.correct for one in served) / len(served) if served else None,
+        ungrounded=sum(one.ungrounded for one in checks),
     )
 
 
-def tells(reply: str, answer: str) -> bool:
-    """Tell whether an answer's words stand in a reply; case and white space do not matter."""
-    return folded(answer) in folded(without_marks(reply))
+def contains_answer(answer: str, expected: str) -> bool:
+    """Return whether an answer contains the expected words, ignoring case and white space."""
+    return normalize(expected) in normalize(strip_markers(answer))
 
 
-def is_off_topic(reply: str, sources: Sequence[Source]) -> bool:
-    """Tell whether a reply says anything but sentences of the sources it names for them."""
-    if reply == NOTHING_FOUND:
+def is_ungrounded(answer: str, sources: Sequence[Source]) -> bool:
+    """Return whether an answer has text other than sentences of the sources it cites."""
+    if answer == NOTHING_FOUND:
         return False
-    said = {(one.citation.number, s.text) for one in sources for s in one.sentences}
-    if any((int(number), text) not in said for text, number in _QUOTED.findall(reply)):
+    sentences = {(one.citation.number, s.text) for one in sources for s in one.sentences}
+    if any((int(number), text) not in sentences for text, number in _QUOTATION.findall(answer)):
         return True
-    return bool(_QUOTED.sub("", reply).strip())
+    return bool(_QUOTATION.sub("", answer).strip())

@@ -1,7 +1,7 @@
-"""A folder as BEIR has it comes in; its entries, and its questions with judgements, go out.
+"""Read datasets in BEIR format.
 
-The folder holds `corpus.jsonl` and `queries.jsonl`, or one pair for each language
-(`corpus.de.jsonl`, `queries.de.jsonl`), and judgements: `qrels/dev.tsv`, `dev.tsv` or `de.tsv`.
+A folder contains `corpus.jsonl` and `queries.jsonl`, or a pair per language (`corpus.de.jsonl`,
+`queries.de.jsonl`), and relevance judgements: `qrels/dev.tsv`, `dev.tsv` or `de.tsv`.
 """
 
 import re
@@ -12,13 +12,14 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from app.services.evaluation.jsonl import EvaluationError, json_lines, text_lines
+from app.services.evaluation.errors import EvaluationError
+from app.services.evaluation.jsonl import read_json_lines, read_lines
 
 _CORPUS = re.compile(r"corpus(?:\.([A-Za-z]{2,3}(?:-[A-Za-z]{2,4})?))?\.jsonl")
 
 
-class Entry(Struct, frozen=True):
-    """A line of `corpus.jsonl`, to be found as one passage."""
+class CorpusEntry(Struct, frozen=True):
+    """A line of `corpus.jsonl`; it becomes one passage."""
 
     id: str | int = msgspec.field(name="_id")
     text: str = ""
@@ -35,9 +36,9 @@ class Query(Struct, frozen=True):
 
 
 class JudgedQuery(Struct, frozen=True):
-    """A question and the entries that answer it, id → grade.
+    """A query with its relevance judgements, corpus id → grade.
 
-    `group` is what the question is asked within, None for all; `answer` the words that tell it.
+    `group` limits the search to a part of the corpus; `answer` is the text of the answer, if known.
     """
 
     id: str
@@ -47,53 +48,54 @@ class JudgedQuery(Struct, frozen=True):
     answer: str | None = None
 
 
-class JudgedSet(Struct, frozen=True):
-    """A corpus and its questions in one language; `groups` has the group of each entry, by id."""
+class BeirDataset(Struct, frozen=True):
+    """A corpus and its queries in one language; `groups` maps each entry's id to its group."""
 
     name: str
     language: str | None
-    entries: tuple[Entry, ...]
+    entries: tuple[CorpusEntry, ...]
     queries: tuple[JudgedQuery, ...]
     within: str | None = None
     groups: dict[str, str] = {}
 
 
-def is_judged(folder: Path) -> bool:
-    """Tell whether a folder holds a corpus."""
+def is_beir(folder: Path) -> bool:
+    """Return whether a folder contains a corpus."""
     return any(_CORPUS.fullmatch(path.name) for path in folder.iterdir())
 
 
-def read_judged(folder: Path, split: str | None, within: str | None) -> list[JudgedSet]:
-    """Read a folder, one set for each language. Raises EvaluationError.
+def read_beir(folder: Path, split: str | None, within: str | None) -> list[BeirDataset]:
+    """Read a folder, one dataset per language. Raises EvaluationError.
 
-    `split` names one of several files of judgements by its stem. Where `within` names a field of
-    the queries' metadata, a query is asked within the entries that have the same in that field, or
-    in their id before `#`; a set without the field is asked as a whole.
+    `split` is the stem of the judgements file if there are several. `within` names a metadata field
+    of the queries: a query is searched only in entries that have the same value in that field, or
+    in their id before `#`. It is ignored for queries without the field.
     """
     found = {path: match[1] for path in folder.iterdir() if (match := _CORPUS.fullmatch(path.name))}
     return [
-        _read(corpus, _judgements_of(folder, language, split), language, within)
+        _read(corpus, _judgements_path(folder, language, split), language, within)
         for corpus, language in sorted(found.items())
     ]
 
 
-def _judgements_of(folder: Path, language: str | None, split: str | None) -> Path:
-    """Choose the file of judgements: `dev.tsv`; with a language, `de.tsv` or `dev.de.tsv`."""
+def _judgements_path(folder: Path, language: str | None, split: str | None) -> Path:
+    """Choose the judgements file: `dev.tsv`; with a language, `de.tsv` or `dev.de.tsv`."""
     files: dict[str, Path] = {}
     for path in sorted([*folder.glob("qrels/*.tsv"), *folder.glob("*.tsv")]):
         parts = path.stem.split(".") if language else [path.stem]
         if language is None or language in parts:
             files.setdefault(".".join(part for part in parts if part != language), path)
     if not files:
-        beside = f"{language}.tsv" if language else "qrels/*.tsv"
+        expected = f"{language}.tsv" if language else "qrels/*.tsv"
         raise EvaluationError(
-            f"{folder} has no judgements: {beside}, with query-id corpus-id score"
+            f"{folder} has no judgements: expected {expected} with the columns query-id, corpus-id"
+            " and score"
         )
     if split is None and len(files) == 1:
         return next(iter(files.values()))
     if split in files:
         return files[split]
-    # What names no split has only one.
+    # A file named only by its language serves for every split.
     if "" in files:
         return files[""]
     raise EvaluationError(
@@ -101,29 +103,29 @@ def _judgements_of(folder: Path, language: str | None, split: str | None) -> Pat
     )
 
 
-def _read(corpus: Path, judgements: Path, language: str | None, within: str | None) -> JudgedSet:
+def _read(corpus: Path, judgements: Path, language: str | None, within: str | None) -> BeirDataset:
     folder = corpus.parent
-    entries = tuple(json_lines(corpus, Entry))
+    entries = tuple(read_json_lines(corpus, CorpusEntry))
     if len({str(entry.id) for entry in entries}) < len(entries):
         raise EvaluationError(f"{corpus} has entries with the same _id")
-    queries = folder / corpus.name.replace("corpus", "queries")
-    asked = list(json_lines(queries if queries.is_file() else folder / "queries.jsonl", Query))
+    path = folder / corpus.name.replace("corpus", "queries")
+    queries = list(read_json_lines(path if path.is_file() else folder / "queries.jsonl", Query))
     grades = read_judgements(judgements)
-    if not any(str(query.id) in grades for query in asked):
-        raise EvaluationError(f"{judgements} judges none of the questions in {queries}")
-    field = within if any(within in (query.metadata or {}) for query in asked) else None
+    if not any(str(query.id) in grades for query in queries):
+        raise EvaluationError(f"{judgements} judges none of the queries in {path}")
+    field = within if any(within in (query.metadata or {}) for query in queries) else None
     groups = {str(entry.id): _group(entry, field) for entry in entries} if field else {}
     judged = tuple(
-        _judged(query, grades[str(query.id)], field) for query in asked if str(query.id) in grades
+        _judged(query, grades[str(query.id)], field) for query in queries if str(query.id) in grades
     )
     known = set(groups.values())
     for one in judged:
         if one.group is not None and one.group not in known:
             raise EvaluationError(
-                f"{queries}: {one.id!r} is asked within the {field} {one.group!r}, which no entry"
-                " has in its metadata, or in its _id before #"
+                f"{path}: query {one.id!r} has the {field} {one.group!r}, but no corpus entry has"
+                " it in its metadata or in its _id before #"
             )
-    return JudgedSet(
+    return BeirDataset(
         name=f"{folder.resolve().name}.{language}" if language else folder.resolve().name,
         language=language,
         entries=entries,
@@ -134,9 +136,9 @@ def _read(corpus: Path, judgements: Path, language: str | None, within: str | No
 
 
 def _judged(query: Query, grades: Mapping[str, int], within: str | None) -> JudgedQuery:
-    told = query.metadata or {}
-    group = told.get(within) if within else None
-    answer = told.get("answer")
+    metadata = query.metadata or {}
+    group = metadata.get(within) if within else None
+    answer = metadata.get("answer")
     return JudgedQuery(
         id=str(query.id),
         text=query.text,
@@ -146,25 +148,25 @@ def _judged(query: Query, grades: Mapping[str, int], within: str | None) -> Judg
     )
 
 
-def _group(entry: Entry, within: str) -> str:
-    told = (entry.metadata or {}).get(within)
-    return str(entry.id).partition("#")[0] if told is None else str(told)
+def _group(entry: CorpusEntry, within: str) -> str:
+    group = (entry.metadata or {}).get(within)
+    return str(entry.id).partition("#")[0] if group is None else str(group)
 
 
 def read_judgements(path: Path) -> dict[str, dict[str, int]]:
-    """Read `query-id corpus-id score`, only what is relevant. Raises EvaluationError."""
+    """Return the positive judgements, query id → corpus id → grade. Raises EvaluationError."""
     grades: dict[str, dict[str, int]] = defaultdict(dict)
-    for number, line in text_lines(path):
+    for number, line in read_lines(path):
         fields = line.split("\t")
         try:
             query, entry, score = fields
             grade = int(score)
         except ValueError:
-            if number == 1:
+            if number == 1:  # The header.
                 continue
             raise EvaluationError(
-                f"line {number} of {path} is wrong: expected query-id, corpus-id and a whole"
-                " number, with tabs between"
+                f"{path}, line {number}: expected query-id, corpus-id and an integer score,"
+                " separated by tabs"
             ) from None
         if grade > 0:
             grades[query][entry] = grade

@@ -1,39 +1,42 @@
-"""A follow-up and the questions before it come in; the question that is searched goes out.
+"""Replay a conversation to find the query that the service searches for a follow-up.
 
-The conversation is held as the service holds it where no model is configured: each question is
-condensed, searched and answered with quotations.
+Without a model, as the service does by default: every question is expanded by rule, searched and
+answered with quotations.
 """
 
 from app.schemas import PastTurn
-from app.services.chat.followups import condense
+from app.services.chat.followups import expand_followup
 from app.services.evaluation.questions import Question
 from app.services.evaluation.searcher import Searcher
-from app.services.models.extractive.model import NOTHING_FOUND, quote
+from app.services.models.extractive.model import NOTHING_FOUND, extract_answer
 
 
-async def searched_question(searcher: Searcher, question: Question) -> str:
-    """Return what is searched for a question, after the questions of its history were asked.
-
-    Raises LibraryUnavailable.
-    """
+async def standalone_query(searcher: Searcher, question: Question) -> str:
+    """Return the query for a question after its history. Raises LibraryUnavailable."""
     turns: list[PastTurn] = []
     for earlier in question.history:
-        turns.append(await _asked(searcher, earlier, question.creator, turns))
-    return await condense(question.query, turns, None, 0.0)
+        turns.append(await _replay(searcher, earlier, question.creator, turns))
+    return _query(question.query, turns)
 
 
-async def _asked(
-    searcher: Searcher, asked: str, creator: str | None, turns: list[PastTurn]
+async def _replay(
+    searcher: Searcher, question: str, creator: str | None, turns: list[PastTurn]
 ) -> PastTurn:
-    query = await condense(asked, turns, None, 0.0)
+    query = _query(question, turns)
     found = await searcher.search(query, creator)
-    said = " ".join(turn.answer for turn in turns)
+    earlier = " ".join(turn.answer for turn in turns)
     return PastTurn(
         turn_id=str(len(turns)),
-        question=asked,
+        question=question,
         query=query,
-        answer=quote(query, found.sources, asked, said) if found.sources else NOTHING_FOUND,
+        answer=extract_answer(query, found.sources, question, earlier)
+        if found.sources
+        else NOTHING_FOUND,
         citations=tuple(source.citation for source in found.sources),
         tier=found.tier,
         at="",
     )
+
+
+def _query(question: str, turns: list[PastTurn]) -> str:
+    return expand_followup(question, turns[-1]) if turns else question

@@ -1,4 +1,4 @@
-"""A file of JSON lines comes in; its lines, checked, go out, or one sentence on what is wrong."""
+"""Read JSON Lines files with error messages that name the line."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,17 +6,15 @@ from typing import TypeVar
 
 import msgspec
 
+from app.services.evaluation.errors import EvaluationError
+
 Line = TypeVar("Line")
 
 
-class EvaluationError(Exception):
-    """A set cannot be measured; the message is one sentence that says why and what is expected."""
-
-
-def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are not empty, with their numbers. Raises EvaluationError."""
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not blank, with their numbers. Raises EvaluationError."""
     try:
-        # JSON may hold U+2028, where str.splitlines would cut.
+        # str.splitlines would also split at U+2028, which JSON strings may contain.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise EvaluationError(f"{path} cannot be read: {error}") from None
@@ -25,11 +23,11 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
-def json_lines(path: Path, kind: type[Line]) -> Iterator[Line]:
-    """Yield each line as a `kind`. Raises EvaluationError, which names the line that is wrong."""
-    decoder = msgspec.json.Decoder(kind)
-    for number, line in text_lines(path):
+def read_json_lines(path: Path, line_type: type[Line]) -> Iterator[Line]:
+    """Yield each line, decoded and validated. Raises EvaluationError."""
+    decoder = msgspec.json.Decoder(line_type)
+    for number, line in read_lines(path):
         try:
             yield decoder.decode(line)
         except msgspec.MsgspecError as error:
-            raise EvaluationError(f"line {number} of {path} is wrong: {error}") from None
+            raise EvaluationError(f"{path}, line {number}: {error}") from None

@@ -1,4 +1,4 @@
-"""Judged questions and a library to search come in; what came of each of them goes out."""
+"""Search for judged questions and compare the results with the judgements."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
@@ -7,28 +7,27 @@ from msgspec import Struct
 
 from app.schemas import Retrieval, Source, Tier
 from app.services.evaluation import metrics
-from app.services.evaluation.answers import Reply, is_off_topic, tells
-from app.services.evaluation.beir import JudgedSet
-from app.services.evaluation.off_topic import OffTopic
+from app.services.evaluation.answers import AnswerCheck, contains_answer, is_ungrounded
+from app.services.evaluation.beir import BeirDataset
+from app.services.evaluation.off_topic import OffTopicQuery
 from app.services.evaluation.passages import PassageIndex
 from app.services.evaluation.questions import Answer, Question
 from app.services.evaluation.searcher import Searcher
-from app.services.models.extractive.model import quote
+from app.services.models.extractive.model import extract_answer
 from app.services.search.text import slugify
 
-# How many of the sources that are served are looked at.
+# The number of sources that count.
 SERVED = 5
-# Searches before the first one whose time counts.
+# Untimed searches before the timed ones.
 WARM_UP = 5
 
 
-class Judged(Struct, frozen=True):
-    """A question as it is asked, where its answers stand, and the passages there: id → grade.
+class JudgedQuestion(Struct, frozen=True):
+    """A question as searched, the places that answer it, and their passages: id → grade.
 
-    What is graded and not in the library has a number below 0: nobody can find it.
-
-    `tier` is the one whose ranking is measured; `tells` has the words of the answer, if known.
-    `every` says that all of the answers are wanted; else any of them answers the whole question.
+    A judged entry that is not in the library has a negative passage id. `tier` is the one whose
+    ranking is measured; `expected` has the words of the answer, if known. If `every` is set, all
+    answers are wanted; otherwise they are alternatives.
     """
 
     id: str
@@ -37,17 +36,17 @@ class Judged(Struct, frozen=True):
     tier: Tier
     answers: tuple[Answer, ...]
     grades: dict[int, int]
-    tells: str | None = None
+    expected: str | None = None
     every: bool = False
 
     @property
-    def is_answered(self) -> bool:
-        """Whether anything that answers it is in the library."""
+    def is_answerable(self) -> bool:
+        """Whether any passage in the library answers it."""
         return any(number > 0 for number in self.grades)
 
 
-class Outcome(Struct, frozen=True):
-    """What came of one question; `served` is what `served_recall` says of its sources."""
+class QuestionResult(Struct, frozen=True):
+    """The metrics of one question; `served` is its `served_recall`."""
 
     id: str
     ndcg: float
@@ -56,49 +55,48 @@ class Outcome(Struct, frozen=True):
     served: float
     refused: bool
     milliseconds: float
-    reply: Reply | None
+    answer: AnswerCheck | None
 
 
-def judged_queries(
-    one: JudgedSet, creators: Mapping[str, str], shelf: PassageIndex
-) -> list[Judged]:
-    """Say which passages answer each query; `creators` has the slug that stands for a group."""
+def judge_queries(
+    dataset: BeirDataset, creators: Mapping[str, str], index: PassageIndex
+) -> list[JudgedQuestion]:
+    """Find the passages that answer each query; `creators` maps groups to creators' slugs."""
     return [
-        Judged(
+        JudgedQuestion(
             id=query.id,
             text=query.text,
             creator=creators.get(query.group) if query.group is not None else None,
             tier="global" if query.group is None else "creator",
             answers=tuple(Answer(entry) for entry in query.grades),
-            grades=_grades(query.grades, shelf),
-            tells=query.answer,
+            grades=_passage_grades(query.grades, index),
+            expected=query.answer,
             every=True,
         )
-        for query in one.queries
+        for query in dataset.queries
     ]
 
 
-def _grades(told: Mapping[str, int], shelf: PassageIndex) -> dict[int, int]:
-    """Give each passage its grade; an entry that is not there has a number that none has."""
+def _passage_grades(entries: Mapping[str, int], index: PassageIndex) -> dict[int, int]:
+    """Map passage ids to grades; an entry without passages gets a negative id."""
     grades: dict[int, int] = {}
-    for place, (entry, grade) in enumerate(told.items(), 1):
-        numbers = [passage.id for passage in shelf.passages_of(entry)] or [-place]
-        grades |= dict.fromkeys(numbers, grade)
+    for number, (entry, grade) in enumerate(entries.items(), 1):
+        ids = [passage.id for passage in index.passages_of(entry)] or [-number]
+        grades |= dict.fromkeys(ids, grade)
     return grades
 
 
-def judged_question(question: Question, searched: str, shelf: PassageIndex) -> Judged:
-    """Say which passages answer a question that is searched as `searched`.
+def judge_question(question: Question, query: str, index: PassageIndex) -> JudgedQuestion:
+    """Find the passages that answer a question, which is searched as `query`.
 
-    Asked of a creator who has an answer, it is ranked among the creator's own passages. Its
-    answers are alternatives: any of them is enough.
+    If its creator has an answer, the ranking of the creator's own passages is measured.
     """
-    passages = list(shelf.passages_with(question.answers))
+    passages = list(index.passages_with(question.answers))
     creator = slugify(question.creator or "")
     own = any(one.creator == creator for one in passages)
-    return Judged(
+    return JudgedQuestion(
         id=question.id,
-        text=searched,
+        text=query,
         creator=question.creator,
         tier="creator" if own else "global",
         answers=question.answers,
@@ -107,67 +105,73 @@ def judged_question(question: Question, searched: str, shelf: PassageIndex) -> J
 
 
 async def measure(
-    searcher: Searcher, questions: Sequence[Judged], shelf: PassageIndex
-) -> list[Outcome]:
-    """Search every question, one after another. Raises LibraryUnavailable."""
+    searcher: Searcher, questions: Sequence[JudgedQuestion], index: PassageIndex
+) -> list[QuestionResult]:
+    """Search for every question, one after another. Raises LibraryUnavailable."""
     for question in questions[:WARM_UP]:
         await searcher.search(question.text, question.creator)
-    return [await _outcome(searcher, question, shelf) for question in questions]
+    return [await _measure_one(searcher, question, index) for question in questions]
 
 
-async def _outcome(searcher: Searcher, question: Judged, shelf: PassageIndex) -> Outcome:
-    began = perf_counter()
+async def _measure_one(
+    searcher: Searcher, question: JudgedQuestion, index: PassageIndex
+) -> QuestionResult:
+    started_at = perf_counter()
     found = await searcher.search(question.text, question.creator)
-    milliseconds = (perf_counter() - began) * 1_000
-    ranking = await searcher.rank(question.text, question.creator, most=metrics.DEPTH)
+    milliseconds = (perf_counter() - started_at) * 1_000
+    ranking = await searcher.rank(question.text, question.creator, per_tier=metrics.DEPTH)
     ranked = [hit.passage_id for hit in ranking.hits(question.tier)]
-    return Outcome(
+    return QuestionResult(
         id=question.id,
         ndcg=metrics.ndcg(ranked, question.grades),
         recall=metrics.recall(ranked, question.grades),
         reciprocal_rank=metrics.reciprocal_rank(ranked, question.grades),
-        served=served_recall(found.sources, question.answers, shelf, every=question.every),
+        served=served_recall(found.sources, question.answers, index, every=question.every),
         refused=found.tier == "none",
         milliseconds=milliseconds,
-        reply=_reply(question, found, shelf) if question.tells and found.sources else None,
+        answer=_check_answer(question, question.expected, found, index)
+        if question.expected and found.sources
+        else None,
     )
 
 
-def _reply(question: Judged, found: Retrieval, shelf: PassageIndex) -> Reply:
-    reply = quote(question.text, found.sources)
-    return Reply(
-        served=any(shelf.holds(one, a) for one in found.sources for a in question.answers),
-        told=tells(reply, question.tells or ""),
-        foreign=is_off_topic(reply, found.sources),
+def _check_answer(
+    question: JudgedQuestion, expected: str, found: Retrieval, index: PassageIndex
+) -> AnswerCheck:
+    answer = extract_answer(question.text, found.sources)
+    return AnswerCheck(
+        served=any(index.source_contains(s, a) for s in found.sources for a in question.answers),
+        correct=contains_answer(answer, expected),
+        ungrounded=is_ungrounded(answer, found.sources),
     )
 
 
 def served_recall(
     sources: Sequence[Source],
     answers: Sequence[Answer],
-    shelf: PassageIndex,
+    index: PassageIndex,
     *,
     every: bool = False,
 ) -> float:
-    """Return 1 where any of the answers stands in the first sources that are served, else 0.
+    """Return 1 if the first sources contain any of the answers, else 0.
 
-    With `every` it is the share of the answers that stand there.
+    With `every`, return the share of the answers that they contain.
     """
     first = sources[:SERVED]
-    found = [any(shelf.holds(one, answer) for one in first) for answer in answers]
+    found = [any(index.source_contains(one, answer) for one in first) for answer in answers]
     return sum(found) / len(found) if every else float(any(found))
 
 
-async def refusals(
-    searcher: Searcher, questions: Iterable[OffTopic], creators: Sequence[str]
+async def measure_refusals(
+    searcher: Searcher, queries: Iterable[OffTopicQuery], creators: Sequence[str]
 ) -> list[tuple[str, bool]]:
-    """Ask what the library has nothing on; returns each one's source and whether it was refused.
+    """Search for off-topic queries; return the origin of each and whether it was refused.
 
-    Where questions are asked within creators, these are asked of one after another.
+    If there are creators, each query names one of them in turn.
     """
-    outcomes = []
-    for number, question in enumerate(questions):
+    results = []
+    for number, query in enumerate(queries):
         creator = creators[number % len(creators)] if creators else None
-        found = await searcher.search(question.text, creator)
-        outcomes.append((question.source, found.tier == "none"))
-    return outcomes
+        found = await searcher.search(query.text, creator)
+        results.append((query.origin, found.tier == "none"))
+    return results

@@ -1,37 +1,39 @@
-"""Reports come in; a table to read, or JSON to work on, goes out. Pure."""
+"""Format reports as a table or as JSON."""
 
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from app.services.evaluation.report import SetReport
+from app.services.evaluation.report import DatasetReport
 
-_HEADS = (
-    "set",
+_HEADINGS = (
+    "dataset",
     "questions",
     "passages",
     "nDCG@10",
     "recall@10",
     "MRR@10",
     "served@5",
-    "lost",
-    "refused",
+    "wrongly refused",
+    "off-topic refused",
     "p50 ms",
     "p95 ms",
     "passages/s",
 )
 
 
-def as_table(reports: Sequence[SetReport]) -> str:
-    """Lay reports out: a line for each set, and below what only some of them have."""
-    rows = [_HEADS, *(_row(one) for one in reports)]
+def as_table(reports: Sequence[DatasetReport]) -> str:
+    """Return a table with a row per dataset, followed by notes."""
+    rows = [_HEADINGS, *(_row(one) for one in reports)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [_line(row, widths) for row in rows]
-    return "\n".join([*lines, *(f"  {note}" for one in reports for note in _notes(one))])
+    return "\n".join(
+        [*lines, *(f"  {one.name}: {note}" for one in reports for note in _notes(one))]
+    )
 
 
-def as_json(reports: Sequence[SetReport]) -> str:
-    """Lay reports out as a JSON array; the fields are those of SetReport."""
+def as_json(reports: Sequence[DatasetReport]) -> str:
+    """Return a JSON array with the fields of DatasetReport."""
     return msgspec.json.format(msgspec.json.encode(reports)).decode()
 
 
@@ -41,7 +43,7 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join([f"{name:<{widths[0]}}", *cells])
 
 
-def _row(one: SetReport) -> tuple[str, ...]:
+def _row(one: DatasetReport) -> tuple[str, ...]:
     return (
         one.name,
         f"{one.questions:,}",
@@ -62,30 +64,26 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"
 
 
-def _notes(one: SetReport) -> Iterator[str]:
+def _notes(one: DatasetReport) -> Iterator[str]:
     if one.within:
-        yield f"{one.name}: each question is asked within its {one.within}"
+        yield f"each question is searched within its {one.within}"
     if one.skipped:
-        yield (
-            f"{one.name}: {len(one.skipped):,} more questions were skipped, since nothing that"
-            " answers them is in the library"
-        )
+        yield f"{len(one.skipped):,} questions skipped: their answers are not in the library"
     if one.off_topic and len(one.off_topic.by_source) > 1:
         shares = (f"{_percent(share)} of {name}" for name, share in one.off_topic.by_source.items())
-        yield f"{one.name}: refused {', '.join(shares)}"
-    if one.quoting:
+        yield f"off-topic questions refused: {', '.join(shares)}"
+    if quoting := one.quoting:
         yield (
-            f"{one.name}: {_percent(one.quoting.told)} of {one.quoting.served:,} quoted answers"
-            f" hold what was asked; {one.quoting.foreign:,} of {one.quoting.replies:,} replies say"
-            " anything but their sources' sentences"
+            f"{_percent(quoting.correct)} of {quoting.served:,} extractive answers are correct;"
+            f" {quoting.ungrounded:,} of {quoting.answers:,} say anything that is not in their"
+            " sources"
         )
-    if one.follow_ups:
+    if follow_ups := one.follow_ups:
         yield (
-            f"{one.name}: {one.follow_ups.questions:,} follow-ups, recall@5"
-            f" {one.follow_ups.recall_at_5:.3f}, asked whole"
-            f" {one.follow_ups.whole_recall_at_5:.3f}"
+            f"{follow_ups.questions:,} follow-ups, recall@5 {follow_ups.recall_at_5:.3f},"
+            f" standalone {follow_ups.whole_recall_at_5:.3f}"
         )
-    if one.follow_ups and one.follow_ups.missed:
-        yield f"{one.name}: found only when asked whole: {', '.join(one.follow_ups.missed)}"
-    if one.follow_ups and one.follow_ups.gained:
-        yield f"{one.name}: found only as follow-ups: {', '.join(one.follow_ups.gained)}"
+        if follow_ups.missed:
+            yield f"found only as standalone questions: {', '.join(follow_ups.missed)}"
+        if follow_ups.gained:
+            yield f"found only as follow-ups: {', '.join(follow_ups.gained)}"

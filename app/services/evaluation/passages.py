@@ -1,4 +1,4 @@
-"""The documents that a set's judgements name come in; their passages, to be compared, go out."""
+"""Index of the passages in judged documents, to compare them with the sources of an answer."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from app.infra.database import Connection
 from app.schemas import Sentence, Source
-from app.services.evaluation.questions import Answer, folded
+from app.services.evaluation.questions import Answer, normalize
 
-# $1 keys of documents
+# $1 document keys
 PASSAGES = """
 SELECT p.id, d.key, d.title, c.slug, t.start_seconds, t.end_seconds, t.sentences::text
 FROM passages p
@@ -35,54 +35,54 @@ class IndexedPassage(Struct, frozen=True):
 
 
 class PassageIndex:
-    """The passages of some documents, and which of these documents a source comes from."""
+    """Passages by document, and documents by sentence."""
 
     def __init__(self) -> None:
         self._passages: dict[str, list[IndexedPassage]] = defaultdict(list)
         self._documents: dict[tuple[str, str, str], set[str]] = defaultdict(set)
 
-    def put(self, document: str, passage: IndexedPassage) -> None:
+    def add(self, document: str, passage: IndexedPassage) -> None:
         """Add a passage of the document with this key."""
         self._passages[document].append(passage)
         for text in passage.sentences:
             self._documents[passage.creator, passage.title, text].add(document)
 
     def passages_of(self, document: str) -> list[IndexedPassage]:
-        """Return a document's passages, in order; none where the library has no such document."""
+        """Return the passages of a document in order; empty for an unknown document."""
         return self._passages.get(document, [])
 
     def passages_with(self, answers: Iterable[Answer]) -> Iterator[IndexedPassage]:
-        """Yield the passages that any of the answers stands in."""
+        """Yield the passages that contain any of the answers."""
         for answer in answers:
             for one in self.passages_of(answer.document):
-                if answer.stands_in(one.start, one.end, _text(one.sentences)):
+                if answer.is_in(one.start, one.end, _text(one.sentences)):
                     yield one
 
     def documents_of(self, source: Source) -> Collection[str]:
-        """Return which documents a source's words stand in; more than one has the same words."""
+        """Return the documents that a source may come from; several may have the same text."""
         title, slug = source.citation.title, source.citation.creator.slug
         return self._documents.get((slug, title, source.sentences[0].text), ())
 
-    def holds(self, source: Source, answer: Answer) -> bool:
-        """Tell whether an answer stands in a source."""
-        said = source.sentences
-        start = min((one.start for one in said if one.start is not None), default=None)
-        end = max((one.end for one in said if one.end is not None), default=None)
-        return answer.document in self.documents_of(source) and answer.stands_in(
-            start, end, _text(one.text for one in said)
+    def source_contains(self, source: Source, answer: Answer) -> bool:
+        """Return whether a source contains an answer."""
+        sentences = source.sentences
+        start = min((one.start for one in sentences if one.start is not None), default=None)
+        end = max((one.end for one in sentences if one.end is not None), default=None)
+        return answer.document in self.documents_of(source) and answer.is_in(
+            start, end, _text(one.text for one in sentences)
         )
 
 
 def _text(sentences: Iterable[str]) -> str:
-    return folded(" ".join(sentences))
+    return normalize(" ".join(sentences))
 
 
-async def read_shelf(connection: Connection, documents: Collection[str]) -> PassageIndex:
-    """Read the passages of the documents with these keys."""
-    shelf = PassageIndex()
+async def read_passage_index(connection: Connection, documents: Collection[str]) -> PassageIndex:
+    """Index the passages of the documents with these keys."""
+    index = PassageIndex()
     for row in await connection.fetch(PASSAGES, list(documents)):
         sentences = _SENTENCES.decode(row["sentences"])
-        shelf.put(
+        index.add(
             row["key"],
             IndexedPassage(
                 id=row["id"],
@@ -93,4 +93,4 @@ async def read_shelf(connection: Connection, documents: Collection[str]) -> Pass
                 sentences=tuple(one.text for one in sentences),
             ),
         )
-    return shelf
+    return index

@@ -1,24 +1,24 @@
-"""What came of a set's questions comes in; a report of its shares and times goes out. Pure."""
+"""Aggregate the results of a dataset into a report."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from app.services.evaluation.answers import Quoting, summed
-from app.services.evaluation.measure import Outcome
+from app.services.evaluation.answers import ExtractiveAnswers, summarize_answers
+from app.services.evaluation.measure import QuestionResult
 from app.services.evaluation.metrics import mean, percentile
 
 
-class Times(Struct, frozen=True):
-    """How long a search takes, in milliseconds."""
+class SearchTimes(Struct, frozen=True):
+    """Percentiles of the search time, in milliseconds."""
 
     p50: float
     p95: float
 
 
 class Ingestion(Struct, frozen=True):
-    """How long it took to fill the library, and to calibrate its gate, in seconds."""
+    """How long filling and calibrating the library took, in seconds."""
 
     seconds: float
     passages_per_second: float
@@ -26,7 +26,7 @@ class Ingestion(Struct, frozen=True):
 
 
 class Refusals(Struct, frozen=True):
-    """Which share of the off-topic questions was refused, of all and by where they come from."""
+    """The share of off-topic questions that were refused, in total and by origin."""
 
     questions: int
     refused: float
@@ -34,10 +34,10 @@ class Refusals(Struct, frozen=True):
 
 
 class FollowUps(Struct, frozen=True):
-    """The share of questions with an answer among the first five sources: as follow-ups, and whole.
+    """The share of follow-ups with an answer in the first five sources.
 
-    `missed` names those that find an answer only when they are asked whole, `gained` those that
-    find one only as follow-ups.
+    `whole_recall_at_5` is the share for the standalone questions. `missed` has the ids of those
+    answered only as standalone questions, `gained` of those answered only as follow-ups.
     """
 
     questions: int
@@ -47,13 +47,13 @@ class FollowUps(Struct, frozen=True):
     gained: tuple[str, ...]
 
 
-class SetReport(Struct, frozen=True):
-    """How a set was found; all shares between 0 and 1.
+class DatasetReport(Struct, frozen=True):
+    """The results of a dataset; shares are between 0 and 1.
 
-    nDCG, recall and MRR are of the ranking before the gate; `served_recall_at_5` is of the sources
-    that a client gets: of a library's questions, the share that has an answer among the first five.
-    `recall_lost` is the share of questions with an answer in the ranking that the gate refuses,
-    None where there are none. `skipped` names questions whose answers are not in the library.
+    nDCG, recall and MRR measure the ranking before the answerability classifier;
+    `served_recall_at_5` measures the sources that a client gets. `recall_lost` is the share of
+    questions with an answer in the ranking that are refused. `skipped` has the ids of questions
+    whose answers are not in the library.
     """
 
     name: str
@@ -68,70 +68,70 @@ class SetReport(Struct, frozen=True):
     served_recall_at_5: float
     recall_lost: float | None
     off_topic: Refusals | None
-    search_ms: Times
+    search_ms: SearchTimes
     ingestion: Ingestion
-    quoting: Quoting | None
+    quoting: ExtractiveAnswers | None
     follow_ups: FollowUps | None
 
 
-def set_report(
+def build_report(
     *,
     name: str,
     language: str,
     within: str | None,
     passages: int,
     skipped: tuple[str, ...],
-    outcomes: Sequence[Outcome],
+    results: Sequence[QuestionResult],
     off_topic: Refusals | None,
     ingestion: Ingestion,
     follow_ups: FollowUps | None,
-) -> SetReport:
-    """Sum up what came of a set's questions; there must be at least one outcome."""
-    found = [one for one in outcomes if one.recall > 0]
-    times = [one.milliseconds for one in outcomes]
-    replies = [one.reply for one in outcomes if one.reply is not None]
-    return SetReport(
+) -> DatasetReport:
+    """Aggregate at least one result."""
+    found = [one for one in results if one.recall > 0]
+    times = [one.milliseconds for one in results]
+    answers = [one.answer for one in results if one.answer is not None]
+    return DatasetReport(
         name=name,
         language=language,
         within=within,
         passages=passages,
-        questions=len(outcomes),
+        questions=len(results),
         skipped=skipped,
-        ndcg_at_10=mean([one.ndcg for one in outcomes]),
-        recall_at_10=mean([one.recall for one in outcomes]),
-        mrr_at_10=mean([one.reciprocal_rank for one in outcomes]),
-        served_recall_at_5=mean([one.served for one in outcomes]),
+        ndcg_at_10=mean([one.ndcg for one in results]),
+        recall_at_10=mean([one.recall for one in results]),
+        mrr_at_10=mean([one.reciprocal_rank for one in results]),
+        served_recall_at_5=mean([one.served for one in results]),
         recall_lost=mean([float(one.refused) for one in found]) if found else None,
         off_topic=off_topic,
-        search_ms=Times(percentile(times, 0.5), percentile(times, 0.95)),
+        search_ms=SearchTimes(percentile(times, 0.5), percentile(times, 0.95)),
         ingestion=ingestion,
-        quoting=summed(replies) if replies else None,
+        quoting=summarize_answers(answers) if answers else None,
         follow_ups=follow_ups,
     )
 
 
-def refusals_of(outcomes: Sequence[tuple[str, bool]]) -> Refusals | None:
-    """Sum up off-topic questions, pairs of a source and whether it was refused; None of none."""
-    if not outcomes:
+def summarize_refusals(results: Sequence[tuple[str, bool]]) -> Refusals | None:
+    """Aggregate pairs of an origin and whether the question was refused; None if there are none."""
+    if not results:
         return None
-    by_source: dict[str, list[float]] = defaultdict(list)
-    for source, refused in outcomes:
-        by_source[source].append(float(refused))
+    by_origin: dict[str, list[float]] = defaultdict(list)
+    for origin, refused in results:
+        by_origin[origin].append(float(refused))
     return Refusals(
-        questions=len(outcomes),
-        refused=mean([float(refused) for _, refused in outcomes]),
-        by_source={source: mean(shares) for source, shares in by_source.items()},
+        questions=len(results),
+        refused=mean([float(refused) for _, refused in results]),
+        by_source={origin: mean(shares) for origin, shares in by_origin.items()},
     )
 
 
-def follow_ups_of(pairs: Mapping[str, tuple[float, float]]) -> FollowUps | None:
-    """Sum up follow-ups, id → what was served of it and of it asked whole; None of none."""
-    if not pairs:
+def summarize_follow_ups(recall: Mapping[str, tuple[float, float]]) -> FollowUps | None:
+    """Aggregate id → served recall as a follow-up and standalone; None if there are none."""
+    if not recall:
         return None
     return FollowUps(
-        questions=len(pairs),
-        recall_at_5=mean([own for own, _ in pairs.values()]),
-        whole_recall_at_5=mean([whole for _, whole in pairs.values()]),
-        missed=tuple(name for name, (own, whole) in pairs.items() if own < whole),
-        gained=tuple(name for name, (own, whole) in pairs.items() if own > whole),
+        questions=len(recall),
+        recall_at_5=mean([own for own, _ in recall.values()]),
+        whole_recall_at_5=mean([whole for _, whole in recall.values()]),
+        missed=tuple(name for name, (own, whole) in recall.items() if own < whole),
+        gained=tuple(name for name, (own, whole) in recall.items() if own > whole),
     )

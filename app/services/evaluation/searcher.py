@@ -1,4 +1,4 @@
-"""What a measurement needs of whatever searches the library: rankings as they are, and sources."""
+"""What an evaluation needs from the search."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -6,8 +6,8 @@ from typing import Protocol
 from app.schemas import Retrieval, Tier
 
 
-class Found(Protocol):
-    """A passage that was found."""
+class RankedPassage(Protocol):
+    """A passage in a ranking."""
 
     @property
     def passage_id(self) -> int:
@@ -15,21 +15,21 @@ class Found(Protocol):
         ...
 
 
-class Ranked(Protocol):
-    """All tiers of one search."""
+class TierRankings(Protocol):
+    """The rankings of all tiers for one question."""
 
-    def hits(self, tier: Tier, /) -> Sequence[Found]:
-        """Return a tier's passages, best first, whatever the gate says."""
+    def hits(self, tier: Tier, /) -> Sequence[RankedPassage]:
+        """Return the passages of a tier, best first, whether or not the tier answers."""
         ...
 
 
 class Searcher(Protocol):
     """Searches the library. Every method raises LibraryUnavailable."""
 
-    async def rank(self, question: str, creator: str | None, *, most: int) -> Ranked:
-        """Rank at most `most` passages for each tier."""
+    async def rank(self, question: str, creator: str | None, *, per_tier: int) -> TierRankings:
+        """Rank the passages of each tier, at least `per_tier` if it has that many."""
         ...
 
     async def search(self, question: str, creator: str | None) -> Retrieval:
-        """Return what a client would get: the tier that answers, and its sources."""
+        """Return what a client gets: the tier that answers, and its sources."""
         ...

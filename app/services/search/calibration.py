@@ -1,15 +1,10 @@
-"""A library comes in; the gates that tell when it has nothing on a question go out.
+"""Fit the answerability classifiers to a library.
 
-No library has questions with known answers. So for those that it answers, sentences of its own are
-taken, with some words left out and others put between; for those that it does not, a fixed set of
-questions about everything else.
+No library comes with judged questions. Positive examples are made from the library's own
+sentences; negative examples are a fixed set of off-topic questions.
 """
 
-import random
-import re
 from collections.abc import Callable, Iterable, Sequence
-from importlib.resources import files
-from itertools import groupby
 
 import msgspec
 from msgspec import Struct
@@ -21,64 +16,66 @@ from app.services.search.answerability import (
     DEPTH,
     AnswerabilityClassifier,
     PassageScores,
-    features,
-    fit,
-    nearness,
+    ranking_features,
+    semantic_features,
+)
+from app.services.search.calibration_questions import (
+    QUESTIONS,
+    off_topic_questions,
+    own_questions,
 )
 from app.services.search.embedding import Embedder
-from app.services.search.plan import SearchPlan, ask, is_asking, load_search_plan, passage_scores
-from app.services.search.text import STOP_WORDS, unspaced
+from app.services.search.logistic_regression import fit
+from app.services.search.plan import SearchPlan, execute_search, load_search_plan
+from app.services.search.ranking import TIERS, passage_scores
+from app.services.search.sql import EmbeddingIndex
 
-FOREIGN = "off_topic_questions.tsv"
-# The part of the foreign questions that is to be refused. What others ask lies nearer to a
-# library than these do, so it is more than one would have it be in the end.
+_SENTENCES = msgspec.json.Decoder(tuple[Sentence, ...])
+
+# The share of off-topic questions to refuse. Real unanswerable questions are closer to the library
+# than these, so it is higher than the share that is wanted in practice.
 REFUSED = 0.98
-# Where there are few of them, so many are let pass: the highest are chance.
-MIN_SPARED = 2
-# Questions of each kind and language; passages below which there is too little to learn from.
-QUESTIONS = 300
+# Questions always allowed through, because the highest scores in a small set are noise.
+MIN_ALLOWED = 2
+# Smaller libraries are not calibrated.
 MIN_PASSAGES = 100
-# Of either kind, so many questions must have found anything.
-MIN_FOUND = 20
-# The part of a sentence's words that a question keeps, and of a question's that are not of it.
-KEPT, NOISE = 0.65, 0.35
-# Questions that are embedded at once.
+# Questions of each kind that must find anything.
+MIN_EXAMPLES = 20
+# A language with a smaller share of the passages gets no off-topic questions.
+MIN_LANGUAGE_SHARE = 0.1
+# Questions embedded at once.
 BATCH = 64
-# How many words of a sentence a question is made of at most.
-LONGEST = 20
 
-# In what languages there is how much.
-LANGUAGES = """
+PASSAGES_BY_LANGUAGE = """
 SELECT split_part(d.language, '-', 1) AS language, count(*) AS passages
 FROM passages p JOIN documents d ON d.id = p.document_id
 GROUP BY 1 ORDER BY 2 DESC
 """
-# $1 how many; any, but the same ones each time
-SOME_PASSAGES = """
+# $1 how many; the same arbitrary passages each time
+SAMPLE_PASSAGES = """
 SELECT sentences::text FROM passage_texts ORDER BY md5(passage_id::text) LIMIT $1
 """
 CENTROID = "SELECT avg(embedding::vector)::real[] FROM {table}"
-# $1 embedder · $2 passages · $3 the model
-KEEP = "INSERT INTO gates (embedder_id, passages, model) VALUES ($1, $2, $3::jsonb)"
-# $1 the newest before · $2 embedder; those of other embedders go with their embeddings
-DROP_OLDER = "DELETE FROM gates WHERE id <= $1 AND embedder_id IS NOT DISTINCT FROM $2"
+# $1 embedder · $2 passages · $3 the classifier as JSON
+INSERT_CLASSIFIER = "INSERT INTO gates (embedder_id, passages, model) VALUES ($1, $2, $3::jsonb)"
+# $1 the newest classifier to delete · $2 embedder
+DELETE_OLDER = "DELETE FROM gates WHERE id <= $1 AND embedder_id IS NOT DISTINCT FROM $2"
 NEWEST = "SELECT coalesce(max(id), 0) FROM gates"
 
 
-class OffTopicQuestion(Struct, frozen=True):
-    """A question about something else: the field of knowledge it is from, and its words."""
-
-    language: str
-    field: str
-    question: str
-
-
 class Calibration(Struct, frozen=True):
-    """What it was learned from: passages, questions made of them, questions about all else."""
+    """How many passages the library has, and how many questions of each kind were used."""
 
     passages: int
-    own: int
-    foreign: int
+    own_questions: int
+    off_topic_questions: int
+
+
+class Example(Struct, frozen=True):
+    """A question's embedding and the scores of what the library has on it, best first."""
+
+    ranking: list[PassageScores]
+    embedding: Sequence[float]
 
 
 async def calibrate(
@@ -90,106 +87,71 @@ async def calibrate(
     per_document: int,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Calibration | None:
-    """Learn the library's gates and keep them; None where there is too little to learn from.
+    """Fit and store the library's classifiers; return None if there is too little to fit to.
 
-    Raises EmbeddingFailed.
+    `report` is called with the number of questions searched and their total. Raises
+    EmbeddingFailed.
     """
-    languages = await connection.fetch(LANGUAGES)
+    languages = await connection.fetch(PASSAGES_BY_LANGUAGE)
     passages = sum(row["passages"] for row in languages)
     if passages < MIN_PASSAGES:
         return None
     plan = await load_search_plan(
         connection, embedder.name if embedder else None, pgvector=pgvector
     )
-    foreign = off_topic_questions(
-        [row["language"] for row in languages if row["passages"] >= 0.1 * passages]
+    off_topic = off_topic_questions(
+        [row["language"] for row in languages if row["passages"] >= MIN_LANGUAGE_SHARE * passages]
     )
-    texts = [
-        msgspec.json.decode(row["sentences"], type=tuple[Sentence, ...])
-        for row in await connection.fetch(SOME_PASSAGES, 4 * QUESTIONS)
-    ]
-    own = own_questions(texts)
-    questions = [*own, *(one.question for one in foreign)]
+    own = await _own_questions(connection)
+    questions = [*own, *(one.question for one in off_topic)]
     indexes = [None, plan.index] if plan.index and embedder else [None]
-    newest = await connection.fetchval(NEWEST)
-    kept = False
-    asker = _Asker(connection, plan, embedder, alpha, per_document)
     total = len(indexes) * len(questions)
-    for place, index in enumerate(indexes):
+    newest = await connection.fetchval(NEWEST)
+    runner = _ExampleRunner(connection, plan, embedder, alpha, per_document)
+    fitted = False
+    for number, index in enumerate(indexes):
 
-        def shown(done: int, before: int = place * len(questions)) -> None:
+        def progress(done: int, before: int = number * len(questions)) -> None:
             report(before + done, total)
 
-        answered, by_meaning = await asker.ask(questions, shown, hybrid=index is not None)
-        centroid: Sequence[float] = ()
-        if index:
-            centroid = await connection.fetchval(CENTROID.format(table=index.table)) or ()
-        gate = learn(answered[: len(own)], answered[len(own) :], centroid)
-        if gate is not None and (centroid or not index):
-            if index:
-                near = learn(by_meaning[: len(own)], by_meaning[len(own) :], centroid, nearness)
-                gate = replace(gate, by_meaning=near)
-            model = msgspec.json.encode(gate).decode()
-            await connection.execute(KEEP, index and index.id, passages, model)
-            kept = True
-        await connection.execute(DROP_OLDER, newest, index and index.id)
+        hybrid, semantic = await runner.run(questions, progress, embed=index is not None)
+        classifier = await _fit_for(connection, index, hybrid, semantic, len(own))
+        if classifier is not None:
+            model = msgspec.json.encode(classifier).decode()
+            await connection.execute(INSERT_CLASSIFIER, index and index.id, passages, model)
+            fitted = True
+        await connection.execute(DELETE_OLDER, newest, index and index.id)
     report(total, total)
-    return Calibration(passages, len(own), len(foreign)) if kept else None
+    return Calibration(passages, len(own), len(off_topic)) if fitted else None
 
 
-def off_topic_questions(languages: Sequence[str]) -> list[OffTopicQuestion]:
-    """Return the questions of these languages; the English ones where there are none."""
-    text = files("app.services.search").joinpath(FOREIGN).read_text(encoding="utf-8")
-    every = [OffTopicQuestion(*line.split("\t")) for line in text.splitlines()[1:]]
-    return [one for one in every if one.language in languages] or [
-        one for one in every if one.language == "en"
-    ]
+async def _own_questions(connection: Connection) -> list[str]:
+    rows = await connection.fetch(SAMPLE_PASSAGES, 4 * QUESTIONS)
+    return own_questions([_SENTENCES.decode(row["sentences"]) for row in rows])
 
 
-def own_questions(passages: Sequence[Sequence[Sentence]]) -> list[str]:
-    """Make questions of sentences, as somebody would ask who does not remember the words."""
-    chance = random.Random(len(passages))  # noqa: S311 -- the same each time, and no secret
-    pool = [_words(one.text) for sentences in passages for one in sentences]
-    pool = [words for words in pool if len(words) >= 8]
-    asked: list[str] = []
-    for _ in range(QUESTIONS if pool else 0):
-        words, others = chance.choice(pool), chance.choice(pool)
-        begin = chance.randrange(max(1, len(words) - LONGEST + 1))
-        kept = [
-            word
-            for word in words[begin : begin + LONGEST]
-            if word.lower() in STOP_WORDS or chance.random() < KEPT
-        ]
-        noise = [word for word in others if word.lower() not in STOP_WORDS]
-        chance.shuffle(noise)
-        own = sum(w.lower() not in STOP_WORDS for w in kept)
-        for word in noise[: max(1, round(own * NOISE / (1 - NOISE)))]:
-            kept.insert(chance.randrange(len(kept) + 1), word)
-        question = " ".join(kept)
-        if is_asking(question):
-            asked.append(question)
-    return asked
+async def _fit_for(
+    connection: Connection,
+    index: EmbeddingIndex | None,
+    examples: Sequence[Example],
+    semantic: Sequence[Example],
+    own: int,
+) -> AnswerabilityClassifier | None:
+    """Fit the classifier of one index, None for lexical search; the first `own` are answered."""
+    if index is None:
+        return fit_classifier(examples[:own], examples[own:], ())
+    centroid = await connection.fetchval(CENTROID.format(table=index.table))
+    if not centroid:
+        return None
+    classifier = fit_classifier(examples[:own], examples[own:], centroid)
+    return classifier and replace(
+        classifier,
+        semantic=fit_classifier(semantic[:own], semantic[own:], centroid, semantic_features),
+    )
 
 
-def _words(text: str) -> list[str]:
-    """Split a sentence; scripts without spaces into pieces of about a word's length."""
-    return [
-        piece
-        for word in re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", text)
-        for apart, run in groupby(word, unspaced)
-        for piece in (re.findall(".{1,3}", "".join(run)) if apart else ["".join(run)])
-    ]
-
-
-class _Answered(Struct, frozen=True):
-    """What the library had for a question."""
-
-    figures: list[PassageScores]
-    embedding: Sequence[float]
-
-
-class _Asker(Struct, frozen=True):
-    """Asks the library many questions."""
+class _ExampleRunner(Struct, frozen=True):
+    """Searches the library for many questions."""
 
     connection: Connection
     plan: SearchPlan
@@ -197,64 +159,66 @@ class _Asker(Struct, frozen=True):
     alpha: float
     per_document: int
 
-    async def ask(
-        self, questions: Sequence[str], shown: Callable[[int], None], *, hybrid: bool
-    ) -> tuple[list[_Answered], list[_Answered]]:
-        """Return what it has for each, and, `hybrid`, what it has by the meaning alone."""
-        answered: list[_Answered] = []
-        by_meaning: list[_Answered] = []
+    async def run(
+        self, questions: Sequence[str], progress: Callable[[int], None], *, embed: bool
+    ) -> tuple[list[Example], list[Example]]:
+        """Return the results for each question, and with `embed` those by embedding alone."""
+        examples: list[Example] = []
+        semantic: list[Example] = []
         for start in range(0, len(questions), BATCH):
-            shown(start)
-            some = questions[start : start + BATCH]
-            if not hybrid or self.embedder is None:
-                answered += [await self._one(question, ()) for question in some]
+            progress(start)
+            batch = questions[start : start + BATCH]
+            if not embed or self.embedder is None:
+                examples += [await self._search(question, ()) for question in batch]
                 continue
-            for question, vector in zip(some, await self.embedder(some), strict=True):
-                answered.append(await self._one(question, vector))
-                by_meaning.append(await self._one("", vector))
-        return answered, by_meaning
+            for question, vector in zip(batch, await self.embedder(batch), strict=True):
+                examples.append(await self._search(question, vector))
+                semantic.append(await self._search("", vector))
+        return examples, semantic
 
-    async def _one(self, question: str, embedding: Sequence[float]) -> _Answered:
-        rows = await ask(
+    async def _search(self, question: str, embedding: Sequence[float]) -> Example:
+        rows = await execute_search(
             self.connection,
             self.plan,
             question,
             embedding=embedding,
             alpha=self.alpha,
             per_document=self.per_document,
-            most=DEPTH,
+            per_tier=DEPTH,
         )
-        return _Answered([passage_scores(row) for row in rows if row["tier"] == 3], embedding)
+        whole_library = len(TIERS)
+        return Example(
+            [passage_scores(row) for row in rows if row["tier"] == whole_library], embedding
+        )
 
 
-def learn(
-    own: Sequence[_Answered],
-    foreign: Sequence[_Answered],
+def fit_classifier(
+    own: Sequence[Example],
+    off_topic: Sequence[Example],
     centroid: Sequence[float],
-    summary: Callable[[Sequence[PassageScores], float], Sequence[float]] = features,
+    features: Callable[[Sequence[PassageScores], float], Sequence[float]] = ranking_features,
 ) -> AnswerabilityClassifier | None:
-    """Fit a gate to what was found, and have it refuse nearly all of the foreign questions.
+    """Fit a classifier that refuses a share of REFUSED of the off-topic questions.
 
-    `summary` makes the features of a ranking. None where so few of them found anything that
-    there is nothing to tell apart.
+    Returns None if too few questions of either kind found anything.
     """
-    unset = AnswerabilityClassifier((), (), (), 0.0, 0.0, tuple(centroid))
+    unfitted = AnswerabilityClassifier((), (), (), 0.0, 0.0, tuple(centroid))
 
-    def values(ranked: Iterable[_Answered]) -> list[Sequence[float]]:
-        found = (one for one in ranked if one.figures)
-        return [summary(one.figures, unset.typical(one.embedding)) for one in found]
+    def vectors(examples: Iterable[Example]) -> list[Sequence[float]]:
+        found = (one for one in examples if one.ranking)
+        return [features(one.ranking, unfitted.centroid_similarity(one.embedding)) for one in found]
 
-    answered, refused = values(own), values(foreign)
-    if min(len(answered), len(refused)) < MIN_FOUND:
+    positive, negative = vectors(own), vectors(off_topic)
+    if min(len(positive), len(negative)) < MIN_EXAMPLES:
         return None
-    means, scales, weights = fit(answered, refused)
-    unbiased = replace(unset, means=means, scales=scales, weights=weights)
-    # Those for which there is nothing at all are refused anyway.
-    spared = max(MIN_SPARED, int((1 - REFUSED) * len(foreign)))
-    logits = sorted(map(unbiased.logit, refused))
-    scores = sorted(one.figures[0].score for one in foreign if one.figures)
+    means, scales, weights = fit(positive, negative)
+    unbiased = replace(unfitted, means=means, scales=scales, weights=weights)
+    # Questions that found nothing are refused anyway, so they count towards the share.
+    allowed = max(MIN_ALLOWED, int((1 - REFUSED) * len(off_topic)))
+    logits = sorted(map(unbiased.logit, negative))
+    scores = sorted(one.ranking[0].score for one in off_topic if one.ranking)
     return replace(
         unbiased,
-        bias=-logits[-1 - min(spared, len(logits) - 1)],
-        floor=scores[-1 - min(spared, len(scores) - 1)],
+        bias=-logits[-1 - min(allowed, len(logits) - 1)],
+        floor=scores[-1 - min(allowed, len(scores) - 1)],
     )

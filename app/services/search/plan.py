@@ -1,4 +1,4 @@
-"""What the database holds comes in; how it is to be searched goes out."""
+"""Search plan: which statements, embedding index and classifiers the library currently allows."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -12,87 +12,88 @@ from app.services.search.answerability import (
     DEFAULT_HYBRID,
     DEFAULT_LEXICAL,
     AnswerabilityClassifier,
-    PassageScores,
 )
 from app.services.search.sql import EmbeddingIndex, search_statement
-from app.services.search.text import fold, keys, slugify, spaced
+from app.services.search.text import fold, has_content_words, segment, slugify
 
 log = logging.getLogger(__name__)
 
 INDEXES = "SELECT id, name, dimension FROM embedders WHERE complete ORDER BY id"
-# The newest of each.
-GATES = """
+NEWEST_CLASSIFIERS = """
 SELECT DISTINCT ON (embedder_id) id, embedder_id, model::text FROM gates
 ORDER BY embedder_id, id DESC
 """
 
 
 class SearchPlan(Struct, frozen=True):
-    """How to search: by words alone, and, where there is an index of embeddings, by both.
+    """How to search: lexically and, with an embedding index, also hybrid.
 
-    `state` is what the statement tells of the database: where it is another, the plan is old.
+    `version` identifies the indexes and classifiers in the database that the plan was made for.
     """
 
-    state: tuple[str | None, int | None]
+    version: tuple[str | None, int | None]
     index: EmbeddingIndex | None
-    lexical: str
-    hybrid: str | None
-    lexical_gate: AnswerabilityClassifier
-    hybrid_gate: AnswerabilityClassifier
+    lexical_sql: str
+    hybrid_sql: str | None
+    lexical_classifier: AnswerabilityClassifier
+    hybrid_classifier: AnswerabilityClassifier
 
-    def is_old(self, row: asyncpg.Record) -> bool:
-        """Tell whether the database holds other indexes or gates than this was made for."""
-        return self.state != (row["indexes"], row["gate_id"])
+    def is_stale(self, row: asyncpg.Record) -> bool:
+        """Return whether a result row shows that indexes or classifiers have changed."""
+        return self.version != (row["indexes"], row["classifier_id"])
 
-    def compares(self, embedding: Sequence[float]) -> bool:
-        """Tell whether a question's embedding can be held against those of the index."""
+    def is_hybrid(self, embedding: Sequence[float]) -> bool:
+        """Return whether a question with this embedding is searched hybrid."""
         return self.index is not None and len(embedding) == self.index.dimension
 
 
 async def load_search_plan(
     connection: Connection, embedder: str | None, *, pgvector: bool
 ) -> SearchPlan:
-    """Look what there is for an embedder of this name."""
+    """Make the plan for an embedder of this name from what the database holds."""
     rows = await connection.fetch(INDEXES)
     known = [EmbeddingIndex(**row) for row in rows]
     index = next((one for one in known if pgvector and one.name == embedder), None)
     if embedder and pgvector and index is None:
         log.warning(
-            "the library has %s: search goes by words alone until `python -m app reindex` has"
-            " embedded it by %s",
-            f"embeddings by {known[-1].name} only" if known else "no embeddings yet",
+            "searching by words only: the library has %s; run `python -m app reindex` to embed it"
+            " with %s",
+            f"only embeddings by {known[-1].name}" if known else "no embeddings",
             embedder,
         )
-    kept = await connection.fetch(GATES)
-    models: Mapping[int | None, str] = {row["embedder_id"]: row["model"] for row in kept}
+    stored = await connection.fetch(NEWEST_CLASSIFIERS)
+    models: Mapping[int | None, str] = {row["embedder_id"]: row["model"] for row in stored}
     return SearchPlan(
-        state=(
+        version=(
             ",".join(str(row["id"]) for row in rows) or None,
-            max((row["id"] for row in kept), default=None),
+            max((row["id"] for row in stored), default=None),
         ),
         index=index,
-        lexical=search_statement(pgvector=pgvector, index=None),
-        hybrid=search_statement(pgvector=pgvector, index=index) if index else None,
-        lexical_gate=_gate(models.get(None), DEFAULT_LEXICAL),
-        hybrid_gate=_gate(models.get(index.id) if index else None, DEFAULT_HYBRID),
+        lexical_sql=search_statement(pgvector=pgvector, index=None),
+        hybrid_sql=search_statement(pgvector=pgvector, index=index) if index else None,
+        lexical_classifier=_classifier(models.get(None), DEFAULT_LEXICAL),
+        hybrid_classifier=_classifier(models.get(index.id) if index else None, DEFAULT_HYBRID),
     )
 
 
-def _gate(model: str | None, default: AnswerabilityClassifier) -> AnswerabilityClassifier:
-    """Decode a gate; the default for one that is not there, or that another release has learned."""
+def _classifier(model: str | None, default: AnswerabilityClassifier) -> AnswerabilityClassifier:
+    """Decode a stored classifier; the default if there is none or its features are different."""
     if model is None:
         return default
     try:
-        gate = msgspec.json.decode(model, type=AnswerabilityClassifier)
+        classifier = msgspec.json.decode(model, type=AnswerabilityClassifier)
     except msgspec.ValidationError:
-        gate = None
-    if gate is None or len(gate.weights) != len(default.weights):
-        log.warning("the library's gate is another release's: run `python -m app calibrate`")
+        classifier = None
+    if classifier is None or len(classifier.weights) != len(default.weights):
+        log.warning(
+            "using the default answerability classifier: the stored one is from another release;"
+            " run `python -m app calibrate`"
+        )
         return default
-    return gate
+    return classifier
 
 
-async def ask(
+async def execute_search(
     connection: Connection,
     plan: SearchPlan,
     question: str,
@@ -101,30 +102,18 @@ async def ask(
     embedding: Sequence[float],
     alpha: float,
     per_document: int,
-    most: int,
+    per_tier: int,
 ) -> list[asyncpg.Record]:
-    """Run the statement for a question: by words alone where its embedding is of no use.
+    """Search for a question, lexically unless the plan can use its embedding.
 
-    Each row is a passage of a tier, best first; in any case there is one row.
+    Each row is a passage in a tier, best first. If nothing is found, there is one row without.
     """
-    # Words of grammar alone ask for nothing, and every passage has them.
-    words = spaced(question) if is_asking(question) else ""
+    # Every passage has stop words, so a question of nothing else would match all of them.
+    query = segment(question) if has_content_words(question) else ""
     slug, name = (slugify(creator), fold(creator)) if creator else (None, None)
-    arguments: list[object] = [words, slug, name, per_document, most]
-    if plan.hybrid is None or not plan.compares(embedding):
-        return await connection.fetch(plan.lexical, *arguments)
-    # The way pgvector writes vectors is JSON's too, and this is a tenth of the work of `repr`.
+    arguments: list[object] = [query, slug, name, per_document, per_tier]
+    if plan.hybrid_sql is None or not plan.is_hybrid(embedding):
+        return await connection.fetch(plan.lexical_sql, *arguments)
+    # pgvector's text format is also JSON, and this takes a tenth of the time of `repr`.
     vector = msgspec.json.encode(embedding).decode()
-    return await connection.fetch(plan.hybrid, *arguments, vector, alpha)
-
-
-def is_asking(question: str) -> bool:
-    """Tell whether a question has any word with a subject of its own."""
-    return bool(keys(question, "simple"))
-
-
-def passage_scores(row: asyncpg.Record) -> PassageScores:
-    """Read what the gate looks at."""
-    return PassageScores(
-        row["score"], row["lexical"], row["cosine"], row["coverage"], row["known"], row["worth"]
-    )
+    return await connection.fetch(plan.hybrid_sql, *arguments, vector, alpha)

@@ -1,4 +1,4 @@
-"""The rows of a search come in; each tier's ranking, and the tier that answers, go out. Pure."""
+"""Turn the rows of a search into a ranking for each tier, and choose the tier that answers."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,29 +7,33 @@ import asyncpg
 from msgspec import Struct
 
 from app.schemas import CreatorRef, Matching, Tier, TierHits
-from app.services.search.answerability import DEPTH, AnswerabilityClassifier, PassageScores, decide
-from app.services.search.plan import passage_scores
+from app.services.search.answerability import (
+    DEPTH,
+    AnswerabilityClassifier,
+    PassageScores,
+    choose_tier,
+)
 
 TIERS: tuple[Tier, ...] = ("creator", "domain", "global")
 
 
 class Hit(Struct, frozen=True):
-    """A passage in a tier's ranking, with the row that it came in."""
+    """A passage in the ranking of a tier; `row` holds the rest of its columns."""
 
     passage_id: int
     document_id: int
     ordinal: int
-    figures: PassageScores
+    scores: PassageScores
     row: asyncpg.Record
 
     @property
     def score(self) -> float:
-        """What it is ranked by."""
-        return self.figures.score
+        """The score that it is ranked by."""
+        return self.scores.score
 
 
 class Ranking(Struct, frozen=True):
-    """What each tier has, best first, and the tier that answers; `verdicts` says why."""
+    """Each tier's passages, best first, and the tier that answers, with the verdicts on all."""
 
     tier: Tier
     creator: CreatorRef | None
@@ -38,48 +42,61 @@ class Ranking(Struct, frozen=True):
     ranked: Mapping[Tier, tuple[Hit, ...]]
 
     def hits(self, tier: Tier) -> tuple[Hit, ...]:
-        """Return a tier's passages, whether or not the gate lets them pass."""
+        """Return the passages of a tier, whether or not the tier answers."""
         return self.ranked.get(tier, ())
 
 
 def build_ranking(
     rows: Sequence[asyncpg.Record],
     *,
-    gate: AnswerabilityClassifier,
+    classifier: AnswerabilityClassifier,
     embedding: Sequence[float],
     matching: Matching,
-    named: bool,
+    creator_requested: bool,
     per_document: int,
 ) -> Ranking:
-    """Read the rows; the gate looks at no more than so many passages of each document.
+    """Build the ranking from the rows of `execute_search`.
 
-    `embedding` is the question's, and `named` says whether it named a creator.
+    `embedding` is the question's. The classifier sees `per_document` passages of each document.
     """
     first = rows[0]
-    asked = CreatorRef(first["asked_slug"], first["asked_name"]) if first["asked_slug"] else None
-    found: dict[Tier, list[Hit]] = {tier: [] for tier in TIERS}
+    slug, name = first["requested_slug"], first["requested_name"]
+    creator = CreatorRef(slug, name) if slug else None
+    hits: dict[Tier, list[Hit]] = {tier: [] for tier in TIERS}
     for row in rows:
         if row["tier"] is not None:
-            found[TIERS[row["tier"] - 1]].append(_hit(row))
-    ranked = {tier: tuple(hits) for tier, hits in found.items()}
-    # Without a creator there is only the library; an unknown one starts one tier lower.
-    searched = TIERS[(0 if asked else 1 if named else 2) :]
-    tier, verdicts = decide(
-        {tier: _served(ranked[tier], per_document) for tier in searched}, gate, embedding
+            hits[TIERS[row["tier"] - 1]].append(_hit(row))
+    ranked = {tier: tuple(of_tier) for tier, of_tier in hits.items()}
+    # An unknown creator starts one tier lower; without a creator only the library is searched.
+    searched = TIERS[(0 if creator else 1 if creator_requested else 2) :]
+    tier, verdicts = choose_tier(
+        {tier: _classified(ranked[tier], per_document) for tier in searched}, classifier, embedding
     )
-    return Ranking(tier, asked, matching, verdicts, ranked)
+    return Ranking(tier, creator, matching, verdicts, ranked)
 
 
-def _served(hits: Iterable[Hit], per_document: int) -> tuple[PassageScores, ...]:
-    """Return what the gate looks at: the best, so many of each document."""
+def _classified(hits: Iterable[Hit], per_document: int) -> tuple[PassageScores, ...]:
+    """Return the scores of the best passages, at most `per_document` of each document."""
     seen: Counter[int] = Counter()
-    served: list[PassageScores] = []
+    scores: list[PassageScores] = []
     for hit in hits:
         seen[hit.document_id] += 1
         if seen[hit.document_id] <= per_document:
-            served.append(hit.figures)
-    return tuple(served[:DEPTH])
+            scores.append(hit.scores)
+    return tuple(scores[:DEPTH])
 
 
 def _hit(row: asyncpg.Record) -> Hit:
     return Hit(row["id"], row["document_id"], row["ordinal"], passage_scores(row), row)
+
+
+def passage_scores(row: asyncpg.Record) -> PassageScores:
+    """Return the scores in a result row."""
+    return PassageScores(
+        score=row["score"],
+        lexical=row["lexical"],
+        cosine=row["cosine"],
+        coverage=row["coverage"],
+        library_coverage=row["library_coverage"],
+        idf=row["idf"],
+    )

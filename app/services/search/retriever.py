@@ -1,8 +1,6 @@
-"""A question and maybe a creator come in; the tier that answers and its sources go out.
+"""Search the library: the first tier of the cascade that answers a question, and its sources.
 
-The cascade: the creator's own material, else the creator's topics whoever made it, else the whole
-library, else none. One statement gives all tiers, so one round trip to PostgreSQL is enough; the
-gate decides which of them answers.
+The tiers are the creator's own material, the creator's topics by anyone, and the whole library.
 """
 
 import asyncio
@@ -19,22 +17,21 @@ from app.infra.database import Connection
 from app.schemas import CreatorEntry, CreatorRef, Retrieval, Sentence
 from app.services.search.answerability import DEPTH
 from app.services.search.embedding import Embedder, EmbeddingFailed
-from app.services.search.plan import SearchPlan, ask, is_asking, load_search_plan
+from app.services.search.plan import SearchPlan, execute_search, load_search_plan
 from app.services.search.ranking import Hit, Ranking, build_ranking
-from app.services.search.sources import Passage, sources_from
-from app.services.search.text import fold
+from app.services.search.sources import RetrievedPassage, build_sources
+from app.services.search.text import fold, has_content_words
 
 log = logging.getLogger(__name__)
 
-# A passage that scores less than this part of the best one is not shown.
-WORTH_SHOWING = 0.4
+# Passages below this share of the best score are not shown.
+MIN_RELATIVE_SCORE = 0.4
+# Seconds for an embedder to load its model.
+WARM_UP_TIMEOUT = 10.0
 
 _SENTENCES = msgspec.json.Decoder(tuple[Sentence, ...])
 
-# Seconds for an embedder to load its model.
-WARM_UP = 10.0
-
-# $1 the beginning of a name or a slug, folded · $2 how many
+# $1 folded prefix of a name or slug · $2 limit
 CREATORS = """
 SELECT c.slug, c.name,
        count(d.id) FILTER (WHERE d.kind = 'video') AS videos,
@@ -51,8 +48,9 @@ LIMIT $2
 class PostgresRetriever:
     """Searches the library in PostgreSQL. Every method raises LibraryUnavailable.
 
-    `embedder` makes questions comparable with the embeddings of the library, within
-    `embedding_timeout` seconds; where it cannot, words alone are searched.
+    Search is lexical if there is no `embedder`, or if it fails or takes longer than
+    `embedding_timeout` seconds. `on_connection_wait` is called with the seconds that each database
+    connection was waited for.
     """
 
     def __init__(
@@ -66,6 +64,7 @@ class PostgresRetriever:
         per_document: int,
         timeout: float,
         embedding_timeout: float,
+        on_connection_wait: Callable[[float], None] | None = None,
     ) -> None:
         self._pool = pool
         self._pgvector = pgvector
@@ -75,70 +74,69 @@ class PostgresRetriever:
         self._per_document = per_document
         self._timeout = timeout
         self._embedding_timeout = embedding_timeout
+        self._on_connection_wait = on_connection_wait
         self._plan: SearchPlan | None = None
-        # Called with the seconds that a connection was waited for.
-        self.on_connected: Callable[[float], None] = _nothing
 
     async def search(self, question: str, creator: str | None) -> Retrieval:
-        """Find what the library holds on a question, in the first tier that has enough."""
-        # More than are shown, since neighbours are merged into one.
-        found = await self.rank(question, creator, most=2 * self._sources)
-        hits = found.hits(found.tier)
-        # What is best is shown in any case: where all are far off, scores are below 0.
-        least = min(hits[0].score, WORTH_SHOWING * hits[0].score) if hits else 0.0
-        worth = [hit for hit in hits if hit.score >= least]
+        """Return the first tier that answers the question, and its sources."""
+        # Twice as many passages as sources, because neighbouring passages are merged.
+        ranking = await self.rank(question, creator, per_tier=2 * self._sources)
+        hits = ranking.hits(ranking.tier)
+        # The best passage is always shown, even if its score is negative.
+        threshold = min(hits[0].score, MIN_RELATIVE_SCORE * hits[0].score) if hits else 0.0
+        shown = [hit for hit in hits if hit.score >= threshold]
         return Retrieval(
-            tier=found.tier,
-            sources=sources_from(map(_passage, worth), question, self._sources),
-            creator=found.creator,
-            tiers=found.verdicts,
-            matching=found.matching,
+            tier=ranking.tier,
+            sources=build_sources(map(_passage, shown), question, self._sources),
+            creator=ranking.creator,
+            tiers=ranking.verdicts,
+            matching=ranking.matching,
         )
 
     async def rank(
-        self, question: str, creator: str | None, *, most: int, per_document: int | None = None
+        self, question: str, creator: str | None, *, per_tier: int, per_document: int | None = None
     ) -> Ranking:
-        """Rank each tier's `most` best passages, and tell which tier answers."""
+        """Return the best passages of each tier, and the tier that answers."""
         embedding = await self._embed(question)
         async with self._connection() as connection:
-            plan, rows = await self._ask(
+            plan, rows = await self._execute(
                 connection,
                 question,
                 creator,
                 embedding,
                 per_document=per_document or self._per_document,
-                most=max(most, DEPTH),
+                per_tier=max(per_tier, DEPTH),
             )
-        hybrid = plan.compares(embedding)
+        hybrid = plan.is_hybrid(embedding)
         if embedding and plan.index and not hybrid:
             log.warning(
-                "searched by words alone: %s gives %d dimensions, and the library's embeddings"
-                " have %d: run `python -m app reindex`",
+                "searched by words only: %s gives %d dimensions, but the library's embeddings have"
+                " %d; run `python -m app reindex`",
                 *(plan.index.name, len(embedding), plan.index.dimension),
             )
         return build_ranking(
             rows,
-            gate=plan.hybrid_gate if hybrid else plan.lexical_gate,
+            classifier=plan.hybrid_classifier if hybrid else plan.lexical_classifier,
             embedding=embedding,
             matching="hybrid" if hybrid else "lexical",
-            named=creator is not None,
+            creator_requested=creator is not None,
             per_document=self._per_document,
         )
 
     async def creators(self, prefix: str, limit: int = 50) -> list[CreatorEntry]:
-        """List the creators whose name or slug begins so, by name, with what each has."""
+        """Return creators whose name or slug starts with `prefix`, sorted by name."""
         async with self._connection() as connection:
             rows = await connection.fetch(CREATORS, fold(prefix), limit)
         return [CreatorEntry(**row) for row in rows]
 
     async def warm_up(self) -> None:
-        """Have the embedder load what it needs, so that the first question need not wait."""
+        """Load the embedder's model, so that the first question does not wait for it."""
         if self._embedder is not None:
             try:
-                async with asyncio.timeout(WARM_UP):
+                async with asyncio.timeout(WARM_UP_TIMEOUT):
                     await self._embedder(["?"])
             except (EmbeddingFailed, TimeoutError) as error:
-                log.warning("the embedder does not work yet: %s", str(error) or "it is too slow")
+                log.warning("embedder is not ready: %s", str(error) or "timeout")
 
     async def ping(self) -> None:
         """Raise LibraryUnavailable unless the database answers."""
@@ -146,21 +144,20 @@ class PostgresRetriever:
             await connection.fetchval("SELECT 1")
 
     async def _embed(self, question: str) -> Sequence[float]:
-        """Return the question's embedding; nothing where it cannot be had, or is of no use."""
-        if self._embedder is None or not is_asking(question):
+        """Return the question's embedding, or an empty one if it fails or would not be used."""
+        if self._embedder is None or not has_content_words(question):
             return ()
-        if self._plan is not None and self._plan.hybrid is None:
+        if self._plan is not None and self._plan.hybrid_sql is None:
             return ()
         try:
             async with asyncio.timeout(self._embedding_timeout):
                 (vector,) = await self._embedder([question])
         except (EmbeddingFailed, TimeoutError) as error:
-            reason = str(error) or "the embedder is too slow"
-            log.warning("searched by words alone: %s", reason)
+            log.warning("searched by words only: %s", str(error) or "the embedder timed out")
             return ()
         return vector
 
-    async def _ask(
+    async def _execute(
         self,
         connection: Connection,
         question: str,
@@ -168,15 +165,15 @@ class PostgresRetriever:
         embedding: Sequence[float],
         *,
         per_document: int,
-        most: int,
+        per_tier: int,
     ) -> tuple[SearchPlan, Sequence[asyncpg.Record]]:
-        """Run the statement; once more where the library's indexes or gates have changed."""
+        """Execute the search, again with a new plan if indexes or classifiers have changed."""
         name = self._embedder.name if self._embedder else None
         for _ in range(2):
             plan = self._plan or await load_search_plan(connection, name, pgvector=self._pgvector)
             self._plan = plan
             try:
-                rows = await ask(
+                rows = await execute_search(
                     connection,
                     plan,
                     question,
@@ -184,41 +181,38 @@ class PostgresRetriever:
                     embedding=embedding,
                     alpha=self._alpha,
                     per_document=per_document,
-                    most=most,
+                    per_tier=per_tier,
                 )
             except asyncpg.UndefinedTableError:
-                # The index was dropped.
+                # The embedding index has been dropped.
                 self._plan = None
                 continue
-            if not plan.is_old(rows[0]):
+            if not plan.is_stale(rows[0]):
                 return plan, rows
             self._plan = None
-        raise LibraryUnavailable("The library is being changed. Try again in a few seconds.")
+        raise LibraryUnavailable("The library is being updated. Try again in a few seconds.")
 
     @asynccontextmanager
     async def _connection(
         self,
     ) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"]:
         try:
-            # For the wait and the work together.
-            asked_at = perf_counter()
+            started_at = perf_counter()
+            # The timeout covers the wait for a connection and the work on it.
             async with asyncio.timeout(self._timeout), self._pool.acquire() as connection:
-                self.on_connected(perf_counter() - asked_at)
+                if self._on_connection_wait:
+                    self._on_connection_wait(perf_counter() - started_at)
                 yield connection
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            log.error("the library cannot be searched: %s: %s", type(error).__name__, error)
+            log.error("library is unavailable: %s: %s", type(error).__name__, error)
             raise LibraryUnavailable(
-                "The library does not answer at the moment. Try again in a few seconds."
+                "The library is not responding. Try again in a few seconds."
             ) from error
 
 
-def _nothing(seconds: float) -> None:
-    return None
-
-
-def _passage(hit: Hit) -> Passage:
+def _passage(hit: Hit) -> RetrievedPassage:
     row = hit.row
-    return Passage(
+    return RetrievedPassage(
         document_id=row["document_id"],
         ordinal=row["ordinal"],
         first_sentence=row["first_sentence"],

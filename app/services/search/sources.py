@@ -1,4 +1,4 @@
-"""Passages that were found come in, best first; numbered sources to cite go out. Pure."""
+"""Turn retrieved passages into numbered sources that an answer can cite."""
 
 import math
 import sys
@@ -11,18 +11,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.schemas import Citation, CreatorRef, Kind, Sentence, Source
-from app.services.search.text import keys
+from app.services.search.text import stems
 
-# In characters. Most of what is cited stands in so many; in 300 not half of it did.
+# In characters. Most cited text fits in this; less than half of it fits in 300.
 _SNIPPET_LENGTH = 1_000
-# Of two sentences that share the same words with a question, the shorter is more on it.
-_WORD_COST = 0.02
-# How many sentences have their keys kept, a kilobyte each, and how long these may be.
-_MOST_KEPT, _LONGEST_KEPT = 4_000, 250
+# Of two sentences with the same terms of the question, the shorter one wins.
+_LENGTH_PENALTY = 0.02
+# The cache of sentence stems: entries of about a kilobyte, and characters of the longest sentence.
+_CACHE_SIZE, _MAX_CACHED_LENGTH = 4_000, 250
 
 
-class Passage(Struct, frozen=True):
-    """A passage as it was found; `first_sentence` is the place of its first in the document."""
+class RetrievedPassage(Struct, frozen=True):
+    """A passage found by a search; `first_sentence` is the position of its first sentence."""
 
     document_id: int
     ordinal: int
@@ -37,41 +37,31 @@ class Passage(Struct, frozen=True):
     score: float
 
 
-def sources_from(passages: Iterable[Passage], question: str, most: int) -> tuple[Source, ...]:
-    """Join passages that touch into one moment each, and number the `most` best from 1.
+def build_sources(
+    passages: Iterable[RetrievedPassage], question: str, limit: int
+) -> tuple[Source, ...]:
+    """Merge adjacent passages and return the best `limit` as sources numbered from 1.
 
-    What was published twice in the same words is one source. A moment starts where the
-    question's words are said, the rarer of them before those that stand everywhere.
+    Duplicates with the same text become one source. A source starts at the sentence that matches
+    the question best, where rare terms count more than common ones.
     """
-    joined: list[Passage] = []
-    ordered = sorted(passages, key=lambda p: (p.document_id, p.ordinal))
-    last_ordinal = -1
-    for passage in ordered:
-        if (
-            joined
-            and joined[-1].document_id == passage.document_id
-            and passage.ordinal == last_ordinal + 1
-        ):
-            joined[-1] = _join(joined[-1], passage)
-        else:
-            joined.append(passage)
-        last_ordinal = passage.ordinal
-    published = {tuple(s.text for s in p.sentences): p for p in reversed(joined)}
-    best = sorted(published.values(), key=lambda p: (-p.score, p.document_id, p.ordinal))[:most]
-    asked = {
-        language: frozenset(keys(question, language)) for language in {p.language for p in best}
+    merged = _merge_adjacent(sorted(passages, key=lambda p: (p.document_id, p.ordinal)))
+    distinct = {tuple(s.text for s in p.sentences): p for p in reversed(merged)}
+    best = sorted(distinct.values(), key=lambda p: (-p.score, p.document_id, p.ordinal))[:limit]
+    terms = {
+        language: frozenset(stems(question, language)) for language in {p.language for p in best}
     }
-    any_asked = frozenset().union(*asked.values())
-    shared = [[any_asked & _keys_of(s.text, p.language) for s in p.sentences] for p in best]
-    worth = _worth(shared)
+    all_terms = frozenset().union(*terms.values())
+    matches = [[all_terms & _sentence_stems(s.text, p.language) for s in p.sentences] for p in best]
+    idf = _idf(matches)
     return tuple(
-        _source(passage, number, _matter(passage, found, asked[passage.language], worth))
-        for number, (passage, found) in enumerate(zip(best, shared, strict=True), 1)
+        _source(passage, number, _best_sentence(passage, matched, terms[passage.language], idf))
+        for number, (passage, matched) in enumerate(zip(best, matches, strict=True), 1)
     )
 
 
 def url_at(url: str | None, seconds: float | None) -> str | None:
-    """Make a video's address start at a second, the way its host understands."""
+    """Return a video's URL that starts playing at `seconds`."""
     if url is None or seconds is None:
         return url
     parts = urlsplit(url)
@@ -79,62 +69,79 @@ def url_at(url: str | None, seconds: float | None) -> str | None:
     if host in ("youtube.com", "youtu.be"):
         query = [(k, v) for k, v in parse_qsl(parts.query) if k != "t"]
         return parts._replace(query=urlencode([*query, ("t", str(int(seconds)))])).geturl()
-    # Elsewhere a media fragment (https://www.w3.org/TR/media-frags/), unless there is one already.
+    # Media fragment (https://www.w3.org/TR/media-frags/), unless the URL has a fragment.
     return url if parts.fragment else parts._replace(fragment=f"t={int(seconds)}").geturl()
 
 
-def _join(one: Passage, following: Passage) -> Passage:
-    # Passages of speech overlap: what both have is said once.
-    known = one.first_sentence + len(one.sentences) - following.first_sentence
+def _merge_adjacent(passages: Iterable[RetrievedPassage]) -> list[RetrievedPassage]:
+    merged: list[RetrievedPassage] = []
+    last_ordinal = -1
+    for passage in passages:
+        if (
+            merged
+            and merged[-1].document_id == passage.document_id
+            and passage.ordinal == last_ordinal + 1
+        ):
+            merged[-1] = _merge(merged[-1], passage)
+        else:
+            merged.append(passage)
+        last_ordinal = passage.ordinal
+    return merged
+
+
+def _merge(one: RetrievedPassage, following: RetrievedPassage) -> RetrievedPassage:
+    # Passages of speech overlap by some sentences.
+    overlap = one.first_sentence + len(one.sentences) - following.first_sentence
     return replace(
         one,
-        sentences=one.sentences + following.sentences[max(0, known) :],
+        sentences=one.sentences + following.sentences[max(0, overlap) :],
         score=max(one.score, following.score),
     )
 
 
-def _keys_of(sentence: str, language: str) -> frozenset[str]:
-    find = _kept_keys if len(sentence) <= _LONGEST_KEPT else _kept_keys.__wrapped__
-    return find(sentence, language)
+def _sentence_stems(sentence: str, language: str) -> frozenset[str]:
+    cached = len(sentence) <= _MAX_CACHED_LENGTH
+    return (_cached_stems if cached else _cached_stems.__wrapped__)(sentence, language)
 
 
-# What was found for one question is found for others, and looking the words of its 45 sentences up
-# was a sixth of a short chat. A key has one string however many sentences have it.
-@lru_cache(_MOST_KEPT)
-def _kept_keys(sentence: str, language: str) -> frozenset[str]:
-    return frozenset(map(sys.intern, keys(sentence, language)))
+# Stemming the 45 sentences found for a question took a sixth of the time before the first token,
+# and the same sentences are found for other questions. Interning stores each stem once.
+@lru_cache(_CACHE_SIZE)
+def _cached_stems(sentence: str, language: str) -> frozenset[str]:
+    return frozenset(map(sys.intern, stems(sentence, language)))
 
 
-def _worth(shared: Sequence[Sequence[frozenset[str]]]) -> dict[str, float]:
-    """Weigh the question's keys: the fewer of the sentences found have one, the more."""
-    sentences = sum(map(len, shared))
-    spread = Counter(key for passage in shared for sentence in passage for key in sentence)
-    return {key: math.log(1 + sentences / count) for key, count in spread.items()}
+def _idf(matches: Sequence[Sequence[frozenset[str]]]) -> dict[str, float]:
+    """Return the idf of the question's terms among the retrieved sentences."""
+    sentences = sum(map(len, matches))
+    frequency = Counter(term for passage in matches for sentence in passage for term in sentence)
+    return {term: math.log(1 + sentences / count) for term, count in frequency.items()}
 
 
-def _matter(
-    passage: Passage,
-    shared: Sequence[frozenset[str]],
-    asked: frozenset[str],
-    worth: Mapping[str, float],
+def _best_sentence(
+    passage: RetrievedPassage,
+    matches: Sequence[frozenset[str]],
+    terms: frozenset[str],
+    idf: Mapping[str, float],
 ) -> int:
-    """Return the place of the sentence that is most on the question; the first where none is.
+    """Return the index of the sentence that matches the question best, 0 if none matches.
 
-    `shared` are the question's keys that each of its sentences has, in whatever language.
+    `matches` has the question's terms in each sentence, stemmed in any of the languages; `terms`
+    are those stemmed in the passage's own language.
     """
-    most, place = 0.0, 0
-    for at, (sentence, found) in enumerate(zip(passage.sentences, shared, strict=True)):
-        if own := found & asked:
-            length = len(_keys_of(sentence.text, passage.language))
-            score = math.fsum(map(worth.__getitem__, own)) / (1 + _WORD_COST * length)
-            if score > most:
-                most, place = score, at
-    return place
+    best, index = 0.0, 0
+    for at, (sentence, matched) in enumerate(zip(passage.sentences, matches, strict=True)):
+        if own := matched & terms:
+            length = len(_sentence_stems(sentence.text, passage.language))
+            score = math.fsum(map(idf.__getitem__, own)) / (1 + _LENGTH_PENALTY * length)
+            if score > best:
+                best, index = score, at
+    return index
 
 
-def _source(passage: Passage, number: int, matter: int) -> Source:
-    # Whoever follows the link should hear the matter itself, not what led to it.
-    start = next((s.start for s in passage.sentences[matter:] if s.start is not None), None)
+def _source(passage: RetrievedPassage, number: int, best: int) -> Source:
+    # The link starts at the best sentence, so viewers do not sit through what leads up to it.
+    start = next((s.start for s in passage.sentences[best:] if s.start is not None), None)
     end = next((s.end for s in reversed(passage.sentences) if s.end is not None), None)
     return Source(
         citation=Citation(
@@ -146,8 +153,8 @@ def _source(passage: Passage, number: int, matter: int) -> Source:
             url=url_at(passage.url, start),
             start_seconds=start,
             end_seconds=end,
-            snippet=_snippet([s.text for s in passage.sentences], matter),
-            # A ranking's score has no upper end; near 0 it is about the same.
+            snippet=_snippet([s.text for s in passage.sentences], best),
+            # Maps the unbounded ranking score to 0 … 1.
             score=round(1 - math.exp(-1.5 * passage.score), 4),
         ),
         sentences=passage.sentences,
@@ -155,15 +162,15 @@ def _source(passage: Passage, number: int, matter: int) -> Source:
     )
 
 
-def _snippet(sentences: Sequence[str], matter: int) -> str:
-    """Join as many whole sentences as fit from the matter on, and then of those before it.
+def _snippet(sentences: Sequence[str], best: int) -> str:
+    """Join whole sentences that fit: from the best one on, then those before it.
 
-    One that is too long by itself is cut at a word.
+    If the best sentence alone is too long, it is cut at a word.
     """
-    first, length = matter, len(sentences[matter])
+    first, length = best, len(sentences[best])
     if length > _SNIPPET_LENGTH:
-        return sentences[matter][: _SNIPPET_LENGTH - 1].rsplit(" ", 1)[0] + "…"
-    last = matter + 1
+        return sentences[best][: _SNIPPET_LENGTH - 1].rsplit(" ", 1)[0] + "…"
+    last = best + 1
     while last < len(sentences) and length + 1 + len(sentences[last]) <= _SNIPPET_LENGTH:
         length += 1 + len(sentences[last])
         last += 1

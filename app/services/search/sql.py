@@ -1,219 +1,243 @@
-"""What a database offers comes in; the one statement that searches all tiers of it goes out.
+"""The SQL statement that searches all tiers of the cascade in one round trip.
 
-A passage's score is `alpha · lexical + (1 - alpha) · cosine`: BM25 over the sum of the words' idf,
-and the cosine of the embeddings. Both are near 0 … 1, so they need no further fitting.
+A passage's score is `alpha · lexical + (1 - alpha) · cosine`. `lexical` is BM25 divided by the sum
+of the question's idf, `cosine` compares embeddings. Both are roughly between 0 and 1.
 """
 
 from msgspec import Struct
 
-# Of the passages that have words of a question, at most so many are read: all of them in a library
-# that is no larger.
+# Passages with words of the question that are scored at most; a library up to this size is always
+# scored in full.
 MAX_MATCHED = 20_000
-# What a creator has, or all creators on a few topics, is compared one by one up to so much; beyond
-# it takes part in what is found in the whole, of which so many nearest are looked through.
-NARROW, LOOKED_THROUGH = 10_000, 2_000
-# The parameters of BM25, as they are usual for passages; `bm25_weights` has the same.
+# A creator or a set of topics with up to EXHAUSTIVE passages is compared passage by passage. A
+# larger one is filtered from the APPROXIMATE nearest neighbours in the whole library.
+EXHAUSTIVE, APPROXIMATE = 10_000, 2_000
+# BM25 parameters, the usual values for passages; the SQL function `bm25_weights` has the same.
 K1, B = 0.9, 0.4
 
-# $1 question · $2 creator's slug · $3 creator's name, folded · $4 passages of one document
-# $5 passages a tier · and with embeddings: $6 the question's embedding · $7 alpha
+# $1 question · $2 creator slug · $3 folded creator name · $4 passages per document
+# $5 passages per tier · only with embeddings: $6 embedding of the question · $7 alpha
 _SEARCH = """
-WITH {given}asked AS MATERIALIZED (
+WITH {neighbours_cte}requested_creator AS MATERIALIZED (
     SELECT id, slug, name FROM creators
     WHERE slug = $2 OR name_key = $3
     ORDER BY slug = $2 DESC, id
     LIMIT 1
 ),
-related AS MATERIALIZED (
+creator_topics AS MATERIALIZED (
     SELECT DISTINCT topic_id FROM documents
-    WHERE creator_id = (SELECT id FROM asked) AND topic_id IS NOT NULL
+    WHERE creator_id = (SELECT id FROM requested_creator) AND topic_id IS NOT NULL
 ),
--- Whether that is little enough to be compared one by one. Nothing where no creator is asked.
-narrow AS MATERIALIZED (
-    SELECT (SELECT count(*) <= {narrow} FROM (
-                SELECT FROM passages WHERE creator_id = asked.id LIMIT {narrow} + 1
-           ) own) AS creator,
-           (SELECT count(*) <= {narrow} FROM (
-                SELECT FROM related r CROSS JOIN LATERAL (
-                    SELECT FROM passages WHERE topic_id = r.topic_id LIMIT {narrow} + 1
-                ) p LIMIT {narrow} + 1
-           ) kin) AS topics
-    FROM asked
+-- Whether the creator and topics are small enough to compare every passage. No row without a
+-- creator.
+exhaustive AS MATERIALIZED (
+    SELECT (SELECT count(*) <= {exhaustive} FROM (
+                SELECT FROM passages WHERE creator_id = requested_creator.id
+                LIMIT {exhaustive} + 1
+           ) of_creator) AS creator,
+           (SELECT count(*) <= {exhaustive} FROM (
+                SELECT FROM creator_topics t CROSS JOIN LATERAL (
+                    SELECT FROM passages WHERE topic_id = t.topic_id LIMIT {exhaustive} + 1
+                ) p LIMIT {exhaustive} + 1
+           ) of_topics) AS topics
+    FROM requested_creator
 ),
--- The question's words in each language of the library, and what each is worth (BM25's idf, among
--- all languages: a language of few passages has no common words). One that hardly anybody uses is
--- worth no more than one in three passages: it may be a slip.
-words AS MATERIALIZED (
-    SELECT l.language, t.spread, l.passages AS total, q.lexeme,
-           greatest(0.1, ln((n.total + 1) / (greatest(t.spread, 3) + 0.5)))::float8 AS worth,
-           -- As a query of one word, in quotes; quotes and backslashes in it are doubled.
-           concat('''', regexp_replace(q.lexeme, '([''\\\\])', '\\1\\1', 'g'), '''')::tsquery AS one
+-- The question's lexemes in each language of the library, with their BM25 idf. The idf counts the
+-- passages of all languages, because a language with few passages has no common words. A document
+-- frequency below 3 counts as 3, since such a word may be a typo.
+question_terms AS MATERIALIZED (
+    SELECT l.language, t.document_frequency, l.passages AS total_passages, q.lexeme,
+           greatest(
+               0.1, ln((n.total + 1) / (greatest(t.document_frequency, 3) + 0.5))
+           )::float8 AS idf,
+           -- A query for one quoted lexeme; quotes and backslashes in it are doubled.
+           concat('''', regexp_replace(q.lexeme, '([''\\\\])', '\\1\\1', 'g'), '''')::tsquery
+               AS term_query
     FROM languages l
     CROSS JOIN (SELECT sum(passages)::float8 AS total FROM languages) n
     CROSS JOIN LATERAL unnest(tokenize(l.language, $1)) AS q
     CROSS JOIN LATERAL (
-        SELECT coalesce(max(passages), 0) AS spread
+        SELECT coalesce(max(passages), 0) AS document_frequency
         FROM terms WHERE language = l.language AND lexeme = q.lexeme
     ) t
 ),
--- Candidates have at least one of the rarer words, as many of these as have no more passages than
--- can be read; the two rarest together where each has more. What the common ones alone would find
--- scores too low to matter, and is found by its meaning if at all.
-asks AS MATERIALIZED (
-    SELECT l.language, coalesce(sum(worth), 1) AS worth, max(l.mean_length) AS mean_length,
-           coalesce(sum(worth) FILTER (WHERE spread > 0) / sum(worth), 0) AS known,
-           (string_agg(one::text, ' | ') FILTER (WHERE spread > 0))::tsquery AS every,
+-- Candidates contain at least one of the rarer terms: as many of these as match no more passages
+-- than can be read, or the two rarest together if each matches more. Passages with only common
+-- terms score too low to matter; the nearest neighbours may still contain them.
+language_queries AS MATERIALIZED (
+    SELECT l.language, coalesce(sum(idf), 1) AS idf, max(l.mean_length) AS mean_length,
+           coalesce(sum(idf) FILTER (WHERE document_frequency > 0) / sum(idf), 0)
+               AS library_coverage,
+           (string_agg(term_query::text, ' | ') FILTER (WHERE document_frequency > 0))::tsquery
+               AS any_term,
            coalesce(
-               string_agg(one::text, ' | ') FILTER (
-                   WHERE spread > 0 AND read <= {most}
-                     AND (rarity <= 2 OR spread <= greatest(1000, total * 0.1))
+               string_agg(term_query::text, ' | ') FILTER (
+                   WHERE document_frequency > 0 AND cumulative_frequency <= {max_matched}
+                     AND (rarity <= 2
+                          OR document_frequency <= greatest(1000, total_passages * 0.1))
                ),
-               string_agg(one::text, ' & ') FILTER (WHERE spread > 0 AND rarity <= 2)
-           )::tsquery AS gather{asked_weights}
+               string_agg(term_query::text, ' & ') FILTER (
+                   WHERE document_frequency > 0 AND rarity <= 2
+               )
+           )::tsquery AS rare_terms{query_weights}
     FROM languages l
     LEFT JOIN (
-        SELECT *, row_number() OVER (PARTITION BY language ORDER BY spread = 0, spread) AS rarity,
-               sum(spread) OVER (ORDER BY spread = 0, spread, language, lexeme) AS read
-        FROM words
+        SELECT *, row_number() OVER (
+                   PARTITION BY language ORDER BY document_frequency = 0, document_frequency
+               ) AS rarity,
+               sum(document_frequency) OVER (
+                   ORDER BY document_frequency = 0, document_frequency, language, lexeme
+               ) AS cumulative_frequency
+        FROM question_terms
     ) ordered USING (language)
     GROUP BY l.language
 ),
-matched AS MATERIALIZED (
+lexical_matches AS MATERIALIZED (
     SELECT p.id, p.creator_id, p.topic_id, {lexical} AS lexical
-    FROM asks a
-    -- The limit also keeps the planner from turning this about: words are few, passages many.
+    FROM language_queries q
+    -- The limit also keeps the planner from starting at the passages: terms are few.
     CROSS JOIN LATERAL (
-        SELECT * FROM passages WHERE search @@ a.gather AND language = a.language LIMIT {most}
+        SELECT * FROM passages
+        WHERE search @@ q.rare_terms AND language = q.language LIMIT {max_matched}
     ) p
 ),
-pool AS (
-    (SELECT id FROM matched ORDER BY lexical DESC LIMIT 150)
+candidates AS (
+    (SELECT id FROM lexical_matches ORDER BY lexical DESC LIMIT 150)
     UNION
-    (SELECT id FROM matched WHERE creator_id = (SELECT id FROM asked)
+    (SELECT id FROM lexical_matches WHERE creator_id = (SELECT id FROM requested_creator)
      ORDER BY lexical DESC LIMIT 100)
     UNION
-    (SELECT id FROM matched WHERE topic_id IN (SELECT topic_id FROM related)
+    (SELECT id FROM lexical_matches WHERE topic_id IN (SELECT topic_id FROM creator_topics)
      ORDER BY lexical DESC LIMIT 100)
     UNION
     (SELECT p.id
      FROM (SELECT * FROM passages
-           WHERE (SELECT creator FROM narrow) AND creator_id = (SELECT id FROM asked) OFFSET 0) p
-     JOIN asks a ON a.language = p.language AND p.search @@ a.every
+           WHERE (SELECT creator FROM exhaustive)
+             AND creator_id = (SELECT id FROM requested_creator) OFFSET 0) p
+     JOIN language_queries q ON q.language = p.language AND p.search @@ q.any_term
      ORDER BY {lexical} DESC LIMIT 100)
     UNION
     (SELECT p.id
-     FROM related r
+     FROM creator_topics t
      CROSS JOIN LATERAL (SELECT * FROM passages
-         WHERE (SELECT topics FROM narrow) AND topic_id = r.topic_id OFFSET 0) p
-     JOIN asks a ON a.language = p.language AND p.search @@ a.every
-     ORDER BY {lexical} DESC LIMIT 100){nearest}
+         WHERE (SELECT topics FROM exhaustive) AND topic_id = t.topic_id OFFSET 0) p
+     JOIN language_queries q ON q.language = p.language AND p.search @@ q.any_term
+     ORDER BY {lexical} DESC LIMIT 100){neighbours}
 ),
 scored AS MATERIALIZED (
     SELECT *, {score} AS score
     FROM (
-        SELECT p.id, p.document_id, p.creator_id, p.topic_id, a.worth, a.known,
+        SELECT p.id, p.document_id, p.creator_id, p.topic_id, q.idf, q.library_coverage,
                {lexical} AS lexical, {cosine} AS cosine
-        FROM pool
-        -- By their keys, one by one: they are few.
-        CROSS JOIN LATERAL (SELECT * FROM passages WHERE id = pool.id OFFSET 0) p
-        JOIN asks a USING (language){embeddings}
-    ) both_ways
+        FROM candidates
+        -- OFFSET 0 makes this an index lookup for each of the few candidates.
+        CROSS JOIN LATERAL (SELECT * FROM passages WHERE id = candidates.id OFFSET 0) p
+        JOIN language_queries q USING (language){embeddings}
+    ) components
 ),
 tiered AS (
-    SELECT 1 AS tier, * FROM scored WHERE creator_id = (SELECT id FROM asked)
+    SELECT 1 AS tier, * FROM scored WHERE creator_id = (SELECT id FROM requested_creator)
     UNION ALL
-    SELECT 2, * FROM scored WHERE topic_id IN (SELECT topic_id FROM related)
+    SELECT 2, * FROM scored WHERE topic_id IN (SELECT topic_id FROM creator_topics)
     UNION ALL
     SELECT 3, * FROM scored
 ),
-spread_out AS (
-    SELECT *, row_number() OVER (PARTITION BY tier, document_id ORDER BY score DESC, id) AS turn
+ranked_in_document AS (
+    SELECT *, row_number() OVER (
+        PARTITION BY tier, document_id ORDER BY score DESC, id
+    ) AS document_rank
     FROM tiered
 ),
-best AS (
-    SELECT *, row_number() OVER (PARTITION BY tier ORDER BY score DESC, id) AS rank
-    FROM spread_out WHERE turn <= $4
+ranked_in_tier AS (
+    SELECT *, row_number() OVER (PARTITION BY tier ORDER BY score DESC, id) AS tier_rank
+    FROM ranked_in_document WHERE document_rank <= $4
 )
--- Indexes and gates, for which the statement was made: where they are others, it is made anew.
+-- The first two columns identify the state of the database that the search plan was made for.
 SELECT (SELECT string_agg(id::text, ',' ORDER BY id) FROM embedders WHERE complete) AS indexes,
-       (SELECT max(id) FROM gates) AS gate_id,
-       asked.slug AS asked_slug, asked.name AS asked_name, hit.*
-FROM (SELECT) nothing
-LEFT JOIN asked ON true
+       (SELECT max(id) FROM gates) AS classifier_id,
+       requested_creator.slug AS requested_slug, requested_creator.name AS requested_name,
+       result.*
+FROM (SELECT) one_row
+LEFT JOIN requested_creator ON true
 LEFT JOIN (
-    SELECT b.*, shown.*
-    FROM best b
+    SELECT r.*, details.*
+    FROM ranked_in_tier r
     CROSS JOIN LATERAL (
         SELECT p.ordinal, p.language, x.first_sentence, x.sentences::text,
                d.kind, d.title, d.url, t.name AS topic, c.slug, c.name,
-               coalesce((SELECT sum(w.worth) FROM words w
-                         WHERE w.language = p.language AND p.search @@ w.one), 0)
-                   / b.worth AS coverage
+               coalesce((SELECT sum(w.idf) FROM question_terms w
+                         WHERE w.language = p.language AND p.search @@ w.term_query), 0)
+                   / r.idf AS coverage
         FROM passages p
-        JOIN passage_texts x ON x.passage_id = b.id
-        JOIN documents d ON d.id = b.document_id
-        JOIN creators c ON c.id = b.creator_id
-        LEFT JOIN topics t ON t.id = b.topic_id
-        WHERE p.id = b.id
+        JOIN passage_texts x ON x.passage_id = r.id
+        JOIN documents d ON d.id = r.document_id
+        JOIN creators c ON c.id = r.creator_id
+        LEFT JOIN topics t ON t.id = r.topic_id
+        WHERE p.id = r.id
         OFFSET 0
-    ) shown
-    WHERE b.rank <= $5
-) hit ON true
-ORDER BY hit.tier, hit.score DESC, hit.document_id, hit.ordinal
+    ) details
+    WHERE r.tier_rank <= $5
+) result ON true
+ORDER BY result.tier, result.score DESC, result.document_id, result.ordinal
 """
 
-_ASKED_WEIGHTS = """,
+_QUERY_WEIGHTS = """,
            ('{' || coalesce((
-                -- Two words may share a place.
-                SELECT string_agg(place || ':' || worth, ',')
-                FROM (SELECT place(lexeme) AS place, max(worth)::real AS worth
-                      FROM words w WHERE w.language = l.language GROUP BY 1) placed
+                -- Two lexemes may share a place in the vector.
+                SELECT string_agg(place || ':' || idf, ',')
+                FROM (SELECT place(lexeme) AS place, max(idf)::real AS idf
+                      FROM question_terms w WHERE w.language = l.language GROUP BY 1) placed
             ), '') || '}/268435456')::sparsevec AS weights"""
-_SPARSE = "coalesce(-(p.weights <#> a.weights), 0) / a.worth"
-_COUNTED = """(
-        SELECT coalesce(sum(w.worth * f.tf * ({k1} + 1)
-               / (f.tf + {k1} * (1 - {b} + {b} * p.length / a.mean_length))), 0) / a.worth
-        FROM words w CROSS JOIN LATERAL (SELECT frequency(p.search, w.one) AS tf) f
-        WHERE w.language = a.language AND f.tf > 0)"""
-_COSINE = "coalesce(-(e.embedding <#> (SELECT embedding FROM given)), 0)"
+_BM25_FROM_WEIGHTS = "coalesce(-(p.weights <#> q.weights), 0) / q.idf"
+_BM25_FROM_COUNTS = """(
+        SELECT coalesce(sum(w.idf * f.tf * ({k1} + 1)
+               / (f.tf + {k1} * (1 - {b} + {b} * p.length / q.mean_length))), 0) / q.idf
+        FROM question_terms w
+        CROSS JOIN LATERAL (SELECT frequency(p.search, w.term_query) AS tf) f
+        WHERE w.language = q.language AND f.tf > 0)"""
+_COSINE = "coalesce(-(e.embedding <#> (SELECT embedding FROM question_embedding)), 0)"
 _EMBEDDINGS = """
         LEFT JOIN LATERAL (
-            SELECT embedding FROM {table} WHERE passage_id = pool.id OFFSET 0
+            SELECT embedding FROM {table} WHERE passage_id = candidates.id OFFSET 0
         ) e ON true"""
-# The embedding is read once: as a parameter it would be read from its text for every row. Rows of
-# `near` come one by one, as many as are asked for: none where the creator and topics are narrow.
-_GIVEN = """given AS MATERIALIZED (SELECT $6::text::halfvec({dimension}) AS embedding),
-near AS MATERIALIZED (
+# The embedding is a CTE because a parameter would be parsed from text for every row. The rows of
+# `library_neighbours` are computed only as far as they are read.
+_NEIGHBOURS_CTE = """question_embedding AS MATERIALIZED (
+    SELECT $6::text::halfvec({dimension}) AS embedding
+),
+library_neighbours AS MATERIALIZED (
     SELECT passage_id, creator_id, topic_id FROM {table}
-    ORDER BY embedding <#> (SELECT embedding FROM given) LIMIT {looked_through}
+    ORDER BY embedding <#> (SELECT embedding FROM question_embedding) LIMIT {approximate}
 ),
 """
-_NEAREST = """
+_NEIGHBOURS = """
     UNION
     (SELECT passage_id FROM {table}
-     ORDER BY embedding <#> (SELECT embedding FROM given) LIMIT 100)
+     ORDER BY embedding <#> (SELECT embedding FROM question_embedding) LIMIT 100)
     UNION
     (SELECT passage_id
      FROM (SELECT * FROM {table}
-           WHERE (SELECT creator FROM narrow) AND creator_id = (SELECT id FROM asked) OFFSET 0) own
-     ORDER BY embedding <#> (SELECT embedding FROM given) LIMIT 50)
+           WHERE (SELECT creator FROM exhaustive)
+             AND creator_id = (SELECT id FROM requested_creator) OFFSET 0) of_creator
+     ORDER BY embedding <#> (SELECT embedding FROM question_embedding) LIMIT 50)
     UNION
     (SELECT passage_id
-     FROM related r
+     FROM creator_topics t
      CROSS JOIN LATERAL (SELECT * FROM {table}
-         WHERE (SELECT topics FROM narrow) AND topic_id = r.topic_id OFFSET 0) kin
-     ORDER BY embedding <#> (SELECT embedding FROM given) LIMIT 50)
+         WHERE (SELECT topics FROM exhaustive) AND topic_id = t.topic_id OFFSET 0) of_topic
+     ORDER BY embedding <#> (SELECT embedding FROM question_embedding) LIMIT 50)
     UNION
-    (SELECT passage_id FROM near
-     WHERE (SELECT NOT creator FROM narrow) AND creator_id = (SELECT id FROM asked) LIMIT 50)
+    (SELECT passage_id FROM library_neighbours
+     WHERE (SELECT NOT creator FROM exhaustive)
+       AND creator_id = (SELECT id FROM requested_creator) LIMIT 50)
     UNION
-    (SELECT passage_id FROM near
-     WHERE (SELECT NOT topics FROM narrow) AND topic_id IN (SELECT topic_id FROM related)
-     LIMIT 50)"""
+    (SELECT passage_id FROM library_neighbours
+     WHERE (SELECT NOT topics FROM exhaustive)
+       AND topic_id IN (SELECT topic_id FROM creator_topics) LIMIT 50)"""
 
 
 class EmbeddingIndex(Struct, frozen=True):
-    """The embeddings that a database holds of one embedder."""
+    """The stored embeddings of one embedder."""
 
     id: int
     name: str
@@ -226,23 +250,23 @@ class EmbeddingIndex(Struct, frozen=True):
 
 
 def search_statement(*, pgvector: bool, index: EmbeddingIndex | None) -> str:
-    """Write the statement: with sparse vectors where there is pgvector, and with embeddings."""
+    """Build the statement; with pgvector BM25 uses sparse vectors, with an index also cosines."""
     parts = {
-        "given": _GIVEN if index else "",
-        "asked_weights": _ASKED_WEIGHTS if pgvector else "",
-        "lexical": _SPARSE if pgvector else _COUNTED,
-        "nearest": _NEAREST if index else "",
+        "neighbours_cte": _NEIGHBOURS_CTE if index else "",
+        "query_weights": _QUERY_WEIGHTS if pgvector else "",
+        "lexical": _BM25_FROM_WEIGHTS if pgvector else _BM25_FROM_COUNTS,
+        "neighbours": _NEIGHBOURS if index else "",
         "score": "$7 * lexical + (1 - $7) * cosine" if index else "lexical",
         "cosine": _COSINE if index else "NULL::double precision",
         "embeddings": _EMBEDDINGS if index else "",
-        # What stands within the parts.
+        # Used within the parts above.
         "table": index.table if index else "",
         "dimension": str(index.dimension) if index else "",
         "k1": str(K1),
         "b": str(B),
-        "most": str(MAX_MATCHED),
-        "narrow": str(NARROW),
-        "looked_through": str(LOOKED_THROUGH),
+        "max_matched": str(MAX_MATCHED),
+        "exhaustive": str(EXHAUSTIVE),
+        "approximate": str(APPROXIMATE),
     }
     statement = _SEARCH
     for name, part in parts.items():

@@ -1,4 +1,4 @@
-"""Names, languages and sentences come in, the keys they are matched by go out. Pure."""
+"""Text normalization: folded names, slugs, word segmentation and stems."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ from itertools import chain
 
 import snowballstemmer
 
-# ISO 639-1 → the name that PostgreSQL's text search and Snowball both give its stemmer.
+# ISO 639-1 code → name of the stemmer, the same in PostgreSQL text search and Snowball.
 STEMMERS = {
     "ar": "arabic",
     "ca": "catalan",
@@ -45,29 +45,29 @@ STEMMERS = {
 
 
 def stemmer(language: str) -> str:
-    """Name the text search configuration for a BCP 47 tag; `simple` where there is none."""
+    """Return the text search configuration for a BCP 47 tag, `simple` if there is no stemmer."""
     return STEMMERS.get(re.split(r"[-_]", language.lower(), maxsplit=1)[0], "simple")
 
 
-# Letters that no decomposition takes apart, and the ways to write an apostrophe.
-_PLAIN = str.maketrans("øłđŧħ’‘ʼ`´", "oldth'''''")
+# Letters without a Unicode decomposition, and variants of the apostrophe.
+_EQUIVALENTS = str.maketrans("øłđŧħ’‘ʼ`´", "oldth'''''")
 
 
 def fold(name: str) -> str:
-    """Fold a name so that case, accents and runs of white space do not matter."""
+    """Normalize a name: ignore case, accents and repeated white space."""
     if name.isascii():
         return " ".join(name.lower().replace("`", "'").split())
-    decomposed = unicodedata.normalize("NFKD", name.casefold().translate(_PLAIN))
-    bare = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return " ".join(unicodedata.normalize("NFKC", bare).split())
+    decomposed = unicodedata.normalize("NFKD", name.casefold().translate(_EQUIVALENTS))
+    base = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return " ".join(unicodedata.normalize("NFKC", base).split())
 
 
 def slugify(name: str) -> str:
-    """Make a slug: folded, words joined by `-`; letters of every script are kept."""
+    """Return a slug: the folded words joined by `-`, with letters of any script."""
     return re.sub(r"[\W_]+", "-", fold(name)).strip("-")
 
 
-# Words that carry no subject of their own: those of grammar, and those of asking.
+# English function words and words that only phrase a question.
 STOP_WORDS = frozenset(
     """
     a about after again all also am an and any are as at be because been before being but by
@@ -81,71 +81,73 @@ STOP_WORDS = frozenset(
 )
 
 _WORD = re.compile(r"[^\W_]+")
-# How many words of a language have their keys kept, and how long they may be.
-_MOST_KEPT, _LONGEST_KEPT = 30_000, 30
-# Scripts that put no spaces between words: Thai, Lao, Khmer, kana, Han.
+# The stem cache of each language: entries, and characters of the longest token that is cached.
+_CACHE_SIZE, _MAX_CACHED_LENGTH = 30_000, 30
+# Scripts written without spaces between words: Thai, Lao, Khmer, kana, Han.
 _HAN = r"\u3005-\u3007\u3400-\u9fff\uf900-\ufaff"
 _UNSPACED = re.compile(rf"([\u0e00-\u0eff\u1780-\u17ff\u3041-\u30fa\u30fc-\u30ff{_HAN}]+)")
-_ONE_HAN = re.compile(f"[{_HAN}]")
+_HAN_CHARACTER = re.compile(f"[{_HAN}]")
 
-# Other shapes of the same letters: full and half width, ligatures, Arabic in its printed forms,
-# parts of Han letters. Elsewhere NFKC takes too much: it makes `6½` into `61⁄2`.
-_SHAPES = re.compile(r"[\u2e80-\u2fdf\ufb00-\ufdff\ufe70-\uffef]+")
-# What is not seen: soft hyphens, joiners, marks of direction or of a file's beginning.
-_UNSEEN = dict.fromkeys([0xAD, 0x200C, 0x200D, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060])
-_UNSEEN |= {0x200B: " ", 0xFEFF: " "}
-# PostgreSQL takes `1998-2000` for 1998 and minus 2000, and `Node.js` for a host's name.
-_GLUE = re.compile(r"[-\u2010-\u2015\u2212]|(?<!\d)\.|\.(?!\d)")
-
-
-# `LarryPage` is found as it is written and by either of its words.
-_CAMEL = re.compile(r"\b[A-Za-z]*[a-z]{2}[A-Z][a-z]{2}[A-Za-z]*\b")
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+# Compatibility forms: full and half width, ligatures, Arabic presentation forms, Han radicals.
+# Applied to all text, NFKC would also turn `6½` into `61⁄2`.
+_COMPATIBILITY = re.compile(r"[\u2e80-\u2fdf\ufb00-\ufdff\ufe70-\uffef]+")
+# Soft hyphens, joiners, direction marks, zero-width spaces and byte order marks.
+_INVISIBLE = dict.fromkeys([0xAD, 0x200C, 0x200D, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060])
+_INVISIBLE |= {0x200B: " ", 0xFEFF: " "}
+# PostgreSQL parses `1998-2000` as 1998 and minus 2000, and `Node.js` as a host name.
+_JOINER = re.compile(r"[-\u2010-\u2015\u2212]|(?<!\d)\.|\.(?!\d)")
+# `LarryPage` is indexed as written and as its two words.
+_CAMEL_CASE = re.compile(r"\b[A-Za-z]*[a-z]{2}[A-Z][a-z]{2}[A-Za-z]*\b")
+_CASE_CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
-def spaced(text: str) -> str:
-    """Write a text so that PostgreSQL, which splits at spaces, finds each of its words.
+def segment(text: str) -> str:
+    """Separate words with spaces, as PostgreSQL's text search parser needs them.
 
-    A run of a script without spaces becomes its pairs of letters, so that a word is found
-    wherever it stands in it, and its single Han letters, each of which may be a word. Words that
-    a hyphen or a point glues together come apart; letters have one shape and nothing unseen.
+    Runs of an unspaced script become character bigrams, plus single Han characters, which may be
+    words. Words joined by a hyphen or a full stop are separated. Character forms are normalized.
     """
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text.translate(_UNSEEN))
-        text = _SHAPES.sub(lambda run: unicodedata.normalize("NFKC", run[0]), text)
-    text = _GLUE.sub(" ", text)
-    if _HUMP.search(text):
-        text = _CAMEL.sub(lambda word: f"{word[0]} {_HUMP.sub(' ', word[0])}", text)
+        text = unicodedata.normalize("NFC", text.translate(_INVISIBLE))
+        text = _COMPATIBILITY.sub(lambda run: unicodedata.normalize("NFKC", run[0]), text)
+    text = _JOINER.sub(" ", text)
+    if _CASE_CHANGE.search(text):
+        text = _CAMEL_CASE.sub(lambda word: f"{word[0]} {_CASE_CHANGE.sub(' ', word[0])}", text)
     if not text.isascii():
-        text = _UNSPACED.sub(lambda run: f" {' '.join(_letters(run[0]))} ", text)
+        text = _UNSPACED.sub(lambda run: f" {' '.join(_unspaced_terms(run[0]))} ", text)
     return text
 
 
-def unspaced(word: str) -> bool:
-    """Tell whether all of a word is of a script that puts no spaces between words."""
+def is_unspaced(word: str) -> bool:
+    """Return whether a word is entirely in a script written without spaces between words."""
     return _UNSPACED.fullmatch(word) is not None
 
 
-def _letters(run: str) -> list[str]:
-    return [*_pairs(run), *_ONE_HAN.findall(run)] if len(run) > 1 else [run]
+def _unspaced_terms(run: str) -> list[str]:
+    return [*_bigrams(run), *_HAN_CHARACTER.findall(run)] if len(run) > 1 else [run]
 
 
-def _pairs(run: str) -> list[str]:
+def _bigrams(run: str) -> list[str]:
     return [run[i : i + 2] for i in range(max(1, len(run) - 1))]
 
 
-def keys(text: str, configuration: str) -> list[str]:
-    """Return what a text is about: stems of its words, in order, and pairs of unspaced letters.
+def stems(text: str, configuration: str) -> list[str]:
+    """Return the stems of a text's content words, in order; bigrams for unspaced scripts.
 
-    `configuration` is what `stemmer` returns. Words without a subject of their own are left out.
+    `configuration` is a result of `stemmer`.
     """
-    return list(chain.from_iterable(map(_keyed(configuration).__getitem__, text.split())))
+    return list(chain.from_iterable(map(_stem_cache(configuration).__getitem__, text.split())))
 
 
-class _Keyed(dict[str, tuple[str, ...]]):
-    """What stands between two spaces, punctuation and all, and its keys; filled as it is asked.
+def has_content_words(question: str) -> bool:
+    """Return whether a question has any word that is not a stop word."""
+    return bool(stems(question, "simple"))
 
-    The sources of one question have 600 words: looked up, they take a twelfth of the time.
+
+class _StemCache(dict[str, tuple[str, ...]]):
+    """Maps a white-space separated token, punctuation included, to its stems.
+
+    The sources of one question have about 600 tokens; caching makes this twelve times as fast.
     """
 
     def __init__(self, configuration: str) -> None:
@@ -153,23 +155,23 @@ class _Keyed(dict[str, tuple[str, ...]]):
         stemmer = None if configuration == "simple" else snowballstemmer.stemmer(configuration)
         self._stem: Callable[[str], str] = stemmer.stemWord if stemmer else str
 
-    def __missing__(self, piece: str) -> tuple[str, ...]:
+    def __missing__(self, token: str) -> tuple[str, ...]:
         found: list[str] = []
-        for word in _WORD.findall(fold(piece)):
+        for word in _WORD.findall(fold(token)):
             for part in filter(None, _UNSPACED.split(word)):
-                if unspaced(part):
-                    found += _pairs(part)
+                if is_unspaced(part):
+                    found += _bigrams(part)
                 elif part not in STOP_WORDS:
                     found.append(self._stem(part))
-        keyed = tuple(found)
-        # Without spaces a whole sentence is one piece, and does not come again.
-        if len(piece) <= _LONGEST_KEPT:
-            if len(self) >= _MOST_KEPT:
+        result = tuple(found)
+        # In an unspaced script a token is a whole sentence, which is unlikely to recur.
+        if len(token) <= _MAX_CACHED_LENGTH:
+            if len(self) >= _CACHE_SIZE:
                 self.clear()
-            self[piece] = keyed
-        return keyed
+            self[token] = result
+        return result
 
 
 @cache
-def _keyed(configuration: str) -> _Keyed:
-    return _Keyed(configuration)
+def _stem_cache(configuration: str) -> _StemCache:
+    return _StemCache(configuration)

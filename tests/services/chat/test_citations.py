@@ -1,4 +1,4 @@
-"""Marks that name a source come through, all others do not, wherever the text is cut."""
+"""Citation markers of existing sources pass the filter, however the text is split."""
 
 import re
 from itertools import pairwise
@@ -7,17 +7,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.services.chat.citations import CitationFilter, without_marks
+from app.services.chat.citations import CitationFilter, strip_markers
 
 
 def run(pieces: list[str], sources: int = 3) -> tuple[str, list[tuple[int, int, int]]]:
-    marks = CitationFilter(sources)
-    said = "".join(marks.feed(piece) for piece in pieces) + marks.flush()
-    return said, [(mark.number, mark.start, mark.end) for mark in marks.marks]
+    citations = CitationFilter(sources)
+    text = "".join(citations.feed(piece) for piece in pieces) + citations.flush()
+    return text, [(span.number, span.start, span.end) for span in citations.spans]
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "expected"),
     [
         ("Cut 3 dB [1].", "Cut 3 dB [1]."),
         ("Cut [9], then boost [0].", "Cut, then boost."),
@@ -39,8 +39,8 @@ def run(pieces: list[str], sources: int = 3) -> tuple[str, list[tuple[int, int, 
         ("Loosely [1  9] [  9] [9  ] [9-] [9;;10] [1,  2]", "Loosely [1] [1][2]"),
     ],
 )
-def test_citations_leave_as_plain_marks_of_known_sources(written: str, said: str) -> None:
-    assert run([written])[0] == said
+def test_citations_are_normalized_and_limited_to_known_sources(written: str, expected: str) -> None:
+    assert run([written])[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_citations_leave_as_plain_marks_of_known_sources(written: str, said: str
         "  spaces   stay  ",
     ],
 )
-def test_text_in_brackets_that_is_no_citation_passes_unharmed(text: str) -> None:
+def test_bracketed_text_that_is_not_a_citation_passes_unchanged(text: str) -> None:
     assert run([text]) == (text, [])
 
 
-def test_places_are_counted_in_code_points() -> None:
-    said, marks = run(["🎛️ 低音 [2] ok [1]"])
-    assert [said[start:end] for _, start, end in marks] == ["[2]", "[1]"]
+def test_positions_are_counted_in_code_points() -> None:
+    text, spans = run(["🎛️ 低音 [2] ok [1]"])
+    assert [text[start:end] for _, start, end in spans] == ["[2]", "[1]"]
 
 
 PARTS = [
@@ -77,23 +77,29 @@ MIXED = st.lists(st.sampled_from(PARTS), max_size=24).map("".join)
 
 @given(MIXED, st.lists(st.integers(0, 60), max_size=8))
 @example("a [1] b [9]. c [1, 3] d [[2]](http://x.y/z) e [12", [9])
-def test_where_the_text_is_cut_makes_no_difference(text: str, cuts: list[int]) -> None:
+def test_result_does_not_depend_on_where_the_text_is_split(text: str, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     pieces = [text[a:b] for a, b in pairwise(places)]
     assert run(pieces) == run([text]) == run(list(text))
 
 
 @given(MIXED, st.integers(0, 12))
-def test_no_mark_ever_names_a_source_that_is_not_there(text: str, sources: int) -> None:
-    said, marks = run(list(text), sources)
-    assert all(1 <= number <= sources for number, _, _ in marks)
-    assert [said[start:end] for _, start, end in marks] == re.findall(r"\[\d+\]", said)
+def test_every_marker_names_an_existing_source(text: str, sources: int) -> None:
+    filtered, spans = run(list(text), sources)
+    assert all(1 <= number <= sources for number, _, _ in spans)
+    assert [filtered[start:end] for _, start, end in spans] == re.findall(r"\[\d+\]", filtered)
 
 
-def test_a_held_back_mark_is_said_as_soon_as_it_is_known() -> None:
-    marks = CitationFilter(1)
-    assert [marks.feed(piece) for piece in ("a ", "[", "1", "]", ".")] == ["a", "", "", "", " [1]."]
+def test_held_back_marker_is_released_as_soon_as_it_is_certain() -> None:
+    citations = CitationFilter(1)
+    assert [citations.feed(piece) for piece in ("a ", "[", "1", "]", ".")] == [
+        "a",
+        "",
+        "",
+        "",
+        " [1].",
+    ]
 
 
-def test_marks_are_removed_from_an_answer_with_the_space_before_them() -> None:
-    assert without_marks("Cut 3 dB [1][2]. Then [3] wait.") == "Cut 3 dB. Then wait."
+def test_strip_markers_removes_the_space_before_them() -> None:
+    assert strip_markers("Cut 3 dB [1][2]. Then [3] wait.") == "Cut 3 dB. Then wait."

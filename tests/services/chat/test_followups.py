@@ -1,10 +1,10 @@
-"""A follow-up becomes a question that stands alone: by the model, else by rule."""
+"""Follow-ups are rewritten by a model, or else expanded by rule."""
 
 import pytest
 
 from app.errors import ModelFailed
 from app.limits import QUERY_LIMIT
-from app.services.chat.followups import carry_over, condense
+from app.services.chat.followups import expand_followup, rewrite_followup
 from app.services.models.prompt import Prompt
 from tests.services.samples import past
 
@@ -14,7 +14,7 @@ SIDECHAIN = past("How do I side-chain the bass to the kick?")
 
 
 class Rewriter:
-    """A model that writes one text, or fails."""
+    """A model that returns one text, or fails if there is none."""
 
     def __init__(self, text: str | None) -> None:
         self._text = text
@@ -27,15 +27,15 @@ class Rewriter:
         return self._text
 
 
-async def test_a_first_question_is_searched_as_it_is() -> None:
+async def test_first_question_is_not_rewritten() -> None:
     model = Rewriter("something else")
-    assert await condense("How fast?", (), model, 1) == "How fast?"
+    assert await rewrite_followup("How fast?", (), model, 1) == "How fast?"
     assert model.prompts == []
 
 
-async def test_the_model_rewrites_a_follow_up_from_the_turns_before_it() -> None:
+async def test_model_rewrites_a_follow_up_with_the_history() -> None:
     model = Rewriter(" How fast should the side-chain\nattack be? ")
-    assert await condense("How fast?", [SIDECHAIN], model, 1) == (
+    assert await rewrite_followup("How fast?", [SIDECHAIN], model, 1) == (
         "How fast should the side-chain attack be?"
     )
     assert SIDECHAIN.question in model.prompts[0].messages[-1].content
@@ -44,14 +44,14 @@ async def test_the_model_rewrites_a_follow_up_from_the_turns_before_it() -> None
 @pytest.mark.parametrize(
     "written", [None, "", "x" * (QUERY_LIMIT + 1), "a\0b attack", "The answer is 5."]
 )
-async def test_where_the_model_gives_nothing_of_use_the_rule_does(written: str | None) -> None:
-    assert await condense("How fast?", [SIDECHAIN], Rewriter(written), 1) == (
+async def test_rule_replaces_a_failed_or_unusable_rewrite(written: str | None) -> None:
+    assert await rewrite_followup("How fast?", [SIDECHAIN], Rewriter(written), 1) == (
         "How fast? (side-chain bass kick)"
     )
 
 
 @pytest.mark.parametrize(
-    ("question", "searched"),
+    ("question", "appended"),
     [
         ("And how fast should the attack be?", "(side-chain bass kick)"),
         ("How long should its release time be then?", "(side-chain bass kick)"),
@@ -69,10 +69,8 @@ async def test_where_the_model_gives_nothing_of_use_the_rule_does(written: str |
         ("¿Y qué ratio hace falta para empezar?", "(side-chain bass kick)"),
     ],
 )
-def test_the_rule_carries_the_words_that_the_follow_up_leaves_out(
-    question: str, searched: str
-) -> None:
-    assert carry_over(question, SIDECHAIN) == f"{question} {searched}"
+def test_rule_appends_the_words_that_the_follow_up_leaves_out(question: str, appended: str) -> None:
+    assert expand_followup(question, SIDECHAIN) == f"{question} {appended}"
 
 
 @pytest.mark.parametrize(
@@ -89,8 +87,8 @@ def test_the_rule_carries_the_words_that_the_follow_up_leaves_out(
         "地図にデータを表示するには？",
     ],
 )
-def test_the_rule_leaves_a_question_alone_that_stands_alone(question: str) -> None:
-    assert carry_over(question, SIDECHAIN) == question
+def test_rule_does_not_change_a_self_contained_question(question: str) -> None:
+    assert expand_followup(question, SIDECHAIN) == question
 
 
 @pytest.mark.parametrize(
@@ -102,34 +100,37 @@ def test_the_rule_leaves_a_question_alone_that_stands_alone(question: str) -> No
         ("Something else.", "Something else."),
     ],
 )
-def test_what_is_said_before_a_question_is_not_searched(
-    question: str, searched: str | None
-) -> None:
+def test_openings_are_removed_from_the_query(question: str, searched: str | None) -> None:
     expected = searched or question.removeprefix("OK. ")
-    assert carry_over(question, SIDECHAIN) == expected
+    assert expand_followup(question, SIDECHAIN) == expected
 
 
-def test_a_question_of_what_the_last_answer_told_is_a_follow_up() -> None:
-    told = past("What is a seed phrase?", answer="A seed of twelve words, not in German [1].")
-    assert carry_over("Can I use German words?", told) == "Can I use German words? (seed phrase)"
-    assert carry_over("Do I need acoustic foam?", told) == "Do I need acoustic foam?"
+def test_question_about_the_last_answer_is_a_follow_up() -> None:
+    last = past("What is a seed phrase?", answer="A seed of twelve words, not in German [1].")
+    assert (
+        expand_followup("Can I use German words?", last) == "Can I use German words? (seed phrase)"
+    )
+    assert expand_followup("Do I need acoustic foam?", last) == "Do I need acoustic foam?"
 
 
-def test_a_question_that_repeats_the_last_one_keeps_its_measure() -> None:
+def test_question_that_repeats_the_last_one_keeps_its_measure() -> None:
     loud = past("How loud should a master be?")
-    assert carry_over("And for podcasts?", loud) == "And for podcasts? (loud master)"
-    assert carry_over("Why the limiter?", loud) == "Why the limiter? (master)"
+    assert expand_followup("And for podcasts?", loud) == "And for podcasts? (loud master)"
+    assert expand_followup("Why the limiter?", loud) == "Why the limiter? (master)"
 
 
-def test_the_subject_lives_on_while_its_aspects_take_each_others_place() -> None:
-    second = past("And the release?", query=carry_over("And the release?", SIDECHAIN))
-    assert carry_over("And the ratio?", second) == "And the ratio? (side-chain bass kick)"
+def test_subject_persists_while_aspects_replace_each_other() -> None:
+    second = past("And the release?", query=expand_followup("And the release?", SIDECHAIN))
+    assert expand_followup("And the ratio?", second) == "And the ratio? (side-chain bass kick)"
 
 
-def test_a_pronoun_is_about_the_last_question_as_a_whole() -> None:
-    second = past("And the release?", query=carry_over("And the release?", SIDECHAIN))
-    assert carry_over("How long is it?", second) == "How long is it? (release side-chain bass kick)"
+def test_pronoun_refers_to_the_last_question_as_a_whole() -> None:
+    second = past("And the release?", query=expand_followup("And the release?", SIDECHAIN))
+    assert (
+        expand_followup("How long is it?", second)
+        == "How long is it? (release side-chain bass kick)"
+    )
 
 
-def test_what_is_searched_never_passes_the_limit_of_a_question() -> None:
-    assert len(carry_over("it " * 333, SIDECHAIN)) <= QUERY_LIMIT
+def test_query_never_exceeds_the_length_limit() -> None:
+    assert len(expand_followup("it " * 333, SIDECHAIN)) <= QUERY_LIMIT

@@ -1,4 +1,4 @@
-"""Memory keeps whole turns, the last ones, for a while, and is never waited for long."""
+"""Memory stores the last turns of a conversation, expires them, and has a timeout."""
 
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -43,7 +43,7 @@ def memory(redis: RedisClient, turns: int = 10, timeout: float = 5) -> RedisMemo
     return RedisMemory(redis, turns=turns, ttl=3600, timeout=timeout)
 
 
-async def test_what_is_remembered_is_recalled_the_oldest_first(redis: RedisClient) -> None:
+async def test_turns_are_recalled_oldest_first(redis: RedisClient) -> None:
     turns = [past(f"Q{n} 音 \u2028", f"A{n} 🎛️") for n in range(3)]
     for turn in turns:
         await memory(redis).remember("c", turn)
@@ -51,13 +51,13 @@ async def test_what_is_remembered_is_recalled_the_oldest_first(redis: RedisClien
     assert await memory(redis).recall("other") == ()
 
 
-async def test_only_the_last_turns_are_kept(redis: RedisClient) -> None:
+async def test_only_the_last_turns_are_stored(redis: RedisClient) -> None:
     for n in range(5):
         await memory(redis, turns=2).remember("c", past(str(n)))
     assert [turn.question for turn in await memory(redis).recall("c")] == ["3", "4"]
 
 
-async def test_the_latest_turns_can_be_had_without_the_others(redis: RedisClient) -> None:
+async def test_latest_turns_can_be_recalled_alone(redis: RedisClient) -> None:
     for n in range(5):
         await memory(redis).remember("c", past(str(n)))
     for latest, questions in ((2, ["3", "4"]), (9, ["0", "1", "2", "3", "4"])):
@@ -65,21 +65,21 @@ async def test_the_latest_turns_can_be_had_without_the_others(redis: RedisClient
         assert [turn.question for turn in turns] == questions
 
 
-async def test_turns_that_end_at_once_are_all_kept(redis: RedisClient) -> None:
+async def test_concurrent_turns_are_all_stored(redis: RedisClient) -> None:
     async with anyio.create_task_group() as tasks:
         for n in range(10):
             tasks.start_soon(memory(redis).remember, "c", past(str(n)))
     assert {turn.question for turn in await memory(redis).recall("c")} == set("0123456789")
 
 
-async def test_conversations_of_all_nodes_are_kept(redis: RedisClient) -> None:
+async def test_conversations_are_stored_on_all_nodes(redis: RedisClient) -> None:
     for n in range(20):
         await memory(redis).remember(f"c{n}", past(str(n)))
     for n in range(20):
         assert [turn.question for turn in await memory(redis).recall(f"c{n}")] == [str(n)]
 
 
-async def test_every_key_expires_and_each_turn_begins_the_time_anew(redis: RedisClient) -> None:
+async def test_each_turn_renews_the_expiry(redis: RedisClient) -> None:
     await memory(redis).remember("c", past("a"))
     assert 3590 < await redis.ttl(KEY) <= 3600
     await redis.expire(KEY, 5)
@@ -87,7 +87,7 @@ async def test_every_key_expires_and_each_turn_begins_the_time_anew(redis: Redis
     assert 3590 < await redis.ttl(KEY) <= 3600
 
 
-async def test_a_turn_whose_reply_was_lost_is_kept_once(redis_url: str) -> None:
+async def test_turn_is_stored_once_if_the_reply_is_lost(redis_url: str) -> None:
     async with (
         RedisProxy(redis_url) as proxy,
         redis_client(proxy.url, timeout=5) as redis,
@@ -97,10 +97,10 @@ async def test_a_turn_whose_reply_was_lost_is_kept_once(redis_url: str) -> None:
         await memory(redis).ping()
         proxy.delay = 60
         tasks.start_soon(memory(redis).remember, "c", past("a"))
-        kept = 0
+        stored = 0
         with anyio.fail_after(5):
-            while not kept:
-                kept = await server.llen(KEY)
+            while not stored:
+                stored = await server.llen(KEY)
         proxy.delay = 0
         proxy.cut()
         proxy.restore()
@@ -108,20 +108,20 @@ async def test_a_turn_whose_reply_was_lost_is_kept_once(redis_url: str) -> None:
         assert [turn.question for turn in await memory(redis).recall("c")] == ["a"]
 
 
-async def test_what_is_forgotten_is_gone(redis: RedisClient) -> None:
+async def test_forgotten_conversation_is_empty(redis: RedisClient) -> None:
     await memory(redis).remember("c", past("a"))
     for _ in range(2):
         await memory(redis).forget("c")
     assert await memory(redis).recall("c") == ()
 
 
-async def test_an_entry_of_another_version_is_passed_over(redis: RedisClient) -> None:
+async def test_turn_of_another_version_is_skipped(redis: RedisClient) -> None:
     await memory(redis).remember("c", past("a"))
     await redis.rpush(KEY, b'{"unknown": 1}')
     assert [turn.question for turn in await memory(redis).recall("c")] == ["a"]
 
 
-async def test_a_server_that_does_not_answer_is_not_waited_for() -> None:
+async def test_unresponsive_server_raises_after_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with redis_client(f"redis://127.0.0.1:{silent.getsockname()[1]}", timeout=5) as redis:
             with anyio.fail_after(5), pytest.raises(MemoryUnavailable):

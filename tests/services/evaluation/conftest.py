@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the evaluation: a bound on the time of each test."""
+"""Time limit for the evaluation tests."""
 
 from collections.abc import AsyncIterator
 
@@ -7,6 +7,6 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-async def bounded(anyio_backend: object) -> AsyncIterator[None]:
+async def time_limit(anyio_backend: object) -> AsyncIterator[None]:
     with anyio.fail_after(60):
         yield

@@ -1,4 +1,4 @@
-"""Sets as people have them, written to a folder of the test's own."""
+"""Write datasets in BEIR format to a folder."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ JUDGEMENTS = {"q1": ("kick#0",), "q2": ("reverb#1",)}
 
 
 def lines(entries: Sequence[Mapping[str, object]]) -> str:
-    """Write one JSON object a line."""
+    """Return the entries as JSON Lines."""
     return "".join(f"{json.dumps(entry)}\n" for entry in entries)
 
 
 def tsv(judgements: Mapping[str, Sequence[str]]) -> str:
-    """Write judgements as BEIR has them, all of grade 1."""
+    """Return judgements in BEIR format, all of grade 1."""
     pairs = [(query, entry) for query, entries in judgements.items() for entry in entries]
     return "".join(
         [
@@ -32,14 +32,14 @@ def tsv(judgements: Mapping[str, Sequence[str]]) -> str:
     )
 
 
-def judged_folder(
+def beir_folder(
     folder: Path,
     corpus: Mapping[str, str] = CORPUS,
     questions: Mapping[str, str] = QUESTIONS,
     judgements: Mapping[str, Sequence[str]] = JUDGEMENTS,
     **metadata: Mapping[str, object],
 ) -> Path:
-    """Write a folder of BEIR's kind; `metadata` is what the questions with these ids say."""
+    """Write a dataset; `metadata` maps ids of questions to their metadata."""
     return write_files(
         folder,
         {

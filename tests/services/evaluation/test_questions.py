@@ -1,43 +1,43 @@
-"""A library's own questions are read, and their answers are found by seconds or by words."""
+"""Questions about a library, and the places of their answers."""
 
 from pathlib import Path
 
 import pytest
 
-from app.services.evaluation.jsonl import EvaluationError
-from app.services.evaluation.questions import Answer, folded, read_library
+from app.services.evaluation.errors import EvaluationError
+from app.services.evaluation.questions import Answer, normalize, read_library
 from tests.services.ingest.libraries import write_files
 
 QUESTION = '{"id": "1", "query": "How loud?", "answers": [{"document": "talk", "start": 5.0}]}'
 
 
-def test_an_answer_stands_where_its_seconds_overlap() -> None:
+def test_answer_is_where_its_seconds_overlap() -> None:
     answer = Answer("talk", start=60.0, end=70.0)
-    assert answer.stands_in(0.0, 61.0, "")
-    assert answer.stands_in(69.0, 90.0, "")
-    assert answer.stands_in(62.0, 64.0, "")
-    assert not answer.stands_in(0.0, 60.0, "")
-    assert not answer.stands_in(70.0, 90.0, "")
-    assert not answer.stands_in(None, None, "")
+    assert answer.is_in(0.0, 61.0, "")
+    assert answer.is_in(69.0, 90.0, "")
+    assert answer.is_in(62.0, 64.0, "")
+    assert not answer.is_in(0.0, 60.0, "")
+    assert not answer.is_in(70.0, 90.0, "")
+    assert not answer.is_in(None, None, "")
 
 
-def test_a_moment_stands_in_the_one_passage_that_is_said_then() -> None:
+def test_answer_without_an_end_is_in_the_passage_that_contains_its_start() -> None:
     answer = Answer("talk", start=60.0)
-    assert answer.stands_in(60.0, 90.0, "")
-    assert not answer.stands_in(30.0, 60.0, "")
+    assert answer.is_in(60.0, 90.0, "")
+    assert not answer.is_in(30.0, 60.0, "")
 
 
-def test_an_answer_stands_where_its_words_are_whatever_their_case() -> None:
+def test_answer_is_where_its_words_are_ignoring_case() -> None:
     answer = Answer("page", contains="a  release of\n100 ms")
-    assert answer.stands_in(None, None, folded("Start with A release of 100 ms."))
-    assert not answer.stands_in(None, None, folded("Start with an attack of 100 ms."))
+    assert answer.is_in(None, None, normalize("Start with A release of 100 ms."))
+    assert not answer.is_in(None, None, normalize("Start with an attack of 100 ms."))
 
 
-def test_an_answer_without_a_place_stands_everywhere_in_its_document() -> None:
-    assert Answer("page").stands_in(None, None, "anything")
+def test_answer_without_a_place_is_anywhere_in_its_document() -> None:
+    assert Answer("page").is_in(None, None, "anything")
 
 
-def test_a_library_has_its_questions_in_its_folder_or_in_a_file_that_is_given(
+def test_questions_are_read_from_the_folder_or_from_a_given_file(
     tmp_path: Path,
 ) -> None:
     write_files(
@@ -53,19 +53,19 @@ def test_a_library_has_its_questions_in_its_folder_or_in_a_file_that_is_given(
 
 
 @pytest.mark.parametrize(
-    ("text", "wrong"),
+    ("text", "error"),
     [
-        ("", "holds no questions"),
-        ('{"id": "1", "query": "?"}', "line 1 of .*answers"),
+        ("", "has no questions"),
+        ('{"id": "1", "query": "?"}', "line 1: .*answers"),
         ('{"id": "1", "query": "Why?", "answers": []}', "'1' needs a query and answers"),
         (
             '{"id": "1", "query": "Why?", "answers": [{"document": "a", "end": 3.0}]}',
-            "an end and no start",
+            "an end but no start",
         ),
         (f"{QUESTION}\n{QUESTION}", "the same id"),
     ],
 )
-def test_questions_that_cannot_be_used_are_told(tmp_path: Path, text: str, wrong: str) -> None:
+def test_invalid_questions_are_an_error(tmp_path: Path, text: str, error: str) -> None:
     write_files(tmp_path, {"questions.jsonl": text})
-    with pytest.raises(EvaluationError, match=wrong):
+    with pytest.raises(EvaluationError, match=error):
         read_library(tmp_path, None)

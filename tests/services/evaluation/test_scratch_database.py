@@ -1,4 +1,4 @@
-"""A measurement's database is there as long as the measurement, however that ends."""
+"""Scratch databases are created and always dropped."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import anyio
 import asyncpg
 import pytest
 
-from app.services.evaluation.jsonl import EvaluationError
-from app.services.evaluation.scratch_database import PREFIX, at_database, scratch_database
+from app.services.evaluation.errors import EvaluationError
+from app.services.evaluation.scratch_database import PREFIX, scratch_database, with_database_name
 
 pytestmark = pytest.mark.anyio
 
@@ -17,19 +17,19 @@ async def scratch_databases(connection: asyncpg.Connection) -> list[str]:
     return [row["datname"] for row in rows]
 
 
-async def test_a_database_is_made_and_dropped(
+async def test_database_is_created_and_dropped(
     database: asyncpg.Connection, database_url: str
 ) -> None:
     async with scratch_database(database_url) as url:
         connection = await asyncpg.connect(url)
         name = await connection.fetchval("SELECT current_database()")
-        # Who is still connected does not keep it.
+        # The open connection does not prevent dropping it.
         assert await scratch_databases(database) == [name]
     assert await scratch_databases(database) == []
     await connection.close()
 
 
-async def test_it_is_dropped_when_the_measurement_is_cancelled(
+async def test_database_is_dropped_after_a_cancellation(
     database: asyncpg.Connection, database_url: str
 ) -> None:
     with anyio.CancelScope() as scope:
@@ -40,23 +40,23 @@ async def test_it_is_dropped_when_the_measurement_is_cancelled(
     assert await scratch_databases(database) == []
 
 
-async def test_a_role_that_may_make_none_is_told_what_to_do(
+async def test_missing_privilege_is_an_error_that_names_it(
     database: asyncpg.Connection, database_url: str
 ) -> None:
     role = "reader_of_" + database_url.partition("?")[0].rpartition("/")[2]
     await database.execute(f"CREATE ROLE {role} LOGIN")
     try:
-        with pytest.raises(EvaluationError, match="give it CREATEDB"):
+        with pytest.raises(EvaluationError, match="CREATEDB"):
             async with scratch_database(database_url.replace("chrysopedia@", f"{role}@")):
-                pytest.fail("a database was made")
+                pytest.fail("a database was created")
     finally:
         await database.execute(f"DROP ROLE {role}")
 
 
-async def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
+async def test_unreachable_server_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="DATABASE_URL: PostgreSQL cannot be used"):
         async with scratch_database(f"postgresql:///any?host={tmp_path}"):
-            pytest.fail("a database was made")
+            pytest.fail("a database was created")
 
 
 @pytest.mark.parametrize(
@@ -70,5 +70,5 @@ async def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
         ("postgres://db", "postgres://db/new"),
     ],
 )
-def test_only_the_databases_name_changes(url: str, expected: str) -> None:
-    assert at_database(url, "new") == expected
+def test_only_the_database_name_changes(url: str, expected: str) -> None:
+    assert with_database_name(url, "new") == expected

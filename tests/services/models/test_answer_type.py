@@ -1,10 +1,10 @@
-"""A sentence that has what the question asks for gains; one that cannot be an answer loses."""
+"""Sentences score by how well their form suits the question."""
 
 from time import perf_counter
 
 import pytest
 
-from app.services.models.extractive.answer_type import answer_form
+from app.services.models.extractive.answer_type import answer_type_scorer
 
 
 @pytest.mark.parametrize(
@@ -26,9 +26,11 @@ from app.services.models.extractive.answer_type import answer_form
         ("What is a fork?", "A fork is a rule.", "The benefit of a fork is great."),
     ],
 )
-def test_a_sentence_with_what_is_asked_for_gains(question: str, better: str, worse: str) -> None:
-    fit = answer_form(question)
-    assert fit(better) > fit(worse)
+def test_sentence_of_the_expected_type_scores_higher(
+    question: str, better: str, worse: str
+) -> None:
+    score = answer_type_scorer(question)
+    assert score(better) > score(worse)
 
 
 @pytest.mark.parametrize(
@@ -44,17 +46,17 @@ def test_a_sentence_with_what_is_asked_for_gains(question: str, better: str, wor
         "More on attacks: https://a.example/attack",
     ],
 )
-def test_what_cannot_be_an_answer_loses_much(sentence: str) -> None:
-    assert answer_form("What is an attack?")(sentence) < 0.5
+def test_sentence_that_cannot_be_an_answer_scores_low(sentence: str) -> None:
+    assert answer_type_scorer("What is an attack?")(sentence) < 0.5
 
 
 @pytest.mark.parametrize("sentence", ["Thanks to oversampling it is clean.", "Now set the attack."])
-def test_what_only_looks_like_thanks_or_an_announcement_loses_nothing(sentence: str) -> None:
-    assert answer_form("attack")(sentence) >= 1.0
+def test_sentence_that_only_resembles_small_talk_is_not_penalized(sentence: str) -> None:
+    assert answer_type_scorer("attack")(sentence) >= 1.0
 
 
 @pytest.mark.parametrize("junk", ["'", "’ ", " for", "a ", "? ", "(", "what is ", "and "])
-def test_no_text_takes_long_to_be_looked_through(junk: str) -> None:
+def test_patterns_take_bounded_time_on_adversarial_text(junk: str) -> None:
     began = perf_counter()
-    answer_form("What is a " + junk * 400 + "\nx?")("So the " + junk * 2_000 + "x")
+    answer_type_scorer("What is a " + junk * 400 + "\nx?")("So the " + junk * 2_000 + "x")
     assert perf_counter() - began < 1

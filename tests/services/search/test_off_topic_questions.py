@@ -1,33 +1,20 @@
-"""The fixed set of foreign questions is whole: its fields, its numbers, its languages."""
+"""The file of off-topic questions is well-formed and covers its languages and fields."""
 
 import unicodedata
 from collections import Counter
 from importlib.resources import files
-from typing import NamedTuple
 
 import pytest
 
 from app.services.ingest.parse.language import language_of
+from app.services.search.calibration_questions import OFF_TOPIC_FILE, OffTopicQuestion
 from app.services.search.text import fold
 
 LANGUAGES = "en de fr es it pt nl ru pl sv tr ja zh ko ar hi th".split()
 
 
-class OffTopicQuestion(NamedTuple):
-    """A line of the set."""
-
-    language: str
-    field: str
-    question: str
-
-
 def _text() -> str:
-    return (
-        files("app.services.search")
-        .joinpath("off_topic_questions.tsv")
-        .read_bytes()
-        .decode("utf-8")
-    )
+    return files("app.services.search").joinpath(OFF_TOPIC_FILE).read_bytes().decode()
 
 
 def _questions() -> list[OffTopicQuestion]:
@@ -43,10 +30,11 @@ def test_every_line_has_a_language_a_field_and_a_question() -> None:
     assert "\r" not in text
     assert text == unicodedata.normalize("NFC", text)
     for one in _questions():
-        assert all(value and value == " ".join(value.split()) for value in one), one
+        values = one.language, one.field, one.question
+        assert all(value and value == " ".join(value.split()) for value in values), one
 
 
-def test_no_question_stands_twice() -> None:
+def test_no_question_is_repeated() -> None:
     seen = Counter(fold(one.question) for one in _questions())
     assert [question for question, times in seen.items() if times > 1] == []
 
@@ -68,7 +56,7 @@ def test_every_other_language_has_forty_questions_over_ten_english_fields() -> N
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_each_tenth_of_the_questions_is_in_the_language_it_claims(language: str) -> None:
+def test_questions_are_in_the_language_they_claim(language: str) -> None:
     questions = [one.question for one in _questions() if one.language == language]
     tenth = len(questions) // 10
     for start in range(0, len(questions), tenth):

@@ -1,14 +1,16 @@
-"""Passages become numbered sources: neighbours joined, best first, links at the right second."""
+"""Sources: merged passages, order, snippets, and links that start at the right second."""
 
 import pytest
 from msgspec.structs import replace
 
 from app.schemas import CreatorRef, Sentence
-from app.services.search.sources import Passage, sources_from, url_at
+from app.services.search.sources import RetrievedPassage, build_sources, url_at
 
 
-def passage(document: int, ordinal: int, first: int, *texts: str, score: float = 0.5) -> Passage:
-    return Passage(
+def passage(
+    document: int, ordinal: int, first: int, *texts: str, score: float = 0.5
+) -> RetrievedPassage:
+    return RetrievedPassage(
         document_id=document,
         ordinal=ordinal,
         first_sentence=first,
@@ -25,91 +27,91 @@ def passage(document: int, ordinal: int, first: int, *texts: str, score: float =
     )
 
 
-def test_neighbours_become_one_moment_and_what_overlaps_is_said_once() -> None:
+def test_adjacent_passages_are_merged_without_repeating_their_overlap() -> None:
     found = [
         passage(1, 3, 5, "c", "d", "e", score=0.9),
         passage(2, 0, 0, "x", score=0.7),
         passage(1, 2, 3, "a", "b", "c", "d", score=0.4),
         passage(1, 5, 9, "z", score=0.2),
     ]
-    sources = sources_from(found, "?", 10)
+    sources = build_sources(found, "?", 10)
     assert ["".join(s.text for s in source.sentences) for source in sources] == ["abcde", "x", "z"]
     first = sources[0].citation
     assert (first.number, first.start_seconds, first.end_seconds) == (1, 3.0, 8.0)
 
 
-def test_only_the_best_are_kept_and_numbered_from_one() -> None:
+def test_best_sources_are_kept_and_numbered_from_1() -> None:
     found = [passage(n, 0, 0, f"a{n}", score=n / 10) for n in range(5)]
-    assert [s.citation.score for s in sources_from(found, "?", 2)] == [0.4512, 0.3624]
-    assert [s.citation.number for s in sources_from(found, "?", 2)] == [1, 2]
+    assert [s.citation.score for s in build_sources(found, "?", 2)] == [0.4512, 0.3624]
+    assert [s.citation.number for s in build_sources(found, "?", 2)] == [1, 2]
 
 
-def test_what_was_published_twice_in_the_same_words_is_one_source() -> None:
+def test_duplicates_with_the_same_text_become_one_source() -> None:
     found = [passage(2, 0, 0, "a", "b"), passage(1, 4, 0, "a", "b"), passage(3, 0, 0, "a")]
-    assert [len(s.sentences) for s in sources_from(found, "?", 9)] == [2, 1]
+    assert [len(s.sentences) for s in build_sources(found, "?", 9)] == [2, 1]
 
 
-def test_the_snippet_holds_the_questions_words_and_what_fits_around_them() -> None:
-    told = ("Hello all." * 90, "Now then.", "Set the attack to 5 ms.", "Then listen." * 10)
-    citation = sources_from([passage(1, 0, 0, *told)], "How fast an attack?", 1)[0].citation
-    assert citation.snippet == " ".join(told[1:])
+def test_snippet_has_the_best_sentence_and_whole_sentences_around_it() -> None:
+    texts = ("Hello all." * 90, "Now then.", "Set the attack to 5 ms.", "Then listen." * 10)
+    citation = build_sources([passage(1, 0, 0, *texts)], "How fast an attack?", 1)[0].citation
+    assert citation.snippet == " ".join(texts[1:])
     assert citation.start_seconds == 2.0
-    told = ("Hello all.", "Now then.", "Set the attack to 5 ms.", "Then listen." * 90)
-    citation = sources_from([passage(1, 0, 0, *told)], "How fast an attack?", 1)[0].citation
-    assert citation.snippet == " ".join(told[:3])
+    texts = ("Hello all.", "Now then.", "Set the attack to 5 ms.", "Then listen." * 90)
+    citation = build_sources([passage(1, 0, 0, *texts)], "How fast an attack?", 1)[0].citation
+    assert citation.snippet == " ".join(texts[:3])
 
 
-def test_a_moment_starts_where_the_questions_words_are_said() -> None:
-    told = ("Hello all.", "A fast attack clicks.", "Well, an attack of 5 ms is fast.", "Bye.")
-    citation = sources_from([passage(1, 0, 40, *told)], "How fast an attack?", 1)[0].citation
+def test_source_starts_at_the_sentence_that_matches_the_question() -> None:
+    texts = ("Hello all.", "A fast attack clicks.", "Well, an attack of 5 ms is fast.", "Bye.")
+    citation = build_sources([passage(1, 0, 40, *texts)], "How fast an attack?", 1)[0].citation
     assert (citation.start_seconds, citation.end_seconds) == (41.0, 44.0)
     assert citation.url == "https://www.youtube.com/watch?v=abc&t=41"
 
 
-def test_rare_words_decide_where_a_moment_starts() -> None:
-    told = (
+def test_rare_terms_decide_where_a_source_starts() -> None:
+    texts = (
         "The compressor has a release, a compressor with a release knob.",
         "This compressor is old.",
         "Its release breathes with the drums.",
         "The compressor and its release are grey.",
     )
-    citation = sources_from([passage(1, 0, 0, *told)], "compressor release drums", 1)[0].citation
+    citation = build_sources([passage(1, 0, 0, *texts)], "compressor release drums", 1)[0].citation
     assert citation.start_seconds == 2.0
 
 
-def test_what_other_sources_say_tells_which_words_are_rare() -> None:
-    told = passage(1, 0, 0, "Vocals want a ratio.", "Drums want a gate.")
+def test_rarity_of_terms_is_measured_across_all_sources() -> None:
+    texts = passage(1, 0, 0, "Vocals want a ratio.", "Drums want a gate.")
     about_drums = passage(2, 0, 0, *(f"Drums are drums {n}." for n in range(9)), score=0.4)
-    alone, _ = sources_from([told, about_drums], "ratio or drums", 2)
+    alone, _ = build_sources([texts, about_drums], "ratio or drums", 2)
     assert alone.citation.start_seconds == 0.0
     about_ratios = passage(2, 0, 0, *(f"A ratio is a ratio {n}." for n in range(9)), score=0.4)
-    alone, _ = sources_from([told, about_ratios], "ratio or drums", 2)
+    alone, _ = build_sources([texts, about_ratios], "ratio or drums", 2)
     assert alone.citation.start_seconds == 1.0
 
 
-def test_a_moment_that_shares_no_word_starts_at_its_beginning() -> None:
-    citation = sources_from([passage(1, 0, 7, "Hello all.", "Bye.")], "Reverb?", 1)[0].citation
+def test_source_without_a_matching_sentence_starts_at_its_beginning() -> None:
+    citation = build_sources([passage(1, 0, 7, "Hello all.", "Bye.")], "Reverb?", 1)[0].citation
     assert citation.start_seconds == 7.0
 
 
-def test_the_matter_is_found_in_a_moment_of_several_passages() -> None:
+def test_matching_sentence_is_found_in_merged_passages() -> None:
     found = [
         passage(1, 0, 0, "We met in May.", "It rained.", "So we stayed."),
         passage(1, 1, 2, "So we stayed.", "The snare was tuned to a fifth.", "And so on."),
     ]
-    citation = sources_from(found, "How was the snare tuned?", 1)[0].citation
+    citation = build_sources(found, "How was the snare tuned?", 1)[0].citation
     assert (citation.start_seconds, citation.end_seconds) == (3.0, 5.0)
 
 
-def test_a_long_sentence_is_cut_at_a_word() -> None:
-    snippet = sources_from([passage(1, 0, 0, "word " * 300)], "?", 1)[0].citation.snippet
+def test_long_sentence_is_cut_at_a_word() -> None:
+    snippet = build_sources([passage(1, 0, 0, "word " * 300)], "?", 1)[0].citation.snippet
     assert len(snippet) <= 1_000
     assert snippet.endswith("word…")
 
 
-def test_a_page_has_no_times_and_keeps_its_link() -> None:
+def test_page_has_no_times_and_keeps_its_url() -> None:
     page = replace(passage(1, 0, 0, "a"), kind="page", sentences=(Sentence("a"),))
-    citation = sources_from([page], "?", 1)[0].citation
+    citation = build_sources([page], "?", 1)[0].citation
     assert citation.start_seconds is None
     assert citation.end_seconds is None
     assert citation.url == "https://www.youtube.com/watch?v=abc"
@@ -124,5 +126,5 @@ def test_a_page_has_no_times_and_keeps_its_link() -> None:
         ("https://pods.example/7#part", "https://pods.example/7#part"),
     ],
 )
-def test_a_link_starts_at_the_second(url: str, at: str) -> None:
+def test_url_starts_at_the_given_second(url: str, at: str) -> None:
     assert url_at(url, 83.9) == at

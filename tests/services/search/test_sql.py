@@ -1,4 +1,4 @@
-"""The one statement of a search, in a library of some size: its plans, its scores, its tiers."""
+"""The search statement in a larger library: query plans, scores and tiers."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -26,8 +26,8 @@ VARIANTS = {
 LARGE = ("passages", "passage_texts", INDEX.table)
 PARAMETERS = "text, text, text, bigint, bigint"
 
-# 12,000 passages of 15 words, w1 in most of them and w3000 in hardly any; creators c0 … c59 have
-# a topic each, and every topic two of them. c60 has one passage more, of nothing but common words.
+# 12,000 passages of 15 words: w1 is in most of them, w3000 in hardly any. Creators c0 to c59 have a
+# topic each, shared by two. c60 has one passage of common words only.
 FILL = f"""
 SELECT setseed(0.5);
 INSERT INTO libraries (name, path) VALUES ('l', 'l');
@@ -79,7 +79,7 @@ async def library_url(anyio_backend: object, shared: SharedServers) -> AsyncIter
 
 @pytest.fixture
 async def library(anyio_backend: object, library_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection as the service prepares them: its plans are the same for all questions."""
+    """A connection prepared as in the service, with generic query plans."""
     connection = await asyncpg.connect(library_url)
     await _prepare(connection)
     with anyio.fail_after(30):
@@ -92,10 +92,10 @@ async def search(
     variant: str,
     question: str,
     creator: str | None = None,
-    most: int = 12,
+    per_tier: int = 12,
 ) -> list[asyncpg.Record]:
     vector = [0.1] * DIMENSION
-    arguments: list[object] = [question, creator, creator, 6, most]
+    arguments: list[object] = [question, creator, creator, 6, per_tier]
     if variant == "hybrid":
         arguments += [str(vector), 0.6]
     rows = await library.fetch(VARIANTS[variant], *arguments)
@@ -113,7 +113,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 async def plan_of(library: asyncpg.Connection, variant: str) -> list[dict[str, Any]]:
-    """The nodes of the plan that serves all questions, those that name a creator among them."""
+    """Return the nodes of the generic plan, which also serves questions with a creator."""
     parameters, arguments = PARAMETERS, "'w7', 'c1', 'c1', 6, 12"
     if variant == "hybrid":
         parameters += ", text, float8"
@@ -124,7 +124,9 @@ async def plan_of(library: asyncpg.Connection, variant: str) -> list[dict[str, A
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-async def test_no_plan_reads_all_passages(library: asyncpg.Connection, variant: str) -> None:
+async def test_query_plan_reads_no_large_table_sequentially(
+    library: asyncpg.Connection, variant: str
+) -> None:
     plan = await plan_of(library, variant)
     relations = {node.get("Relation Name") for node in plan}
     assert {"passages", "passage_texts"} <= relations
@@ -137,9 +139,7 @@ async def test_no_plan_reads_all_passages(library: asyncpg.Connection, variant: 
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-async def test_words_and_meanings_are_looked_up_in_their_indexes(
-    library: asyncpg.Connection, variant: str
-) -> None:
+async def test_query_plan_uses_the_indexes(library: asyncpg.Connection, variant: str) -> None:
     used = {node.get("Index Name") for node in await plan_of(library, variant)}
     assert {"passages_search", "passages_creator", "passages_topic", "terms_pkey"} <= used
     assert ("nearest" in used) == (variant == "hybrid")
@@ -156,7 +156,7 @@ async def test_words_and_meanings_are_looked_up_in_their_indexes(
         ("w1 w1000 w2000", "c60"),
     ],
 )
-async def test_weights_and_counted_words_give_the_same_scores(
+async def test_sparse_vectors_and_word_counts_give_the_same_scores(
     library: asyncpg.Connection, question: str, creator: str | None
 ) -> None:
     sparse = await search(library, "sparse", question, creator)
@@ -168,23 +168,21 @@ async def test_weights_and_counted_words_give_the_same_scores(
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-async def test_a_narrower_tier_ranks_its_own_like_the_whole(
-    library: asyncpg.Connection, variant: str
-) -> None:
-    rows = await search(library, variant, "w12 w60 w600", "c7", most=500)
-    own, kin, whole = ([row for row in rows if row["tier"] == tier] for tier in (1, 2, 3))
+async def test_passages_rank_alike_in_every_tier(library: asyncpg.Connection, variant: str) -> None:
+    rows = await search(library, variant, "w12 w60 w600", "c7", per_tier=500)
+    own, shared, whole = ([row for row in rows if row["tier"] == tier] for tier in (1, 2, 3))
     assert {row["slug"] for row in own} == {"c7"}
-    assert {row["topic"] for row in kin} == {"8"}
+    assert {row["topic"] for row in shared} == {"8"}
     for narrow, here in (
         (own, [scored(row) for row in whole if row["slug"] == "c7"]),
-        (kin, [scored(row) for row in whole if row["topic"] == "8"]),
+        (shared, [scored(row) for row in whole if row["topic"] == "8"]),
     ):
         assert here
         assert here == [scored(row) for row in narrow if scored(row) in here]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-async def test_what_a_creator_has_is_found_by_common_words_too(
+async def test_creators_passages_are_found_by_common_words(
     library: asyncpg.Connection, variant: str
 ) -> None:
     rows = await search(library, variant, "w1 w2 w1700 w1800 w1900", "c60")
@@ -194,15 +192,13 @@ async def test_what_a_creator_has_is_found_by_common_words_too(
 
 
 @pytest.mark.parametrize("variant", ["plain", "sparse"])
-async def test_nothing_is_found_of_words_that_nobody_uses(
-    library: asyncpg.Connection, variant: str
-) -> None:
+async def test_unknown_words_find_nothing(library: asyncpg.Connection, variant: str) -> None:
     assert await search(library, variant, "unheard-of words", "c7") == []
     assert await search(library, variant, "", "c7") == []
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-async def test_a_question_that_names_nobody_has_the_whole_only(
+async def test_question_without_a_creator_searches_only_the_library(
     library: asyncpg.Connection, variant: str
 ) -> None:
     assert {row["tier"] for row in await search(library, variant, "w20 w30")} == {3}

@@ -1,10 +1,10 @@
-"""Names and words are matched however they are written."""
+"""Text normalization: names, slugs, stemmers, segmentation and stems."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.search.text import fold, keys, slugify, spaced, stemmer
+from app.services.search.text import fold, segment, slugify, stemmer, stems
 
 
 @pytest.mark.parametrize(
@@ -17,11 +17,11 @@ from app.services.search.text import fold, keys, slugify, spaced, stemmer
         ("a/b_c", "a/b_c", "a-b-c"),
     ],
 )
-def test_names_are_folded(name: str, folded: str, slug: str) -> None:
+def test_names_are_folded_and_slugified(name: str, folded: str, slug: str) -> None:
     assert (fold(name), slugify(name)) == (folded, slug)
 
 
-def test_a_language_has_its_stemmer_or_a_simple_one() -> None:
+def test_language_has_its_own_stemmer_or_the_simple_one() -> None:
     assert [stemmer(tag) for tag in ("en", "pt-BR", "ru_RU", "et", "ja", "xx")] == [
         "english",
         "portuguese",
@@ -32,21 +32,21 @@ def test_a_language_has_its_stemmer_or_a_simple_one() -> None:
     ]
 
 
-def test_keys_are_the_stems_of_words_with_a_subject() -> None:
-    assert keys("How fast are the Compressors attacking?", "english") == keys(
+def test_stems_leave_out_stop_words() -> None:
+    assert stems("How fast are the Compressors attacking?", "english") == stems(
         "Fast compressor attacks", "english"
     )
 
 
-def test_a_word_has_the_same_keys_whatever_stands_around_it_and_however_often() -> None:
+def test_stems_do_not_depend_on_punctuation_or_earlier_calls() -> None:
     written = ("Side-chain!", "“side-chain”", "(SIDE–CHAIN),", "side chain")
-    assert {tuple(keys(text, "english")) for text in written * 2} == {("side", "chain")}
-    assert keys("Side-chains", "simple") == ["side", "chains"]
+    assert {tuple(stems(text, "english")) for text in written * 2} == {("side", "chain")}
+    assert stems("Side-chains", "simple") == ["side", "chains"]
 
 
-def test_words_without_spaces_are_paired_letters() -> None:
-    assert keys("低音を bass", "simple") == ["低音", "音を", "bass"]
-    assert keys("EQの設定1176", "simple") == ["eq", "の設", "設定", "1176"]
+def test_stems_of_unspaced_scripts_are_bigrams() -> None:
+    assert stems("低音を bass", "simple") == ["低音", "音を", "bass"]
+    assert stems("EQの設定1176", "simple") == ["eq", "の設", "設定", "1176"]
 
 
 @pytest.mark.parametrize(
@@ -59,16 +59,18 @@ def test_words_without_spaces_are_paired_letters() -> None:
         ("2024年にEQの1,5倍", "2024 年に 年 EQ の 1,5 倍"),
     ],
 )
-def test_scripts_without_spaces_are_cut_into_what_may_be_a_word(text: str, words: str) -> None:
-    assert spaced(text).split() == words.split()
+def test_unspaced_scripts_are_segmented_into_bigrams_and_han_characters(
+    text: str, words: str
+) -> None:
+    assert segment(text).split() == words.split()
 
 
 HAN = st.text("的压缩器设置低音是蒸", min_size=1, max_size=12)
 
 
 @given(before=HAN, word=HAN, after=HAN)
-def test_a_word_is_found_wherever_it_stands_in_a_run(before: str, word: str, after: str) -> None:
-    assert set(spaced(word).split()) <= set(spaced(before + word + after).split())
+def test_word_is_found_anywhere_in_an_unspaced_run(before: str, word: str, after: str) -> None:
+    assert set(segment(word).split()) <= set(segment(before + word + after).split())
 
 
 @pytest.mark.parametrize(
@@ -81,11 +83,13 @@ def test_a_word_is_found_wherever_it_stands_in_a_run(before: str, word: str, aft
         ("cafe\u0301 6½ x²", "café 6½ x²"),
     ],
 )
-def test_letters_have_one_shape_and_words_come_apart(text: str, words: str) -> None:
-    assert spaced(text).split() == words.split()
+def test_segmentation_normalizes_characters_and_separates_joined_words(
+    text: str, words: str
+) -> None:
+    assert segment(text).split() == words.split()
 
 
-def test_words_that_are_written_as_one_are_found_together_and_apart() -> None:
-    assert spaced("LarryPage at iOS and HTML").split() == [
+def test_camel_case_words_are_segmented_whole_and_in_parts() -> None:
+    assert segment("LarryPage at iOS and HTML").split() == [
         *("LarryPage", "Larry", "Page", "at", "iOS", "and", "HTML"),
     ]

@@ -10,7 +10,7 @@ from msgspec import Struct
 from app.infra.database import Connection
 from app.schemas import Sentence
 from app.services.ingest.parse.documents import Document
-from app.services.search.text import fold, slugify, spaced, stemmer
+from app.services.search.text import fold, segment, slugify, stemmer
 
 # As connected, or as lent by a pool.
 # No pool's limit for questions holds here: counting the words of a large library takes its time.
@@ -207,7 +207,7 @@ async def replace_document(
         )
         await connection.execute(
             keep,
-            *(number, creator, topic, language, spaced(document.title)),
+            *(number, creator, topic, language, segment(document.title)),
             *_columns(document),
             timeout=STATEMENT_LIMIT,
         )
@@ -225,12 +225,12 @@ def _columns(document: Document) -> list[list[object]]:
         (
             passage.ordinal,
             passage.heading,
-            spaced(passage.heading),
+            segment(passage.heading),
             passage.first_sentence,
             msgspec.json.encode(passage.sentences).decode(),
             min((one.start for one in passage.sentences if one.start is not None), default=None),
             max((one.end for one in passage.sentences if one.end is not None), default=None),
-            spaced(searched(passage.sentences)),
+            segment(searched(passage.sentences)),
         )
         for passage in document.passages
     ]

@@ -1,36 +1,36 @@
-"""A question comes in; how well a sentence's form answers such a question goes out. Pure.
+"""Score how well a sentence's form suits the type of answer that a question asks for.
 
-A question for a year is answered by a sentence with a year in it, one that begins with "why" by
-one that says "because". Words of asking are known in English best, in some languages a little.
+A question about a year is answered by a sentence with a year, a "why" question by one with
+"because". English is covered best, some other languages a little.
 """
 
 import re
 from collections.abc import Callable
 
-# What a sentence gains by having what is asked for; what it keeps for being no answer at all.
-_FITS = 1.5
-_DEFINES = 1.8
+# Factors for a sentence of the expected type, for a definition, and for one that cannot answer.
+_MATCH = 1.5
+_DEFINITION_MATCH = 1.8
 _NO_ANSWER = 0.1
-# What a question asks for is said within so many letters.
-_LONGEST = 300
+# Only the first characters of a question are examined, to bound the time.
+_MAX_QUESTION = 300
 
 
-def _words(*alternatives: str) -> re.Pattern[str]:
+def _any_of(*alternatives: str) -> re.Pattern[str]:
     return re.compile("|".join(alternatives), re.IGNORECASE)
 
 
-_FIGURE = _words(
+_FIGURE = _any_of(
     r"\d",
     r"\b(two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty)\b",
     r"\b(hundred|thousand|million|billion|dozen|half|thirds?|quarters?|twice|double|percent)\b",
 )
-_DATE = _words(
+_DATE = _any_of(
     r"(?<!\d)(1\d{3}|20\d\d)(?!\d)",
     r"\b(january|february|march|april|june|july|august|september|october|november|december)\b",
     r"\b(century|centuries|yesterday|(years?|months?|weeks?|days?) ago|last (year|month|week))\b",
 )
 _PLACE = re.compile(r"\b(in|at|near|from|to|of|between|on|through|into) (the )?[A-Z]")
-_ADVICE = _words(
+_ADVICE = _any_of(
     r"\byou(['’](ll|d))? (can|could|should|need|must|might|want|have to|just)\b",
     r"^((and|then|so|first|now|next|just),? )*(add|aim|always|avoid|ask|build|choose|cut|do|don['’]"
     r"t|draw|find|get|give|go|keep|learn|leave|let|listen|look|lower|make|move|never|open|pick|place"
@@ -39,18 +39,18 @@ _ADVICE = _words(
     r"\b(the|a|one) (best |good )?(way|key|trick) (to|is)\b",
     r"\b(helps?|recommend|for (me|us),? it (is|was))\b",
 )
-_REASON = _words(
+_REASON = _any_of(
     r"\b(because|since|so that|in order to|due to|therefore|thus|reasons?|as a result|otherwise)\b",
     r"\b(results? (in|from)|leads? to|led to|caus(e|es|ed)|thanks to|prevent\w*|avoid\w*)\b",
     r"\b(weil|denn|damit|deshalb|aufgrund|wegen|parce que|porque)\b|потому|чтобы|因为|由于|因此",
 )
-_PLACEMENT = _words(r"\b(in|at|on|behind|between|above|below|under|beside|near|against|next to)\b")
-_OCCASION = _words(r"\b(when(ever)?|before|after|if|until|unless|once|as soon as|always|never)\b")
+_PLACEMENT = _any_of(r"\b(in|at|on|behind|between|above|below|under|beside|near|against|next to)\b")
+_OCCASION = _any_of(r"\b(when(ever)?|before|after|if|until|unless|once|as soon as|always|never)\b")
 
-# What a question asks for, and what is in a sentence that tells it.
-_FORMS = (
+# Patterns of questions, each with the pattern of sentences that answer them.
+_ANSWER_TYPES = (
     (
-        _words(
+        _any_of(
             r"\bhow (much|many|far|fast|long|loud|quiet|high|low|big|small|large|wide|thick|often"
             r"|deep|old|tall|hot|heavy|close|strong|quick|quickly)\b",
             r"\b(what|which) (\w+ ){0,2}(ratio|rate|frequency|level|loudness|size|amount|number"
@@ -61,7 +61,7 @@ _FORMS = (
         _FIGURE,
     ),
     (
-        _words(
+        _any_of(
             r"\bwhen (did|was|were|had|is|are|has)\b",
             r"\b(what|which) (\w+ )?(year|date|day|century|decade|month)s?\b",
             r"\bwann\b|\bwelche[mnrs]? (jahr|jahrhundert|datum)|\bquand\b|\bcuándo\b",
@@ -69,17 +69,17 @@ _FORMS = (
         ),
         _DATE,
     ),
-    (_words(r"\bwhere (did|was|were|is|are)\b", r"\bwhich (city|country|state)\b"), _PLACE),
+    (_any_of(r"\bwhere (did|was|were|is|are)\b", r"\bwhich (city|country|state)\b"), _PLACE),
     (
-        _words(
+        _any_of(
             r"\bwhy\b|\bhow come\b|\bwhat (\w+ )?(causes?|caused|reasons?)\b",
             r"\bwarum\b|\bwieso\b|\bpourquoi\b|\bpor qué\b|почему|为什么",
         ),
         _REASON,
     ),
-    (_words(r"\bhow (do|can|should|could|would|to)\b", r"\bwhat should\b"), _ADVICE),
-    (_words(r"\bwhere (do|should|can|to)\b"), _PLACEMENT),
-    (_words(r"\bwhen (do|should|can|to)\b"), _OCCASION),
+    (_any_of(r"\bhow (do|can|should|could|would|to)\b", r"\bwhat should\b"), _ADVICE),
+    (_any_of(r"\bwhere (do|should|can|to)\b"), _PLACEMENT),
+    (_any_of(r"\bwhen (do|should|can|to)\b"), _OCCASION),
 )
 _WHO = re.compile(r"\b(who|whose|whom)\b", re.IGNORECASE)
 _NAME = re.compile(r"(?<=[\w,;:)] )[^\W\d_a-z][\w’'-]+")
@@ -89,7 +89,7 @@ _DEFINITION = re.compile(
     re.IGNORECASE,
 )
 _QUESTION = re.compile(r"[?？][\"'”’»)\]]*\s*$")
-_NOT_ON_THE_MATTER = _words(
+_SMALL_TALK = _any_of(
     r"^\W*(hi|hello|hey|welcome|thanks?(?! to\b)|goodbye|bye|good (morning|afternoon|evening))\b",
     r"\b(my name is|thanks? (you )?(so much )?for|with (me|us) (today )?is)\b",
     r"^\W*(in )?this (video|episode|talk|presentation|is a short|is a quick)\b",
@@ -98,44 +98,44 @@ _NOT_ON_THE_MATTER = _words(
 )
 
 
-def answer_form(question: str) -> Callable[[str], float]:
-    """Return what gives each sentence a factor for how well its form suits the question.
+def answer_type_scorer(question: str) -> Callable[[str], float]:
+    """Return a function that gives each sentence a factor for how well it suits the question.
 
-    It is 1 for most; more where the sentence has what is asked for; much less for a question, a
-    greeting, an announcement, an address.
+    The factor is 1 for most sentences, higher if the sentence has what is asked for, and much lower
+    for a question, a greeting, an announcement or a URL.
     """
-    question = " ".join(question.split())[:_LONGEST]
-    wanted = [tells for wants, tells in _FORMS if wants.search(question)]
-    who = _WHO.search(question) is not None
-    asked = set(re.findall(r"\w+", question.casefold()))
-    defines = _defining(question)
+    question = " ".join(question.split())[:_MAX_QUESTION]
+    expected = [answer for asked, answer in _ANSWER_TYPES if asked.search(question)]
+    asks_who = _WHO.search(question) is not None
+    question_words = set(re.findall(r"\w+", question.casefold()))
+    definition = _definition_pattern(question)
 
-    def fit(sentence: str) -> float:
-        if _QUESTION.search(sentence) or _NOT_ON_THE_MATTER.search(sentence):
+    def score(sentence: str) -> float:
+        if is_question(sentence) or _SMALL_TALK.search(sentence):
             return _NO_ANSWER
-        gain = 1.0
-        if any(tells.search(sentence) for tells in wanted):
-            gain *= _FITS
-        if who and any(n.casefold() not in asked for n in _NAME.findall(sentence)):
-            gain *= _FITS
-        if defines and defines.search(sentence):
-            gain *= _DEFINES
-        return gain
+        factor = 1.0
+        if any(answer.search(sentence) for answer in expected):
+            factor *= _MATCH
+        if asks_who and any(n.casefold() not in question_words for n in _NAME.findall(sentence)):
+            factor *= _MATCH
+        if definition and definition.search(sentence):
+            factor *= _DEFINITION_MATCH
+        return factor
 
-    return fit
+    return score
 
 
-def asks(sentence: str) -> bool:
-    """Tell whether a sentence is a question."""
+def is_question(sentence: str) -> bool:
+    """Return whether a sentence is a question."""
     return _QUESTION.search(sentence) is not None
 
 
-def _defining(question: str) -> re.Pattern[str] | None:
-    """Return what finds `a covenant is …` for `What is a covenant?`."""
+def _definition_pattern(question: str) -> re.Pattern[str] | None:
+    """Return a pattern that finds `a covenant is …` for `What is a covenant?`."""
     subject = _DEFINITION.match(question)
     if subject is None or len(words := re.findall(r"\w+", subject[1])) > 4:
         return None
-    # Singular or plural; near the beginning, or it is something else that is told of it.
+    # Singular or plural. Only near the beginning of a sentence is the subject being defined.
     words[-1] = re.sub(r"(ies|y|e?s)$", "", words[-1])
     named = r"\W+".join(re.escape(word) for word in words)
     return re.compile(

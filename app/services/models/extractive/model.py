@@ -1,7 +1,7 @@
-"""A question and its sources come in; the sources' own sentences that answer it go out, cited.
+"""Answer with verbatim sentences of the sources.
 
-This is the answerer for when no language model is configured: it needs no key, costs nothing and
-cannot invent, since it says nothing but sentences that stand in the sources.
+This is the model when no language model is configured. It needs no key, costs nothing and cannot
+make anything up.
 """
 
 import re
@@ -9,49 +9,52 @@ from collections.abc import Callable, Sequence
 
 from app.schemas import Source
 from app.services.models.completion import Delta
-from app.services.models.extractive.relevance import Candidate, ranked_sentences
+from app.services.models.extractive.relevance import Candidate, rank_sentences
 from app.services.models.prompt import Prompt
 
 NOTHING_FOUND = "I found nothing about that in this library."
 
-_MOST_SENTENCES = 3
-_MOST_WORDS = 100
-# A sentence this much weaker than the best one is not worth reading.
-_WEAKEST = 0.6
-# Who begins so speaks of what was named before; a sentence on the matter at all may have named it.
-_POINTS_BACK = re.compile(r"\W*(it|its|they|their|he|his|she|her|this|these|that|those)\b", re.I)
-_ON_THE_MATTER = 0.2
-# Two sentences that share this much of their words say the same.
-_SAME = 0.7
+_MAX_SENTENCES = 3
+_MAX_WORDS = 100
+# The lowest score of a sentence, relative to the best one.
+_MIN_RELATIVE_SCORE = 0.6
+# A sentence that starts with a pronoun needs the sentence before it, if that is at all relevant.
+_STARTS_WITH_PRONOUN = re.compile(
+    r"\W*(it|its|they|their|he|his|she|her|this|these|that|those)\b", re.IGNORECASE
+)
+_MIN_ANTECEDENT_SCORE = 0.2
+# The share of common stems above which two sentences are duplicates.
+_DUPLICATE = 0.7
 
 
 class ExtractiveModel:
-    """A `LanguageModel` that quotes."""
+    """A `LanguageModel` that quotes the sources."""
 
-    async def stream(self, prompt: Prompt, take: Callable[[Delta], None]) -> None:
-        """Give the answer word by word; without sources, one sentence that says so."""
+    async def stream(self, prompt: Prompt, on_delta: Callable[[Delta], None]) -> None:
+        """Stream the answer word by word; without sources, a sentence that says so."""
         if not prompt.sources:
-            take(Delta(text=NOTHING_FOUND, finish="refused"))
+            on_delta(Delta(text=NOTHING_FOUND, finish="refused"))
             return
-        said = " ".join(m.content for m in prompt.messages if m.role == "assistant")
-        for piece in re.findall(
-            r"\s*\S+", quote(prompt.query, prompt.sources, prompt.question, said)
-        ):
-            take(Delta(text=piece))
-        take(Delta(finish="stop"))
+        earlier = " ".join(m.content for m in prompt.messages if m.role == "assistant")
+        answer = extract_answer(prompt.query, prompt.sources, prompt.question, earlier)
+        for word in re.findall(r"\s*\S+", answer):
+            on_delta(Delta(text=word))
+        on_delta(Delta(finish="stop"))
 
 
-def quote(query: str, sources: tuple[Source, ...], question: str = "", said: str = "") -> str:
-    """Compose the answer: a paragraph a source, the best first, a mark after each sentence.
+def extract_answer(
+    query: str, sources: tuple[Source, ...], question: str = "", earlier_answers: str = ""
+) -> str:
+    """Compose an answer: a paragraph per source, best first, with a marker after each sentence.
 
-    Where `query` has words of earlier questions, `question` is the last one: its own words count
-    more. `said` is the text of earlier answers, whose sentences are not said again if others do.
+    If `query` contains words of earlier questions, `question` is the last one, whose words count
+    more. Sentences in `earlier_answers` are repeated only if there are no better ones.
     """
-    ranked = ranked_sentences(query, question or query, sources, said)
+    ranked = rank_sentences(query, question or query, sources, earlier_answers)
     if not ranked:
         return NOTHING_FOUND
     paragraphs: dict[int, list[Candidate]] = {}
-    for candidate in _choose(ranked):
+    for candidate in _select(ranked):
         paragraphs.setdefault(candidate.number, []).append(candidate)
     return "\n\n".join(
         " ".join(f"{c.text} [{c.number}]" for c in _in_order(paragraph))
@@ -59,54 +62,54 @@ def quote(query: str, sources: tuple[Source, ...], question: str = "", said: str
     )
 
 
-def _choose(ranked: Sequence[tuple[float, Candidate]]) -> list[Candidate]:
+def _select(ranked: Sequence[tuple[float, Candidate]]) -> list[Candidate]:
     best, first = ranked[0]
     if best == 0:
-        # Nothing shares a word with the question: the beginning says what it is about.
+        # No sentence shares a word with the question: quote the beginning of the best source.
         return [candidate for _, candidate in ranked if candidate.number == first.number][:2]
-    chosen: list[Candidate] = []
+    selected: list[Candidate] = []
     words = 0
-    for score, candidate in _antecedent_second(ranked):
-        if score < best * _WEAKEST or len(chosen) == _MOST_SENTENCES:
+    for score, candidate in _with_antecedent(ranked):
+        if score < best * _MIN_RELATIVE_SCORE or len(selected) == _MAX_SENTENCES:
             break
-        if chosen and words + candidate.words > _MOST_WORDS:
+        if selected and words + candidate.words > _MAX_WORDS:
             continue
-        if not any(_same(candidate, other) for other in chosen):
-            chosen.append(candidate)
+        if not any(_is_duplicate(candidate, other) for other in selected):
+            selected.append(candidate)
             words += candidate.words
-    return chosen
+    return selected
 
 
-def _antecedent_second(
+def _with_antecedent(
     ranked: Sequence[tuple[float, Candidate]],
 ) -> Sequence[tuple[float, Candidate]]:
-    """Let the sentence before the best one come next where the best one points back to it."""
+    """Move the sentence before the best one to second place if the best starts with a pronoun."""
     best, first = ranked[0]
-    if not _POINTS_BACK.match(first.text):
+    if not _STARTS_WITH_PRONOUN.match(first.text):
         return ranked
     for i, (score, other) in enumerate(ranked):
-        if other.source is first.source and other.place == first.place - 1:
-            if score > best * _ON_THE_MATTER:
+        if other.source is first.source and other.index == first.index - 1:
+            if score > best * _MIN_ANTECEDENT_SCORE:
                 return [ranked[0], (best, other), *ranked[1:i], *ranked[i + 1 :]]
             break
     return ranked
 
 
 def _in_order(paragraph: Sequence[Candidate]) -> list[Candidate]:
-    """Put what answers best first, but neighbours in the order in which they were said."""
+    """Keep the best sentence first, but put adjacent sentences in their original order."""
     ordered: list[Candidate] = []
-    left = {candidate.place: candidate for candidate in paragraph}
+    remaining = {candidate.index: candidate for candidate in paragraph}
     for candidate in paragraph:
-        place = candidate.place
-        while place - 1 in left:
-            place -= 1
-        while place in left:
-            ordered.append(left.pop(place))
-            place += 1
+        index = candidate.index
+        while index - 1 in remaining:
+            index -= 1
+        while index in remaining:
+            ordered.append(remaining.pop(index))
+            index += 1
     return ordered
 
 
-def _same(one: Candidate, other: Candidate) -> bool:
-    a, b = set(one.keys), set(other.keys)
-    together = len(a & b)
-    return together > _SAME * min(len(a), len(b)) if together else False
+def _is_duplicate(one: Candidate, other: Candidate) -> bool:
+    a, b = set(one.stems), set(other.stems)
+    common = len(a & b)
+    return common > _DUPLICATE * min(len(a), len(b)) if common else False

@@ -1,7 +1,7 @@
-"""A question and its sources come in; their sentences, by how likely each answers, go out. Pure.
+"""Rank the sentences of the sources by how likely each answers the question.
 
-What counts are the question's words, each by its rarity, in the sentence or understood in it; what
-the question asks for (`answer_type`); and how good the source is.
+A sentence scores by the idf of the question's terms in it or implied by its context, by whether it
+has what the question asks for (`answer_type`), and by the score of its source.
 """
 
 import math
@@ -14,41 +14,41 @@ from itertools import pairwise
 from msgspec import Struct
 
 from app.schemas import Source
-from app.services.models.extractive.answer_type import answer_form, asks
-from app.services.search.text import keys
+from app.services.models.extractive.answer_type import answer_type_scorer, is_question
+from app.services.search.text import stems
 
-# What a word is worth that only an earlier question had, and one that many questions have.
-_CARRIED, _COMMON = 0.4, 0.35
+# Weight of terms that only an earlier question has, and of terms common in questions.
+_EARLIER_QUESTION, _COMMON = 0.4, 0.35
 _COMMON_WORDS = """
     become begin best better big call come deal different example find first get go good great
     happen help important kind last look lot main make many matter mean much name need new number
     one part people person place really right small someone something start take time two type use
     work year
     """
-# What a word of the question is worth to a sentence that has it not itself, but stands behind one
-# that has it, answers a question that has it, or stands under a title with it.
-_BEFORE, _ANSWERS, _TITLED = 0.4, 0.7, 0.35
-# How many sentences after a question may still answer it.
-_ANSWER_LENGTH = 3
-# Words that stand side by side in the question and in a sentence name one thing.
+# Weight of a term that the sentence lacks, but that is in the sentence before it, in a question
+# that it answers, or in the title of its source.
+_IN_PREVIOUS, _IN_QUESTION, _IN_TITLE = 0.4, 0.7, 0.35
+# How many sentences after a question may answer it.
+_MAX_ANSWER_DISTANCE = 3
+# Bonus for two terms that are adjacent in both the question and the sentence.
 _PHRASE = 0.3
-# What a sentence is worth that was said in an earlier answer.
-_SAID = 0.5
-# A sentence tells enough with so many words that the question does not have.
-_ENOUGH = 3
-# From how many words on a sentence counts less, and how many more halve what it counts.
-_LONG, _FAR_LONGER = 40, 150
-# A mark of the page's own would pass for ours, and an address alone says nothing.
-_UNFIT = re.compile(r"\[\s?\^?\d|^\W*(\w+:\s*)?(https?://|www\.)\S+\W*$")
+# Factor for a sentence that an earlier answer has quoted.
+_QUOTED_BEFORE = 0.5
+# A sentence is informative with this many terms that are not in the question.
+_INFORMATIVE = 3
+# Sentences above _LONG words score less; _LONG_SCALE more words halve the score.
+_LONG, _LONG_SCALE = 40, 150
+# Brackets that look like our citation markers, and sentences that are only a URL.
+_UNQUOTABLE = re.compile(r"\[\s?\^?\d|^\W*(\w+:\s*)?(https?://|www\.)\S+\W*$")
 
 
 class Candidate(Struct, frozen=True, eq=False):
-    """A sentence that may be quoted, with its place in its source and the keys of its words."""
+    """A sentence that may be quoted; `index` is its position in its source."""
 
     source: Source
-    place: int
+    index: int
     text: str
-    keys: tuple[str, ...]
+    stems: tuple[str, ...]
     words: int
 
     @property
@@ -57,28 +57,29 @@ class Candidate(Struct, frozen=True, eq=False):
         return self.source.citation.number
 
 
-class _Asked(Struct, frozen=True):
-    worth: dict[str, float]
-    pairs: frozenset[tuple[str, str]]
+class _QueryTerms(Struct, frozen=True):
+    idf: dict[str, float]
+    bigrams: frozenset[tuple[str, str]]
     common: frozenset[str]
 
 
-def ranked_sentences(
-    query: str, question: str, sources: Sequence[Source], said: str
+def rank_sentences(
+    query: str, question: str, sources: Sequence[Source], earlier_answers: str
 ) -> list[tuple[float, Candidate]]:
-    """Return the sentences that may be quoted, each with its score (0 or more), best first.
+    """Return the quotable sentences with their scores (0 or more), best first.
 
-    `question` is what the person wrote, `query` what was searched for it, maybe with words of
-    earlier questions; sentences that stand in `said`, the earlier answers, count less.
+    `question` is what the user wrote; `query` may have words of earlier questions too. Sentences in
+    `earlier_answers` score less.
     """
     candidates = [candidate for source in sources for candidate in _candidates(source)]
-    asked = _asked(query, question, candidates)
-    fit = answer_form(question)
+    terms = _query_terms(query, question, candidates)
+    answer_type = answer_type_scorer(question)
     ranked: list[tuple[float, Candidate]] = []
-    for candidate, matter in zip(candidates, _matter(asked, candidates), strict=True):
-        if not _UNFIT.search(candidate.text):
-            score = matter and matter * fit(candidate.text) * _weight(candidate, asked)
-            ranked.append((score * (_SAID if candidate.text in said else 1.0), candidate))
+    for candidate, relevance in zip(candidates, _relevance(terms, candidates), strict=True):
+        if not _UNQUOTABLE.search(candidate.text):
+            score = relevance and relevance * answer_type(candidate.text) * _prior(candidate, terms)
+            quoted = candidate.text in earlier_answers
+            ranked.append((score * (_QUOTED_BEFORE if quoted else 1.0), candidate))
     return sorted(ranked, key=lambda pair: -pair[0])
 
 
@@ -86,76 +87,72 @@ def _candidates(source: Source) -> list[Candidate]:
     return [
         Candidate(
             source,
-            place,
+            index,
             sentence.text,
-            tuple(keys(sentence.text, source.language)),
+            tuple(stems(sentence.text, source.language)),
             len(sentence.text.split()),
         )
-        for place, sentence in enumerate(source.sentences)
+        for index, sentence in enumerate(source.sentences)
     ]
 
 
-def _asked(query: str, question: str, candidates: Sequence[Candidate]) -> _Asked:
-    """Tell what each word of the question is worth: the more, the fewer sentences have it."""
-    spread = Counter(key for candidate in candidates for key in set(candidate.keys))
-    worth: dict[str, float] = {}
-    pairs: set[tuple[str, str]] = set()
+def _query_terms(query: str, question: str, candidates: Sequence[Candidate]) -> _QueryTerms:
+    """Weigh the terms of the query by their idf among the candidates."""
+    frequency = Counter(stem for candidate in candidates for stem in set(candidate.stems))
+    idf: dict[str, float] = {}
+    bigrams: set[tuple[str, str]] = set()
     common: set[str] = set()
     for language in {candidate.source.language for candidate in candidates}:
-        own = set(keys(question, language))
-        common |= _common(language)
-        asked = tuple(keys(query, language))
-        pairs |= _pairs(asked)
-        for key in asked:
-            if spread[key]:
-                rarity = math.log(1 + len(candidates) / spread[key])
-                carried = 1.0 if key in own else _CARRIED
-                worth[key] = rarity * carried * (_COMMON if key in common else 1.0)
-    return _Asked(worth, frozenset(pairs), frozenset(common))
+        own = set(stems(question, language))
+        common |= _common_stems(language)
+        query_stems = tuple(stems(query, language))
+        bigrams |= set(pairwise(query_stems))
+        for stem in query_stems:
+            if frequency[stem]:
+                rarity = math.log(1 + len(candidates) / frequency[stem])
+                weight = 1.0 if stem in own else _EARLIER_QUESTION
+                idf[stem] = rarity * weight * (_COMMON if stem in common else 1.0)
+    return _QueryTerms(idf, frozenset(bigrams), frozenset(common))
 
 
 @cache
-def _common(language: str) -> frozenset[str]:
-    return frozenset(keys(_COMMON_WORDS, language))
+def _common_stems(language: str) -> frozenset[str]:
+    return frozenset(stems(_COMMON_WORDS, language))
 
 
-def _pairs(words: Sequence[str]) -> set[tuple[str, str]]:
-    return set(pairwise(words))
-
-
-def _matter(asked: _Asked, candidates: Sequence[Candidate]) -> list[float]:
-    """Add up the words of the question that each sentence has, or that are understood in it."""
-    matter: list[float] = []
-    nothing: set[str] = set()
-    before = answered = titled = nothing
-    since = 0
+def _relevance(terms: _QueryTerms, candidates: Sequence[Candidate]) -> list[float]:
+    """Sum the weights of the terms that each sentence has or its context implies."""
+    scores: list[float] = []
+    empty: set[str] = set()
+    previous = asked = titled = empty
+    distance = 0
     for candidate in candidates:
-        if candidate.place == 0:
-            before = answered = nothing
-            title = keys(candidate.source.citation.title, candidate.source.language)
-            titled = asked.worth.keys() & set(title)
-        own = asked.worth.keys() & set(candidate.keys)
-        since += 1
-        # Each word counts by the best of its reasons, so the best is written last.
-        shares = dict.fromkeys(titled, _TITLED) | dict.fromkeys(before, _BEFORE)
-        if since <= _ANSWER_LENGTH:
-            shares |= dict.fromkeys(answered, _ANSWERS / math.sqrt(since))
-        shares |= dict.fromkeys(own, 1.0)
-        phrases = _pairs(candidate.keys) & asked.pairs if len(own) > 1 else ()
-        matter.append(
-            math.fsum(asked.worth[key] * share for key, share in shares.items())
-            + _PHRASE * math.fsum(min(asked.worth[a], asked.worth[b]) for a, b in phrases)
+        if candidate.index == 0:
+            previous = asked = empty
+            title = stems(candidate.source.citation.title, candidate.source.language)
+            titled = terms.idf.keys() & set(title)
+        own = terms.idf.keys() & set(candidate.stems)
+        distance += 1
+        # A term counts with the highest of its weights, so the highest is written last.
+        weights = dict.fromkeys(titled, _IN_TITLE) | dict.fromkeys(previous, _IN_PREVIOUS)
+        if distance <= _MAX_ANSWER_DISTANCE:
+            weights |= dict.fromkeys(asked, _IN_QUESTION / math.sqrt(distance))
+        weights |= dict.fromkeys(own, 1.0)
+        phrases = set(pairwise(candidate.stems)) & terms.bigrams if len(own) > 1 else ()
+        scores.append(
+            math.fsum(terms.idf[stem] * weight for stem, weight in weights.items())
+            + _PHRASE * math.fsum(min(terms.idf[a], terms.idf[b]) for a, b in phrases)
         )
-        before = own
-        if asks(candidate.text):
-            answered, since = own, 0
-    return matter
+        previous = own
+        if is_question(candidate.text):
+            asked, distance = own, 0
+    return scores
 
 
-def _weight(candidate: Candidate, asked: _Asked) -> float:
-    """How well a sentence may answer: from a good source, with something new, not too long."""
+def _prior(candidate: Candidate, terms: _QueryTerms) -> float:
+    """Weigh a sentence by its source's score, its new information and its length."""
     score = max(0.01, candidate.source.citation.score)
     weight = math.sqrt(score) * (1.0 - 0.03 * (candidate.number - 1))
-    new = len(set(candidate.keys) - asked.worth.keys() - asked.common)
-    weight *= min(1.0, (2 + new) / (2 + _ENOUGH))
-    return weight / (1 + max(0, candidate.words - _LONG) / _FAR_LONGER)
+    new = len(set(candidate.stems) - terms.idf.keys() - terms.common)
+    weight *= min(1.0, (2 + new) / (2 + _INFORMATIVE))
+    return weight / (1 + max(0, candidate.words - _LONG) / _LONG_SCALE)

@@ -6,7 +6,7 @@ import pytest
 from app.services.ingest.store.index import refresh, stale_languages
 from app.services.ingest.store.write import drop_documents
 from app.services.search.sql import K1
-from tests.services.search.searching import many_passages
+from tests.services.search.search_library import many_passages
 
 pytestmark = pytest.mark.anyio
 

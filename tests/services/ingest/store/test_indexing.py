@@ -22,7 +22,13 @@ from tests.scripted_embedder import embeddings, word_counts
 from tests.scripted_model import Answer, Request, ScriptedModel
 from tests.service import Client, running
 from tests.services.ingest.libraries import write_files
-from tests.services.search.searching import ToldEmbedder, fill, keep_gate, many_passages, page
+from tests.services.search.search_library import (
+    ScriptedEmbedder,
+    fill,
+    many_passages,
+    page,
+    save_classifier,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -137,15 +143,15 @@ async def test_an_embedder_that_fails_leaves_the_passages_and_is_made_good_later
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
     with pytest.raises(NotEmbedded, match="run the same command again"):
-        await fill(database, tmp_path, PAGES, ToldEmbedder(fails_at=2))
+        await fill(database, tmp_path, PAGES, ScriptedEmbedder(fails_at=2))
     assert await database.fetchval("SELECT count(*) FROM languages WHERE NOT stale") == 1
     ((index, complete),) = (await indexes(database)).values()
     assert not complete
 
-    report = await fill(database, tmp_path, PAGES, ToldEmbedder())
+    report = await fill(database, tmp_path, PAGES, ScriptedEmbedder())
 
     assert report.unchanged == 2
-    assert await indexes(database) == {"told": (index, True)}
+    assert await indexes(database) == {"scripted": (index, True)}
 
 
 async def test_an_embedder_that_fails_at_the_gate_ends_in_a_sentence(
@@ -153,7 +159,7 @@ async def test_an_embedder_that_fails_at_the_gate_ends_in_a_sentence(
 ) -> None:
     await many_passages(database, 120)
     # The dimension, then all passages, then the gate's questions.
-    indexing = Indexing(pgvector=True, embedder=ToldEmbedder(fails_at=3))
+    indexing = Indexing(pgvector=True, embedder=ScriptedEmbedder(fails_at=3))
     with pytest.raises(IngestError, match="status 500"):
         await indexing.update(database, ["english"], silent)
 
@@ -161,14 +167,14 @@ async def test_an_embedder_that_fails_at_the_gate_ends_in_a_sentence(
 async def test_an_ingestion_by_the_old_embedder_leaves_what_the_new_one_has_begun(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    await fill(database, tmp_path, PAGES, ToldEmbedder("first"))
+    await fill(database, tmp_path, PAGES, ScriptedEmbedder("first"))
     with pytest.raises(NotEmbedded):
-        await Indexing(pgvector=True, embedder=ToldEmbedder("second", fails_at=2)).embed(
+        await Indexing(pgvector=True, embedder=ScriptedEmbedder("second", fails_at=2)).embed(
             database, silent
         )
     begun = (await indexes(database))["second"]
 
-    await fill(database, tmp_path, PAGES, ToldEmbedder("first"))
+    await fill(database, tmp_path, PAGES, ScriptedEmbedder("first"))
 
     assert (await indexes(database))["second"] == begun
 
@@ -176,7 +182,7 @@ async def test_an_ingestion_by_the_old_embedder_leaves_what_the_new_one_has_begu
 async def test_the_gates_of_a_library_that_has_become_small_are_forgotten(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    await keep_gate(database, "{}")
+    await save_classifier(database, "{}")
     await fill(database, tmp_path, PAGES)
     assert await database.fetchval("SELECT count(*) FROM gates") == 0
 
@@ -188,7 +194,7 @@ async def test_gates_are_not_those_of_a_sample_that_made_room(
     await many_passages(database, 120)
     await database.execute("UPDATE libraries SET name = $1 WHERE name = 'many'", SAMPLE)
     # As learned from both.
-    await keep_gate(database, "{}")
+    await save_classifier(database, "{}")
     await database.execute("UPDATE gates SET passages = 122")
 
     await keep_sample(Library(database, Indexing(pgvector=True)))

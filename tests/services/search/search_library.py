@@ -1,8 +1,9 @@
-"""A library of a test's own in a database, embedders that do as told, and what searches both."""
+"""Libraries for search tests: their pages, scripted embedders, and a retriever."""
 
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import product
 from pathlib import Path
 
 import asyncpg
@@ -19,35 +20,35 @@ from tests.scripted_embedder import Vector, word_counts
 from tests.services.ingest.libraries import write_files
 
 
-class ToldEmbedder:
-    """Gives texts the vectors it is told to; `asked` lists the calls, `fails_at` one that fails."""
+class ScriptedEmbedder:
+    """Gives texts scripted vectors. `calls` records the texts; call number `fails_at` fails."""
 
     def __init__(
         self,
-        name: str = "told",
+        name: str = "scripted",
         vector_of: Callable[[str], Vector] = word_counts,
         fails_at: int = 0,
     ) -> None:
         self.name = name
-        self.asked: list[list[str]] = []
+        self.calls: list[list[str]] = []
         self._vector_of = vector_of
         self._fails_at = fails_at
 
     async def __call__(self, texts: Sequence[str]) -> list[list[float]]:
-        self.asked.append(list(texts))
-        if len(self.asked) == self._fails_at:
+        self.calls.append(list(texts))
+        if len(self.calls) == self._fails_at:
             raise EmbeddingFailed("The embedding server failed (status 500).")
         return [unit(self._vector_of(text)) for text in texts]
 
 
 def unit(vector: Vector) -> list[float]:
-    """Make a vector's length one."""
+    """Scale a vector to unit length."""
     length = math.hypot(*vector)
     return [value / length for value in vector]
 
 
 def page(title: str, text: str, *, topic: str = "", language: str = "en") -> str:
-    """Write a page; headings in its text begin passages."""
+    """Return a Markdown page. Each heading in its text starts a passage."""
     head = f"title: {title}\nlanguage: {language}\n" + (f"topic: {topic}\n" if topic else "")
     return f"---\n{head}---\n\n{text}\n"
 
@@ -56,7 +57,7 @@ LIMITER = "".join(
     f"\n## Rule {n}\n\nA limiter with a ceiling of minus {n} dB keeps the loudest peaks down.\n"
     for n in range(1, 9)
 )
-# A small library: a creator with a topic of two, a creator with a long page, three scripts.
+# Two creators who share a topic, one with a long page, and three unspaced scripts.
 PAGES = {
     "mara/sidechain.md": page(
         "Side-chain the bass",
@@ -84,8 +85,45 @@ PAGES = {
     ),
     "somchai/th.md": page("เสียงเบส", "ตั้งค่าคอมเพรสเซอร์ให้เสียงเบสหลบกลองเตะ", language="th"),
 }
-# What `mara` answers.
+# Answered by `mara`.
 ATTACK = "How fast should the attack of the compressor be for the bass?"
+
+EFFECTS = {
+    "compressor": "A compressor with a ratio of {a}:1 evens the level out by {b} dB at most.",
+    "gate": "Let the gate close {a} ms after the note, or the tail of it is cut by {b} dB.",
+    "plate reverb": "A plate reverb of {a} seconds with a predelay of {b} ms stays behind it.",
+    "tape delay": "Time the tape delay to a dotted eighth and keep its feedback below {b} percent.",
+    "equalizer": "Cut {a} dB at 300 Hz with the equalizer where it booms and boost the air.",
+    "chorus": "A slow chorus with a depth of {b} percent makes it wider without a second take.",
+    "saturation": "Drive the saturation by {a} dB until harmonics appear, then mix {b} percent in.",
+    "limiter": "The limiter at the end takes {a} dB off the peaks and needs a release of {b} ms.",
+    "panning": "With panning {b} percent to the left it leaves the centre to the lead.",
+    "tremolo": "Set the tremolo to sixteenths at a depth of {b} percent for a nervous pulse.",
+    "flanger": "Sweep the flanger over {a} bars before the drop and let it fade with the filter.",
+    "transient shaper": "The transient shaper adds {a} dB of attack when the take sounds dull.",
+}
+INSTRUMENTS = "kick drum,snare drum,bass guitar,piano,string section,synth pad,lead vocals".split(
+    ","
+)
+INSTRUMENTS += "acoustic guitar,brass,choir,hi-hat,church organ,double bass".split(",")
+# Headings of a larger library with the text below each: an effect on every instrument.
+SECTIONS = [
+    (
+        f"The {effect} on the {instrument}",
+        f"On the {instrument} the {effect} comes first, because all that follows depends on it. "
+        + advice.format(a=2 + number % 9, b=10 + number % 47)
+        + f" Listen to the {instrument} in the whole mix and not alone before you go on.",
+    )
+    for number, ((effect, advice), instrument) in enumerate(product(EFFECTS.items(), INSTRUMENTS))
+]
+# The larger library: a page per instrument, enough passages to calibrate.
+CALIBRATED_PAGES = {
+    f"ann/{instrument}.md": page(
+        f"Notes on {instrument}",
+        "\n\n".join(f"## {head}\n\n{text}" for head, text in SECTIONS if head.endswith(instrument)),
+    )
+    for instrument in INSTRUMENTS
+}
 
 
 async def fill(
@@ -96,7 +134,7 @@ async def fill(
     *,
     pgvector: bool = True,
 ) -> Report:
-    """Add pages to a folder and ingest it; what is no longer in it goes."""
+    """Write pages to a folder and ingest it, removing documents that are no longer in it."""
     how = Indexing(pgvector=pgvector, embedder=embedder, alpha=0.5)
     return await ingest(connection, write_files(folder, pages), indexing=how, prune=True)
 
@@ -107,9 +145,10 @@ async def many_passages(
     text: str = "knob{n} turns dial{n}",
     language: tuple[str, str] = ("en", "english"),
 ) -> None:
-    """Write a document of so many passages past all parsing; `{n}` is the number of each, from 1.
+    """Insert a document with this number of passages, bypassing ingestion.
 
-    `language` is the document's, and its text search configuration. Nothing is counted yet.
+    `{n}` in the text is the passage's number, from 1. `language` is a tag and a text search
+    configuration. The index is not refreshed.
     """
     tag, configuration = language
     document = await connection.fetchval(
@@ -154,28 +193,34 @@ async def many_passages(
     )
 
 
-async def keep_gate(connection: asyncpg.Connection, gate: str, embedder: str | None = None) -> int:
-    """Keep a gate, as JSON, for search by words or with this embedder; returns its id."""
+async def save_classifier(
+    connection: asyncpg.Connection, model: str, embedder: str | None = None
+) -> int:
+    """Store a classifier, given as JSON, for lexical search or an embedder; return its id."""
     number: int = await connection.fetchval(
         "INSERT INTO gates (embedder_id, passages, model)"
         " VALUES ((SELECT id FROM embedders WHERE name = $1), 1, $2::jsonb) RETURNING id",
-        *(embedder, gate),
+        *(embedder, model),
     )
     return number
 
 
 def constant(features: int, bias: float) -> AnswerabilityClassifier:
-    """Make a gate that is as sure of everything as the bias says."""
+    """Return a classifier whose confidence depends on the bias only."""
     return AnswerabilityClassifier(
         (0.0,) * features, (1.0,) * features, (0.0,) * features, bias, 0.0
     )
 
 
 @asynccontextmanager
-async def searching(
-    url: str, embedder: Embedder | None = None, *, per_document: int = 3, patience: float = 5.0
+async def open_retriever(
+    url: str,
+    embedder: Embedder | None = None,
+    *,
+    per_document: int = 3,
+    embedding_timeout: float = 5.0,
 ) -> AsyncIterator[PostgresRetriever]:
-    """Connect to a database as the service does; `patience` is for embedding a question."""
+    """Search a database as the service does. The timeout is in seconds."""
     async with database(Settings(database_url=url)) as (pool, state):
         yield PostgresRetriever(
             pool,
@@ -185,5 +230,5 @@ async def searching(
             sources=6,
             per_document=per_document,
             timeout=10.0,
-            embedding_timeout=patience,
+            embedding_timeout=embedding_timeout,
         )

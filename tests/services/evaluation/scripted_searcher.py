@@ -1,4 +1,4 @@
-"""A searcher for tests of what is made of its findings: it finds what it was told to."""
+"""A searcher with scripted results."""
 
 from collections.abc import Sequence
 
@@ -8,24 +8,24 @@ from app.schemas import Retrieval, Source, Tier
 from app.services.evaluation.passages import IndexedPassage, PassageIndex
 
 
-class Hit(Struct, frozen=True):
-    """A passage that was found."""
+class ScriptedHit(Struct, frozen=True):
+    """A passage in a ranking."""
 
     passage_id: int
 
 
-class Ranking(Struct, frozen=True):
-    """The same passages in each tier, but for the creator's, which are told apart."""
+class ScriptedRanking(Struct, frozen=True):
+    """The same passages in every tier except the creator's."""
 
     of_all: tuple[int, ...]
     of_creator: tuple[int, ...]
 
-    def hits(self, tier: Tier, /) -> Sequence[Hit]:
-        return [Hit(one) for one in (self.of_creator if tier == "creator" else self.of_all)]
+    def hits(self, tier: Tier, /) -> Sequence[ScriptedHit]:
+        return [ScriptedHit(one) for one in (self.of_creator if tier == "creator" else self.of_all)]
 
 
-class ToldSearcher:
-    """Finds by the question's text; `asked` lists the searches, with their creators."""
+class ScriptedSearcher:
+    """Looks results up by the question's text; `searches` records questions and creators."""
 
     def __init__(
         self,
@@ -33,28 +33,28 @@ class ToldSearcher:
         rankings: dict[str, tuple[int, ...]],
         of_creator: dict[str, tuple[int, ...]] | None = None,
     ) -> None:
-        self.asked: list[tuple[str, str | None]] = []
+        self.searches: list[tuple[str, str | None]] = []
         self._sources = sources
         self._rankings = rankings
         self._of_creator = of_creator or {}
 
-    async def rank(self, question: str, creator: str | None, *, most: int) -> Ranking:
-        return Ranking(
-            self._rankings.get(question, ())[:most],
-            self._of_creator.get(question, ())[:most] if creator else (),
+    async def rank(self, question: str, creator: str | None, *, per_tier: int) -> ScriptedRanking:
+        return ScriptedRanking(
+            self._rankings.get(question, ())[:per_tier],
+            self._of_creator.get(question, ())[:per_tier] if creator else (),
         )
 
     async def search(self, question: str, creator: str | None) -> Retrieval:
-        self.asked.append((question, creator))
+        self.searches.append((question, creator))
         sources = self._sources.get(question, ())
         return Retrieval("global" if sources else "none", sources, None, (), "lexical")
 
 
-def shelf_of(*sources: tuple[int, str, Source]) -> PassageIndex:
-    """A shelf with a passage of this id, in this document, for each source."""
-    shelf = PassageIndex()
+def passage_index(*sources: tuple[int, str, Source]) -> PassageIndex:
+    """Return an index with a passage per source, given its id and document."""
+    index = PassageIndex()
     for number, document, one in sources:
-        shelf.put(
+        index.add(
             document,
             IndexedPassage(
                 id=number,
@@ -65,4 +65,4 @@ def shelf_of(*sources: tuple[int, str, Source]) -> PassageIndex:
                 sentences=tuple(sentence.text for sentence in one.sentences),
             ),
         )
-    return shelf
+    return index

@@ -1,0 +1,170 @@
+"""A temporary library that holds one dataset, indexed and calibrated."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from time import perf_counter
+from typing import TypeAlias
+
+import asyncpg
+from msgspec import Struct
+
+from app.infra.database import Connection
+from app.schemas import Sentence
+from app.services.evaluation.beir import BeirDataset, CorpusEntry
+from app.services.evaluation.datasets import Dataset
+from app.services.evaluation.errors import EvaluationError
+from app.services.evaluation.scratch_database import scratch_database
+from app.services.evaluation.searcher import Searcher
+from app.services.ingest.parse.chunk import Passage
+from app.services.ingest.parse.cues import Cue, count_words
+from app.services.ingest.parse.documents import Document
+from app.services.ingest.parse.sentences import sections
+from app.services.ingest.report import Progress
+from app.services.ingest.run import ingest
+from app.services.ingest.store import write
+from app.services.ingest.store.indexing import Indexing
+
+COUNT_PASSAGES = "SELECT count(*) FROM passages"
+# The creator of entries without a group.
+NO_GROUP = "nobody"
+
+
+class EmptyLibrary(Struct, frozen=True):
+    """An empty library: a connection to write and index it with, and a searcher of its own."""
+
+    connection: Connection
+    indexing: Indexing
+    searcher: Searcher
+
+
+# Opens the empty database at a URL, creating its tables.
+OpenLibrary: TypeAlias = Callable[[str], AbstractAsyncContextManager[EmptyLibrary]]
+
+
+class ScratchLibrary(Struct, frozen=True):
+    """The library of a dataset; `creators` maps the groups of its entries to creators' slugs."""
+
+    connection: Connection
+    searcher: Searcher
+    creators: dict[str, str]
+    passages: int
+    ingestion_seconds: float
+    calibration_seconds: float
+
+
+class _Stopwatch:
+    """Forwards progress, and measures the time before and after the calibration starts."""
+
+    def __init__(self, report: Callable[[Progress], None]) -> None:
+        self._report = report
+        self._started_at = perf_counter()
+        self._calibration_at: float | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.stage == "gate" and self._calibration_at is None:
+            self._calibration_at = perf_counter()
+        self._report(progress)
+
+    def stop(self) -> tuple[float, float]:
+        """Return the seconds of the ingestion and of the calibration."""
+        ended_at = perf_counter()
+        calibration_at = ended_at if self._calibration_at is None else self._calibration_at
+        return calibration_at - self._started_at, ended_at - calibration_at
+
+
+@asynccontextmanager
+async def scratch_library(
+    database_url: str,
+    open_library: OpenLibrary,
+    dataset: Dataset,
+    language: str,
+    report: Callable[[Progress], None],
+) -> AsyncIterator[ScratchLibrary]:
+    """Write a dataset to a scratch database on the server of `database_url`.
+
+    Raises EvaluationError, and IngestError if the library or its index cannot be created.
+    """
+    async with scratch_database(database_url) as url, open_library(url) as library:
+        connection, indexing = library.connection, library.indexing
+        creators = group_creators(dataset)
+        stopwatch = _Stopwatch(report)
+        if isinstance(dataset, BeirDataset):
+            changed = await _write(
+                connection, dataset, language, creators, pgvector=indexing.pgvector
+            )
+            await indexing.update(connection, changed, stopwatch)
+        else:
+            await ingest(connection, dataset.folder, indexing=indexing, report=stopwatch)
+        ingestion, calibration = stopwatch.stop()
+        yield ScratchLibrary(
+            connection=connection,
+            searcher=library.searcher,
+            creators=creators,
+            passages=await connection.fetchval(COUNT_PASSAGES),
+            ingestion_seconds=ingestion,
+            calibration_seconds=calibration,
+        )
+
+
+def group_creators(dataset: Dataset) -> dict[str, str]:
+    """Map each group of a BEIR dataset to a creator's slug, so a query can be limited to it.
+
+    The slugs are meaningless, so that no query matches a group by name.
+    """
+    groups = sorted(set(dataset.groups.values())) if isinstance(dataset, BeirDataset) else []
+    return {group: f"group-{number}" for number, group in enumerate(groups, 1)}
+
+
+async def _write(
+    connection: Connection,
+    dataset: BeirDataset,
+    language: str,
+    creators: Mapping[str, str],
+    *,
+    pgvector: bool,
+) -> set[str]:
+    """Write a dataset; return the text search configurations of its passages."""
+    # Each entry is a transaction, and none needs to survive a power failure.
+    await connection.execute("SET synchronous_commit = off")
+    library = await write.keep_library(connection, dataset.name, dataset.name)
+    available = await write.configurations(connection)
+    changed: set[str] = set()
+    for document in documents(dataset, language, creators):
+        try:
+            changed |= await write.replace_document(
+                connection, library, document, document.creator, available, pgvector=pgvector
+            )
+        except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as error:
+            raise EvaluationError(
+                f"{dataset.name}: the database rejected entry {document.key!r}: {error}"
+            ) from None
+    return changed
+
+
+def documents(
+    dataset: BeirDataset, language: str, creators: Mapping[str, str]
+) -> Iterator[Document]:
+    """Yield a document with a single passage for each entry that has text; its key is the id."""
+    for entry in dataset.entries:
+        sentences = _sentences(entry)
+        if sentences:
+            group = dataset.groups.get(str(entry.id))
+            yield Document(
+                key=str(entry.id),
+                creator=creators[group] if group is not None else NO_GROUP,
+                kind="page",
+                title=entry.title or "",
+                topic=None,
+                url=None,
+                language=language,
+                speakers=(),
+                published=None,
+                words=count_words(entry.text),
+                passages=(Passage(0, "", 0, sentences),),
+                content_hash=b"",
+            )
+
+
+def _sentences(entry: CorpusEntry) -> tuple[Sentence, ...]:
+    cue = Cue(entry.text if entry.text.strip() else entry.title or "")
+    return sections([cue])[0].sentences
