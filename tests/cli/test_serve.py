@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 
 from app.cli.library import Library
 from app.cli.serve import keep_sample
-from app.services.ingest.store.indexing import Indexing
+from app.services.ingest.store.indexer import Indexer
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client, answer
 
@@ -158,7 +158,7 @@ async def test_the_sample_library_may_have_been_in_another_folder(
     await database.execute(
         "INSERT INTO libraries (name, path) VALUES ('(sample)', $1)", str(tmp_path)
     )
-    report = await keep_sample(Library(database, Indexing(pgvector=True)))
+    report = await keep_sample(Library(database, Indexer(pgvector=True)))
     assert report is not None
     assert report.added == 20
 
