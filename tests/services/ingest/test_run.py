@@ -1,4 +1,4 @@
-"""Ingestion runs: pruning, interruption, and several libraries in one database."""
+"""Ingestion runs: pruning, interruption, and files that cannot be read."""
 
 import json
 import sys
@@ -8,8 +8,7 @@ import anyio
 import asyncpg
 import pytest
 
-from app.services.ingest.errors import MissingParsers, NameTaken, UnusableLibrary
-from app.services.ingest.lock import LOCK, LOCK_KEY, UNLOCK
+from app.services.ingest.errors import MissingParsers, UnusableLibrary
 from app.services.ingest.progress import Progress
 from tests.services.ingest.libraries import (
     ATTACK,
@@ -85,55 +84,6 @@ async def test_folder_name_does_not_replace_a_stated_creator_name(
     assert [row["name"] for row in names] == ["Mára Voß", "Tom Ö."]
 
 
-async def test_other_libraries_are_not_changed(
-    database: asyncpg.Connection, tmp_path: Path
-) -> None:
-    await ingest(database, write_files(tmp_path / "one", {"ann/a.vtt": VTT}))
-
-    report = await ingest(database, write_files(tmp_path / "two", {"bob/b.vtt": VTT}), prune=True)
-
-    assert (counts(report), report.creators) == ((1, 0, 0, 0), 1)
-    assert await database.fetchval("SELECT count(*) FROM creators") == 2
-
-
-async def test_name_of_another_folders_library_is_refused(
-    database: asyncpg.Connection, tmp_path: Path
-) -> None:
-    one = write_files(tmp_path / "one/talks", {"ann/a.vtt": VTT})
-    two = write_files(tmp_path / "two/talks", {"bob/b.vtt": VTT})
-    await ingest(database, one)
-
-    with pytest.raises(NameTaken, match=r"'talks' .*--name"):
-        await ingest(database, two)
-    report = await ingest(database, two, name="others")
-
-    assert report.library == "others"
-
-
-async def test_moved_folder_keeps_its_library(database: asyncpg.Connection, tmp_path: Path) -> None:
-    await ingest(database, write_files(tmp_path / "old/talks", {"ann/a.vtt": VTT}))
-    (tmp_path / "old").rename(tmp_path / "new")
-
-    report = await ingest(database, tmp_path / "new/talks")
-
-    assert counts(report) == (0, 0, 1, 0)
-    path = await database.fetchval("SELECT path FROM libraries")
-    assert path == str(tmp_path / "new/talks")
-
-
-async def test_folder_can_replace_one_that_no_longer_exists(
-    database: asyncpg.Connection, tmp_path: Path
-) -> None:
-    await ingest(database, write_files(tmp_path / "old", {"ann/a.vtt": VTT}))
-    (tmp_path / "old").rename(tmp_path / "away")
-    new = write_files(tmp_path / "new", {"bob/b.vtt": VTT})
-
-    report = await ingest(database, new, name="old", prune=True)
-
-    assert counts(report) == (1, 0, 0, 1)
-    assert await titles(database) == ["B"]
-
-
 @pytest.mark.parametrize("path", ["missing", "empty"])
 async def test_missing_or_empty_folder_prunes_nothing(
     database: asyncpg.Connection, folder: Path, tmp_path: Path, path: str
@@ -144,30 +94,6 @@ async def test_missing_or_empty_folder_prunes_nothing(
     with pytest.raises(UnusableLibrary):
         await ingest(database, tmp_path / path, name="demo", prune=True)
 
-    assert len(await titles(database)) == 3
-
-
-async def test_ingestion_waits_for_another(
-    database: asyncpg.Connection, database_url: str, folder: Path
-) -> None:
-    other = await asyncpg.connect(database_url)
-    await other.execute(LOCK, LOCK_KEY)
-    waiting = anyio.Event()
-    stages: list[str] = []
-
-    def on_progress(progress: Progress) -> None:
-        stages.append(progress.stage)
-        if progress.stage == "waiting":
-            waiting.set()
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(lambda: ingest(database, folder, on_progress=on_progress))
-        await waiting.wait()
-        assert await other.fetchval("SELECT count(*) FROM libraries") == 0
-        await other.execute(UNLOCK, LOCK_KEY)
-    await other.close()
-
-    assert stages[0] == "waiting"
     assert len(await titles(database)) == 3
 
 
