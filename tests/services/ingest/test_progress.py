@@ -8,7 +8,7 @@ from app.services.ingest.progress import Progress, ProgressDisplay
 
 
 class Terminal(io.StringIO):
-    """A stream that reports to be a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True

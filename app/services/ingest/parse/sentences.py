@@ -121,7 +121,7 @@ def _ends_sentence(text: str, mark: re.Match[str]) -> bool:
     if mark[0][0] in "。！？｡؟।۔" or not following:
         return True
     if mark[0].strip() != ".":
-        # Not in `"What?" he said`, nor in words drawn out…
+        # Not in `"What?" he asked` or `well… maybe`.
         return not following.islower()
     word = _LAST_WORD.search(text, max(0, mark.start() - 12), mark.start())
     last = word[0].casefold() if word else ""

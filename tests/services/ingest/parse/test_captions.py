@@ -94,9 +94,9 @@ def test_microdvd_without_a_rate_has_25_frames_per_second() -> None:
     [
         # No blank lines.
         "1\n00:00:01,000 --> 00:00:02,000\nOne.\n2\n00:00:02,000 --> 00:00:03,000\nin 2009\n",
-        # Odd numbers, blank lines in the middle.
+        # Wrong numbers, and blank lines inside captions.
         "7\n00:00:01,000 --> 00:00:02,000\n\nOne.\n\n7\n\n00:00:02,0 --> 00:00:03,0\nin\n\n2009",
-        # No numbers at all, and a time that ends in a full point.
+        # No numbers, full stops instead of commas, and other arrows.
         "00:00:01.000-->00:00:02.000\nOne.\n\n00:00:02.000 -> 00:00:03.000\nin\n2009\n",
     ],
 )
@@ -162,9 +162,9 @@ def test_rolling_captions_are_detected_without_inline_times() -> None:
 
 
 def test_repeated_words_are_kept_in_captions_that_do_not_roll() -> None:
-    said = ["Yes.", "Yes.", "No.", "Maybe.", "Well.", "Good.", "Fine."]
+    lines = ["Yes.", "Yes.", "No.", "Maybe.", "Well.", "Good.", "Fine."]
     text = "\n\n".join(
-        f"{n}\n00:00:{n:02},000 --> 00:00:{n + 1:02},000\n{line}" for n, line in enumerate(said, 1)
+        f"{n}\n00:00:{n:02},000 --> 00:00:{n + 1:02},000\n{line}" for n, line in enumerate(lines, 1)
     )
 
-    assert [one.lines for one in parse_captions(text)] == [(line,) for line in said]
+    assert [one.lines for one in parse_captions(text)] == [(line,) for line in lines]

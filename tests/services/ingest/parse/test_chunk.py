@@ -53,14 +53,14 @@ def test_speech_at_a_usual_pace_is_cut_by_words() -> None:
 
 
 def test_long_pause_does_not_make_a_short_passage() -> None:
-    said = timed(4.0, *[10] * 30).sentences
+    early = timed(4.0, *[10] * 30).sentences
     late = [
         Sentence(one.text, one.start + 300, one.end + 300)
         for one in timed(4.0, *[10] * 30).sentences
         if one.start is not None and one.end is not None
     ]
 
-    passages = chunk_speech([Section("", (*said, *late))])
+    passages = chunk_speech([Section("", (*early, *late))])
 
     assert min(len(one.sentences) for one in passages) >= 10
 

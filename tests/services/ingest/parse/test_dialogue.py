@@ -7,7 +7,7 @@ from app.services.ingest.parse.dialogue import is_transcript, transcript_cues
 from app.services.ingest.parse.markdown import parse_blocks
 
 
-def said(text: str, *speakers: str) -> list[tuple[str | None, float | None, str]]:
+def spoken(text: str, *speakers: str) -> list[tuple[str | None, float | None, str]]:
     return [
         (cue.speaker, cue.start, cue.text) for cue in transcript_cues(parse_blocks(text), speakers)
     ]
@@ -34,7 +34,7 @@ def said(text: str, *speakers: str) -> list[tuple[str | None, float | None, str]
     ],
 )
 def test_line_with_a_name_and_a_time_opens_a_turn(header: str) -> None:
-    assert said(f"{header}\n\nHello.\nGood morning.\n") == [
+    assert spoken(f"{header}\n\nHello.\nGood morning.\n") == [
         ("Ann Lee", 83.0, ""),
         ("Ann Lee", None, "Hello. Good morning."),
     ]
@@ -52,14 +52,14 @@ def test_line_with_a_name_and_a_time_opens_a_turn(header: str) -> None:
     ],
 )
 def test_words_may_follow_a_name_on_the_same_line(line: str) -> None:
-    cues = [cue for cue in said(f"{line}\n\nAnn Lee: Yes.", "Ann Lee") if cue[2]]
+    cues = [cue for cue in spoken(f"{line}\n\nAnn Lee: Yes.", "Ann Lee") if cue[2]]
 
     assert cues[0] in [("Ann Lee", 83.0, "Hello."), ("Ann Lee", None, "Hello.")]
     assert cues[1] == ("Ann Lee", None, "Yes.")
 
 
 def test_words_directly_after_a_time_are_kept() -> None:
-    assert said("Ann: 00:02:06 Matt\n\nNice.") == [
+    assert spoken("Ann: 00:02:06 Matt\n\nNice.") == [
         ("Ann", 126.0, "Matt"),
         ("Ann", None, "Nice."),
     ]
@@ -74,13 +74,13 @@ def test_time_in_the_middle_of_a_sentence_starts_a_cue() -> None:
 
 @pytest.mark.parametrize("name", ["**Break:** ", "**Break**: ", ""])
 def test_break_has_times_and_no_words(name: str) -> None:
-    cues = said(f"{name}\\[01:33\\] to \\[01:03:00.15\\]")
+    cues = spoken(f"{name}\\[01:33\\] to \\[01:03:00.15\\]")
 
     assert [(start, text) for _, start, text in cues] == [(93.0, ""), (3780.15, "")]
 
 
 def test_time_of_an_unintelligible_word_is_removed() -> None:
-    assert said("We used \\[unintelligible 00:44:13.15\\] for it.") == [
+    assert spoken("We used \\[unintelligible 00:44:13.15\\] for it.") == [
         (None, None, "We used [unintelligible] for it.")
     ]
 
@@ -95,12 +95,12 @@ def test_time_of_an_unintelligible_word_is_removed() -> None:
     ],
 )
 def test_time_of_day_is_not_a_timestamp(line: str) -> None:
-    assert said(line) == [(None, None, line)]
+    assert spoken(line) == [(None, None, line)]
     assert not is_transcript(parse_blocks(f"{line}\n\n{line}\n"))
 
 
 def test_ratio_is_not_a_time() -> None:
-    assert said("Ratio: 4:1") == [(None, None, "Ratio: 4:1")]
+    assert spoken("Ratio: 4:1") == [(None, None, "Ratio: 4:1")]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_lines_with_times_make_a_transcript(lines: str, speakers: tuple[str, ...
 def test_name_on_a_line_of_its_own_is_the_next_speaker() -> None:
     text = "Ann Lee: 0:05\n\nHello.\n\nTom Fox:\n\nThank you.\n\nYes.\n\nAnn Lee:\n\nWell.\n"
 
-    assert [(who, words) for who, _, words in said(text, "Ann Lee", "Tom Fox") if words] == [
+    assert [(who, words) for who, _, words in spoken(text, "Ann Lee", "Tom Fox") if words] == [
         ("Ann Lee", "Hello."),
         ("Tom Fox", "Thank you."),
         ("Tom Fox", "Yes."),
@@ -148,7 +148,7 @@ def test_name_on_a_line_of_its_own_is_the_next_speaker() -> None:
 
 @pytest.mark.parametrize("line", ["**Break:** \\[00:43\\]", "Break: \\[00:43\\]"])
 def test_break_is_not_a_speaker(line: str) -> None:
-    assert said(f"**Ann:** Hello.\n\n{line}\n\nAnd on we go.\n", "Ann") == [
+    assert spoken(f"**Ann:** Hello.\n\n{line}\n\nAnd on we go.\n", "Ann") == [
         ("Ann", None, "Hello."),
         ("Ann", 43.0, ""),
         ("Ann", None, "And on we go."),
@@ -168,7 +168,7 @@ def test_speaker_continues_after_a_heading() -> None:
 def test_bold_terms_of_a_list_are_not_speakers() -> None:
     text = "Some prose.\n\n" * 8 + "- **Trust:** we have it.\n- **Note:** no more.\n"
 
-    assert said(text)[-2:] == [
+    assert spoken(text)[-2:] == [
         (None, None, "Trust: we have it."),
         (None, None, "Note: no more."),
     ]

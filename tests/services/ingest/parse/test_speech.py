@@ -7,7 +7,7 @@ from app.services.ingest.parse.cues import Cue
 from app.services.ingest.parse.speech import caption_cues
 
 
-def said(*lines: str, speakers: tuple[str, ...] = ()) -> list[tuple[str | None, str]]:
+def spoken(*lines: str, speakers: tuple[str, ...] = ()) -> list[tuple[str | None, str]]:
     shown = [Caption(float(n), n + 1.0, tuple(line.split("|"))) for n, line in enumerate(lines)]
     return [(cue.speaker, cue.text) for cue in caption_cues(shown, speakers) if cue.text]
 
@@ -24,13 +24,13 @@ def said(*lines: str, speakers: tuple[str, ...] = ()) -> list[tuple[str | None, 
     ],
 )
 def test_markup_is_removed(line: str, text: str) -> None:
-    assert said(line) == [(None, text)]
+    assert spoken(line) == [(None, text)]
 
 
 def test_voice_tag_names_the_speaker() -> None:
     line = "<v.loud Ann Lee>Is it on?</v>|<v Bob>It is."
 
-    assert said(line, "Who knows.") == [
+    assert spoken(line, "Who knows.") == [
         ("Ann Lee", "Is it on?"),
         ("Bob", "It is."),
         (None, "Who knows."),
@@ -44,7 +44,7 @@ def test_speakers_in_one_caption_share_its_time() -> None:
 
 
 def test_chevrons_change_the_speaker_and_may_give_a_name() -> None:
-    assert said(">> Weininger:|Hi there.", "I am Nick.", "&gt;&gt; Who is next?") == [
+    assert spoken(">> Weininger:|Hi there.", "I am Nick.", "&gt;&gt; Who is next?") == [
         ("Weininger", "Hi there."),
         ("Weininger", "I am Nick."),
         (None, "Who is next?"),
@@ -52,20 +52,20 @@ def test_chevrons_change_the_speaker_and_may_give_a_name() -> None:
 
 
 def test_known_speaker_gets_the_full_name() -> None:
-    assert said("Lee: Is it on?", "- Bob: It is.", speakers=("Ann Lee", "Bob Ray")) == [
+    assert spoken("Lee: Is it on?", "- Bob: It is.", speakers=("Ann Lee", "Bob Ray")) == [
         ("Ann Lee", "Is it on?"),
         ("Bob Ray", "It is."),
     ]
 
 
 def test_first_name_shared_by_two_speakers_is_kept() -> None:
-    assert said("Ann: Hello.", speakers=("Ann Lee", "Ann Ray")) == [("Ann", "Hello.")]
+    assert spoken("Ann: Hello.", speakers=("Ann Lee", "Ann Ray")) == [("Ann", "Hello.")]
 
 
 def test_recurring_label_is_a_speaker() -> None:
     lines = ["Rasmussen: One.", "Two.", "man #2: Three.", "Rasmussen: Four.", "Rasmussen: Five."]
 
-    assert [speaker for speaker, _ in said(*lines)] == [
+    assert [speaker for speaker, _ in spoken(*lines)] == [
         "Rasmussen",
         "Rasmussen",
         "man #2",
@@ -76,4 +76,4 @@ def test_recurring_label_is_a_speaker() -> None:
 
 @pytest.mark.parametrize("label", ["Note:", "So:", "The trick:", "Q:", "Remember this once:"])
 def test_other_words_before_a_colon_stay_in_the_text(label: str) -> None:
-    assert said(f"{label} turn it down.") == [(None, f"{label} turn it down.")]
+    assert spoken(f"{label} turn it down.") == [(None, f"{label} turn it down.")]
