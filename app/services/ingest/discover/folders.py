@@ -22,7 +22,7 @@ CAPTION_SUFFIXES = frozenset({".vtt", ".srt", ".sbv", ".sub", ".stc", ".rt"})
 DOCUMENT_SUFFIXES = CAPTION_SUFFIXES | {".md", ".markdown", ".txt"}
 # Text that belongs to a website or a program: not reported as skipped.
 _TECHNICAL_SUFFIXES = frozenset({".json", ".css", ".js", ".py", ".svg", ".toml", ".yaml", ".yml"})
-_LICENSES = re.compile(r"(?:licen[cs]es?|copying|notice)(?:\..*)?", re.IGNORECASE)
+_LICENCES = re.compile(r"(?:licen[cs]es?|copying|notice)(?:\..*)?", re.IGNORECASE)
 # Files about the library itself, beside the creators' folders.
 _ABOUT = re.compile(r"(?:readme|licen[cs]es?|copying|notice)(?:[._-].*)?", re.IGNORECASE)
 
@@ -62,7 +62,7 @@ class _Walk(Struct):
 
 
 def read_folders(folder: Path) -> LibraryListing:
-    """List the documents in the creators' folders, hidden files and licences left out."""
+    """List the documents in the creators' folders, without hidden files and licences."""
     creators: dict[str, str] = {}
     fallback_names: dict[str, str] = {}
     entries: list[LibraryEntry] = []
@@ -84,14 +84,14 @@ def read_folders(folder: Path) -> LibraryListing:
             if info is not None:
                 entries.append(_entry(walk.key(path), slug, path, info))
     return LibraryListing(
-        creators,
-        fallback_names,
-        tuple(entries),
-        frozenset(keys),
-        (*walk.broken, *walk.unreadable.items()),
-        walk.skipped,
-        tuple(walk.unreadable),
-        tuple(walk.unassigned),
+        creators=creators,
+        fallback_names=fallback_names,
+        entries=tuple(entries),
+        keys=frozenset(keys),
+        broken=(*walk.broken, *walk.unreadable.items()),
+        skipped=walk.skipped,
+        unreadable=tuple(walk.unreadable),
+        unassigned=tuple(walk.unassigned),
     )
 
 
@@ -121,7 +121,7 @@ def _files(folder: Path, walk: _Walk) -> Iterator[Path]:
         walk.add_unreadable(folder, error)
         return
     for path in paths:
-        if path.name.startswith(".") or _LICENSES.fullmatch(path.name):
+        if path.name.startswith(".") or _LICENCES.fullmatch(path.name):
             continue
         try:
             mode = path.stat().st_mode

@@ -67,7 +67,11 @@ def read_manifest(folder: Path) -> LibraryListing:
             fallback_names.setdefault(entry.creator, title_from_slug(line.creator))
         entries[entry.key] = entry
     return LibraryListing(
-        creators, fallback_names, tuple(entries.values()), frozenset(keys), tuple(broken)
+        creators=creators,
+        fallback_names=fallback_names,
+        entries=tuple(entries.values()),
+        keys=frozenset(keys),
+        broken=tuple(broken),
     )
 
 

@@ -68,6 +68,17 @@ def _parse_lines(block: str) -> dict[str, object]:
     return {key: value for key, value in metadata.items() if value}
 
 
+def front_matter_values(metadata: Mapping[str, object], *keys: str) -> list[str]:
+    """Return the values of the first of these keys that is in the front matter and not empty."""
+    for key in keys:
+        value = metadata.get(key)
+        values = value if isinstance(value, list) else [value]
+        texts = [" ".join(str(one).split()) for one in values if one not in (None, "")]
+        if any(texts):
+            return [text for text in texts if text]
+    return []
+
+
 def parse_blocks(text: str, title: str = "") -> list[Block]:
     """Split Markdown without front matter into blocks of plain text, without markup and images.
 
@@ -169,14 +180,3 @@ def _plain_text(tokens: Sequence["Token"]) -> str:
 
 def _is_time(text: str) -> bool:
     return ":" in text and _TIME.fullmatch(text) is not None
-
-
-def front_matter_values(metadata: Mapping[str, object], *keys: str) -> list[str]:
-    """Return the values of the first of these keys that is in the front matter and not empty."""
-    for key in keys:
-        value = metadata.get(key)
-        values = value if isinstance(value, list) else [value]
-        texts = [" ".join(str(one).split()) for one in values if one not in (None, "")]
-        if any(texts):
-            return [text for text in texts if text]
-    return []
