@@ -66,7 +66,7 @@ def _parse_webvtt(text: str) -> list[Caption]:
         found = webvtt.from_string(text).captions
     except webvtt.errors.MalformedFileError:
         return []
-    # The library drops captions that are not valid WebVTT; the tolerant parser reads them.
+    # webvtt-py drops captions that are not valid; the tolerant parser below reads them.
     if len(found) < sum(1 for line in text.split("\n") if _ARROW.match(line)):
         return []
     return [
