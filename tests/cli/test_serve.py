@@ -109,7 +109,7 @@ async def test_a_library_that_another_embedder_made_is_refused_in_one_line(
         "INSERT INTO embedders (name, dimension, complete) VALUES ('other', 3, true)"
     )
     line = refusal(DATABASE_URL=database_url, REDIS_URL=redis_url)
-    assert "embeddings are by other" in line
+    assert "EMBEDDING_MODEL=other" in line
     assert "python -m app reindex" in line
 
 
