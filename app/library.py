@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from app.config import Settings
 from app.infra.database import DatabaseState, migrate
 from app.infra.http.client import HTTPClient
-from app.services.ingest.store.indexing import Indexing
+from app.services.ingest.store.indexer import Indexer
 from app.services.search.embedding import Embedder, EmbedderMissing
 from app.services.search.embedding.local import (
     MINILM,
@@ -63,11 +63,11 @@ async def _leave(connection: object) -> None:
 
 
 @asynccontextmanager
-async def indexing(settings: Settings, state: DatabaseState) -> AsyncIterator[Indexing]:
+async def indexing(settings: Settings, state: DatabaseState) -> AsyncIterator[Indexer]:
     """Tell how what is ingested is made searchable. Raises EmbedderMissing."""
     async with HTTPClient(getproxies_environment()) as http:
         embedder = embedder_of(settings, http, questions=False) if state.pgvector else None
-        yield Indexing(
+        yield Indexer(
             pgvector=state.pgvector is not None,
             embedder=embedder,
             alpha=alpha_of(settings, embedder),

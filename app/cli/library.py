@@ -19,11 +19,10 @@ from app.infra.http.client import HTTPClient
 from app.library import database, embedder_of, indexing, retriever_of
 from app.services.ingest.errors import IngestError, NotEmbedded
 from app.services.ingest.lock import ingestion_lock
-from app.services.ingest.progress import ProgressLines
-from app.services.ingest.report import Progress, Report
-from app.services.ingest.store.index import drop_library
-from app.services.ingest.store.indexing import Indexing
-from app.services.ingest.store.write import library_named
+from app.services.ingest.progress import Progress, ProgressDisplay
+from app.services.ingest.report import Report
+from app.services.ingest.store.indexer import Indexer
+from app.services.ingest.store.libraries import delete_library, find_library
 from app.services.search.embedding import EmbedderMissing
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ class Library(Struct, frozen=True):
     """A connection to the library, and how it is indexed."""
 
     connection: Connection
-    indexing: Indexing
+    indexing: Indexer
 
 
 @asynccontextmanager
@@ -119,10 +118,10 @@ async def ingest_folder(
         return await ingest(
             into.connection,
             folder,
-            indexing=into.indexing,
+            indexer=into.indexing,
             name=name,
             prune=prune,
-            report=progress,
+            on_progress=progress,
         )
 
 
@@ -130,13 +129,13 @@ async def drop(into: Library, number: int) -> None:
     """Remove the library of this id from the database. Raises CommandError."""
     with _shown() as progress:
         async with ingestion_lock(into.connection, progress):
-            await drop_library(into.connection, number, pgvector=into.indexing.pgvector)
+            await delete_library(into.connection, number, pgvector=into.indexing.pgvector)
             await into.indexing.update(into.connection, (), progress)
 
 
 async def remove_sample_library(into: Library) -> None:
     """Remove the sample library where there is another one. Raises CommandError."""
-    known = await library_named(into.connection, SAMPLE)
+    known = await find_library(into.connection, SAMPLE)
     if known and await into.connection.fetchval(OTHER_LIBRARIES, SAMPLE):
         await drop(into, known[0])
         print("The sample library has made room for yours.", flush=True)
@@ -214,7 +213,7 @@ async def empty_library(settings: Settings, database_url: str) -> AsyncIterator[
 def _shown() -> Iterator[Callable[[Progress], None]]:
     """Show on standard error how far a run is. Raises CommandError where the run cannot go on."""
     try:
-        with ProgressLines() as progress:
+        with ProgressDisplay() as progress:
             yield progress
     except NotEmbedded as error:
         raise OnlyWords(str(error)) from None

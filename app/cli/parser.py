@@ -178,7 +178,7 @@ def _ask(settings: Settings, options: argparse.Namespace) -> int:
 
 def _ingest(settings: Settings, options: argparse.Namespace) -> int:
     from app.cli.library import backing_servers, ingest_folder, library, remove_sample_library
-    from app.services.ingest.progress import summary
+    from app.services.ingest.report import summary
 
     async def ingest() -> int:
         status = 0

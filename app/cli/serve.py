@@ -28,9 +28,8 @@ from app.cli.library import (
 )
 from app.cli.slow_viewers import cut_off_after
 from app.config import Settings
-from app.services.ingest.errors import OtherEmbedder
-from app.services.ingest.progress import summary
-from app.services.ingest.report import Report
+from app.services.ingest.errors import EmbedderMismatch
+from app.services.ingest.report import Report, summary
 from app.services.streams.runner import StreamRunner
 
 log = logging.getLogger(__name__)
@@ -87,7 +86,7 @@ async def _fill(settings: Settings, folder: Path | None, *, sample: bool) -> asy
         except OnlyWords as problem:
             # An embedder that is away is no reason not to answer.
             log.warning("search goes by words alone for now: %s", problem)
-        if report and (report.added or report.changed or report.broken or report.loose):
+        if report and (report.added or report.changed or report.broken or report.unassigned):
             print(summary(report), flush=True)
         holdings = await into.connection.fetchrow(HOLDINGS, SAMPLE)
     assert holdings is not None  # noqa: S101 -- a count always has its row
@@ -97,8 +96,8 @@ async def _fill(settings: Settings, folder: Path | None, *, sample: bool) -> asy
 async def check_embedder(into: Library) -> None:
     """Raise CommandError where the library's embeddings are another embedder's."""
     try:
-        await into.indexing.check(into.connection)
-    except OtherEmbedder as error:
+        await into.indexing.check_embedder(into.connection)
+    except EmbedderMismatch as error:
         raise CommandError(str(error)) from None
 
 

@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from app.services.ingest.parse.chunk import speech_passages
-from app.services.ingest.parse.cues import WORDS_A_SECOND, Cue
-from app.services.ingest.parse.documents import Document
-from app.services.ingest.parse.sentences import sections
+from app.services.ingest.parse.chunk import chunk_speech
+from app.services.ingest.parse.cues import WORDS_PER_SECOND, Cue
+from app.services.ingest.parse.document import Document
+from app.services.ingest.parse.sentences import build_sections
 from app.services.search.text import slugify
 
 CREATORS, TOPICS = 500, 60
@@ -110,7 +110,7 @@ class Babble:
             if self._chance.random() < NAMED:
                 said[self._chance.randrange(len(said))] = self._chance.choice(names)
             words += len(said)
-            ends = words / WORDS_A_SECOND
+            ends = words / WORDS_PER_SECOND
             cues.append(Cue(" ".join(said), clock, ends))
             clock = ends
         return Document(
@@ -124,7 +124,7 @@ class Babble:
             speakers=(),
             published=None,
             words=int(words),
-            passages=tuple(speech_passages(sections(cues))),
+            passages=tuple(chunk_speech(build_sections(cues))),
             content_hash=number.to_bytes(8),
         )
 

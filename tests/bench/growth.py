@@ -22,8 +22,9 @@ from app.infra.http.client import HTTPClient
 from app.library import database, embedder_of, indexing, retriever_of
 from app.schemas import Sentence
 from app.services.evaluation.scratch_database import with_database_name
-from app.services.ingest.report import Progress
-from app.services.ingest.store import write
+from app.services.ingest.progress import Progress
+from app.services.ingest.store.documents import replace_document, text_search_configurations
+from app.services.ingest.store.libraries import save_library
 from app.services.search.calibration_questions import off_topic_questions
 from app.services.search.retriever import PostgresRetriever
 from tests.bench import observe
@@ -102,12 +103,12 @@ async def _fill(
     if await connection.fetchval("SELECT EXISTS (SELECT FROM passages)"):
         return {}
     stages = Stages()
-    library = await write.keep_library(connection, "growth", "growth")
-    available = await write.configurations(connection)
+    library = await save_library(connection, "growth", "growth")
+    available = await text_search_configurations(connection)
     changed: set[str] = set()
     for document, name in Babble(DATA if DATA.is_dir() else SAMPLE).documents(passages):
         stages.begin("write")
-        changed |= await write.replace_document(
+        changed |= await replace_document(
             connection, library, document, name, available, pgvector=True
         )
         stages.begin("")

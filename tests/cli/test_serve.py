@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 
 from app.cli.library import Library
 from app.cli.serve import keep_sample
-from app.services.ingest.store.indexing import Indexing
+from app.services.ingest.store.indexer import Indexer
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client, answer
 
@@ -109,7 +109,7 @@ async def test_a_library_that_another_embedder_made_is_refused_in_one_line(
         "INSERT INTO embedders (name, dimension, complete) VALUES ('other', 3, true)"
     )
     line = refusal(DATABASE_URL=database_url, REDIS_URL=redis_url)
-    assert "embeddings are by other" in line
+    assert "EMBEDDING_MODEL=other" in line
     assert "python -m app reindex" in line
 
 
@@ -158,7 +158,7 @@ async def test_the_sample_library_may_have_been_in_another_folder(
     await database.execute(
         "INSERT INTO libraries (name, path) VALUES ('(sample)', $1)", str(tmp_path)
     )
-    report = await keep_sample(Library(database, Indexing(pgvector=True)))
+    report = await keep_sample(Library(database, Indexer(pgvector=True)))
     assert report is not None
     assert report.added == 20
 

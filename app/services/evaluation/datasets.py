@@ -7,7 +7,7 @@ from typing import TypeAlias
 from app.services.evaluation.beir import BeirDataset, is_beir, read_beir
 from app.services.evaluation.errors import EvaluationError
 from app.services.evaluation.questions import LibraryDataset, read_library
-from app.services.ingest.parse.language import language_of
+from app.services.ingest.parse.language import detect_language
 
 Dataset: TypeAlias = BeirDataset | LibraryDataset
 
@@ -46,9 +46,9 @@ def read_datasets(
 def dataset_language(dataset: Dataset) -> str:
     """Return the BCP 47 tag in the dataset's file names, or else the language of its texts."""
     if isinstance(dataset, LibraryDataset):
-        return language_of(" ".join(questions_of(dataset)[:_LANGUAGE_SAMPLE]), None)
+        return detect_language(" ".join(questions_of(dataset)[:_LANGUAGE_SAMPLE]), None)
     texts = " ".join(entry.text for entry in dataset.entries[:_LANGUAGE_SAMPLE])
-    return dataset.language or language_of(texts, None)
+    return dataset.language or detect_language(texts, None)
 
 
 def questions_of(dataset: Dataset) -> list[str]:

@@ -38,7 +38,7 @@ from app.services.evaluation.report import (
     summarize_refusals,
 )
 from app.services.evaluation.scratch_library import OpenLibrary, ScratchLibrary, scratch_library
-from app.services.ingest.report import Progress
+from app.services.ingest.progress import Progress
 
 
 async def evaluate(

@@ -16,13 +16,15 @@ from app.services.evaluation.errors import EvaluationError
 from app.services.evaluation.scratch_database import scratch_database
 from app.services.evaluation.searcher import Searcher
 from app.services.ingest.parse.chunk import Passage
-from app.services.ingest.parse.cues import Cue, count_words
-from app.services.ingest.parse.documents import Document
-from app.services.ingest.parse.sentences import sections
-from app.services.ingest.report import Progress
+from app.services.ingest.parse.cues import Cue
+from app.services.ingest.parse.document import Document
+from app.services.ingest.parse.sentences import build_sections
+from app.services.ingest.parse.words import count_words
+from app.services.ingest.progress import Progress
 from app.services.ingest.run import ingest
-from app.services.ingest.store import write
-from app.services.ingest.store.indexing import Indexing
+from app.services.ingest.store.documents import replace_document, text_search_configurations
+from app.services.ingest.store.indexer import Indexer
+from app.services.ingest.store.libraries import save_library
 
 COUNT_PASSAGES = "SELECT count(*) FROM passages"
 # The creator of entries without a group.
@@ -33,7 +35,7 @@ class EmptyLibrary(Struct, frozen=True):
     """An empty library: a connection to write and index it with, and a searcher of its own."""
 
     connection: Connection
-    indexing: Indexing
+    indexing: Indexer
     searcher: Searcher
 
 
@@ -61,7 +63,7 @@ class _Stopwatch:
         self._calibration_at: float | None = None
 
     def __call__(self, progress: Progress) -> None:
-        if progress.stage == "gate" and self._calibration_at is None:
+        if progress.stage == "calibration" and self._calibration_at is None:
             self._calibration_at = perf_counter()
         self._report(progress)
 
@@ -94,7 +96,7 @@ async def scratch_library(
             )
             await indexing.update(connection, changed, stopwatch)
         else:
-            await ingest(connection, dataset.folder, indexing=indexing, report=stopwatch)
+            await ingest(connection, dataset.folder, indexer=indexing, on_progress=stopwatch)
         ingestion, calibration = stopwatch.stop()
         yield ScratchLibrary(
             connection=connection,
@@ -126,12 +128,12 @@ async def _write(
     """Write a dataset; return the text search configurations of its passages."""
     # Each entry is a transaction, and none needs to survive a power failure.
     await connection.execute("SET synchronous_commit = off")
-    library = await write.keep_library(connection, dataset.name, dataset.name)
-    available = await write.configurations(connection)
+    library = await save_library(connection, dataset.name, dataset.name)
+    available = await text_search_configurations(connection)
     changed: set[str] = set()
     for document in documents(dataset, language, creators):
         try:
-            changed |= await write.replace_document(
+            changed |= await replace_document(
                 connection, library, document, document.creator, available, pgvector=pgvector
             )
         except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as error:
@@ -167,4 +169,4 @@ def documents(
 
 def _sentences(entry: CorpusEntry) -> tuple[Sentence, ...]:
     cue = Cue(entry.text if entry.text.strip() else entry.title or "")
-    return sections([cue])[0].sentences
+    return build_sections([cue])[0].sentences

@@ -1,1 +1,1 @@
-"""Files of creators come in; passages that can be searched and cited go into PostgreSQL."""
+"""Find a library's documents, parse them into passages and write those to PostgreSQL."""

@@ -1,20 +1,20 @@
-"""Every way an ingestion can fail.
+"""Errors of an ingestion.
 
 The tree::
 
     IngestError             the run stops; the message is one sentence that says what to do
     ├── MissingParsers      the optional packages of the extra `ingest` are not installed
-    ├── UnusableLibrary     the folder, or its manifest, is no library
-    ├── OtherEmbedder       the library's embeddings are another embedder's
-    ├── NotEmbedded         the passages are written, their embeddings are not
-    ├── NameTaken           another folder's library has the name
-    └── AlreadyRunning      another ingestion holds the database
-    BrokenFile              one file cannot be used; the run goes on without it
+    ├── UnusableLibrary     the folder or its manifest is not a library
+    ├── EmbedderMismatch    the library is embedded with another embedder
+    ├── NotEmbedded         the passages are written, but not all of them are embedded
+    ├── NameTaken           another folder's library has this name
+    └── AlreadyRunning      another ingestion is using the database
+    BrokenFile              one file cannot be used; the run continues without it
 """
 
 
 class IngestError(Exception):
-    """The run stops; the message is one sentence for whoever started it."""
+    """The run stops; the message is one sentence that says what to do."""
 
 
 class MissingParsers(IngestError):
@@ -22,43 +22,43 @@ class MissingParsers(IngestError):
 
     def __init__(self) -> None:
         super().__init__(
-            "reading pages and transcripts needs parsers that are not installed:"
-            " pip install 'chrysopedia-chat[ingest]'"
+            "the parsers for pages and transcripts are not installed;"
+            " run: pip install 'chrysopedia-chat[ingest]'"
         )
 
 
 class UnusableLibrary(IngestError):
-    """The folder, or its manifest, is no library."""
+    """The folder or its manifest is not a library."""
 
 
-class OtherEmbedder(IngestError):
-    """The library's embeddings are another embedder's."""
+class EmbedderMismatch(IngestError):
+    """The library is embedded with another embedder than the configured one."""
 
-    def __init__(self, known: str, asked: str) -> None:
+    def __init__(self, current: str, configured: str) -> None:
         super().__init__(
-            f"the library's embeddings are by {known}, and EMBEDDING_MODEL asks for {asked}:"
-            " run `python -m app reindex` to embed it anew (the old ones serve until then),"
-            f" or set EMBEDDING_MODEL={known}"
+            f"the library is embedded with {current}, but EMBEDDING_MODEL selects {configured}:"
+            " run `python -m app reindex` to embed it again (the current embeddings stay in use"
+            f" until that is done), or set EMBEDDING_MODEL={current}"
         )
 
 
 class NotEmbedded(IngestError):
-    """The passages are written, their embeddings are not, or not all."""
+    """The passages are written, but not all of them are embedded."""
 
-    def __init__(self, name: str, reason: str) -> None:
+    def __init__(self, embedder: str, reason: str) -> None:
         super().__init__(
-            f"the passages are kept, but {name} could not embed all of them: {reason.rstrip('.')};"
-            " run the same command again to go on with the rest"
+            f"the passages are stored, but {embedder} could not embed all of them:"
+            f" {reason.rstrip('.')}; run the same command again to embed the rest"
         )
 
 
 class NameTaken(IngestError, ValueError):
-    """Another folder's library has the name."""
+    """Another folder's library has this name."""
 
 
 class AlreadyRunning(IngestError):
-    """Another ingestion holds the database for too long."""
+    """Another ingestion is using the database."""
 
 
 class BrokenFile(Exception):
-    """One file cannot be used; the message says why, without its name."""
+    """One file cannot be used; the message completes a sentence that begins with its path."""

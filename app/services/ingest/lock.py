@@ -1,18 +1,16 @@
-"""A database and a folder come in; the one right to write the folder's library goes out."""
+"""Database lock that lets only one ingestion run at a time."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from app.infra.database import Connection
-from app.services.ingest.errors import AlreadyRunning, NameTaken
-from app.services.ingest.report import Progress
-from app.services.ingest.store import write
+from app.services.ingest.errors import AlreadyRunning
+from app.services.ingest.progress import Progress, ProgressCallback
 
 # Any number that nothing else in the database locks.
 LOCK_KEY = 0x696E67657374
-# Seconds to wait for another ingestion to end.
-PATIENCE = 600.0
+# Seconds to wait for another ingestion to finish.
+LOCK_TIMEOUT = 600.0
 
 TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
 LOCK = "SELECT pg_advisory_lock($1)"
@@ -21,43 +19,21 @@ UNLOCK = "SELECT pg_advisory_unlock($1)"
 
 @asynccontextmanager
 async def ingestion_lock(
-    connection: Connection, report: Callable[[Progress], None]
+    connection: Connection, on_progress: ProgressCallback
 ) -> AsyncIterator[None]:
-    """Keep every other ingestion off the database; waits for one that runs."""
+    """Hold the lock. Waits for a running ingestion; raises AlreadyRunning after 10 minutes."""
     if not await connection.fetchval(TRY_LOCK, LOCK_KEY):
-        report(Progress("waiting"))
+        on_progress(Progress("waiting"))
         try:
-            await connection.execute(LOCK, LOCK_KEY, timeout=PATIENCE)
+            await connection.execute(LOCK, LOCK_KEY, timeout=LOCK_TIMEOUT)
         except TimeoutError:
             raise AlreadyRunning(
-                "another ingestion has been writing to this database for long;"
-                " try again when it has ended"
+                f"another ingestion has been using this database for {LOCK_TIMEOUT / 60:.0f}"
+                " minutes; try again when it has finished"
             ) from None
     try:
         yield
     finally:
-        # A connection that broke has let go of the lock.
+        # PostgreSQL releases the lock when the connection closes.
         if not connection.is_closed():
             await connection.execute(UNLOCK, LOCK_KEY)
-
-
-async def library_of(connection: Connection, name: str, folder: Path) -> int:
-    """Return the id of the folder's library, added where there is none.
-
-    A name whose folder is gone is taken over. Raises NameTaken where it is not.
-    """
-    found = await write.library_named(connection, name)
-    if found is not None:
-        library, path = found
-        if path == str(folder):
-            return library
-        if _is_another(Path(path), folder):
-            raise NameTaken(
-                f"the library {name!r} is that of the folder {path}:"
-                " give this one another name with --name"
-            )
-    return await write.keep_library(connection, name, str(folder))
-
-
-def _is_another(path: Path, folder: Path) -> bool:
-    return path.is_dir() and not path.samefile(folder)

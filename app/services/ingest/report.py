@@ -1,24 +1,19 @@
-"""What a run tells while it runs, and what it tells at its end."""
+"""Report on a finished run, and its summary for people."""
 
-from typing import Literal
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-
-class Progress(Struct, frozen=True):
-    """How far a run is: documents done of those that changed, and the last one's path."""
-
-    stage: Literal["waiting", "reading", "documents", "words", "embeddings", "gate"]
-    done: int = 0
-    total: int = 0
-    path: str = ""
+# How many files outside creators' folders a summary names.
+MAX_UNASSIGNED_NAMED = 10
 
 
 class Report(Struct, frozen=True):
-    """What a library now holds, and what this run did.
+    """What a library now holds, and what the run changed.
 
-    `broken` has pairs of a path and why; `skipped` counts files of other kinds; `loose` has the
-    paths of pages and transcripts that were left out because they lie in no creator's folder.
+    `broken` has pairs of a path and a reason; `skipped` counts files in unsupported formats;
+    `unassigned` has the paths of pages and transcripts that are not in a creator's folder, which
+    are left out.
     """
 
     library: str
@@ -33,5 +28,56 @@ class Report(Struct, frozen=True):
     removed: int
     broken: tuple[tuple[str, str], ...]
     skipped: int
-    loose: tuple[str, ...]
+    unassigned: tuple[str, ...]
     seconds: float
+
+
+def summary(report: Report) -> str:
+    """Format a report as a table of counts, followed by skipped and broken files.
+
+    Every broken file is named, but only some of the unassigned ones.
+    """
+    rows = (
+        ("creators", report.creators),
+        ("videos", report.videos),
+        ("pages", report.pages),
+        ("passages", report.passages),
+        ("words", report.words),
+    )
+    width = max(len(f"{count:,}") for _, count in rows)
+    lines = [f"{report.library}: {_changes(report)}, in {report.seconds:.1f} s"]
+    lines += [f"  {name:<9} {count:>{width},}" for name, count in rows]
+    if report.skipped == 1:
+        lines.append("  skipped 1 file in an unsupported format")
+    elif report.skipped:
+        lines.append(f"  skipped {report.skipped:,} files in unsupported formats")
+    if report.unassigned:
+        lines.append(f"  {_unassigned(report.unassigned)}")
+    lines += [f"  broken: {path}: {reason}" for path, reason in report.broken]
+    return "\n".join(lines)
+
+
+def _changes(report: Report) -> str:
+    counts = {
+        "added": report.added,
+        "changed": report.changed,
+        "removed": report.removed,
+        "broken": len(report.broken),
+        "unchanged": report.unchanged,
+    }
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing"
+
+
+def _unassigned(paths: Sequence[str]) -> str:
+    if len(paths) == 1:
+        return (
+            "skipped 1 file outside the creators' folders;"
+            f" move it into a folder named after its creator: {paths[0]}"
+        )
+    named = ", ".join(paths[:MAX_UNASSIGNED_NAMED])
+    rest = len(paths) - MAX_UNASSIGNED_NAMED
+    more = f" and {rest:,} more" if rest > 0 else ""
+    return (
+        f"skipped {len(paths):,} files outside the creators' folders;"
+        f" move each into a folder named after its creator: {named}{more}"
+    )

@@ -1,11 +1,11 @@
-"""A library's folder comes in; its documents in PostgreSQL, and a report on them, are what comes.
+"""Ingest a library's folder: discover, parse and store its documents.
 
 Files that have not changed since the last run are read, but neither parsed nor written.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,108 +15,118 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from app.infra.database import Connection
-from app.services.ingest.discover.entries import Entry, Listing, content_hash, load
 from app.services.ingest.discover.folders import read_folders
+from app.services.ingest.discover.listing import LibraryListing
 from app.services.ingest.discover.manifest import has_manifest, read_manifest
+from app.services.ingest.entry import LibraryEntry, read_file
 from app.services.ingest.errors import BrokenFile, MissingParsers, UnusableLibrary
-from app.services.ingest.lock import ingestion_lock, library_of
-from app.services.ingest.parse.documents import Document
-from app.services.ingest.parse.parallel import parsed
-from app.services.ingest.report import Progress, Report
-from app.services.ingest.store import index, write
-from app.services.ingest.store.indexing import Indexing
+from app.services.ingest.lock import ingestion_lock
+from app.services.ingest.parse.document import Document, content_hash
+from app.services.ingest.parse.parallel import parse_files
+from app.services.ingest.progress import Progress, ProgressCallback
+from app.services.ingest.report import Report
+from app.services.ingest.store.documents import (
+    delete_documents,
+    rename_creators,
+    replace_document,
+    text_search_configurations,
+)
+from app.services.ingest.store.indexer import Indexer
+from app.services.ingest.store.libraries import (
+    LibraryContent,
+    content_hashes,
+    count_content,
+    library_for_folder,
+)
+from app.services.ingest.store.term_statistics import stale_languages
 
 PARSERS = ("charset_normalizer", "frontmatter", "markdown_it", "py3langid", "pysubs2", "webvtt")
 
+CREATOR_NAMES = "SELECT slug, name FROM creators"
 
-CREATORS = "SELECT slug, name FROM creators"
 
-
-class Tally(Struct):
-    """What a run has done so far: keys written, files that are broken, languages to count anew."""
+class _Outcome(Struct):
+    """Keys of the written documents, broken files with reasons, and languages to refresh."""
 
     written: list[str]
     broken: list[tuple[str, str]]
     languages: set[str]
 
 
-def _silent(progress: Progress) -> None:
-    pass
-
-
 async def ingest(
     connection: Connection,
     folder: Path,
     *,
-    indexing: Indexing,
+    indexer: Indexer,
+    on_progress: ProgressCallback,
     name: str | None = None,
     prune: bool = False,
-    report: Callable[[Progress], None] = _silent,
 ) -> Report:
     """Bring the library of a folder up to date in the database.
 
-    The library's name is the folder's unless one is given. With `prune`, documents that are no
-    longer in the folder are removed; those whose file cannot be read now never are. Raises
-    IngestError where the run cannot go on; what was written until then stays.
+    The library is named after the folder unless a name is given. With `prune`, documents that are
+    no longer in the folder are deleted, except those that may only be unreadable. Raises
+    IngestError if the run cannot continue; the documents written before stay.
     """
     started = time.monotonic()
     if not all(map(find_spec, PARSERS)):
         raise MissingParsers
     folder = await asyncio.to_thread(folder.resolve)
     name = name or folder.name
-    async with ingestion_lock(connection, report):
-        await indexing.check(connection)
-        report(Progress("reading"))
-        listing = await asyncio.to_thread(_list, folder)
-        library = await library_of(connection, name, folder)
-        known = await write.hashes(connection, library)
-        changed, broken = await asyncio.to_thread(_compare, folder, listing.entries, known)
-        tally = Tally([], broken, await index.stale_languages(connection))
-        await write.rename_creators(connection, listing.creators)
-        async with aclosing(parsed(folder, changed)) as documents:
+    async with ingestion_lock(connection, on_progress):
+        await indexer.check_embedder(connection)
+        on_progress(Progress("reading"))
+        listing = await asyncio.to_thread(_list_folder, folder)
+        library = await library_for_folder(connection, name, folder)
+        hashes = await content_hashes(connection, library)
+        changed, broken = await asyncio.to_thread(_find_changed, folder, listing.entries, hashes)
+        outcome = _Outcome([], broken, await stale_languages(connection))
+        await rename_creators(connection, listing.creators)
+        async with aclosing(parse_files(folder, changed)) as documents:
             await _write(
                 connection,
                 library,
                 listing,
                 documents,
-                tally,
-                len(changed),
-                report,
-                pgvector=indexing.pgvector,
+                outcome,
+                total=len(changed),
+                on_progress=on_progress,
+                pgvector=indexer.pgvector,
             )
-        gone = {key for key in known if prune and not listing.may_hold(key)}
+        gone = {key for key in hashes if prune and not listing.may_contain(key)}
         if gone:
-            tally.languages |= await write.drop_documents(connection, library, gone)
-        await indexing.update(connection, tally.languages, report)
-        holdings = await write.holdings(connection, library)
-    return _report(name, holdings, listing, known, tally, len(gone), time.monotonic() - started)
+            outcome.languages |= await delete_documents(connection, library, gone)
+        await indexer.update(connection, outcome.languages, on_progress)
+        content = await count_content(connection, library)
+    seconds = time.monotonic() - started
+    return _report(name, content, listing, hashes, outcome, removed=len(gone), seconds=seconds)
 
 
-def _list(folder: Path) -> Listing:
+def _list_folder(folder: Path) -> LibraryListing:
     if not folder.is_dir():
-        raise UnusableLibrary(f"there is no folder {folder}")
+        raise UnusableLibrary(f"the folder {folder} does not exist")
     try:
         listing = read_manifest(folder) if has_manifest(folder) else read_folders(folder)
     except OSError as error:
         raise UnusableLibrary(f"{folder} cannot be read: {error}") from None
     if not listing.keys:
-        # Not an empty library: rather a wrong folder, or a disk that is not there.
+        # Probably the wrong folder, or a disk that is not mounted: pruning would delete everything.
         raise UnusableLibrary(
-            f"{folder} holds no pages or transcripts: give it a folder for each creator,"
+            f"{folder} has no pages or transcripts; add a folder for each creator,"
             " or a manifest (videos.jsonl)"
         )
     return listing
 
 
-def _compare(
-    folder: Path, entries: Sequence[Entry], known: Mapping[str, bytes]
-) -> tuple[list[Entry], list[tuple[str, str]]]:
-    """Tell which documents are not as they were written, and which cannot be read."""
-    changed: list[Entry] = []
+def _find_changed(
+    folder: Path, entries: Sequence[LibraryEntry], hashes: Mapping[str, bytes]
+) -> tuple[list[LibraryEntry], list[tuple[str, str]]]:
+    """Return the entries that differ from what was written, and the files that are unreadable."""
+    changed: list[LibraryEntry] = []
     broken: list[tuple[str, str]] = []
     for entry in entries:
         try:
-            if content_hash(entry, load(folder, entry)) != known.get(entry.key):
+            if content_hash(entry, read_file(folder, entry)) != hashes.get(entry.key):
                 changed.append(entry)
         except BrokenFile as error:
             broken.append((entry.path, str(error)))
@@ -126,54 +136,55 @@ def _compare(
 async def _write(
     connection: Connection,
     library: int,
-    listing: Listing,
-    documents: AsyncIterator[tuple[Entry, Document | str]],
-    tally: Tally,
-    total: int,
-    report: Callable[[Progress], None],
+    listing: LibraryListing,
+    documents: AsyncIterator[tuple[LibraryEntry, Document | str]],
+    outcome: _Outcome,
     *,
+    total: int,
+    on_progress: ProgressCallback,
     pgvector: bool,
 ) -> None:
-    available = await write.configurations(connection)
-    # A folder's name is no better than what another library has called its creator.
-    called = {row["slug"]: row["name"] for row in await connection.fetch(CREATORS)}
-    names = {**listing.unnamed, **called, **listing.creators}
+    configurations = await text_search_configurations(connection)
+    # A name made of a folder's name does not replace the one that another library states.
+    stored = {row["slug"]: row["name"] for row in await connection.fetch(CREATOR_NAMES)}
+    names = {**listing.fallback_names, **stored, **listing.creators}
     done = 0
     async for entry, document in documents:
         if isinstance(document, str):
-            tally.broken.append((entry.path, document))
+            outcome.broken.append((entry.path, document))
         else:
             name = names[entry.creator]
             try:
-                tally.languages |= await write.replace_document(
-                    connection, library, document, name, available, pgvector=pgvector
+                outcome.languages |= await replace_document(
+                    connection, library, document, name, configurations, pgvector=pgvector
                 )
-                tally.written.append(entry.key)
+                outcome.written.append(entry.key)
             except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as error:
-                tally.broken.append((entry.path, f"the database does not take it: {error}"))
+                outcome.broken.append((entry.path, f"is rejected by the database: {error}"))
         done += 1
-        report(Progress("documents", done, total, entry.path))
+        on_progress(Progress("documents", done, total, entry.path))
 
 
 def _report(
     name: str,
-    holdings: write.Holdings,
-    listing: Listing,
-    known: Mapping[str, bytes],
-    tally: Tally,
+    content: LibraryContent,
+    listing: LibraryListing,
+    hashes: Mapping[str, bytes],
+    outcome: _Outcome,
+    *,
     removed: int,
     seconds: float,
 ) -> Report:
-    changed = sum(key in known for key in tally.written)
+    changed = sum(key in hashes for key in outcome.written)
     return Report(
         library=name,
-        **asdict(holdings),
-        added=len(tally.written) - changed,
+        **asdict(content),
+        added=len(outcome.written) - changed,
         changed=changed,
-        unchanged=len(listing.entries) - len(tally.written) - len(tally.broken),
+        unchanged=len(listing.entries) - len(outcome.written) - len(outcome.broken),
         removed=removed,
-        broken=(*listing.broken, *tally.broken),
+        broken=(*listing.broken, *outcome.broken),
         skipped=listing.skipped,
-        loose=listing.loose,
+        unassigned=listing.unassigned,
         seconds=seconds,
     )

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of ingestion: a small library, and a bound on the time of each test."""
+"""A small library, and a time limit for each test."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.services.ingest.libraries import plain_library
 
 
 @pytest.fixture(autouse=True)
-async def bounded(anyio_backend: object) -> AsyncIterator[None]:
+async def time_limit(anyio_backend: object) -> AsyncIterator[None]:
     with anyio.fail_after(30):
         yield
 

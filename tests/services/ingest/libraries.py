@@ -1,4 +1,4 @@
-"""Libraries as people have them, written to a folder of the test's own."""
+"""Libraries for tests, and helpers to ingest and inspect them."""
 
 import json
 from collections.abc import Mapping
@@ -8,11 +8,17 @@ from pathlib import Path
 import asyncpg
 
 from app.services.ingest import run
+from app.services.ingest.progress import Progress
 from app.services.ingest.report import Report
-from app.services.ingest.store.indexing import Indexing
+from app.services.ingest.store.indexer import Indexer
 
-# Into a database as the tests have it, without embeddings.
-ingest = partial(run.ingest, indexing=Indexing(pgvector=True))
+
+def ignore_progress(progress: Progress) -> None:
+    pass
+
+
+# Without embeddings.
+ingest = partial(run.ingest, indexer=Indexer(pgvector=True), on_progress=ignore_progress)
 
 ATTACK = """---
 title: Side-chain the bass
@@ -66,7 +72,7 @@ INFO = {
 
 
 def write_files(folder: Path, files: Mapping[str, str | bytes]) -> Path:
-    """Write files, by their path, and return the folder."""
+    """Write files by their paths, and return the folder."""
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +81,7 @@ def write_files(folder: Path, files: Mapping[str, str | bytes]) -> Path:
 
 
 def plain_library(folder: Path) -> Path:
-    """Write a library of folders: a page, a written talk, captions with what yt-dlp leaves."""
+    """Write a library of folders: a page, a written talk, and captions with yt-dlp's files."""
     return write_files(
         folder,
         {
@@ -84,7 +90,7 @@ def plain_library(folder: Path) -> Path:
             "Jörg/Kompression [dQw4w9WgXcQ].de.vtt": VTT,
             "Jörg/Kompression [dQw4w9WgXcQ].info.json": json.dumps(INFO),
             "Jörg/cover.png": b"\x89PNG\r\n\x1a\n\0\0",
-            "Jörg/notes.docbook": "<para>Words that nobody reads.</para>",
+            "Jörg/notes.docbook": "<para>An unsupported format.</para>",
             "Jörg/.DS_Store": "hidden",
             "Jörg/LICENSE": "MIT",
         },
@@ -92,7 +98,7 @@ def plain_library(folder: Path) -> Path:
 
 
 def manifest_library(folder: Path, *videos: dict[str, object]) -> Path:
-    """Write a library with a manifest; every video of it says its own title."""
+    """Write a library with a manifest; the transcript of each video contains its title."""
     creators = [{"creator": "mara", "name": "Mara Voss"}, {"creator": "Tom O", "name": "Tom Ö."}]
     return write_files(
         folder,
@@ -122,11 +128,11 @@ def video(key: str, **fields: object) -> dict[str, object]:
 
 
 def counts(report: Report) -> tuple[int, int, int, int]:
-    """What a run added, changed, left and removed."""
+    """Return the numbers of added, changed, unchanged and removed documents."""
     return report.added, report.changed, report.unchanged, report.removed
 
 
 async def titles(database: asyncpg.Connection) -> list[str]:
-    """The titles of all documents."""
+    """Return the titles of all documents in order."""
     rows = await database.fetch("SELECT title FROM documents ORDER BY title")
     return [row["title"] for row in rows]

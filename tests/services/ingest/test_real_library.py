@@ -1,4 +1,4 @@
-"""Every transcript of a real library is read; skipped where that library is not at hand."""
+"""Parsing of a large real library, if it is available."""
 
 from pathlib import Path
 
@@ -7,20 +7,22 @@ import msgspec
 import pytest
 
 from app.services.ingest.discover.manifest import VIDEOS, VideoLine, read_manifest
-from app.services.ingest.parse.cues import count_words
-from app.services.ingest.parse.documents import Document
-from app.services.ingest.parse.parallel import parsed
+from app.services.ingest.parse.document import Document
+from app.services.ingest.parse.parallel import parse_files
+from app.services.ingest.parse.words import count_words
 
 LIBRARY = Path(__file__).parents[4] / "shared" / "data" / "library"
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.skipif(not (LIBRARY / VIDEOS).is_file(), reason="the real library is not here"),
+    pytest.mark.skipif(
+        not (LIBRARY / VIDEOS).is_file(), reason="the real library is not available"
+    ),
 ]
 
 
 class Line(VideoLine, frozen=True):
-    """What the manifest has counted."""
+    """A line of the manifest with its counts."""
 
     words: int = 0
     timestamps: int = 0
@@ -30,7 +32,7 @@ class Line(VideoLine, frozen=True):
 async def documents(anyio_backend: object) -> dict[str, Document | str]:
     with anyio.fail_after(60):
         entries = read_manifest(LIBRARY).entries
-        return {entry.key: found async for entry, found in parsed(LIBRARY, entries)}
+        return {entry.key: found async for entry, found in parse_files(LIBRARY, entries)}
 
 
 def manifest() -> list[Line]:
@@ -45,10 +47,10 @@ async def test_every_transcript_has_passages(documents: dict[str, Document | str
     assert len(documents) == len(manifest())
 
 
-async def test_the_words_are_those_that_were_counted(
+async def test_word_counts_are_close_to_those_in_the_manifest(
     documents: dict[str, Document | str],
 ) -> None:
-    # Where words have no spaces the manifest's count means nothing.
+    # The manifest counts words between spaces, which these languages do not use.
     lines = [one for one in manifest() if (one.lang or "en")[:2] not in ("ja", "zh")]
     near = 0
     for line in lines:
@@ -59,18 +61,18 @@ async def test_the_words_are_those_that_were_counted(
     assert near >= 0.98 * len(lines)
 
 
-async def test_times_are_there_and_ascend(documents: dict[str, Document | str]) -> None:
+async def test_times_are_present_and_ascend(documents: dict[str, Document | str]) -> None:
     without = 0
     for line in manifest():
         found = documents[line.video]
         assert isinstance(found, Document)
         starts = [one.sentences[0].start for one in found.passages]
-        told = [start for start in starts if start is not None]
-        assert told == sorted(told)
-        assert len(told) in (0, len(starts))
-        without += not told and line.timestamps > 0
+        known = [start for start in starts if start is not None]
+        assert known == sorted(known)
+        assert len(known) in (0, len(starts))
+        without += not known and line.timestamps > 0
 
-    # One has no times but those of what nobody understood.
+    # One has only times of unintelligible passages.
     assert without <= 1
 
 
@@ -86,7 +88,7 @@ async def test_captions_in_older_encodings_are_decoded(
         assert "\ufffd" not in text
 
 
-async def test_passages_are_about_a_minute_long(documents: dict[str, Document | str]) -> None:
+async def test_passages_have_about_150_words(documents: dict[str, Document | str]) -> None:
     sizes = sorted(
         sum(count_words(one.text) for one in passage.sentences)
         for found in documents.values()

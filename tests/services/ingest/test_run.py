@@ -1,4 +1,4 @@
-"""A run waits for others, is taken up where it was cut off, and loses nothing it cannot see."""
+"""Ingestion runs: pruning, interruption, and files that cannot be read."""
 
 import json
 import sys
@@ -8,9 +8,8 @@ import anyio
 import asyncpg
 import pytest
 
-from app.services.ingest.errors import MissingParsers, NameTaken, UnusableLibrary
-from app.services.ingest.lock import LOCK, LOCK_KEY, UNLOCK
-from app.services.ingest.report import Progress
+from app.services.ingest.errors import MissingParsers, UnusableLibrary
+from app.services.ingest.progress import Progress
 from tests.services.ingest.libraries import (
     ATTACK,
     INFO,
@@ -26,7 +25,7 @@ from tests.services.ingest.libraries import (
 pytestmark = pytest.mark.anyio
 
 
-async def test_what_lies_behind_a_link_to_nowhere_is_never_pruned(
+async def test_documents_behind_broken_links_are_not_pruned(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
     folder = write_files(
@@ -36,9 +35,9 @@ async def test_what_lies_behind_a_link_to_nowhere_is_never_pruned(
     with anyio.fail_after(30):
         await ingest(database, folder)
         (folder / "bob").rename(tmp_path / "bob")
-        (folder / "bob").symlink_to("nowhere")
+        (folder / "bob").symlink_to("missing")
         (folder / "ann/b.vtt").unlink()
-        (folder / "ann/b.vtt").symlink_to("nowhere")
+        (folder / "ann/b.vtt").symlink_to("missing")
         (folder / "ann/gone.vtt").unlink()
 
         report = await ingest(database, folder, prune=True)
@@ -47,7 +46,7 @@ async def test_what_lies_behind_a_link_to_nowhere_is_never_pruned(
     assert (report.unchanged, report.removed, report.videos) == (1, 1, 3)
 
 
-async def test_a_broken_description_leaves_the_document_as_it_was(
+async def test_document_with_a_broken_description_stays_unchanged(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
     write_files(tmp_path, {"ann/a.vtt": VTT, "ann/a.info.json": json.dumps(INFO)})
@@ -66,7 +65,7 @@ async def test_a_broken_description_leaves_the_document_as_it_was(
     assert tuple(row) == ("Kompression erklärt", "Jörg Klang")
 
 
-async def test_a_folder_s_name_never_replaces_a_name_that_was_told(
+async def test_folder_name_does_not_replace_a_stated_creator_name(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
     page = ATTACK.replace("Mara Voss", "Mára Voß")
@@ -85,57 +84,8 @@ async def test_a_folder_s_name_never_replaces_a_name_that_was_told(
     assert [row["name"] for row in names] == ["Mára Voß", "Tom Ö."]
 
 
-async def test_other_libraries_are_left_alone(database: asyncpg.Connection, tmp_path: Path) -> None:
-    await ingest(database, write_files(tmp_path / "one", {"ann/a.vtt": VTT}))
-
-    report = await ingest(database, write_files(tmp_path / "two", {"bob/b.vtt": VTT}), prune=True)
-
-    assert (counts(report), report.creators) == ((1, 0, 0, 0), 1)
-    assert await database.fetchval("SELECT count(*) FROM creators") == 2
-
-
-async def test_a_name_that_is_taken_is_refused(
-    database: asyncpg.Connection, tmp_path: Path
-) -> None:
-    one = write_files(tmp_path / "one/talks", {"ann/a.vtt": VTT})
-    two = write_files(tmp_path / "two/talks", {"bob/b.vtt": VTT})
-    await ingest(database, one)
-
-    with pytest.raises(NameTaken, match=r"'talks' .*--name"):
-        await ingest(database, two)
-    report = await ingest(database, two, name="others")
-
-    assert report.library == "others"
-
-
-async def test_a_folder_that_moved_keeps_its_library(
-    database: asyncpg.Connection, tmp_path: Path
-) -> None:
-    await ingest(database, write_files(tmp_path / "old/talks", {"ann/a.vtt": VTT}))
-    (tmp_path / "old").rename(tmp_path / "new")
-
-    report = await ingest(database, tmp_path / "new/talks")
-
-    assert counts(report) == (0, 0, 1, 0)
-    path = await database.fetchval("SELECT path FROM libraries")
-    assert path == str(tmp_path / "new/talks")
-
-
-async def test_a_folder_takes_the_place_of_one_that_is_gone(
-    database: asyncpg.Connection, tmp_path: Path
-) -> None:
-    await ingest(database, write_files(tmp_path / "old", {"ann/a.vtt": VTT}))
-    (tmp_path / "old").rename(tmp_path / "away")
-    new = write_files(tmp_path / "new", {"bob/b.vtt": VTT})
-
-    report = await ingest(database, new, name="old", prune=True)
-
-    assert counts(report) == (1, 0, 0, 1)
-    assert await titles(database) == ["B"]
-
-
-@pytest.mark.parametrize("path", ["nowhere", "empty"])
-async def test_an_empty_folder_prunes_nothing(
+@pytest.mark.parametrize("path", ["missing", "empty"])
+async def test_missing_or_empty_folder_prunes_nothing(
     database: asyncpg.Connection, folder: Path, tmp_path: Path, path: str
 ) -> None:
     await ingest(database, folder)
@@ -147,42 +97,18 @@ async def test_an_empty_folder_prunes_nothing(
     assert len(await titles(database)) == 3
 
 
-async def test_an_ingestion_waits_for_another(
-    database: asyncpg.Connection, database_url: str, folder: Path
-) -> None:
-    other = await asyncpg.connect(database_url)
-    await other.execute(LOCK, LOCK_KEY)
-    waiting = anyio.Event()
-    stages: list[str] = []
-
-    def report(progress: Progress) -> None:
-        stages.append(progress.stage)
-        if progress.stage == "waiting":
-            waiting.set()
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(lambda: ingest(database, folder, report=report))
-        await waiting.wait()
-        assert await other.fetchval("SELECT count(*) FROM libraries") == 0
-        await other.execute(UNLOCK, LOCK_KEY)
-    await other.close()
-
-    assert stages[0] == "waiting"
-    assert len(await titles(database)) == 3
-
-
-async def test_a_run_that_was_cut_off_is_taken_up(
+async def test_interrupted_run_continues_with_the_remaining_documents(
     database: asyncpg.Connection, folder: Path
 ) -> None:
-    class CutOff(Exception):
+    class Interrupted(Exception):
         pass
 
-    def cut_off(progress: Progress) -> None:
+    def interrupt(progress: Progress) -> None:
         if progress.done == 2:
-            raise CutOff
+            raise Interrupted
 
-    with pytest.raises(CutOff):
-        await ingest(database, folder, report=cut_off)
+    with pytest.raises(Interrupted):
+        await ingest(database, folder, on_progress=interrupt)
     assert await database.fetchval("SELECT count(*) FROM languages WHERE NOT stale") == 0
 
     report = await ingest(database, folder)
@@ -191,7 +117,7 @@ async def test_a_run_that_was_cut_off_is_taken_up(
     assert await database.fetchval("SELECT sum(passages) FROM languages") == report.passages
 
 
-async def test_words_of_a_cut_off_run_are_counted_later(
+async def test_words_left_uncounted_by_an_interrupted_run_are_counted_by_the_next(
     database: asyncpg.Connection, folder: Path
 ) -> None:
     await ingest(database, folder)
@@ -204,7 +130,7 @@ async def test_words_of_a_cut_off_run_are_counted_later(
     assert await database.fetchval("SELECT count(*) FROM terms WHERE language = 'german'") > 0
 
 
-async def test_many_files_are_parsed_by_other_processes(
+async def test_many_files_are_parsed_in_other_processes(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
     names = [f"t{number:02}" for number in range(45)]
@@ -212,14 +138,14 @@ async def test_many_files_are_parsed_by_other_processes(
     write_files(folder, {"transcripts/t07.md": b""})
     done: list[str] = []
 
-    report = await ingest(database, folder, report=lambda progress: done.append(progress.path))
+    report = await ingest(database, folder, on_progress=lambda progress: done.append(progress.path))
 
-    assert report.broken == (("transcripts/t07.md", "there is no text in it"),)
+    assert report.broken == (("transcripts/t07.md", "contains no text"),)
     assert (report.added, report.videos) == (44, 44)
     assert [path for path in done if path] == [f"transcripts/{name}.md" for name in names]
 
 
-async def test_a_missing_parser_is_told_in_one_sentence(
+async def test_missing_parser_is_reported_with_the_command_that_installs_it(
     database: asyncpg.Connection, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "webvtt", None)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from app.schemas import Source
 from app.services.ingest.parse.cues import Cue
-from app.services.ingest.parse.sentences import sections
+from app.services.ingest.parse.sentences import build_sections
 from app.services.models.completion import Delta
 from app.services.models.extractive.model import NOTHING_FOUND, ExtractiveModel, extract_answer
 from app.services.models.prompt import Prompt
@@ -176,7 +176,7 @@ def test_most_xquad_answers_are_quoted() -> None:
 def _judged() -> Iterator[tuple[str, str, tuple[Source, ...]]]:
     """Yield questions, their answers, and six paragraphs, one of which has the answer."""
     paragraphs = [
-        [s.text for section in sections([Cue(line["text"])]) for s in section.sentences]
+        [s.text for section in build_sections([Cue(line["text"])]) for s in section.sentences]
         for line in _lines("corpus.en.jsonl")
     ]
     rows = (line.split("\t") for line in (XQUAD / "en.tsv").read_text().splitlines()[1:])

@@ -12,12 +12,12 @@ from app.config import Settings
 from app.library import database
 from app.services.ingest.report import Report
 from app.services.ingest.run import ingest
-from app.services.ingest.store.indexing import Indexing
+from app.services.ingest.store.indexer import Indexer
 from app.services.search.answerability import AnswerabilityClassifier
 from app.services.search.embedding import Embedder, EmbeddingFailed
 from app.services.search.retriever import PostgresRetriever
 from tests.scripted_embedder import Vector, word_counts
-from tests.services.ingest.libraries import write_files
+from tests.services.ingest.libraries import ignore_progress, write_files
 
 
 class ScriptedEmbedder:
@@ -135,8 +135,14 @@ async def fill(
     pgvector: bool = True,
 ) -> Report:
     """Write pages to a folder and ingest it, removing documents that are no longer in it."""
-    how = Indexing(pgvector=pgvector, embedder=embedder, alpha=0.5)
-    return await ingest(connection, write_files(folder, pages), indexing=how, prune=True)
+    how = Indexer(pgvector=pgvector, embedder=embedder, alpha=0.5)
+    return await ingest(
+        connection,
+        write_files(folder, pages),
+        indexer=how,
+        on_progress=ignore_progress,
+        prune=True,
+    )
 
 
 async def many_passages(

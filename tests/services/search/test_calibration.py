@@ -4,10 +4,10 @@ import asyncpg
 import msgspec
 import pytest
 
-from app.services.ingest.report import Progress
-from app.services.ingest.store.embed import embed_missing, indexes
-from app.services.ingest.store.index import refresh
-from app.services.ingest.store.indexing import Indexing
+from app.services.ingest.progress import Progress
+from app.services.ingest.store.embeddings import embed_missing, embedding_indexes
+from app.services.ingest.store.indexer import Indexer
+from app.services.ingest.store.term_statistics import refresh_statistics
 from app.services.search.answerability import AnswerabilityClassifier
 from app.services.search.calibration import MIN_PASSAGES, Calibration, calibrate
 from app.services.search.embedding.local import WordLlamaEmbedder
@@ -61,7 +61,7 @@ async def test_ingestion_stores_a_classifier_for_lexical_and_for_hybrid_search(
     calibrated_library: str,
 ) -> None:
     connection = await asyncpg.connect(calibrated_library)
-    ((index, _),) = (await indexes(connection)).values()
+    ((index, _),) = (await embedding_indexes(connection)).values()
     rows = await connection.fetch(
         "SELECT embedder_id, passages, model::text FROM gates ORDER BY id"
     )
@@ -104,7 +104,7 @@ async def test_small_library_is_not_calibrated(
 ) -> None:
     await many_passages(database, MIN_PASSAGES - 1)
     await save_classifier(database, "{}")
-    assert await Indexing(pgvector=True).calibrate(database, silent) is None
+    assert await Indexer(pgvector=True).calibrate(database, silent) is None
     assert await classifiers(database) == {}
 
 
@@ -112,9 +112,9 @@ async def test_library_of_short_sentences_is_not_calibrated(
     database: asyncpg.Connection,
 ) -> None:
     await many_passages(database, MIN_PASSAGES)
-    await refresh(database, ["english"], pgvector=True)
+    await refresh_statistics(database, ["english"], pgvector=True)
     await save_classifier(database, "{}")
-    await Indexing(pgvector=True).calibrate(database, silent)
+    await Indexer(pgvector=True).calibrate(database, silent)
     assert await classifiers(database) == {}
 
 
@@ -123,7 +123,7 @@ async def test_library_sharing_no_word_with_off_topic_questions_can_be_searched(
 ) -> None:
     greek = "το κουμπί{n} γυρίζει τον ήχο πιο δυνατά και βαθιά μέσα στο δωμάτιο{n} του στούντιο"
     await many_passages(database, 120, greek, ("el", "greek"))
-    await Indexing(pgvector=True).update(database, ["greek"], silent)
+    await Indexer(pgvector=True).update(database, ["greek"], silent)
     async with open_retriever(database_url) as retriever:
         assert (await retriever.search("πώς γυρίζει το κουμπί7;", None)).tier == "global"
         assert (await retriever.search("How do I boil an egg?", None)).tier == "none"
@@ -137,10 +137,10 @@ async def test_ingestion_recalibrates_when_a_fifth_of_the_passages_has_changed(
     old = await save_classifier(database, "{}")
     await database.execute("UPDATE gates SET passages = $1", passages)
     stages: list[str] = []
-    await Indexing(pgvector=True).update(
+    await Indexer(pgvector=True).update(
         database, ["english"], lambda progress: stages.append(progress.stage)
     )
-    assert ("gate" in stages) == recalibrates
+    assert ("calibration" in stages) == recalibrates
     assert (old in (await classifiers(database)).values()) == (not recalibrates)
 
 
@@ -149,7 +149,7 @@ async def test_calibration_keeps_the_classifier_of_another_embedder(
 ) -> None:
     text = "The {n}th knob of the mixing desk turns the level of its channel up and down again"
     await many_passages(database, 120, text)
-    await refresh(database, ["english"], pgvector=True)
+    await refresh_statistics(database, ["english"], pgvector=True)
     first, second = ScriptedEmbedder("first"), ScriptedEmbedder("second")
     for embedder in (first, second):
         await embed_missing(database, embedder, silent)
@@ -159,7 +159,7 @@ async def test_calibration_keeps_the_classifier_of_another_embedder(
     done = await calibrate(database, second, pgvector=True, alpha=0.5, per_document=3)
 
     assert done == Calibration(passages=120, own_questions=300, off_topic_questions=480)
-    known = await indexes(database)
+    known = await embedding_indexes(database)
     kept = await classifiers(database)
     assert kept[known["first"][0].id] == old
     assert kept[known["second"][0].id] > lexical
@@ -178,9 +178,7 @@ async def test_question_found_only_by_its_embedding_is_answered(
     )
     text = "The knob{n} turns the level of the channel{n} down again before each take begins"
     await many_passages(database, 120, text)
-    await Indexing(pgvector=True, embedder=embedder, alpha=0.4).update(
-        database, ["english"], silent
-    )
+    await Indexer(pgvector=True, embedder=embedder, alpha=0.4).update(database, ["english"], silent)
     async with open_retriever(database_url, embedder) as retriever:
         for german, translation in english.items():
             assert (await retriever.search(translation, None)).tier == "global"

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import pytest
 
-from app.services.ingest.parse.language import language_of
+from app.services.ingest.parse.language import detect_language
 from app.services.search.calibration_questions import OFF_TOPIC_FILE, OffTopicQuestion
 from app.services.search.text import fold
 
@@ -61,4 +61,4 @@ def test_questions_are_in_the_language_they_claim(language: str) -> None:
     tenth = len(questions) // 10
     for start in range(0, len(questions), tenth):
         some = questions[start : start + tenth]
-        assert language_of("\n".join(some), None) == language, some
+        assert detect_language("\n".join(some), None) == language, some

@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from app.library import _prepare
-from app.services.ingest.store.embed import CREATE_TABLE
-from app.services.ingest.store.index import refresh
+from app.services.ingest.store.embeddings import CREATE_TABLE
+from app.services.ingest.store.term_statistics import refresh_statistics
 from app.services.search.sql import EmbeddingIndex, search_statement
 from tests.servers import SharedServers
 
@@ -70,7 +70,7 @@ async def library_url(anyio_backend: object, shared: SharedServers) -> AsyncIter
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(FILL)
-        await refresh(connection, ["simple"], pgvector=True)
+        await refresh_statistics(connection, ["simple"], pgvector=True)
     finally:
         await connection.close()
     yield url

@@ -1,1 +1,1 @@
-"""Find the documents of a library."""
+"""List the documents of a library from its folders or its manifest."""

@@ -1,6 +1,5 @@
-"""A folder with one folder for each creator comes in; its listing goes out."""
+"""Read a library that has one folder per creator."""
 
-import datetime
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,30 +9,26 @@ from stat import S_ISDIR, S_ISREG
 import msgspec
 from msgspec import Struct
 
-from app.services.ingest.discover.entries import (
-    Entry,
-    Listing,
-    day,
-    readable,
-    split_language,
-    web_address,
-    youtube_url,
-)
+from app.services.ingest.discover.listing import LibraryListing
+from app.services.ingest.entry import LibraryEntry
 from app.services.ingest.errors import BrokenFile
+from app.services.ingest.language_tags import split_language
+from app.services.ingest.metadata import parse_date, title_from_slug, web_url, youtube_url
 from app.services.ingest.parse.decode import decode
-from app.services.ingest.parse.markdown import front_matter, words_of
+from app.services.ingest.parse.markdown import front_matter, front_matter_values
 from app.services.search.text import slugify
 
-CAPTIONS = frozenset({".vtt", ".srt", ".sbv", ".sub", ".stc", ".rt"})
-READABLE = CAPTIONS | {".md", ".markdown", ".txt"}
-_QUIET = frozenset({".json", ".css", ".js", ".py", ".svg", ".toml", ".yaml", ".yml"})
+CAPTION_SUFFIXES = frozenset({".vtt", ".srt", ".sbv", ".sub", ".stc", ".rt"})
+DOCUMENT_SUFFIXES = CAPTION_SUFFIXES | {".md", ".markdown", ".txt"}
+# Text that belongs to a website or a program: not reported as skipped.
+_TECHNICAL_SUFFIXES = frozenset({".json", ".css", ".js", ".py", ".svg", ".toml", ".yaml", ".yml"})
 _LICENCES = re.compile(r"(?:licen[cs]es?|copying|notice)(?:\..*)?", re.IGNORECASE)
-# What tells of a library, beside its creators' folders, and is no part of it.
+# Files about the library itself, beside the creators' folders.
 _ABOUT = re.compile(r"(?:readme|licen[cs]es?|copying|notice)(?:[._-].*)?", re.IGNORECASE)
 
 
-class Info(Struct, frozen=True):
-    """What yt-dlp leaves beside a video's captions, in `NAME.info.json`."""
+class VideoInfo(Struct, frozen=True):
+    """What yt-dlp writes to `NAME.info.json` beside a video's captions."""
 
     id: str | None = None
     title: str | None = None
@@ -47,82 +42,83 @@ class Info(Struct, frozen=True):
     categories: list[str] | None = None
 
 
-_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_INFO_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class _Walk(Struct):
-    """What a walk through the folder `root` could not read (path → why), and what it left out.
-
-    `loose` has the pages and transcripts that lie in no creator's folder.
-    """
+    """What a walk through the folder `root` could not use; `unreadable` maps paths to reasons."""
 
     root: Path
-    unread: dict[str, str] = {}
+    broken: list[tuple[str, str]] = []
+    unreadable: dict[str, str] = {}
     skipped: int = 0
-    loose: list[str] = []
-
-    def miss(self, path: Path, error: OSError) -> None:
-        self.unread[self.key(path)] = f"it cannot be read: {error.strerror}"
+    unassigned: list[str] = []
 
     def key(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
+    def add_unreadable(self, path: Path, error: OSError) -> None:
+        self.unreadable[self.key(path)] = f"cannot be read: {error.strerror}"
 
-def read_folders(folder: Path) -> Listing:
-    """List what stands in the creators' folders; hidden files, pictures and such are left out."""
+
+def read_folders(folder: Path) -> LibraryListing:
+    """List the documents in the creators' folders, without hidden files and licences."""
     creators: dict[str, str] = {}
-    unnamed: dict[str, str] = {}
-    entries: list[Entry] = []
+    fallback_names: dict[str, str] = {}
+    entries: list[LibraryEntry] = []
     keys: set[str] = set()
-    broken: list[tuple[str, str]] = []
     walk = _Walk(folder)
-    for home in _homes(folder, walk):
+    for home in _creator_folders(folder, walk):
         slug = slugify(home.name)
         files = list(_files(home, walk))
-        infos = {path: _info(path, walk, broken) for path in files if _is_info(path)}
-        documents = [path for path in files if path.suffix.lower() in READABLE]
-        if name := _name(slug, documents, infos):
+        infos = {path: _read_info(path, walk) for path in files if path.name.endswith(".info.json")}
+        documents = [path for path in files if path.suffix.lower() in DOCUMENT_SUFFIXES]
+        if name := _creator_name(slug, documents, infos):
             creators[slug] = name
         elif documents:
-            unnamed.setdefault(slug, readable(home.name))
+            fallback_names.setdefault(slug, title_from_slug(home.name))
         for path in documents:
             keys.add(walk.key(path))
             info = _info_of(path, infos, walk)
-            # Better what the database knows than a document without its description.
+            # While its description is broken, a document stays as the database has it.
             if info is not None:
                 entries.append(_entry(walk.key(path), slug, path, info))
-    return Listing(
-        creators,
-        tuple(entries),
-        frozenset(keys),
-        (*broken, *walk.unread.items()),
-        walk.skipped,
-        unnamed,
-        tuple(walk.unread),
-        tuple(walk.loose),
+    return LibraryListing(
+        creators=creators,
+        fallback_names=fallback_names,
+        entries=tuple(entries),
+        keys=frozenset(keys),
+        broken=(*walk.broken, *walk.unreadable.items()),
+        skipped=walk.skipped,
+        unreadable=tuple(walk.unreadable),
+        unassigned=tuple(walk.unassigned),
     )
 
 
-def _homes(folder: Path, walk: _Walk) -> Iterator[Path]:
+def _creator_folders(folder: Path, walk: _Walk) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         try:
             mode = path.stat().st_mode
         except OSError as error:
-            walk.miss(path, error)
+            walk.add_unreadable(path, error)
             continue
         if S_ISDIR(mode) and slugify(path.name):
             yield path
-        elif S_ISREG(mode) and path.suffix.lower() in READABLE and not _ABOUT.fullmatch(path.name):
-            walk.loose.append(walk.key(path))
+        elif (
+            S_ISREG(mode)
+            and path.suffix.lower() in DOCUMENT_SUFFIXES
+            and not _ABOUT.fullmatch(path.name)
+        ):
+            walk.unassigned.append(walk.key(path))
 
 
 def _files(folder: Path, walk: _Walk) -> Iterator[Path]:
     try:
         paths = sorted(folder.iterdir())
     except OSError as error:
-        walk.miss(folder, error)
+        walk.add_unreadable(folder, error)
         return
     for path in paths:
         if path.name.startswith(".") or _LICENCES.fullmatch(path.name):
@@ -132,52 +128,59 @@ def _files(folder: Path, walk: _Walk) -> Iterator[Path]:
             if S_ISDIR(mode) and not path.is_symlink():
                 yield from _files(path, walk)
             elif S_ISREG(mode):
-                walk.skipped += path.suffix.lower() not in READABLE and _is_text(path)
+                walk.skipped += path.suffix.lower() not in DOCUMENT_SUFFIXES and _has_text(path)
                 yield path
         except OSError as error:
-            walk.miss(path, error)
+            walk.add_unreadable(path, error)
 
 
-def _is_text(path: Path) -> bool:
-    """Tell whether a file that is not read would have words in it: someone may miss it."""
-    if path.suffix.lower() in _QUIET or not path.suffix:
+def _has_text(path: Path) -> bool:
+    """Return whether a file in an unsupported format has text that someone may miss."""
+    if path.suffix.lower() in _TECHNICAL_SUFFIXES or not path.suffix:
         return False
     with path.open("rb") as file:
         head = file.read(1024)
     if not head.strip() or b"\0" in head:
         return False
-    # A letter may be cut at the end.
+    # The last character may be cut.
     return "\ufffd" not in head.decode("utf-8", "replace")[:-4]
 
 
-def _is_info(path: Path) -> bool:
-    return path.name.endswith(".info.json")
-
-
-def _info(path: Path, walk: _Walk, broken: list[tuple[str, str]]) -> Info | None:
-    """Read what is told of a video; a field that is not as it should be tells nothing."""
+def _read_info(path: Path, walk: _Walk) -> VideoInfo | None:
+    """Read a video's description without its invalid fields; None if it is not JSON."""
     try:
-        told = _OBJECT.decode(path.read_bytes())
+        values = _INFO_OBJECT.decode(path.read_bytes())
     except (OSError, ValueError) as error:
-        broken.append((walk.key(path), f"it cannot be read: {error}"))
+        walk.broken.append((walk.key(path), f"cannot be read: {error}"))
         return None
     fields = {}
-    for field in msgspec.structs.fields(Info):
+    for field in msgspec.structs.fields(VideoInfo):
         try:
-            fields[field.name] = msgspec.json.decode(told[field.name], type=field.type)
+            fields[field.name] = msgspec.json.decode(values[field.name], type=field.type)
         except (KeyError, msgspec.ValidationError):
             continue
-    return Info(**fields)
+    return VideoInfo(**fields)
 
 
-def _entry(key: str, creator: str, path: Path, info: Info) -> Entry:
+def _info_of(path: Path, infos: Mapping[Path, VideoInfo | None], walk: _Walk) -> VideoInfo | None:
+    """Return what `NAME.info.json` says about `NAME.vtt` or `NAME.en.vtt`; None if it is broken."""
+    for name in (path.stem, split_language(path.stem)[0]):
+        info_path = path.with_name(f"{name}.info.json")
+        if info_path in infos:
+            return infos[info_path]
+        if walk.key(info_path) in walk.unreadable:
+            return None
+    return VideoInfo()
+
+
+def _entry(key: str, creator: str, path: Path, info: VideoInfo) -> LibraryEntry:
     tags = [*(info.tags or ()), *(info.categories or ())]
-    url = web_address(info.webpage_url)
+    url = web_url(info.webpage_url)
     if not url and info.id and (info.extractor or "").startswith("youtube"):
         url = youtube_url(info.id)
-    is_captions = path.suffix.lower() in CAPTIONS
+    is_captions = path.suffix.lower() in CAPTION_SUFFIXES
     language = split_language(path.stem)[1] if is_captions else None
-    return Entry(
+    return LibraryEntry(
         key=key,
         path=key,
         creator=creator,
@@ -186,39 +189,29 @@ def _entry(key: str, creator: str, path: Path, info: Info) -> Entry:
         topic=tags[0] if tags else None,
         url=url,
         language=language or info.language,
-        published=_upload_day(info),
+        published=parse_date(info.upload_date),
     )
 
 
-def _info_of(path: Path, infos: Mapping[Path, Info | None], walk: _Walk) -> Info | None:
-    """Find what belongs to `NAME.vtt` or `NAME.en.vtt` in `NAME.info.json`; None: it is broken."""
-    for name in (path.stem, split_language(path.stem)[0]):
-        beside = path.with_name(f"{name}.info.json")
-        if beside in infos:
-            return infos[beside]
-        if walk.key(beside) in walk.unread:
-            return None
-    return Info()
+def _creator_name(
+    slug: str, documents: Sequence[Path], infos: Mapping[Path, VideoInfo | None]
+) -> str | None:
+    """Return the name that most files state, preferably one that matches the folder's name.
 
-
-def _upload_day(info: Info) -> datetime.date | None:
-    return day(info.upload_date) if info.upload_date else None
-
-
-def _name(slug: str, documents: Sequence[Path], infos: Mapping[Path, Info | None]) -> str | None:
-    """Name a creator as the folder is named, in better writing, or else as most files do.
-
-    One page by a guest does not rename the rest.
+    So a page by a guest does not rename the creator.
     """
-    written = (_creator_in(path) for path in documents if path.suffix.lower() not in CAPTIONS)
+    from_pages = (_stated_creator(path) for path in documents)
     channels = (info.channel or info.uploader for info in infos.values() if info)
-    told = [name for name in (*written, *channels) if name]
-    alike = [name for name in told if slugify(name) == slug]
-    ranked = Counter(alike or told).most_common(1)
+    names = [name for name in (*from_pages, *channels) if name]
+    matching = [name for name in names if slugify(name) == slug]
+    ranked = Counter(matching or names).most_common(1)
     return ranked[0][0] if ranked else None
 
 
-def _creator_in(path: Path) -> str | None:
+def _stated_creator(path: Path) -> str | None:
+    """Return the creator that a page's front matter names."""
+    if path.suffix.lower() in CAPTION_SUFFIXES:
+        return None
     try:
         with path.open("rb") as file:
             if not file.read(16).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"---"):
@@ -226,4 +219,4 @@ def _creator_in(path: Path) -> str | None:
         metadata, _ = front_matter(decode(path.read_bytes()))
     except (OSError, BrokenFile):
         return None
-    return next(iter(words_of(metadata, "creator")), None)
+    return next(iter(front_matter_values(metadata, "creator")), None)

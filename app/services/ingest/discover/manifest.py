@@ -1,21 +1,16 @@
-"""A folder with `creators.jsonl` and `videos.jsonl` comes in; its listing goes out."""
+"""Read a library whose documents are listed in `creators.jsonl` and `videos.jsonl`."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from app.services.ingest.discover.entries import (
-    Entry,
-    Listing,
-    day,
-    readable,
-    web_address,
-    youtube_url,
-)
+from app.services.ingest.discover.listing import LibraryListing
+from app.services.ingest.entry import LibraryEntry
 from app.services.ingest.errors import UnusableLibrary
+from app.services.ingest.metadata import parse_date, title_from_slug, web_url, youtube_url
 from app.services.search.text import slugify
 
 CREATORS, VIDEOS = "creators.jsonl", "videos.jsonl"
@@ -29,7 +24,7 @@ class CreatorLine(Struct, frozen=True):
 
 
 class VideoLine(Struct, frozen=True):
-    """A line of `videos.jsonl`; fields that are not used here may stand there too."""
+    """A line of `videos.jsonl`; other fields are ignored."""
 
     video: str
     creator: str
@@ -47,36 +42,40 @@ Line = TypeVar("Line", CreatorLine, VideoLine)
 
 
 def has_manifest(folder: Path) -> bool:
-    """Tell whether a folder's documents are listed in it."""
+    """Return whether a folder has a manifest."""
     return (folder / VIDEOS).is_file()
 
 
-def read_manifest(folder: Path) -> Listing:
-    """List what the manifest names. Raises UnusableLibrary where it cannot be read."""
+def read_manifest(folder: Path) -> LibraryListing:
+    """List the videos of a manifest. Raises UnusableLibrary if it cannot be read."""
     creators: dict[str, str] = {}
-    unnamed: dict[str, str] = {}
+    fallback_names: dict[str, str] = {}
     if (folder / CREATORS).is_file():
-        for one in _lines(folder / CREATORS, CreatorLine):
-            if one.name:
-                creators[slugify(one.creator)] = one.name
-    entries: dict[str, Entry] = {}
+        for creator in _read_lines(folder / CREATORS, CreatorLine):
+            if creator.name:
+                creators[slugify(creator.creator)] = creator.name
+    entries: dict[str, LibraryEntry] = {}
     broken: list[tuple[str, str]] = []
     keys: set[str] = set()
-    for line in _lines(folder / VIDEOS, VideoLine):
+    for line in _read_lines(folder / VIDEOS, VideoLine):
         entry = _entry(line)
         keys.add(entry.key)
-        if wrong := _fault(entry, entries):
-            broken.append((line.path, wrong))
+        if problem := _problem(entry, entries):
+            broken.append((line.path, problem))
             continue
         if entry.creator not in creators:
-            unnamed.setdefault(entry.creator, readable(line.creator))
+            fallback_names.setdefault(entry.creator, title_from_slug(line.creator))
         entries[entry.key] = entry
-    return Listing(
-        creators, tuple(entries.values()), frozenset(keys), tuple(broken), unnamed=unnamed
+    return LibraryListing(
+        creators=creators,
+        fallback_names=fallback_names,
+        entries=tuple(entries.values()),
+        keys=frozenset(keys),
+        broken=tuple(broken),
     )
 
 
-def _lines(path: Path, kind: type[Line]) -> Iterator[Line]:
+def _read_lines(path: Path, kind: type[Line]) -> Iterator[Line]:
     try:
         lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
     except OSError as error:
@@ -87,12 +86,12 @@ def _lines(path: Path, kind: type[Line]) -> Iterator[Line]:
             try:
                 yield decoder.decode(line)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                raise UnusableLibrary(f"line {number} of {path} is wrong: {error}") from None
+                raise UnusableLibrary(f"line {number} of {path} is invalid: {error}") from None
 
 
-def _entry(line: VideoLine) -> Entry:
-    url = web_address(line.url) or (youtube_url(line.youtube_id) if line.youtube_id else None)
-    return Entry(
+def _entry(line: VideoLine) -> LibraryEntry:
+    url = web_url(line.url) or (youtube_url(line.youtube_id) if line.youtube_id else None)
+    return LibraryEntry(
         key=line.video,
         path=line.path,
         creator=slugify(line.creator),
@@ -102,16 +101,16 @@ def _entry(line: VideoLine) -> Entry:
         url=url,
         language=line.lang,
         speakers=tuple(line.speakers or ()),
-        published=day(line.date),
+        published=parse_date(line.date),
     )
 
 
-def _fault(entry: Entry, entries: dict[str, Entry]) -> str | None:
+def _problem(entry: LibraryEntry, known_keys: Container[str]) -> str | None:
     path = PurePosixPath(entry.path)
     if path.is_absolute() or ".." in path.parts:
-        return "the manifest names a file outside of the folder"
-    if entry.key in entries:
-        return f"the manifest names the video {entry.key!r} twice"
+        return f"is outside the library's folder; correct its path in {VIDEOS}"
+    if entry.key in known_keys:
+        return f"the manifest lists the video {entry.key!r} twice"
     if not entry.creator:
-        return "its creator's name has no letter in it"
+        return "its creator's name has no letters or digits"
     return None

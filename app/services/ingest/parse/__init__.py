@@ -1,1 +1,1 @@
-"""Parse documents into passages."""
+"""Parse the files of a library into passages."""

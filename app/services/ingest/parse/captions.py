@@ -1,7 +1,8 @@
-"""The text of a caption file comes in, of whatever format; its captions go out, in order.
+"""Parse WebVTT, SubRip, MicroDVD, RealText and similar files into timed captions.
 
-SubRip, SubViewer, SBV, STC, Whisper's and YouTube's text differ only in the line that tells the
-time, so one reader takes them all: it survives missing blank lines, odd numbers and wrong names.
+SubRip, SubViewer, SBV, STC, and the text of Whisper and YouTube differ only in the line with the
+time, so one parser reads them all. It tolerates missing blank lines, wrong numbers and wrong file
+names.
 """
 
 import re
@@ -11,46 +12,52 @@ from itertools import pairwise
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.services.ingest.parse.cues import CLOCK, seconds
+from app.services.ingest.parse.cues import CLOCK, parse_clock
 
 _START, _END = rf"(?P<start>{CLOCK})", rf"(?P<end>{CLOCK})"
-# How each kind of file tells the time: a start, maybe an end, maybe words behind them.
-_ARROW = re.compile(rf"^\s*\[?{_START}\s*-+>\s*{_END}\]?(?P<behind>.*)$")
-_STAMPS = (
+# Lines with a start time, and in some formats an end, cue settings or the text itself.
+_ARROW = re.compile(rf"^\s*\[?{_START}\s*-+>\s*{_END}\]?(?P<text>.*)$")
+_TIME_LINES = (
     _ARROW,
     re.compile(rf"^\s*{_START}\s*,\s*{_END}\s*$"),
-    re.compile(rf"^\W{{0,2}}(?:\*TC\s+|(?=\d\d:\d\d:\d\d;\d\d\s*$)){_START}(?P<behind>.*)$"),
+    re.compile(rf"^\W{{0,2}}(?:\*TC\s+|(?=\d\d:\d\d:\d\d;\d\d\s*$)){_START}(?P<text>.*)$"),
     re.compile(rf"^\s*\[?{_START}\]?\s*$"),
 )
-_SETTINGS = re.compile(
+_CUE_SETTINGS = re.compile(
     r"(?:\s*(?:(?:align|line|position|region|size|vertical):\S+|[XY]\d:\d+))*\s*"
 )
 _MICRODVD = re.compile(r"^\s*\{\d+\}\{\d+\}", re.MULTILINE)
 _REALTEXT = re.compile(r"<time\b([^>]*)>", re.IGNORECASE)
-# MicroDVD counts frames; this is the rate where it tells none.
-_FRAMES_A_SECOND = 25.0
+# The rate of a MicroDVD file that does not state one.
+_MICRODVD_FRAMES_PER_SECOND = 25.0
 _INLINE_TIME = re.compile(rf"<{CLOCK}>")
 
 
 class Caption(Struct, frozen=True):
-    """The lines that stand on the screen together, markup and all; times in seconds."""
+    """The lines that are on the screen together, with their markup; times are in seconds."""
 
     start: float | None
     end: float | None
     lines: tuple[str, ...]
 
 
-def captions(text: str) -> list[Caption]:
-    """Read a caption file, told apart by what stands in it; empty where it is none.
+def parse_captions(text: str) -> list[Caption]:
+    """Parse a caption file of any format; the list is empty if it is not one.
 
-    What rolls up the screen, as YouTube's automatic captions do, is there once.
+    The format is detected from the text. Lines that roll up the screen, as in YouTube's automatic
+    captions, are returned once.
     """
-    readers: tuple[Callable[[str], list[Caption]], ...] = (_webvtt, _microdvd, _realtext, _stamped)
-    found = next((found for read in readers if (found := read(text))), [])
-    return _unroll(found) if _rolls(found) else found
+    parsers: tuple[Callable[[str], list[Caption]], ...] = (
+        _parse_webvtt,
+        _parse_microdvd,
+        _parse_realtext,
+        _parse_time_lines,
+    )
+    captions = next((found for parse in parsers if (found := parse(text))), [])
+    return _without_repeats(captions) if _are_rolling(captions) else captions
 
 
-def _webvtt(text: str) -> list[Caption]:
+def _parse_webvtt(text: str) -> list[Caption]:
     if not text.lstrip().startswith("WEBVTT"):
         return []
     import webvtt
@@ -59,16 +66,16 @@ def _webvtt(text: str) -> list[Caption]:
         found = webvtt.from_string(text).captions
     except webvtt.errors.MalformedFileError:
         return []
-    # A file that is not quite WebVTT loses captions there; the tolerant reader takes it.
+    # webvtt-py drops captions that are not valid; the tolerant parser below reads them.
     if len(found) < sum(1 for line in text.split("\n") if _ARROW.match(line)):
         return []
     return [
-        Caption(seconds(one.start), seconds(one.end), tuple(one.raw_text.split("\n")))
+        Caption(parse_clock(one.start), parse_clock(one.end), tuple(one.raw_text.split("\n")))
         for one in found
     ]
 
 
-def _microdvd(text: str) -> list[Caption]:
+def _parse_microdvd(text: str) -> list[Caption]:
     if not _MICRODVD.match(text):
         return []
     import pysubs2
@@ -76,95 +83,97 @@ def _microdvd(text: str) -> list[Caption]:
     try:
         found = pysubs2.SSAFile.from_string(text, format_="microdvd")
     except pysubs2.exceptions.UnknownFPSError:
-        found = pysubs2.SSAFile.from_string(text, format_="microdvd", fps=_FRAMES_A_SECOND)
+        found = pysubs2.SSAFile.from_string(
+            text, format_="microdvd", fps=_MICRODVD_FRAMES_PER_SECOND
+        )
     return [
         Caption(line.start / 1000, line.end / 1000, tuple(line.plaintext.split("\n")))
         for line in found
     ]
 
 
-def _realtext(text: str) -> list[Caption]:
+def _parse_realtext(text: str) -> list[Caption]:
     pieces = _REALTEXT.split(text)
-    found = []
+    captions = []
     for attributes, body in zip(pieces[1::2], pieces[2::2], strict=True):
-        times = {
-            name: re.search(rf"\b{name}\s*=\s*[\"']?({CLOCK}|[\d.]+)", attributes, re.IGNORECASE)
-            for name in ("begin", "end")
-        }
-        start, end = (time and _moment(time[1]) for time in times.values())
+        start, end = (_realtext_time(attributes, name) for name in ("begin", "end"))
         lines = re.sub(r"<br\s*/?>", "\n", body, flags=re.IGNORECASE).split("\n")
-        found.append(Caption(start, end, tuple(lines)))
-    return found
+        captions.append(Caption(start, end, tuple(lines)))
+    return captions
 
 
-def _moment(clock: str) -> float | None:
-    """RealText also writes plain seconds."""
-    return seconds(clock) if ":" in clock else float(clock)
+def _realtext_time(attributes: str, name: str) -> float | None:
+    """Return a time that is written as a clock or as plain seconds."""
+    match = re.search(rf"\b{name}\s*=\s*[\"']?({CLOCK}|[\d.]+)", attributes, re.IGNORECASE)
+    if match is None:
+        return None
+    return parse_clock(match[1]) if ":" in match[1] else float(match[1])
 
 
-def _stamped(text: str) -> list[Caption]:
+def _parse_time_lines(text: str) -> list[Caption]:
     lines = text.split("\n")
-    for stamp in _STAMPS:
-        stamps = [match for line in lines if (match := stamp.match(line))]
-        # The same line in a page is no caption: most of a caption file's blocks have a time.
-        if stamps and 8 * len(stamps) >= sum(1 for line in lines if line.strip()):
-            return list(_blocks(lines, stamp))
+    filled = sum(1 for line in lines if line.strip())
+    for time_line in _TIME_LINES:
+        times = sum(1 for line in lines if time_line.match(line))
+        # A page may have such a line too, but in a caption file there is one every few lines.
+        if times and 8 * times >= filled:
+            return list(_split_at_times(lines, time_line))
     return []
 
 
-def _blocks(lines: Sequence[str], stamp: re.Pattern[str]) -> Iterator[Caption]:
+def _split_at_times(lines: Sequence[str], time_line: re.Pattern[str]) -> Iterator[Caption]:
     numbered = False
-    start, end, said = None, None, list[str]()
+    start, end, spoken = None, None, list[str]()
     for line in lines:
-        match = stamp.match(line)
-        time = seconds(match["start"]) if match else None
+        match = time_line.match(line)
+        time = parse_clock(match["start"]) if match else None
         if match is None or time is None:
-            said += [line] if line.strip() else []
+            spoken += [line] if line.strip() else []
             continue
-        has_number = bool(said) and said[-1].strip().isdecimal()
+        has_number = bool(spoken) and spoken[-1].strip().isdecimal()
         if start is None:
-            # What stands before the first time is a header, or the first caption's number.
+            # Before the first time there is a header, or the first caption's number.
             numbered = has_number
         else:
-            yield Caption(start, end, tuple(said[:-1] if numbered and has_number else said))
-        told = match.groupdict()
-        start, end = time, seconds(told.get("end") or "")
-        behind = told.get("behind") or ""
-        said = [] if _SETTINGS.fullmatch(behind) else [behind]
+            yield Caption(start, end, tuple(spoken[:-1] if numbered and has_number else spoken))
+        groups = match.groupdict()
+        start, end = time, parse_clock(groups.get("end") or "")
+        text = groups.get("text") or ""
+        spoken = [] if _CUE_SETTINGS.fullmatch(text) else [text]
     if start is not None:
-        yield Caption(start, end, tuple(said))
+        yield Caption(start, end, tuple(spoken))
 
 
-def _rolls(found: Sequence[Caption]) -> bool:
-    """Tell whether captions repeat the lines of those before them."""
-    if any(_INLINE_TIME.search(line) for one in found for line in one.lines):
+def _are_rolling(captions: Sequence[Caption]) -> bool:
+    """Return whether captions repeat the lines of those before them."""
+    if any(_INLINE_TIME.search(line) for one in captions for line in one.lines):
         return True
-    repeats = sum(1 for one, after in pairwise(found) if _repeated(_bare(one), after))
-    return len(found) > 5 and repeats * 3 > len(found)
+    repeats = sum(
+        1 for one, after in pairwise(captions) if _count_repeated(_bare(one), _bare(after))
+    )
+    return len(captions) > 5 and repeats * 3 > len(captions)
 
 
-def _unroll(found: Sequence[Caption]) -> list[Caption]:
-    fresh: list[Caption] = []
+def _without_repeats(captions: Sequence[Caption]) -> list[Caption]:
+    kept: list[Caption] = []
     shown: tuple[str, ...] = ()
-    for one in found:
-        bare = _bare(one)
-        kept = bare[_repeated(shown, one) :]
-        shown = bare
-        if kept:
-            fresh.append(replace(one, lines=kept))
-    return fresh
+    for caption in captions:
+        lines = _bare(caption)
+        if new := lines[_count_repeated(shown, lines) :]:
+            kept.append(replace(caption, lines=new))
+        shown = lines
+    return kept
 
 
-def _bare(one: Caption) -> tuple[str, ...]:
-    lines = (re.sub(r"</?c[^>]*>", "", _INLINE_TIME.sub("", line)).strip() for line in one.lines)
+def _bare(caption: Caption) -> tuple[str, ...]:
+    """Return a caption's lines without inline times, class tags and empty lines."""
+    lines = (
+        re.sub(r"</?c[^>]*>", "", _INLINE_TIME.sub("", line)).strip() for line in caption.lines
+    )
     return tuple(line for line in lines if line)
 
 
-def _repeated(shown: Sequence[str], one: Caption) -> int:
-    """Count the first lines of a caption that stood last on the screen before it."""
-    lines = _bare(one)
+def _count_repeated(shown: tuple[str, ...], lines: tuple[str, ...]) -> int:
+    """Count the first of the lines that were the last ones shown before."""
     longest = min(len(shown), len(lines))
-    return next(
-        (n for n in range(longest, 0, -1) if tuple(shown[-n:]) == tuple(lines[:n])),
-        0,
-    )
+    return next((n for n in range(longest, 0, -1) if shown[-n:] == lines[:n]), 0)

@@ -1,4 +1,4 @@
-"""Sections of sentences come in; passages to search and to cite go out. Pure."""
+"""Cut sections of sentences into passages."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -7,28 +7,27 @@ from itertools import accumulate, pairwise
 from msgspec import Struct
 
 from app.schemas import Sentence
-from app.services.ingest.parse.cues import count_words
 from app.services.ingest.parse.sentences import Section
+from app.services.ingest.parse.words import count_words
 
-# Another way to cut makes other rows of the same files: then this number goes up.
-VERSION = 3
-
+# About a minute of speech.
 SPEECH_WORDS = 150
 SPEECH_OVERLAP = 50
-# A slow speaker's words count as those that others would say in the time: so many times their
-# number at most, since beyond that nobody speaks.
+# A passage of slow speech is cut by time instead: a sentence counts as the words that fit in its
+# time at this pace, but as no more than MAX_SLOWNESS times its own words (the rest is a pause).
 SPEECH_SECONDS = 80
-SLOWEST = 4
-# A window's rest of fewer words joins the window before it.
-SPEECH_TAIL = 40
+MAX_SLOWNESS = 4
+# A shorter rest of speech joins the passage before it.
+MIN_LAST_SPEECH_WORDS = 40
 PAGE_WORDS = 160
-TINY_SECTION = 25
+# A shorter section, or rest of one, joins its neighbour.
+MIN_SECTION_WORDS = 25
 
 
 class Passage(Struct, frozen=True):
-    """A moment of a video or a section of a page, of whole sentences.
+    """A moment of a video or a section of a page, in whole sentences.
 
-    `first_sentence` is the place of the first of them within the document.
+    `first_sentence` is the index of the first of them within the document.
     """
 
     ordinal: int
@@ -37,96 +36,91 @@ class Passage(Struct, frozen=True):
     sentences: tuple[Sentence, ...]
 
 
-def speech_passages(sections: Sequence[Section]) -> list[Passage]:
-    """Cut speech into windows of about a minute that overlap; none goes across a heading."""
-    return _passages(sections, _windows)
+def chunk_speech(sections: Sequence[Section]) -> list[Passage]:
+    """Cut speech into overlapping passages of about a minute that never cross a heading."""
+    return _chunk(sections, _overlapping_windows)
 
 
-def page_passages(sections: Sequence[Section]) -> list[Passage]:
-    """Cut a page into its sections, and long ones on; tiny ones join what follows."""
-    return _passages(_joined(sections), _slices)
+def chunk_page(sections: Sequence[Section]) -> list[Passage]:
+    """Cut a page into its sections and divide long ones; tiny ones join the next."""
+    return _chunk(_join_tiny(sections), _consecutive_windows)
 
 
-def _passages(
-    sections: Sequence[Section], cut: Callable[[Sequence[float]], Iterator[tuple[int, int]]]
+def _chunk(
+    sections: Sequence[Section], windows: Callable[[Sequence[float]], Iterator[tuple[int, int]]]
 ) -> list[Passage]:
     passages: list[Passage] = []
     offset = 0
     for section in sections:
-        for start, end in cut(_words(section.sentences)):
+        sentences = section.sentences
+        for start, end in windows(_word_counts(sentences)):
             passages.append(
-                Passage(
-                    len(passages), section.heading, offset + start, section.sentences[start:end]
-                )
+                Passage(len(passages), section.heading, offset + start, sentences[start:end])
             )
-        offset += len(section.sentences)
+        offset += len(sentences)
     return passages
 
 
-def _words(sentences: Sequence[Sentence]) -> list[float]:
-    """Count each sentence's words, or those that its time until the next one is worth."""
+def _word_counts(sentences: Sequence[Sentence]) -> list[float]:
+    """Return each sentence's words, more if it is spoken slowly (see SPEECH_SECONDS)."""
     counts: list[float] = [count_words(one.text) for one in sentences]
-    for place, (one, following) in enumerate(pairwise([*sentences, *sentences[-1:]])):
+    for n, (one, following) in enumerate(pairwise([*sentences, *sentences[-1:]])):
         until = one.end if following is one else following.start
         if one.start is not None and until is not None:
-            worth = (until - one.start) * SPEECH_WORDS / SPEECH_SECONDS
-            counts[place] = max(counts[place], min(worth, SLOWEST * counts[place]))
+            by_time = (until - one.start) * SPEECH_WORDS / SPEECH_SECONDS
+            counts[n] = max(counts[n], min(by_time, MAX_SLOWNESS * counts[n]))
     return counts
 
 
-def _windows(words: Sequence[float]) -> Iterator[tuple[int, int]]:
-    before = [0, *accumulate(words)]
+def _overlapping_windows(counts: Sequence[float]) -> Iterator[tuple[int, int]]:
+    words_before = [0, *accumulate(counts)]
     start = end = 0
-    while end < len(words):
-        end = max(start + 1, _nearest(before, before[start] + SPEECH_WORDS))
-        if before[-1] - before[end] < SPEECH_TAIL:
-            end = len(words)
+    while end < len(counts):
+        end = max(start + 1, _nearest(words_before, words_before[start] + SPEECH_WORDS))
+        if words_before[-1] - words_before[end] < MIN_LAST_SPEECH_WORDS:
+            end = len(counts)
         yield start, end
-        # Always forward, however long the sentences are.
-        start = max(start + 1, _nearest(before, before[end] - SPEECH_OVERLAP))
+        # A window always advances, even if its first sentence is longer than the overlap.
+        start = max(start + 1, _nearest(words_before, words_before[end] - SPEECH_OVERLAP))
 
 
-def _slices(words: Sequence[float]) -> Iterator[tuple[int, int]]:
-    before = [0, *accumulate(words)]
+def _consecutive_windows(counts: Sequence[float]) -> Iterator[tuple[int, int]]:
+    words_before = [0, *accumulate(counts)]
     start = 0
-    while start < len(words):
-        end = max(start + 1, bisect_right(before, before[start] + PAGE_WORDS) - 1)
-        if before[-1] - before[end] < TINY_SECTION:
-            end = len(words)
+    while start < len(counts):
+        end = max(start + 1, bisect_right(words_before, words_before[start] + PAGE_WORDS) - 1)
+        if words_before[-1] - words_before[end] < MIN_SECTION_WORDS:
+            end = len(counts)
         yield start, end
         start = end
 
 
-def _nearest(before: Sequence[float], words: float) -> int:
-    """Return the place before which the words come nearest to that many."""
-    place = min(bisect_left(before, words), len(before) - 1)
-    if place and words - before[place - 1] < before[place] - words:
-        return place - 1
-    return place
+def _nearest(words_before: Sequence[float], words: float) -> int:
+    """Return the index of the sentence before which the number of words is nearest to `words`."""
+    n = min(bisect_left(words_before, words), len(words_before) - 1)
+    return n - 1 if n and words - words_before[n - 1] < words_before[n] - words else n
 
 
-def _joined(sections: Sequence[Section]) -> list[Section]:
+def _join_tiny(sections: Sequence[Section]) -> list[Section]:
     joined: list[Section] = []
     for section in sections:
-        if joined and _size(joined[-1]) < TINY_SECTION:
-            before = joined.pop()
-            section = Section(
-                _heading(before.heading, section.heading), before.sentences + section.sentences
-            )
+        if joined and _is_tiny(joined[-1]):
+            section = _join(joined.pop(), section)
         joined.append(section)
-    if len(joined) > 1 and _size(joined[-1]) < TINY_SECTION:
-        last, before = joined.pop(), joined.pop()
-        joined.append(
-            Section(_heading(before.heading, last.heading), before.sentences + last.sentences)
-        )
+    if len(joined) > 1 and _is_tiny(joined[-1]):
+        last = joined.pop()
+        joined.append(_join(joined.pop(), last))
     return joined
 
 
-def _size(section: Section) -> int:
-    return sum(count_words(one.text) for one in section.sentences)
+def _is_tiny(section: Section) -> bool:
+    return sum(count_words(one.text) for one in section.sentences) < MIN_SECTION_WORDS
 
 
-def _heading(one: str, other: str) -> str:
-    if other.startswith(one):
-        return other
-    return one if one.startswith(other) else f"{one} · {other}"
+def _join(section: Section, following: Section) -> Section:
+    heading, other = section.heading, following.heading
+    if other.startswith(heading):
+        heading = other
+    elif not heading.startswith(other):
+        heading = f"{heading} · {other}"
+    return Section(heading, section.sentences + following.sentences)

@@ -1,4 +1,4 @@
-"""Pieces of speech with the times that are known come in; pieces with all their times go out."""
+"""Cues (pieces of speech with their times), and the interpolation of missing times."""
 
 import re
 from bisect import bisect_right
@@ -8,28 +8,25 @@ from itertools import pairwise
 from msgspec import Struct
 from msgspec.structs import replace
 
-# How fast people speak, where nothing tells.
-WORDS_A_SECOND = 150 / 60
+from app.services.ingest.parse.words import count_words
 
-# hours:minutes:seconds or minutes:seconds, with a fraction or a frame behind it.
+# The usual pace of speech, assumed where times are missing.
+WORDS_PER_SECOND = 150 / 60
+
+# hours:minutes:seconds or minutes:seconds, optionally with a fraction or a frame number.
 CLOCK = r"(?:\d{1,3}[:.])?\d{1,3}:\d{1,2}(?:[.,]\d{1,3}|[;:]\d{1,2})?"
-_PARTS = re.compile(
+_CLOCK_PARTS = re.compile(
     r"(?:(?P<hours>\d{1,3})[:.])?(?P<minutes>\d{1,3}):(?P<seconds>\d{1,2})"
     r"(?:[.,](?P<fraction>\d{1,3})|[;:](?P<frame>\d{1,2}))?"
 )
-_FRAMES_A_SECOND = 30
-
-# Scripts that put no spaces between words: Thai, Lao, Khmer, kana, Han; two letters are a word.
-UNSPACED = r"\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_UNSPACED = re.compile(f"[{UNSPACED}]")
-_WORD = re.compile(r"\w+")
+_FRAMES_PER_SECOND = 30
 
 
 class Cue(Struct, frozen=True):
-    """A piece of speech or of a page; `start` and `end` in seconds where they are known.
+    """A piece of speech or of a page; `start` and `end` are in seconds, None if unknown.
 
-    `closes` says that a sentence never goes on past it, as past the end of a paragraph. A cue
-    without text only tells a time.
+    `closes` marks the end of a paragraph: no sentence continues past it. A cue without text only
+    marks a time.
     """
 
     text: str
@@ -40,75 +37,68 @@ class Cue(Struct, frozen=True):
     closes: bool = False
 
 
-def seconds(clock: str) -> float | None:
-    """Read a time such as `01:02:03.5`, `2:03` or `00:00:02;24` in seconds; None if it is none."""
-    match = _PARTS.fullmatch(clock.strip())
+def parse_clock(clock: str) -> float | None:
+    """Return the seconds of `01:02:03.5`, `2:03` or `00:00:02;24`; None if it is not a time."""
+    match = _CLOCK_PARTS.fullmatch(clock.strip())
     if match is None:
         return None
-    hours, minutes, rest = (int(match[name] or 0) for name in ("hours", "minutes", "seconds"))
-    if rest > 59 or (match["hours"] and minutes > 59):
+    hours, minutes, seconds = (int(match[name] or 0) for name in ("hours", "minutes", "seconds"))
+    if seconds > 59 or (match["hours"] and minutes > 59):
         return None
-    part = float(f"0.{match['fraction'] or 0}") + int(match["frame"] or 0) / _FRAMES_A_SECOND
-    return hours * 3600 + minutes * 60 + rest + part
-
-
-def count_words(text: str) -> int:
-    """Count the words; in scripts without spaces two letters are one."""
-    letters = len(_UNSPACED.findall(text))
-    if not letters:
-        return len(text.split())
-    return (letters + 1) // 2 + len(_WORD.findall(_UNSPACED.sub(" ", text)))
+    fraction = float(f"0.{match['fraction'] or 0}") + int(match["frame"] or 0) / _FRAMES_PER_SECOND
+    return hours * 3600 + minutes * 60 + seconds + fraction
 
 
 def fill_times(cues: Sequence[Cue]) -> list[Cue]:
-    """Give every cue a start and an end, spread by words between the times that are known.
+    """Give every cue a start and an end, and drop cues without text.
 
-    Times that run backwards against the rest are passed over. Without a single time all stay
-    None. Cues without text are left out.
+    Missing times are interpolated by word count. Times that are out of order are ignored. If no
+    cue has a start, all times are None.
     """
-    trusted = _ascending([cue.start for cue in cues])
-    if not trusted:
+    anchors = _longest_ascending([cue.start for cue in cues])
+    if not anchors:
         return [replace(cue, start=None, end=None) for cue in cues if cue.text]
     filled: list[Cue] = []
-    if trusted[0]:
-        filled += _spread(cues[: trusted[0]], 0.0, cues[trusted[0]].start)
-    for here, following in pairwise([*trusted, len(cues)]):
-        start = cues[here].start or 0.0
+    if anchors[0]:
+        filled += _interpolate(cues[: anchors[0]], 0.0, cues[anchors[0]].start)
+    for first, following in pairwise([*anchors, len(cues)]):
+        start = cues[first].start or 0.0
         limit = cues[following].start if following < len(cues) else None
-        filled += _spread(cues[here:following], start, limit)
+        filled += _interpolate(cues[first:following], start, limit)
     return [cue for cue in filled if cue.text]
 
 
-def _spread(run: Sequence[Cue], start: float, limit: float | None) -> list[Cue]:
-    """Share the time from `start` among the cues; an end of the last cue's own comes first."""
-    words = [count_words(cue.text) for cue in run]
+def _interpolate(cues: Sequence[Cue], start: float, limit: float | None) -> list[Cue]:
+    """Divide the time from `start` by words, until the last cue's own end or else `limit`."""
+    words = [count_words(cue.text) for cue in cues]
     total = sum(words)
-    stop = run[-1].end
-    if stop is None or stop < start or (limit is not None and stop > limit):
-        stop = start + total / WORDS_A_SECOND if limit is None else limit
+    end = cues[-1].end
+    if end is None or end < start or (limit is not None and end > limit):
+        end = start + total / WORDS_PER_SECOND if limit is None else limit
     filled, spoken = [], 0
-    for cue, count in zip(run, words, strict=True):
-        begin = start + (stop - start) * spoken / (total or 1)
+    for cue, count in zip(cues, words, strict=True):
+        cue_start = start + (end - start) * spoken / (total or 1)
         spoken += count
-        filled.append(replace(cue, start=begin, end=start + (stop - start) * spoken / (total or 1)))
+        cue_end = start + (end - start) * spoken / (total or 1)
+        filled.append(replace(cue, start=cue_start, end=cue_end))
     return filled
 
 
-def _ascending(starts: Sequence[float | None]) -> list[int]:
-    """Return the places of the longest run of times, gaps allowed, that never runs backwards."""
-    lasts: list[float] = []  # lasts[n] is the least time that a run of n + 1 times can end with
-    places: list[int] = []
-    before: dict[int, int | None] = {}
-    for place, start in enumerate(starts):
+def _longest_ascending(starts: Sequence[float | None]) -> list[int]:
+    """Return the indices of the longest subsequence of times that never decreases."""
+    lasts: list[float] = []  # lasts[n]: the smallest last time of a subsequence of n + 1 times
+    indices: list[int] = []  # the index of each of them
+    previous: dict[int, int | None] = {}
+    for index, start in enumerate(starts):
         if start is None:
             continue
         length = bisect_right(lasts, start)
-        before[place] = places[length - 1] if length else None
+        previous[index] = indices[length - 1] if length else None
         lasts[length : length + 1] = [start]
-        places[length : length + 1] = [place]
-    run: list[int] = []
-    step = places[-1] if places else None
+        indices[length : length + 1] = [index]
+    longest: list[int] = []
+    step = indices[-1] if indices else None
     while step is not None:
-        run.append(step)
-        step = before[step]
-    return run[::-1]
+        longest.append(step)
+        step = previous[step]
+    return longest[::-1]

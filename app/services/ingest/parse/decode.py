@@ -1,12 +1,12 @@
-"""A file's bytes come in, and maybe its language; its text with plain line ends goes out."""
+"""Decode files of any encoding to text with plain line ends."""
 
 import codecs
 import re
 
 from app.services.ingest.errors import BrokenFile
 
-# UTF-32 first: its mark begins with that of UTF-16.
-_MARKS = (
+# UTF-32 comes first: its byte order mark begins with that of UTF-16.
+_BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -14,8 +14,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
-# What people's tools wrote before UTF-8, by language, likeliest first.
-_LEGACY = {
+# Encodings in use before UTF-8, by language, the most likely first.
+_LEGACY_ENCODINGS = {
     "bg": ("cp1251",),
     "cs": ("cp1250",),
     "el": ("cp1253",),
@@ -38,37 +38,37 @@ _LINE_ENDS = re.compile("\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 def decode(data: bytes, language: str | None = None) -> str:
-    """Turn a file's bytes into text whose lines end with a line feed.
+    """Decode a file's bytes, and end its lines with a line feed.
 
-    `language` is a BCP 47 tag, which tells what the bytes may be where they are no Unicode.
-    Raises BrokenFile for bytes that are no text, and for nothing but white space.
+    `language` is a BCP 47 tag; it helps to find the encoding of a file that is not Unicode.
+    Raises BrokenFile for bytes that are not text, and for an empty file.
     """
-    text = _unicode(data)
+    if not data.strip():
+        raise BrokenFile("contains no text")
+    text = _decode_unicode(data)
     if text is None:
-        text = _legacy(data, language)
+        text = _decode_legacy(data, language)
     if "\0" in text:
-        raise BrokenFile("there is a NUL in it: it is no text")
+        raise BrokenFile("contains a NUL character, so it is not text")
     text = _LINE_ENDS.sub("\n", text.replace("\ufeff", ""))
     if not text.strip():
-        raise BrokenFile("there is no text in it")
+        raise BrokenFile("contains no text")
     return text
 
 
-def _unicode(data: bytes) -> str | None:
-    if not data.strip():
-        raise BrokenFile("there is no text in it")
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+def _decode_unicode(data: bytes) -> str | None:
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
     try:
         return data.decode(encoding)
     except UnicodeDecodeError:
         return None
 
 
-def _legacy(data: bytes, language: str | None) -> str:
+def _decode_legacy(data: bytes, language: str | None) -> str:
     if b"\0" in data:
-        raise BrokenFile("there is a NUL in it: it is no text")
+        raise BrokenFile("contains a NUL character, so it is not text")
     tag = (language or "").lower().replace("_", "-")
-    for encoding in _LEGACY.get(tag) or _LEGACY.get(tag.split("-")[0], ()):
+    for encoding in _LEGACY_ENCODINGS.get(tag) or _LEGACY_ENCODINGS.get(tag.split("-")[0], ()):
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:
@@ -77,5 +77,5 @@ def _legacy(data: bytes, language: str | None) -> str:
 
     guess = from_bytes(data).best()
     if guess is None:
-        raise BrokenFile("its encoding cannot be told: save it as UTF-8")
+        raise BrokenFile("has an unknown encoding; save it as UTF-8")
     return str(guess)

@@ -1,6 +1,6 @@
-"""Paragraphs of a page or of a written transcript come in; cues go out.
+"""Turn the blocks of a written transcript into cues.
 
-A transcript tells its times in many ways: `Name: 00:01:23` on a line of its own, `**Name:** [1:23]`
+Transcripts give times in many ways: `Name: 00:01:23` on a line of its own, `**Name:** [1:23]`
 before the words, `[01:23]` in the middle of them, or not at all.
 """
 
@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from app.services.ingest.parse.cues import CLOCK, Cue, seconds
+from msgspec import Struct
+
+from app.services.ingest.parse.cues import CLOCK, Cue, parse_clock
 from app.services.ingest.parse.markdown import Block
-from app.services.ingest.parse.speech import Names
+from app.services.ingest.parse.speakers import SpeakerNames
 from app.services.search.text import fold
 
 # `Name: 00:01:23`, `Name – 0:01:23:`, `Name (1:23)`, `00:01:23 words`: a line that opens a turn.
@@ -21,76 +23,78 @@ _TURN = re.compile(
     rf"(?P<bracket>[\[(]?)(?P<time>{CLOCK})[\])]?"
     r"(?P<colon>\s*:(?=\s|$))?(?P<rest>.*)$"
 )
-_LONGEST_NAME = 6
+_MAX_NAME_WORDS = 6
+_RATIO = re.compile(r"\d+:\d")
 _BRACKETED = re.compile(rf"\[({CLOCK})\]")
-# What no list of ratios, opening hours or lap times has: `[1:23]` apart from a word, `1:02:03`.
+# Times that ratios, opening hours and lap times do not look like: `[1:23]` apart from a word, and
+# `1:02:03`.
 _STAMP = re.compile(r"(?<!\w)\[(?:\d{1,3}[:.])?\d{1,3}:\d\d(?:[.,;:]\d{1,3})?\]")
 _EXACT = re.compile(r"(?:\d{1,3}:\d\d|\d\d\.\d\d):\d\d(?!\d)")
-# How many times beside a name, told to the second but not to the hour, make a transcript.
-_ENOUGH = 3
-_NO_SPEAKER = frozenset({"ad break", "break", "intermission"})
-# `[unintelligible 00:44:13.15]` tells nobody anything by its time.
+# How many turns with a name and only minutes and seconds make a transcript.
+_MIN_NAMED_TURNS = 3
+_NOT_A_SPEAKER = frozenset({"ad break", "break", "intermission"})
+# The time in `[unintelligible 00:44:13.15]` is not that of the words beside it.
 _UNCLEAR = re.compile(rf"(\[[^\[\]]*?)\s+{CLOCK}\]")
 _BREAK = re.compile(rf"(?:to\s)?(?:\s*\[{CLOCK}\]\s*(?:to\b|[-–—])?)+\s*")
 
 
-def page(blocks: Sequence[Block]) -> list[Cue]:
-    """Turn a page's blocks into cues without times."""
-    cues = []
-    for block in blocks:
-        text = " ".join(block.lines)
-        if block.lead:
-            text = f"{block.lead}: {text.lstrip(': ')}"
-        if text:
-            cues.append(Cue(text, heading=block.heading, closes=True))
-    return cues
+class _Turn(Struct, frozen=True):
+    """A line that opens a turn: a name or "", the seconds, and the words after them."""
+
+    name: str
+    time: float
+    rest: str
 
 
-def has_times(blocks: Sequence[Block], speakers: Sequence[str] = ()) -> bool:
-    """Tell whether blocks are a transcript's: two or more of their lines surely tell a time.
+def is_transcript(blocks: Sequence[Block], speakers: Sequence[str] = ()) -> bool:
+    """Return whether at least two lines certainly give a time of speech.
 
-    `Name: 1:23` may be a ratio or an opening hour: it takes several of them, times that rise, and
-    a name that comes back or is one of the `speakers`.
+    `Name: 1:23` may also be a ratio or an opening hour. Such lines count only if there are several,
+    their times ascend, and a name recurs or is one of the `speakers`.
     """
     lines = [line for block in blocks if block.kind == "prose" for line in _with_lead(block)]
-    sure = within = 0
-    named: list[tuple[str, float]] = []
+    certain = inside_sentences = 0
+    named: list[_Turn] = []
     for line, following in pairwise([*lines, ""]):
-        turn = _turn(line)
-        if _STAMP.match(line) or (turn and turn[0] and _STAMP.search(line)):
-            sure += 1
+        turn = _parse_turn(line)
+        if _STAMP.match(line) or (turn and turn.name and _STAMP.search(line)):
+            certain += 1
         elif _STAMP.search(line):
-            # Within a sentence it may be a page's "see [1:30]", unless others stand at beginnings.
-            within += 1
-        elif turn is None or not (turn[2] or _turn(following) is None):
-            # A list of times is no transcript: nothing is said between them.
+            # This may be a page's "see [1:30]", unless other lines begin with a time.
+            inside_sentences += 1
+        elif turn is None or not (turn.rest or _parse_turn(following) is None):
+            # A list of times is not a transcript: there are no words between them.
             continue
-        elif _EXACT.search(line) or not (turn[0] or turn[2]):
-            sure += 1
-        elif turn[0]:
-            named.append((fold(turn[0]), turn[1]))
-    return sure > 1 or (sure == 1 and within > 0) or _are_turns(named, speakers)
+        elif _EXACT.search(line) or not (turn.name or turn.rest):
+            certain += 1
+        elif turn.name:
+            named.append(turn)
+    return (
+        certain > 1
+        or (certain == 1 and inside_sentences > 0)
+        or _are_speakers_turns(named, speakers)
+    )
 
 
-def _are_turns(named: Sequence[tuple[str, float]], speakers: Sequence[str]) -> bool:
-    names, times = Counter(name for name, _ in named), [time for _, time in named]
-    if len(times) < _ENOUGH or times != sorted(times) or times[0] == times[-1]:
+def _are_speakers_turns(turns: Sequence[_Turn], speakers: Sequence[str]) -> bool:
+    times = [turn.time for turn in turns]
+    if len(times) < _MIN_NAMED_TURNS or times != sorted(times) or times[0] == times[-1]:
         return False
+    names = Counter(fold(turn.name) for turn in turns)
     known = {fold(part) for full in speakers for part in (full, *full.split()[:1])}
     return max(names.values()) > 1 or not known.isdisjoint(names)
 
 
-def turns(blocks: Sequence[Block], speakers: Sequence[str] = ()) -> list[Cue]:
-    """Turn a transcript's blocks into cues; only the times that are written are filled in."""
-    names = Names(
-        speakers, (_BRACKETED.sub("", line).strip() for one in blocks for line in one.lines[:1])
-    )
-    # Bold words now and then are terms of a list; all through a talk they are its speakers.
-    led = sum(block.lead is not None for block in blocks) * 4 > len(blocks)
+def transcript_cues(blocks: Sequence[Block], speakers: Sequence[str] = ()) -> list[Cue]:
+    """Turn a transcript's blocks into cues that have the times written in it."""
+    first_lines = (line for block in blocks for line in block.lines[:1])
+    names = SpeakerNames(speakers, (_BRACKETED.sub("", line).strip() for line in first_lines))
+    # Bold words at the start of a few blocks are terms; at the start of many they are speakers.
+    leads_are_speakers = sum(block.lead is not None for block in blocks) * 4 > len(blocks)
     cues: list[Cue] = []
     speaker: str | None = None
     for block in blocks:
-        for cue in _block_cues(block, names, speaker, led=led):
+        for cue in _block_cues(block, names, speaker, leads_are_speakers=leads_are_speakers):
             speaker = cue.speaker
             cues.append(cue)
     return cues
@@ -103,72 +107,74 @@ def _with_lead(block: Block) -> list[str]:
 
 
 def _without_lead(block: Block) -> list[str]:
-    return [line.lstrip(": ") if block.lead else line for line in block.lines[:1]] + [
-        *block.lines[1:]
-    ]
+    lines = list(block.lines)
+    if block.lead and lines:
+        lines[0] = lines[0].lstrip(": ")
+    return lines
 
 
-def _block_cues(block: Block, names: Names, speaker: str | None, *, led: bool) -> Iterator[Cue]:
+def _block_cues(
+    block: Block, names: SpeakerNames, speaker: str | None, *, leads_are_speakers: bool
+) -> Iterator[Cue]:
     lines = _without_lead(block)
     if block.kind == "code":
         yield Cue(lines[0], speaker=speaker, heading=block.heading, closes=True)
         return
-    named = block.lead is not None and names.is_name(block.lead, told=led)
+    named = block.lead is not None and names.is_name(block.lead, marked=leads_are_speakers)
     if block.lead is not None and named:
         speaker = names.canonical(block.lead)
     elif block.lead is not None:
         lines[:1] = [f"{block.lead}: {lines[0] if lines else ''}".rstrip(": ")]
     start: float | None = None
-    said: list[str] = []
+    spoken: list[str] = []
     for line in lines:
-        turn = _turn(line)
-        if turn is not None and not (named and turn[0]):
-            yield from _paragraph(said, start, speaker, block.heading)
-            name, start, line = turn
-            if name and fold(name) not in _NO_SPEAKER:
-                speaker = names.canonical(name)
-            said = []
-        if not (said or named):
+        turn = _parse_turn(line)
+        if turn is not None and not (named and turn.name):
+            yield from _paragraph_cues(spoken, start, speaker, block.heading)
+            start, line = turn.time, turn.rest
+            if turn.name and fold(turn.name) not in _NOT_A_SPEAKER:
+                speaker = names.canonical(turn.name)
+            spoken = []
+        if not (spoken or named):
             _, speaker, line = names.split(line, speaker)
-        said.append(line)
-    if not any(said) and start is None:
-        # A name alone: the words follow in the next paragraph.
+        spoken.append(line)
+    if not any(spoken) and start is None:
+        # A name on its own: the words follow in the next paragraph.
         yield Cue("", speaker=speaker, heading=block.heading)
-    yield from _paragraph(said, start, speaker, block.heading)
+    yield from _paragraph_cues(spoken, start, speaker, block.heading)
 
 
-def _turn(line: str) -> tuple[str, float, str] | None:
-    """Read a line that opens a turn: the name or nothing, the time, the words behind it."""
+def _parse_turn(line: str) -> _Turn | None:
     match = _TURN.match(line)
-    time = seconds(match["time"]) if match else None
-    # `4:1` is a ratio.
-    if match is None or time is None or re.search(r"^\d+:\d$", match["time"]):
+    time = parse_clock(match["time"]) if match else None
+    if match is None or time is None or _RATIO.fullmatch(match["time"]):
         return None
     name, rest = match["name"] or "", match["rest"]
-    exact = len(re.split("[:.]", match["time"])) > 2
-    if not name:
-        opens = not rest or rest[0].isspace()
+    if name:
+        has_hours = len(re.split("[:.]", match["time"])) > 2
+        separated = bool(match["colon"] or match["between"].strip() or match["bracket"])
+        has_colon = bool(match["colon"]) or ":" in match["between"]
+        opens = (separated or has_hours or len(match["between"]) > 1) and (
+            has_colon or not rest.strip()
+        )
     else:
-        parted = bool(match["colon"] or match["between"].strip() or match["bracket"])
-        told = parted or exact or len(match["between"]) > 1
-        colon = bool(match["colon"]) or ":" in match["between"]
-        opens = told and (not rest.strip() or colon)
-    if not opens or len(name.split()) > _LONGEST_NAME:
+        opens = not rest or rest[0].isspace()
+    if not opens or len(name.split()) > _MAX_NAME_WORDS:
         return None
-    return name.strip("[] "), time, rest.strip()
+    return _Turn(name.strip("[] "), time, rest.strip())
 
 
-def _paragraph(
+def _paragraph_cues(
     lines: Sequence[str], start: float | None, speaker: str | None, heading: str
 ) -> Iterator[Cue]:
-    """Cut a paragraph at the times that stand in it; its end is the end of a sentence."""
+    """Split a paragraph at its bracketed times; the last cue closes it."""
     text = _UNCLEAR.sub(r"\1]", " ".join(lines))
-    # A break: speech ends at its first time and goes on at its last.
-    said = [
+    # A break has only times: speech stops at the first and continues at the last.
+    spoken = [
         "" if _BREAK.fullmatch(text) else piece.strip() for piece in _BRACKETED.split(text)[::2]
     ]
-    told = [start, *(seconds(clock) for clock in _BRACKETED.findall(text))]
-    last = max((place for place, piece in enumerate(said) if piece), default=-1)
-    for place, (piece, time) in enumerate(zip(said, told, strict=True)):
+    times = [start, *(parse_clock(clock) for clock in _BRACKETED.findall(text))]
+    last = max((n for n, piece in enumerate(spoken) if piece), default=-1)
+    for n, (piece, time) in enumerate(zip(spoken, times, strict=True)):
         if piece or time is not None:
-            yield Cue(piece, time, None, speaker, heading, closes=place == last)
+            yield Cue(piece, time, None, speaker, heading, closes=n == last)

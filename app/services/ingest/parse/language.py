@@ -1,60 +1,62 @@
-"""A document's text and the language it is said to be in come in; the one it is in goes out."""
+"""Detect the language of a document's text."""
 
 import re
 from functools import cache
 from typing import Any
 
-from app.services.ingest.parse.cues import count_words
+from app.services.ingest.parse.words import count_words
 
 DEFAULT = "en"
-# How likely a language must be where nothing tells one, and where something tells another.
+# Probability from which the detected language is taken: when none is declared, and when another
+# one is.
 LIKELY, CERTAIN = 0.7, 0.95
-# What is said of a text is wrong where it is this unlikely, in so many words at least.
+# A declared language less probable than this is wrong, if the text has enough words.
 UNLIKELY = 0.001
-CERTAIN_WORDS = 20
+MIN_WORDS_TO_CONTRADICT = 20
 
-# Detection reads so many stretches of so many letters, from the beginning to the end.
-_STRETCHES, _LENGTH = 4, 800
-# Addresses and figures are in no language.
-_NO_WORDS = re.compile(r"(?:https?://|www\.)\S+|\d+")
-# Names that people and the detector give to one language.
-_SAME = {"nb": "no", "nn": "no", "iw": "he"}
+# The detector reads this many samples, each this many characters long, spread over the text.
+_SAMPLES, _SAMPLE_LENGTH = 4, 800
+# URLs and numbers belong to no language.
+_NOT_WORDS = re.compile(r"(?:https?://|www\.)\S+|\d+")
+# Other codes for languages that the detector knows.
+_SYNONYMS = {"nb": "no", "nn": "no", "iw": "he"}
 
 
-def language_of(text: str, told: str | None) -> str:
-    """Return the BCP 47 tag of a text's language: as it is told, unless the text contradicts it.
+def detect_language(text: str, declared: str | None) -> str:
+    """Return the BCP 47 tag of a text's language.
 
-    Where nothing is told and the text is too short or too mixed to tell, it is `en`.
+    That is the declared one unless the text clearly contradicts it. Without a declared language, a
+    text that is too short or too mixed counts as `en`.
     """
     sample = _sample(text)
-    if told is not None and count_words(sample) < CERTAIN_WORDS:
-        return told
-    likely = dict(_detector().rank(sample))
-    found = max(likely, key=lambda code: likely[code])
-    if told is None:
-        return found if likely[found] >= LIKELY else DEFAULT
-    code = re.split(r"[-_]", told.lower(), maxsplit=1)[0]
-    code = _SAME.get(code, code)
-    # Of a language that the detector does not know it cannot say that it is not there.
-    contradicted = likely.get(code, 1.0) < UNLIKELY and likely[found] >= CERTAIN
-    return found if contradicted and _SAME.get(found, found) != code else told
+    if declared is not None and count_words(sample) < MIN_WORDS_TO_CONTRADICT:
+        return declared
+    probabilities = dict(_detector().rank(sample))
+    detected = max(probabilities, key=lambda code: probabilities[code])
+    if declared is None:
+        return detected if probabilities[detected] >= LIKELY else DEFAULT
+    code = re.split(r"[-_]", declared.lower(), maxsplit=1)[0]
+    code = _SYNONYMS.get(code, code)
+    # A language that the detector does not know cannot be ruled out.
+    contradicted = probabilities.get(code, 1.0) < UNLIKELY and probabilities[detected] >= CERTAIN
+    return detected if contradicted and _SYNONYMS.get(detected, detected) != code else declared
 
 
 def _sample(text: str) -> str:
-    if len(text) > _STRETCHES * _LENGTH:
-        step = (len(text) - _LENGTH) // (_STRETCHES - 1)
-        text = " ".join(text[at * step :][:_LENGTH] for at in range(_STRETCHES))
-    text = _NO_WORDS.sub(" ", text)
-    # Captions in capitals look like no language's words.
+    if len(text) > _SAMPLES * _SAMPLE_LENGTH:
+        step = (len(text) - _SAMPLE_LENGTH) // (_SAMPLES - 1)
+        text = " ".join(text[n * step :][:_SAMPLE_LENGTH] for n in range(_SAMPLES))
+    text = _NOT_WORDS.sub(" ", text)
+    # The detector does not recognise words in capitals, as some captions have them.
     capitals = sum(letter.isupper() for letter in text)
     return text.lower() if 2 * capitals > len(text.replace(" ", "")) else text
 
 
 @cache
 def _detector() -> Any:
-    """Load the detector, for the languages that have a code of two letters.
+    """Load the detector for languages with a two-letter code.
 
-    With the smaller ones beside them (Wu, Cantonese, pidgins) it takes one for the other.
+    With the smaller ones (Wu, Cantonese, pidgins) it confuses them with their relatives.
     """
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 

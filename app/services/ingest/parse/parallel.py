@@ -1,4 +1,4 @@
-"""Entries come in; their documents, parsed by other processes where that is worth it, go out."""
+"""Parse many files at a time in other processes."""
 
 import asyncio
 import os
@@ -9,47 +9,49 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from app.services.ingest.discover.entries import Entry, load
+from app.services.ingest.entry import LibraryEntry, read_file
 from app.services.ingest.errors import BrokenFile
-from app.services.ingest.parse.documents import Document, read_document
+from app.services.ingest.parse.document import Document, parse_document
 
-# Fewer files than this are parsed before other processes have even begun.
-WORTH_PROCESSES = 40
+# A thread parses fewer files than this before other processes have started.
+MIN_FILES_FOR_PROCESSES = 40
 MAX_PROCESSES = 4
+# Files that are parsed ahead of the consumer, per process.
+FILES_AHEAD = 4
 
 
-async def parsed(
-    folder: Path, entries: Sequence[Entry]
-) -> AsyncGenerator[tuple[Entry, Document | str]]:
-    """Parse files elsewhere, a few ahead of who asks; a text says what is wrong with one."""
+async def parse_files(
+    folder: Path, entries: Sequence[LibraryEntry]
+) -> AsyncGenerator[tuple[LibraryEntry, Document | str]]:
+    """Yield each entry with its document, or with the reason why its file is broken."""
     workers = min(MAX_PROCESSES, os.cpu_count() or 1)
     loop = asyncio.get_running_loop()
-    waiting: deque[tuple[Entry, asyncio.Future[Document | str]]] = deque()
+    pending: deque[tuple[LibraryEntry, asyncio.Future[Document | str]]] = deque()
     with _executor(workers, len(entries)) as executor:
         for entry in entries:
-            waiting.append((entry, loop.run_in_executor(executor, parse, folder, entry)))
-            if len(waiting) > 4 * workers:
-                first, document = waiting.popleft()
+            pending.append((entry, loop.run_in_executor(executor, parse_file, folder, entry)))
+            if len(pending) > FILES_AHEAD * workers:
+                first, document = pending.popleft()
                 yield first, await document
-        while waiting:
-            first, document = waiting.popleft()
+        while pending:
+            first, document = pending.popleft()
             yield first, await document
 
 
 def _executor(workers: int, files: int) -> Executor:
-    if files < WORTH_PROCESSES:
+    if files < MIN_FILES_FOR_PROCESSES:
         return ThreadPoolExecutor(1)
-    # A fork would take the event loop along. Ctrl-C is for the process that waits for them.
+    # Forking would copy the event loop. Only the parent process handles Ctrl-C.
     return ProcessPoolExecutor(
         workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
     )
 
 
-def parse(folder: Path, entry: Entry) -> Document | str:
-    """Read one document, or say in words what is wrong with it; runs in a process of its own."""
+def parse_file(folder: Path, entry: LibraryEntry) -> Document | str:
+    """Return the document in an entry's file, or the reason why the file is broken."""
     try:
-        return read_document(entry, load(folder, entry))
+        return parse_document(entry, read_file(folder, entry))
     except BrokenFile as error:
         return str(error)
-    except Exception as error:  # one file that a parser chokes on must not stop the others
-        return f"it cannot be parsed: {type(error).__name__}: {error}"
+    except Exception as error:  # a file that crashes a parser must not stop the run
+        return f"cannot be parsed: {type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Cues come in; sections of whole sentences, each with its time and speaker, go out. Pure."""
+"""Join cues into whole sentences with times and speakers, grouped by heading."""
 
 import re
 from bisect import bisect_left, bisect_right
@@ -9,26 +9,29 @@ from itertools import groupby, pairwise
 from msgspec import Struct
 
 from app.schemas import Sentence
-from app.services.ingest.parse.cues import UNSPACED, Cue, count_words
+from app.services.ingest.parse.cues import Cue
+from app.services.ingest.parse.words import UNSPACED_SCRIPTS, count_words
 
-# A sentence of more words is cut: people who talk, and captions without marks, find no end.
-LONGEST = 60
-# What it is cut into, at most.
-PIECE = 40
+# A longer sentence is cut into pieces: speech and unpunctuated captions may never end one.
+MAX_SENTENCE_WORDS = 60
+MAX_PIECE_WORDS = 40
 
-# Each run of marks is tried once, from its start: a file of nothing else takes no ages.
-_END = re.compile(r"(?:(?<![.!?…])[.!?…]++[\"'”’»)\]]*+(?=\s)|[؟।۔]+\s?|[。！？｡]+[」』”’）)]*)\s*")
+# Possessive, so that a file of nothing but punctuation takes linear time.
+_SENTENCE_END = re.compile(
+    r"(?:(?<![.!?…])[.!?…]++[\"'”’»)\]]*+(?=\s)|[؟।۔]+\s?|[。！？｡]+[」』”’）)]*)\s*"
+)
 _LAST_WORD = re.compile(r"[\w.’']+$")
-# Words that end with a point in the middle of a sentence; those before a name begin with a capital
-# (`10 ms.` may well end one).
+# Words with a full stop that does not end a sentence.
 _ABBREVIATION = re.compile(r"approx|bzgl|bzw|ca|cf|d\.h|e\.?g|i\.?e|u\.a|viz|vs|z\.b")
+# The same if capitalised, before a name (`10 ms.` may end a sentence).
 _TITLE = re.compile(r"dept|dr|gov|hon|inc|jr|ltd|mrs?|ms|mt|prof|rev|sr|st")
-# Those that do so only before a number.
-_NUMBERED = frozenset({"fig", "no", "nr", "p", "pp", "vol"})
-_BESIDE = re.compile(f"[{UNSPACED}、。！？「」『』（），：；]")
-_CLAUSE = re.compile(r"[,;:–—،؛]\s+|[、，；：]\s*")
+# The same before a number.
+_BEFORE_NUMBER = frozenset({"fig", "no", "nr", "p", "pp", "vol"})
+# Between two of these, joined lines get no space.
+_NO_SPACE_BESIDE = re.compile(f"[{UNSPACED_SCRIPTS}、。！？「」『』（），：；]")
+_CLAUSE_END = re.compile(r"[,;:–—،؛]\s+|[、，；：]\s*")
 _SPACE = re.compile(r"\s+")
-_LETTER = re.compile(f"[{UNSPACED}]")
+_UNSPACED_LETTER = re.compile(f"[{UNSPACED_SCRIPTS}]")
 
 
 class Section(Struct, frozen=True):
@@ -38,140 +41,146 @@ class Section(Struct, frozen=True):
     sentences: tuple[Sentence, ...]
 
 
-def sections(cues: Sequence[Cue]) -> list[Section]:
-    """Join cues into sentences, by heading. No word is lost or said twice.
+def build_sections(cues: Sequence[Cue]) -> list[Section]:
+    """Join cues into sentences under their headings, without losing or repeating a word.
 
-    A sentence ends at its mark, at the end of a paragraph, and where the speaker changes; times
-    are in seconds, to the tenth.
+    A sentence ends at its punctuation, at the end of a paragraph and where the speaker changes.
+    Its times are in seconds, rounded to tenths.
     """
     return [
         Section(
             heading,
-            tuple(one for stretch in _stretches(list(part)) for one in _sentences(stretch)),
+            tuple(
+                sentence for run in _split_runs(list(group)) for sentence in _split_sentences(run)
+            ),
         )
-        for heading, part in groupby(cues, key=lambda cue: cue.heading)
+        for heading, group in groupby(cues, key=lambda cue: cue.heading)
     ]
 
 
-def _stretches(cues: Sequence[Cue]) -> Iterator[list[Cue]]:
-    stretch: list[Cue] = []
+def _split_runs(cues: Sequence[Cue]) -> Iterator[list[Cue]]:
+    """Split cues where a paragraph ends or the speaker changes."""
+    run: list[Cue] = []
     for cue in cues:
-        if stretch and (stretch[-1].closes or stretch[-1].speaker != cue.speaker):
-            yield stretch
-            stretch = []
-        stretch.append(cue)
-    if stretch:
-        yield stretch
+        if run and (run[-1].closes or run[-1].speaker != cue.speaker):
+            yield run
+            run = []
+        run.append(cue)
+    if run:
+        yield run
 
 
-def _sentences(stretch: Sequence[Cue]) -> Iterator[Sentence]:
-    text, places = _join(stretch)
-    borders = [start for start, _ in places]
-    ends = [end for span in _spans(text) for end in _shorten(text, span, borders)]
+def _split_sentences(run: Sequence[Cue]) -> Iterator[Sentence]:
+    text, spans = _join(run)
+    cue_starts = [start for start, _ in spans]
+    ends = [end for span in _sentence_spans(text) for end in _piece_ends(text, span, cue_starts)]
     for start, end in pairwise([0, *ends]):
         piece = text[start:end]
         words = piece.strip()
         if words:
             first = start + len(piece) - len(piece.lstrip())
             last = first + len(words)
-            at, until = bisect_right(borders, first) - 1, bisect_left(borders, last) - 1
+            # The cues that the sentence begins and ends in.
+            n, m = bisect_right(cue_starts, first) - 1, bisect_left(cue_starts, last) - 1
             yield Sentence(
                 words,
-                _moment(stretch[at], places[at], first),
-                _moment(stretch[until], places[until], last),
-                stretch[0].speaker,
+                _time_at(run[n], spans[n], first),
+                _time_at(run[m], spans[m], last),
+                run[0].speaker,
             )
 
 
-def _join(stretch: Sequence[Cue]) -> tuple[str, list[tuple[int, int]]]:
-    """Join the texts, with a space where the script has any, and tell where each stands."""
+def _join(run: Sequence[Cue]) -> tuple[str, list[tuple[int, int]]]:
+    """Join the cues' texts, and return the joined text with each cue's span in it."""
     pieces: list[str] = []
-    places: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     length = 0
-    for cue in stretch:
+    for cue in run:
         words = " ".join(cue.text.split())
-        if pieces and not (_BESIDE.match(words) and _BESIDE.match(pieces[-1][-1:])):
+        if pieces and not (
+            _NO_SPACE_BESIDE.match(words) and _NO_SPACE_BESIDE.match(pieces[-1][-1:])
+        ):
             pieces.append(" ")
             length += 1
         pieces.append(words)
-        places.append((length, length + len(words)))
+        spans.append((length, length + len(words)))
         length += len(words)
-    return "".join(pieces), places
+    return "".join(pieces), spans
 
 
-def _spans(text: str) -> list[tuple[int, int]]:
-    """Tell where the sentences are, as their marks have it."""
-    ends = [mark.end() for mark in _END.finditer(text) if _closes(text, mark)]
+def _sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Return the spans of the sentences by their punctuation."""
+    ends = [mark.end() for mark in _SENTENCE_END.finditer(text) if _ends_sentence(text, mark)]
     if not ends or ends[-1] < len(text):
         ends.append(len(text))
     return list(pairwise([0, *ends]))
 
 
-def _closes(text: str, mark: re.Match[str]) -> bool:
+def _ends_sentence(text: str, mark: re.Match[str]) -> bool:
     following = text[mark.end() : mark.end() + 1]
     if mark[0][0] in "。！？｡؟।۔" or not following:
         return True
     if mark[0].strip() != ".":
-        # `"What?" he said`, and words drawn out…
+        # Not in `"What?" he asked` or `well… maybe`.
         return not following.islower()
     word = _LAST_WORD.search(text, max(0, mark.start() - 12), mark.start())
     last = word[0].casefold() if word else ""
-    if last in _NUMBERED:
+    if last in _BEFORE_NUMBER:
         return not following.isdigit()
     if _ABBREVIATION.fullmatch(last):
         return False
     if word and word[0][0].isupper() and (len(last) == 1 or _TITLE.fullmatch(last)):
-        # A title, or an initial; but `So do I.`
+        # A title or an initial, unless it is the word in `So do I.`
         return last == "i"
-    # `etc.` and `U.S.` may well end a sentence.
+    # `etc.` and `U.S.` may end a sentence.
     return not (following.islower() and ("." in last or last == "etc"))
 
 
-def _shorten(text: str, span: tuple[int, int], borders: Sequence[int]) -> list[int]:
-    """Return the ends of the pieces of a sentence: one, or more where it is far too long.
+def _piece_ends(text: str, span: tuple[int, int], cue_starts: Sequence[int]) -> list[int]:
+    """Return where the pieces of a sentence end; one that is not too long is a single piece.
 
-    It is cut between cues if it can be, else behind a comma, else between words; where a script
-    has no spaces, anywhere.
+    It is cut between cues if possible, else after a comma, else between words, else between the
+    letters of a script without spaces.
     """
 
     def between_cues(start: int, end: int) -> Sequence[int]:
-        return borders[bisect_right(borders, start) : bisect_left(borders, end)]
+        return cue_starts[bisect_right(cue_starts, start) : bisect_left(cue_starts, end)]
 
-    def behind(pattern: re.Pattern[str], start: int, end: int) -> list[int]:
-        return [mark.end() for mark in pattern.finditer(text, start, end)]
+    def after(pattern: re.Pattern[str], start: int, end: int) -> list[int]:
+        return [match.end() for match in pattern.finditer(text, start, end)]
 
     pieces = [span]
-    for points in (
+    for find_cuts in (
         between_cues,
-        partial(behind, _CLAUSE),
-        partial(behind, _SPACE),
-        partial(behind, _LETTER),
+        partial(after, _CLAUSE_END),
+        partial(after, _SPACE),
+        partial(after, _UNSPACED_LETTER),
     ):
-        pieces = [piece for start, end in pieces for piece in _pieces(text, start, end, points)]
+        pieces = [piece for span in pieces for piece in _cut(text, span, find_cuts)]
     return [end for _, end in pieces]
 
 
-def _pieces(
-    text: str, start: int, end: int, points: Callable[[int, int], Sequence[int]]
+def _cut(
+    text: str, span: tuple[int, int], find_cuts: Callable[[int, int], Sequence[int]]
 ) -> list[tuple[int, int]]:
-    if count_words(text[start:end]) <= LONGEST:
-        return [(start, end)]
+    start, end = span
+    if count_words(text[start:end]) <= MAX_SENTENCE_WORDS:
+        return [span]
     cuts = [start]
-    size = 0
-    for point, following in pairwise(
-        [start, *(p for p in points(start, end) if start < p < end), end]
-    ):
-        step = count_words(text[point:following])
-        if size and size + step > PIECE:
-            cuts.append(point)
-            size = 0
-        size += step
+    words = 0
+    possible = (cut for cut in find_cuts(start, end) if start < cut < end)
+    for cut, following in pairwise([start, *possible, end]):
+        step = count_words(text[cut:following])
+        if words and words + step > MAX_PIECE_WORDS:
+            cuts.append(cut)
+            words = 0
+        words += step
     return list(pairwise([*cuts, end]))
 
 
-def _moment(cue: Cue, place: tuple[int, int], letter: int) -> float | None:
-    """Tell when a letter is said: between its cue's start and end, by letters."""
+def _time_at(cue: Cue, span: tuple[int, int], position: int) -> float | None:
+    """Interpolate when the character at a position is spoken, within its cue."""
     if cue.start is None or cue.end is None:
         return None
-    start, end = place
-    return round(cue.start + (cue.end - cue.start) * (letter - start) / (end - start or 1), 1)
+    start, end = span
+    return round(cue.start + (cue.end - cue.start) * (position - start) / (end - start or 1), 1)

@@ -1,1 +1,1 @@
-"""Write documents, indexes and embeddings to the database."""
+"""Write documents to PostgreSQL, and keep what searches need of them up to date."""

@@ -1,4 +1,4 @@
-"""Sections are cut into passages of whole sentences."""
+"""Cutting of sections into passages."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.schemas import Sentence
-from app.services.ingest.parse.chunk import Passage, page_passages, speech_passages
+from app.services.ingest.parse.chunk import Passage, chunk_page, chunk_speech
 from app.services.ingest.parse.sentences import Section
 
 
@@ -15,7 +15,7 @@ def section(*words: int, heading: str = "") -> Section:
 
 
 def timed(seconds: float, *words: int) -> Section:
-    """Sentences that each take so long, one after the other."""
+    """Return consecutive sentences of this many seconds each."""
     return Section(
         "",
         tuple(
@@ -25,7 +25,7 @@ def timed(seconds: float, *words: int) -> Section:
     )
 
 
-def lasts(passage: Passage) -> float:
+def duration(passage: Passage) -> float:
     start, end = passage.sentences[0].start, passage.sentences[-1].end
     assert start is not None
     assert end is not None
@@ -36,57 +36,55 @@ def spans(passages: list[Passage]) -> list[tuple[int, int]]:
     return [(one.first_sentence, one.first_sentence + len(one.sentences)) for one in passages]
 
 
-def test_speech_is_cut_into_minutes_that_overlap() -> None:
-    assert spans(speech_passages([section(*[10] * 38)])) == [(0, 15), (10, 25), (20, 38)]
+def test_speech_is_cut_into_overlapping_passages() -> None:
+    assert spans(chunk_speech([section(*[10] * 38)])) == [(0, 15), (10, 25), (20, 38)]
 
 
-def test_a_slow_speaker_is_cut_by_time() -> None:
-    slow = speech_passages([timed(10.0, *[10] * 60)])
+def test_slow_speech_is_cut_by_time() -> None:
+    slow = chunk_speech([timed(10.0, *[10] * 60)])
 
-    assert [lasts(one) for one in slow[:-1]] == [80.0] * (len(slow) - 1)
-    assert all(lasts(one) <= 100 for one in slow)
+    assert [duration(one) for one in slow[:-1]] == [80.0] * (len(slow) - 1)
+    assert all(duration(one) <= 100 for one in slow)
     assert spans(slow)[:3] == [(0, 8), (5, 13), (10, 18)]
 
 
-def test_a_usual_speaker_is_cut_by_words() -> None:
-    assert spans(speech_passages([timed(4.0, *[10] * 38)])) == [(0, 15), (10, 25), (20, 38)]
+def test_speech_at_a_usual_pace_is_cut_by_words() -> None:
+    assert spans(chunk_speech([timed(4.0, *[10] * 38)])) == [(0, 15), (10, 25), (20, 38)]
 
 
-def test_a_long_pause_leaves_no_passage_of_a_few_words() -> None:
-    said = timed(4.0, *[10] * 30).sentences
+def test_long_pause_does_not_make_a_short_passage() -> None:
+    early = timed(4.0, *[10] * 30).sentences
     late = [
         Sentence(one.text, one.start + 300, one.end + 300)
         for one in timed(4.0, *[10] * 30).sentences
         if one.start is not None and one.end is not None
     ]
 
-    passages = speech_passages([Section("", (*said, *late))])
+    passages = chunk_speech([Section("", (*early, *late))])
 
     assert min(len(one.sentences) for one in passages) >= 10
 
 
-def test_speech_never_crosses_a_heading() -> None:
-    passages = speech_passages([section(*[10] * 17, heading="One"), section(5, heading="Two")])
+def test_speech_passages_do_not_cross_a_heading() -> None:
+    passages = chunk_speech([section(*[10] * 17, heading="One"), section(5, heading="Two")])
 
     assert [(one.ordinal, one.heading) for one in passages] == [(0, "One"), (1, "Two")]
     assert spans(passages) == [(0, 17), (17, 18)]
 
 
-def test_a_page_is_cut_by_its_headings() -> None:
-    passages = page_passages(
-        [section(*[20] * 8, heading="One"), section(*[20] * 10, heading="Two")]
-    )
+def test_page_is_cut_at_its_headings() -> None:
+    passages = chunk_page([section(*[20] * 8, heading="One"), section(*[20] * 10, heading="Two")])
 
     assert [one.heading for one in passages] == ["One", "Two", "Two"]
     assert spans(passages) == [(0, 8), (8, 16), (16, 18)]
 
 
-def test_a_tiny_rest_of_a_page_is_not_on_its_own() -> None:
-    assert spans(page_passages([section(100, 60, 20)])) == [(0, 3)]
+def test_short_rest_of_a_page_joins_the_passage_before_it() -> None:
+    assert spans(chunk_page([section(100, 60, 20)])) == [(0, 3)]
 
 
-def test_a_tiny_section_joins_what_follows() -> None:
-    passages = page_passages(
+def test_tiny_section_joins_the_next() -> None:
+    passages = chunk_page(
         [
             section(5, heading="One"),
             section(50, heading="One > Deep"),
@@ -113,7 +111,7 @@ SECTIONS = st.lists(
 @given(SECTIONS)
 def test_every_sentence_is_in_a_passage(sections: list[Section]) -> None:
     everything = [one for part in sections for one in part.sentences]
-    for cut in (speech_passages, page_passages):
+    for cut in (chunk_speech, chunk_page):
         passages = cut(sections)
 
         assert [one.ordinal for one in passages] == list(range(len(passages)))
@@ -125,7 +123,7 @@ def test_every_sentence_is_in_a_passage(sections: list[Section]) -> None:
 
 
 @given(SECTIONS)
-def test_a_page_says_nothing_twice(sections: list[Section]) -> None:
-    found = spans(page_passages(sections))
+def test_page_passages_do_not_overlap(sections: list[Section]) -> None:
+    found = spans(chunk_page(sections))
 
     assert all(one[1] == other[0] for one, other in pairwise(found))

@@ -1,4 +1,4 @@
-"""Times are read in all their forms, and filled in where they are not told."""
+"""Clock times, and the interpolation of missing ones."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.ingest.parse.cues import Cue, count_words, fill_times, seconds
+from app.services.ingest.parse.cues import Cue, fill_times, parse_clock
 
 
 @pytest.mark.parametrize(
@@ -25,33 +25,25 @@ from app.services.ingest.parse.cues import Cue, count_words, fill_times, seconds
         ("noon", None),
     ],
 )
-def test_a_time_is_read(clock: str, expected: float | None) -> None:
-    assert seconds(clock) == expected
+def test_clock_times_are_parsed(clock: str, expected: float | None) -> None:
+    assert parse_clock(clock) == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [("Turn it down by 3.5 dB.", 6), ("", 0), ("大家好", 2), ("使用 Google 帐户", 3), ("ไทย", 2)],
-)
-def test_words_are_counted_in_every_script(text: str, words: int) -> None:
-    assert count_words(text) == words
-
-
-def test_a_cue_ends_where_the_next_begins() -> None:
+def test_cue_ends_where_the_next_begins_unless_it_has_an_end() -> None:
     cues = fill_times([Cue("one two", 1.0), Cue("three", 5.0, 6.0), Cue("four", 9.0, 99.0)])
 
     assert [(cue.start, cue.end) for cue in cues] == [(1.0, 5.0), (5.0, 6.0), (9.0, 99.0)]
 
 
-def test_speech_between_times_is_spread_by_its_words() -> None:
+def test_missing_times_are_interpolated_by_words() -> None:
     cues = fill_times([Cue("a b"), Cue("c d", 10.0), Cue("e f g h i j"), Cue("k", 18.0)])
 
     assert [cue.start for cue in cues] == [0.0, 10.0, 12.0, 18.0]
-    # Behind the last time, 150 words a minute.
+    # After the last time, 150 words per minute.
     assert cues[-1].end == pytest.approx(18.4)
 
 
-def test_a_break_ends_the_speech_before_it_and_starts_that_behind() -> None:
+def test_break_ends_the_speech_before_it_and_starts_the_speech_after_it() -> None:
     cues = fill_times([Cue("a b", 0.0), Cue("", 93.0), Cue("", 180.0), Cue("c"), Cue("d", 190.0)])
 
     assert [(cue.text, cue.start, cue.end) for cue in cues[:2]] == [
@@ -60,13 +52,13 @@ def test_a_break_ends_the_speech_before_it_and_starts_that_behind() -> None:
     ]
 
 
-def test_a_time_that_runs_backwards_is_passed_over() -> None:
+def test_time_out_of_order_is_ignored() -> None:
     cues = fill_times([Cue("a", 1.0), Cue("b", 2.0), Cue("c", 3600.0), Cue("d", 4.0)])
 
     assert [cue.start for cue in cues] == [1.0, 2.0, 3.0, 4.0]
 
 
-def test_without_a_time_there_are_none() -> None:
+def test_cues_without_any_time_stay_without_times() -> None:
     assert fill_times([Cue("a"), Cue(""), Cue("b")]) == [Cue("a"), Cue("b")]
 
 
@@ -80,7 +72,7 @@ def test_without_a_time_there_are_none() -> None:
         )
     )
 )
-def test_filled_times_always_ascend(cues: list[Cue]) -> None:
+def test_filled_times_ascend(cues: list[Cue]) -> None:
     filled = fill_times(cues)
 
     assert [cue.text for cue in filled] == [cue.text for cue in cues if cue.text]

@@ -1,4 +1,4 @@
-"""Bytes of every kind become text, or are refused by name."""
+"""Decoding of files in different encodings."""
 
 import codecs
 
@@ -18,7 +18,7 @@ from app.services.ingest.parse.decode import decode
         "größer".encode("utf-32"),
     ],
 )
-def test_unicode_is_read_with_and_without_a_mark(data: bytes) -> None:
+def test_unicode_is_decoded_with_and_without_a_byte_order_mark(data: bytes) -> None:
     assert decode(data) == "größer"
 
 
@@ -33,27 +33,27 @@ def test_unicode_is_read_with_and_without_a_mark(data: bytes) -> None:
         ("Überblick über die Länge", "cp1252", "de"),
     ],
 )
-def test_an_older_encoding_is_told_by_the_language(text: str, encoding: str, language: str) -> None:
+def test_legacy_encoding_is_chosen_by_language(text: str, encoding: str, language: str) -> None:
     assert decode(text.encode(encoding), language) == text
 
 
-def test_an_older_encoding_is_guessed_without_a_language() -> None:
+def test_legacy_encoding_is_detected_without_a_language() -> None:
     text = "Сегодня мы поговорим о том, как записывать голос дома. " * 20
 
     assert decode(text.encode("cp1251")) == text
 
 
-def test_every_line_end_becomes_a_line_feed() -> None:
+def test_line_ends_become_line_feeds() -> None:
     assert decode("a\r\nb\rc\nd\u2028e".encode()) == "a\nb\nc\nd\ne"
 
 
 @pytest.mark.parametrize("data", [b"", b" \r\n\t ", codecs.BOM_UTF8])
-def test_a_file_without_text_is_refused(data: bytes) -> None:
-    with pytest.raises(BrokenFile, match="no text in it"):
+def test_file_without_text_is_broken(data: bytes) -> None:
+    with pytest.raises(BrokenFile, match="no text"):
         decode(data)
 
 
 @pytest.mark.parametrize("data", [b"a\0b", b"\xff\x00\x80\x00"])
-def test_a_nul_is_refused(data: bytes) -> None:
+def test_file_with_a_nul_is_broken(data: bytes) -> None:
     with pytest.raises(BrokenFile, match="NUL"):
         decode(data)

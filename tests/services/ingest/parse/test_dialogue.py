@@ -1,14 +1,16 @@
-"""Written transcripts give speakers and times in all the ways that people write them."""
+"""Speakers and times in written transcripts."""
 
 import pytest
 
 from app.services.ingest.parse.cues import Cue
-from app.services.ingest.parse.dialogue import has_times, page, turns
-from app.services.ingest.parse.markdown import blocks
+from app.services.ingest.parse.dialogue import is_transcript, transcript_cues
+from app.services.ingest.parse.markdown import parse_blocks
 
 
-def said(text: str, *speakers: str) -> list[tuple[str | None, float | None, str]]:
-    return [(cue.speaker, cue.start, cue.text) for cue in turns(blocks(text), speakers)]
+def spoken(text: str, *speakers: str) -> list[tuple[str | None, float | None, str]]:
+    return [
+        (cue.speaker, cue.start, cue.text) for cue in transcript_cues(parse_blocks(text), speakers)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -31,8 +33,8 @@ def said(text: str, *speakers: str) -> list[tuple[str | None, float | None, str]
         "**Ann Lee**: [01:23](https://example.com/v?t=83)",
     ],
 )
-def test_a_line_opens_a_turn(header: str) -> None:
-    assert said(f"{header}\n\nHello.\nGood morning.\n") == [
+def test_line_with_a_name_and_a_time_opens_a_turn(header: str) -> None:
+    assert spoken(f"{header}\n\nHello.\nGood morning.\n") == [
         ("Ann Lee", 83.0, ""),
         ("Ann Lee", None, "Hello. Good morning."),
     ]
@@ -49,36 +51,36 @@ def test_a_line_opens_a_turn(header: str) -> None:
         "Ann Lee: 00:01:23\nHello.",
     ],
 )
-def test_a_turn_and_its_words_may_stand_on_one_line(line: str) -> None:
-    told = [cue for cue in said(f"{line}\n\nAnn Lee: Yes.", "Ann Lee") if cue[2]]
+def test_words_may_follow_a_name_on_the_same_line(line: str) -> None:
+    cues = [cue for cue in spoken(f"{line}\n\nAnn Lee: Yes.", "Ann Lee") if cue[2]]
 
-    assert told[0] in [("Ann Lee", 83.0, "Hello."), ("Ann Lee", None, "Hello.")]
-    assert told[1] == ("Ann Lee", None, "Yes.")
+    assert cues[0] in [("Ann Lee", 83.0, "Hello."), ("Ann Lee", None, "Hello.")]
+    assert cues[1] == ("Ann Lee", None, "Yes.")
 
 
-def test_words_glued_to_a_time_are_kept() -> None:
-    assert said("Ann: 00:02:06 Matt\n\nNice.") == [
+def test_words_directly_after_a_time_are_kept() -> None:
+    assert spoken("Ann: 00:02:06 Matt\n\nNice.") == [
         ("Ann", 126.0, "Matt"),
         ("Ann", None, "Nice."),
     ]
 
 
-def test_a_time_may_stand_in_the_middle_of_a_sentence() -> None:
-    assert turns(blocks("It is \\[43:59\\] pretty loud.")) == [
+def test_time_in_the_middle_of_a_sentence_starts_a_cue() -> None:
+    assert transcript_cues(parse_blocks("It is \\[43:59\\] pretty loud.")) == [
         Cue("It is"),
         Cue("pretty loud.", 2639.0, closes=True),
     ]
 
 
 @pytest.mark.parametrize("name", ["**Break:** ", "**Break**: ", ""])
-def test_a_break_has_times_and_no_words(name: str) -> None:
-    cues = said(f"{name}\\[01:33\\] to \\[01:03:00.15\\]")
+def test_break_has_times_and_no_words(name: str) -> None:
+    cues = spoken(f"{name}\\[01:33\\] to \\[01:03:00.15\\]")
 
     assert [(start, text) for _, start, text in cues] == [(93.0, ""), (3780.15, "")]
 
 
-def test_a_time_of_something_unclear_is_no_stamp() -> None:
-    assert said("We used \\[unintelligible 00:44:13.15\\] for it.") == [
+def test_time_of_an_unintelligible_word_is_removed() -> None:
+    assert spoken("We used \\[unintelligible 00:44:13.15\\] for it.") == [
         (None, None, "We used [unintelligible] for it.")
     ]
 
@@ -92,13 +94,13 @@ def test_a_time_of_something_unclear_is_no_stamp() -> None:
         "I work from 5:30 AM till 2 PM.",
     ],
 )
-def test_the_time_of_day_is_no_stamp(line: str) -> None:
-    assert said(line) == [(None, None, line)]
-    assert not has_times(blocks(f"{line}\n\n{line}\n"))
+def test_time_of_day_is_not_a_timestamp(line: str) -> None:
+    assert spoken(line) == [(None, None, line)]
+    assert not is_transcript(parse_blocks(f"{line}\n\n{line}\n"))
 
 
-def test_a_ratio_is_no_time() -> None:
-    assert said("Ratio: 4:1") == [(None, None, "Ratio: 4:1")]
+def test_ratio_is_not_a_time() -> None:
+    assert spoken("Ratio: 4:1") == [(None, None, "Ratio: 4:1")]
 
 
 @pytest.mark.parametrize(
@@ -115,8 +117,8 @@ def test_a_ratio_is_no_time() -> None:
         "```\n[00:10] a log\n[00:20] a log\n```",
     ],
 )
-def test_lines_of_a_page_that_look_like_times_are_none(lines: str) -> None:
-    assert not has_times(blocks(lines))
+def test_page_with_ratios_hours_or_links_is_not_a_transcript(lines: str) -> None:
+    assert not is_transcript(parse_blocks(lines))
 
 
 @pytest.mark.parametrize(
@@ -129,14 +131,14 @@ def test_lines_of_a_page_that_look_like_times_are_none(lines: str) -> None:
         ("Ann: 0:05 Hello.\n\nBob: 0:09 Hi.\n\nCy: 0:12 Bye.", ("Cy Lee",)),
     ],
 )
-def test_times_make_a_transcript(lines: str, speakers: tuple[str, ...]) -> None:
-    assert has_times(blocks(lines), speakers)
+def test_lines_with_times_make_a_transcript(lines: str, speakers: tuple[str, ...]) -> None:
+    assert is_transcript(parse_blocks(lines), speakers)
 
 
-def test_a_name_alone_on_its_line_says_who_speaks_next() -> None:
+def test_name_on_a_line_of_its_own_is_the_next_speaker() -> None:
     text = "Ann Lee: 0:05\n\nHello.\n\nTom Fox:\n\nThank you.\n\nYes.\n\nAnn Lee:\n\nWell.\n"
 
-    assert [(who, words) for who, _, words in said(text, "Ann Lee", "Tom Fox") if words] == [
+    assert [(who, words) for who, _, words in spoken(text, "Ann Lee", "Tom Fox") if words] == [
         ("Ann Lee", "Hello."),
         ("Tom Fox", "Thank you."),
         ("Tom Fox", "Yes."),
@@ -145,16 +147,16 @@ def test_a_name_alone_on_its_line_says_who_speaks_next() -> None:
 
 
 @pytest.mark.parametrize("line", ["**Break:** \\[00:43\\]", "Break: \\[00:43\\]"])
-def test_a_break_is_no_speaker(line: str) -> None:
-    assert said(f"**Ann:** Hello.\n\n{line}\n\nAnd on we go.\n", "Ann") == [
+def test_break_is_not_a_speaker(line: str) -> None:
+    assert spoken(f"**Ann:** Hello.\n\n{line}\n\nAnd on we go.\n", "Ann") == [
         ("Ann", None, "Hello."),
         ("Ann", 43.0, ""),
         ("Ann", None, "And on we go."),
     ]
 
 
-def test_a_heading_is_kept_and_a_speaker_goes_on() -> None:
-    cues = turns(blocks("## One\n\nAnn: 00:10\n\nHello.\n\n## Two\n\nMore.\n"))
+def test_speaker_continues_after_a_heading() -> None:
+    cues = transcript_cues(parse_blocks("## One\n\nAnn: 00:10\n\nHello.\n\n## Two\n\nMore.\n"))
 
     assert [(cue.heading, cue.speaker, cue.text) for cue in cues] == [
         ("One", "Ann", ""),
@@ -163,16 +165,10 @@ def test_a_heading_is_kept_and_a_speaker_goes_on() -> None:
     ]
 
 
-def test_bold_terms_of_a_list_are_no_speakers() -> None:
+def test_bold_terms_of_a_list_are_not_speakers() -> None:
     text = "Some prose.\n\n" * 8 + "- **Trust:** we have it.\n- **Note:** no more.\n"
 
-    assert said(text)[-2:] == [
+    assert spoken(text)[-2:] == [
         (None, None, "Trust: we have it."),
         (None, None, "Note: no more."),
     ]
-
-
-def test_a_page_keeps_its_bold_words_and_has_no_times() -> None:
-    cues = page(blocks("## Gain\n\n**Rule:** at 12:30 take 3 dB off.\n"))
-
-    assert cues == [Cue("Rule: at 12:30 take 3 dB off.", heading="Gain", closes=True)]

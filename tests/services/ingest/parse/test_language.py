@@ -1,11 +1,11 @@
-"""A text's language is told, or found in the text."""
+"""Detection of a text's language."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from app.services.ingest.parse.language import language_of
+from app.services.ingest.parse.language import detect_language
 
 XQUAD = Path(__file__).parents[5] / "shared" / "data" / "judged" / "xquad"
 
@@ -31,46 +31,46 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("language", TEXTS)
-def test_a_text_tells_its_language(language: str) -> None:
-    assert language_of(TEXTS[language], None) == language
+def test_language_is_detected(language: str) -> None:
+    assert detect_language(TEXTS[language], None) == language
 
 
 @pytest.mark.parametrize("text", ["", "Hello.", "Ratio: 4:1", "https://example.com/le/petit/chat"])
-def test_too_little_to_tell_is_english(text: str) -> None:
-    assert language_of(text, None) == "en"
+def test_text_too_short_to_detect_counts_as_english(text: str) -> None:
+    assert detect_language(text, None) == "en"
 
 
-@pytest.mark.parametrize(("told", "language"), [("en", "ja"), ("de", "en"), ("ja", "zh")])
-def test_a_told_language_that_the_text_contradicts_yields(told: str, language: str) -> None:
-    assert language_of(TEXTS[language], told) == language
+@pytest.mark.parametrize(("declared", "language"), [("en", "ja"), ("de", "en"), ("ja", "zh")])
+def test_contradicted_declared_language_is_replaced(declared: str, language: str) -> None:
+    assert detect_language(TEXTS[language], declared) == language
 
 
 @pytest.mark.parametrize(
-    ("told", "language"),
+    ("declared", "language"),
     [("pt-BR", "pt"), ("zh-Hant", "zh"), ("nb", "no"), ("en_US", "en"), ("gsw", "de")],
 )
-def test_a_told_language_stays_where_it_may_be_right(told: str, language: str) -> None:
-    assert language_of(TEXTS[language], told) == told
+def test_plausible_declared_language_is_kept(declared: str, language: str) -> None:
+    assert detect_language(TEXTS[language], declared) == declared
 
 
-def test_a_few_words_contradict_nothing() -> None:
-    assert language_of("Guten Tag, meine Damen und Herren.", "en") == "en"
+def test_a_few_words_do_not_replace_the_declared_language() -> None:
+    assert detect_language("Guten Tag, meine Damen und Herren.", "en") == "en"
 
 
-def test_a_foreign_beginning_does_not_decide() -> None:
+def test_beginning_in_another_language_does_not_decide() -> None:
     song = f"{TEXTS['en']} " * 4
 
-    assert language_of(song + TEXTS["de"] * 60, None) == "de"
+    assert detect_language(song + TEXTS["de"] * 60, None) == "de"
 
 
-def test_capitals_and_figures_are_no_hindrance() -> None:
-    assert language_of(f"12:01 {TEXTS['en'].upper()} 00:02:03,500", None) == "en"
+def test_capitals_and_numbers_do_not_mislead_detection() -> None:
+    assert detect_language(f"12:01 {TEXTS['en'].upper()} 00:02:03,500", None) == "en"
 
 
-@pytest.mark.skipif(not XQUAD.is_dir(), reason="the judged paragraphs are not here")
+@pytest.mark.skipif(not XQUAD.is_dir(), reason="the XQuAD paragraphs are not available")
 @pytest.mark.parametrize("language", ["en", "de", "ru", "zh"])
-def test_real_paragraphs_tell_their_language(language: str) -> None:
+def test_language_of_real_paragraphs_is_detected(language: str) -> None:
     lines = (XQUAD / f"corpus.{language}.jsonl").read_text().splitlines()
-    found = [language_of(json.loads(line)["text"], None) for line in lines]
+    found = [detect_language(json.loads(line)["text"], None) for line in lines]
 
     assert found.count(language) == len(lines)

@@ -1,29 +1,35 @@
-"""Markdown becomes plain blocks under their headings."""
+"""Parsing of Markdown into front matter and plain blocks."""
 
 import datetime
 
-from app.services.ingest.parse.markdown import Block, blocks, first_heading, front_matter, words_of
+from app.services.ingest.parse.markdown import (
+    Block,
+    first_heading,
+    front_matter,
+    front_matter_values,
+    parse_blocks,
+)
 
 
-def test_front_matter_is_taken_off() -> None:
+def test_front_matter_is_split_from_the_text() -> None:
     text = "---\ntitle: A talk\ndate: 2024-05-31\ntags: [mixing, bass]\n---\n\nHello.\n"
 
     metadata, rest = front_matter(text)
 
     assert metadata["title"] == "A talk"
     assert metadata["date"] == datetime.date(2024, 5, 31)
-    assert words_of(metadata, "topic", "tags") == ["mixing", "bass"]
+    assert front_matter_values(metadata, "topic", "tags") == ["mixing", "bass"]
     assert rest == "Hello."
 
 
-def test_front_matter_that_is_no_yaml_is_read_by_line() -> None:
+def test_invalid_yaml_is_read_line_by_line() -> None:
     metadata, rest = front_matter("---\ntitle: Bass: a talk: two\nurl: 'x'\n---\nHello.\n")
 
     assert metadata == {"title": "Bass: a talk: two", "url": "x"}
     assert rest.strip() == "Hello."
 
 
-def test_an_empty_value_takes_nothing_from_the_next_line() -> None:
+def test_empty_value_in_invalid_yaml_takes_only_the_list_that_follows() -> None:
     metadata, _ = front_matter(
         "---\ntitle: Reverb: the basics\ntopic:\nurl: https://example.com\n"
         "speakers:\n  - Ann Lee\n  - 'Tom Fox'\n---\nHello.\n"
@@ -36,10 +42,10 @@ def test_an_empty_value_takes_nothing_from_the_next_line() -> None:
     }
 
 
-def test_marks_of_footnotes_are_dropped_and_the_notes_stay() -> None:
+def test_footnotes_stay_without_their_references() -> None:
     text = "Loud[^1] is loud [^a].\n\n`[^1]` stays.\n\n[^1]: One.\n[^a]: As they say.\n"
 
-    assert [" ".join(one.lines) for one in blocks(text)] == [
+    assert [" ".join(one.lines) for one in parse_blocks(text)] == [
         "Loud is loud.",
         "[^1] stays.",
         "One.",
@@ -47,50 +53,50 @@ def test_marks_of_footnotes_are_dropped_and_the_notes_stay() -> None:
     ]
 
 
-def test_text_between_two_rules_is_no_front_matter() -> None:
+def test_text_between_two_rules_is_not_front_matter() -> None:
     text = "---\n\nHello there.\n\n---\n\nGoodbye.\n"
 
     assert front_matter(text) == ({}, text)
 
 
-def test_a_block_has_the_path_of_its_headings() -> None:
+def test_block_has_the_path_of_its_headings() -> None:
     text = "# Talk\nIn.\n## One\nA.\n### Deep *down*\nB.\n## Two\nC.\n"
 
-    assert [(one.heading, one.lines) for one in blocks(text, "talk")] == [
+    assert [(one.heading, one.lines) for one in parse_blocks(text, "talk")] == [
         ("", ("In.",)),
         ("One", ("A.",)),
         ("One > Deep down", ("B.",)),
         ("Two", ("C.",)),
     ]
-    assert blocks(text)[1].heading == "Talk > One"
+    assert parse_blocks(text)[1].heading == "Talk > One"
     assert first_heading(text) == "Talk"
 
 
-def test_markup_is_flattened() -> None:
+def test_inline_markup_is_removed() -> None:
     text = (
         "Set **the** _attack_ to `10 ms`, see [the manual](https://example.com),"
         " <b>not</b> ![a picture](x.png) 3 \\* 4 &amp; <https://example.com/x>."
     )
 
-    assert blocks(text)[0].lines == (
+    assert parse_blocks(text)[0].lines == (
         "Set the attack to 10 ms, see the manual, not 3 * 4 & https://example.com/x.",
     )
 
 
-def test_items_code_lines_rows_and_html_are_blocks_of_their_own() -> None:
+def test_list_items_code_lines_table_rows_and_html_are_separate_blocks() -> None:
     text = (
         "- one\n- two\n  - three\n\n```\na = 1\n\nb = 2\n```\n\n"
         "| A | B |\n|---|---|\n| 1 | 2 |\n\n"
         "<table><tr><td>x</td></tr>\n<tr><td>y &amp; z</td></tr></table>\n\n<!-- nothing -->\n"
     )
 
-    assert [" ".join(one.lines) for one in blocks(text)] == [
+    assert [" ".join(one.lines) for one in parse_blocks(text)] == [
         *("one", "two", "three", "a = 1", "b = 2", "A | B", "1 | 2", "x", "y & z"),
     ]
 
 
 def test_bold_words_before_a_colon_or_a_time_are_a_lead() -> None:
-    found = blocks("**Ann:** Hi.\n\n**Bob**: Hello.\n\n**Cy** 00:01\n\n**No** lead: here.\n")
+    found = parse_blocks("**Ann:** Hi.\n\n**Bob**: Hello.\n\n**Cy** 00:01\n\n**No** lead: here.\n")
 
     assert found[0] == Block(("Hi.",), lead="Ann")
     assert [one.lead for one in found] == ["Ann", "Bob", "Cy", None]

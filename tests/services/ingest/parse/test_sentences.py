@@ -1,16 +1,17 @@
-"""Cues become whole sentences, and no word is lost or said twice."""
+"""Joining of cues into whole sentences."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.schemas import Sentence
-from app.services.ingest.parse.cues import Cue, count_words, fill_times
-from app.services.ingest.parse.sentences import LONGEST, PIECE, sections
+from app.services.ingest.parse.cues import Cue, fill_times
+from app.services.ingest.parse.sentences import MAX_PIECE_WORDS, MAX_SENTENCE_WORDS, build_sections
+from app.services.ingest.parse.words import count_words
 
 
 def sentences(*cues: Cue) -> list[Sentence]:
-    return [one for section in sections(cues) for one in section.sentences]
+    return [one for section in build_sections(cues) for one in section.sentences]
 
 
 def texts(text: str) -> list[str]:
@@ -35,17 +36,17 @@ def texts(text: str) -> list[str]:
         ["ما هذا؟", "هذا كتاب."],
     ],
 )
-def test_sentences_end_at_their_marks(expected: list[str]) -> None:
+def test_sentences_end_at_their_punctuation(expected: list[str]) -> None:
     assert texts(" ".join(expected)) == expected
 
 
-def test_scripts_without_spaces_have_marks_of_their_own() -> None:
+def test_punctuation_of_scripts_without_spaces_ends_sentences() -> None:
     expected = ["大家好！", "这是“Google。”", "サイトです。", "はい"]
 
     assert texts("".join(expected)) == expected
 
 
-def test_a_sentence_goes_on_over_cues_and_knows_its_time() -> None:
+def test_sentence_across_cues_has_an_interpolated_time() -> None:
     cues = fill_times(
         [Cue("Turn it", 1.0, 2.0), Cue("down. Now up", 2.0, 4.0), Cue("again.", 4.0, 5.0)]
     )
@@ -56,7 +57,7 @@ def test_a_sentence_goes_on_over_cues_and_knows_its_time() -> None:
     ]
 
 
-def test_lines_of_a_script_without_spaces_are_joined_without_any() -> None:
+def test_cues_in_a_script_without_spaces_are_joined_without_a_space() -> None:
     found = sentences(
         Cue("認識させ", 0.0, 1.0), Cue("る方法 Google", 1.0, 2.0), Cue("です。", 2.0, 3.0)
     )
@@ -64,8 +65,8 @@ def test_lines_of_a_script_without_spaces_are_joined_without_any() -> None:
     assert [one.text for one in found] == ["認識させる方法 Google です。"]
 
 
-def test_a_paragraph_a_speaker_and_a_heading_end_a_sentence() -> None:
-    found = sections(
+def test_paragraph_end_new_speaker_and_new_heading_end_a_sentence() -> None:
+    found = build_sections(
         [
             Cue("an item", closes=True),
             Cue("another", closes=True),
@@ -81,7 +82,7 @@ def test_a_paragraph_a_speaker_and_a_heading_end_a_sentence() -> None:
     ]
 
 
-def test_speech_without_marks_is_cut_between_cues() -> None:
+def test_speech_without_punctuation_is_cut_between_cues() -> None:
     cues = [Cue(f"these are seven words of cue {n}", float(n), n + 1.0) for n in range(20)]
 
     found = sentences(*cues)
@@ -90,17 +91,17 @@ def test_speech_without_marks_is_cut_between_cues() -> None:
     assert [one.start for one in found] == [0.0, 5.0, 10.0, 15.0]
 
 
-def test_a_sentence_that_is_long_but_not_endless_stays_whole() -> None:
+def test_sentence_of_60_words_is_not_cut() -> None:
     assert len(sentences(*[Cue("ten words are in this one cue as you see")] * 6)) == 1
 
 
 @pytest.mark.parametrize(
     "text", ["a word " * 500, "it goes on, and on, " * 100, "さいとを" * 200, "x" * 5000]
 )
-def test_even_one_endless_cue_is_cut(text: str) -> None:
+def test_endless_cue_is_cut(text: str) -> None:
     found = texts(text)
 
-    assert all(count_words(one) <= PIECE for one in found)
+    assert all(count_words(one) <= MAX_PIECE_WORDS for one in found)
     assert "".join("".join(found).split()) == "".join(text.split())
 
 
@@ -134,16 +135,16 @@ CUES = st.lists(
 
 
 @given(CUES)
-def test_no_word_is_lost_or_said_twice(cues: list[Cue]) -> None:
+def test_no_word_is_lost_or_repeated(cues: list[Cue]) -> None:
     found = sentences(*fill_times(cues))
 
     before = "".join("".join(cue.text.split()) for cue in cues)
     assert "".join("".join(one.text.split()) for one in found) == before
-    assert all(count_words(one.text) <= LONGEST for one in found)
+    assert all(count_words(one.text) <= MAX_SENTENCE_WORDS for one in found)
 
 
 @given(CUES)
-def test_sentences_follow_each_other_in_time(cues: list[Cue]) -> None:
+def test_sentence_times_ascend(cues: list[Cue]) -> None:
     found = sentences(*fill_times(cues))
 
     starts = [one.start for one in found if one.start is not None]

@@ -1,15 +1,15 @@
-"""Captions lose their markup, and give their speakers' names where that is safe."""
+"""Speakers and markup in captions."""
 
 import pytest
 
 from app.services.ingest.parse.captions import Caption
 from app.services.ingest.parse.cues import Cue
-from app.services.ingest.parse.speech import speech
+from app.services.ingest.parse.speech import caption_cues
 
 
-def said(*lines: str, speakers: tuple[str, ...] = ()) -> list[tuple[str | None, str]]:
+def spoken(*lines: str, speakers: tuple[str, ...] = ()) -> list[tuple[str | None, str]]:
     shown = [Caption(float(n), n + 1.0, tuple(line.split("|"))) for n, line in enumerate(lines)]
-    return [(cue.speaker, cue.text) for cue in speech(shown, speakers) if cue.text]
+    return [(cue.speaker, cue.text) for cue in caption_cues(shown, speakers) if cue.text]
 
 
 @pytest.mark.parametrize(
@@ -23,49 +23,49 @@ def said(*lines: str, speakers: tuple[str, ...] = ()) -> list[tuple[str | None, 
         ("x < y and y > z",) * 2,
     ],
 )
-def test_markup_goes_and_words_stay(line: str, text: str) -> None:
-    assert said(line) == [(None, text)]
+def test_markup_is_removed(line: str, text: str) -> None:
+    assert spoken(line) == [(None, text)]
 
 
-def test_a_voice_tag_names_the_speaker_of_its_words() -> None:
+def test_voice_tag_names_the_speaker() -> None:
     line = "<v.loud Ann Lee>Is it on?</v>|<v Bob>It is."
 
-    assert said(line, "Nobody knows.") == [
+    assert spoken(line, "Who knows.") == [
         ("Ann Lee", "Is it on?"),
         ("Bob", "It is."),
-        (None, "Nobody knows."),
+        (None, "Who knows."),
     ]
 
 
-def test_parts_of_one_caption_share_its_time() -> None:
-    cues = speech([Caption(2.0, 6.0, ("<v Ann>Hi.", "<v Bob>Hello."))])
+def test_speakers_in_one_caption_share_its_time() -> None:
+    cues = caption_cues([Caption(2.0, 6.0, ("<v Ann>Hi.", "<v Bob>Hello."))])
 
     assert cues == [Cue("Hi.", 2.0, None, "Ann"), Cue("Hello.", None, 6.0, "Bob")]
 
 
-def test_chevrons_change_the_speaker_and_may_name_him() -> None:
-    assert said(">> Weininger:|Hi there.", "I am Nick.", "&gt;&gt; Who is next?") == [
+def test_chevrons_change_the_speaker_and_may_give_a_name() -> None:
+    assert spoken(">> Weininger:|Hi there.", "I am Nick.", "&gt;&gt; Who is next?") == [
         ("Weininger", "Hi there."),
         ("Weininger", "I am Nick."),
         (None, "Who is next?"),
     ]
 
 
-def test_a_known_speaker_gets_the_full_name() -> None:
-    assert said("Lee: Is it on?", "- Bob: It is.", speakers=("Ann Lee", "Bob Ray")) == [
+def test_known_speaker_gets_the_full_name() -> None:
+    assert spoken("Lee: Is it on?", "- Bob: It is.", speakers=("Ann Lee", "Bob Ray")) == [
         ("Ann Lee", "Is it on?"),
         ("Bob Ray", "It is."),
     ]
 
 
-def test_a_first_name_of_two_people_is_left_as_it_is() -> None:
-    assert said("Ann: Hello.", speakers=("Ann Lee", "Ann Ray")) == [("Ann", "Hello.")]
+def test_first_name_shared_by_two_speakers_is_kept() -> None:
+    assert spoken("Ann: Hello.", speakers=("Ann Lee", "Ann Ray")) == [("Ann", "Hello.")]
 
 
-def test_a_label_that_comes_back_is_a_speaker() -> None:
+def test_recurring_label_is_a_speaker() -> None:
     lines = ["Rasmussen: One.", "Two.", "man #2: Three.", "Rasmussen: Four.", "Rasmussen: Five."]
 
-    assert [speaker for speaker, _ in said(*lines)] == [
+    assert [speaker for speaker, _ in spoken(*lines)] == [
         "Rasmussen",
         "Rasmussen",
         "man #2",
@@ -76,4 +76,4 @@ def test_a_label_that_comes_back_is_a_speaker() -> None:
 
 @pytest.mark.parametrize("label", ["Note:", "So:", "The trick:", "Q:", "Remember this once:"])
 def test_other_words_before_a_colon_stay_in_the_text(label: str) -> None:
-    assert said(f"{label} turn it down.") == [(None, f"{label} turn it down.")]
+    assert spoken(f"{label} turn it down.") == [(None, f"{label} turn it down.")]

@@ -1,4 +1,4 @@
-"""A library is written to PostgreSQL, brought up to date, and never broken on the way."""
+"""Documents and passages as they are written to the database."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ async def found(database: asyncpg.Connection, language: str, word: str) -> list[
 
 
 async def versions(database: asyncpg.Connection) -> set[tuple[str, str, str]]:
-    """Tell which transaction wrote each row there is."""
+    """Return which transaction wrote each row."""
     tables = "libraries creators topics documents passages terms languages"
     rows: set[tuple[str, str, str]] = set()
     for table in tables.split():
@@ -38,7 +38,7 @@ async def versions(database: asyncpg.Connection) -> set[tuple[str, str, str]]:
     return rows
 
 
-async def test_a_library_is_written(database: asyncpg.Connection, folder: Path) -> None:
+async def test_library_is_written(database: asyncpg.Connection, folder: Path) -> None:
     report = await ingest(database, folder)
 
     assert (report.library, report.creators, report.videos, report.pages) == ("demo", 2, 2, 1)
@@ -55,13 +55,13 @@ async def test_a_library_is_written(database: asyncpg.Connection, folder: Path) 
     assert (str(row["published"]), row["words"]) == ("2024-05-31", 4)
 
 
-async def test_passages_are_as_searches_need_them(
+async def test_passages_are_stored_with_their_texts_and_search_vectors(
     database: asyncpg.Connection, folder: Path
 ) -> None:
     await ingest(database, folder)
 
     rows = await database.fetch(
-        "SELECT p.*, x.*, x.sentences::text AS told, d.creator_id = p.creator_id"
+        "SELECT p.*, x.*, x.sentences::text AS sentences_json, d.creator_id = p.creator_id"
         "   AND d.topic_id = p.topic_id AS agrees"
         " FROM passages p JOIN documents d ON d.id = p.document_id"
         " JOIN passage_texts x ON x.passage_id = p.id ORDER BY d.title, p.ordinal"
@@ -70,10 +70,10 @@ async def test_passages_are_as_searches_need_them(
     assert [row["language"] for row in rows] == ["german", "english", "english", "english"]
     talk = rows[1]
     assert (talk["start_seconds"], talk["ordinal"], talk["first_sentence"]) == (5.0, 0, 0)
-    assert json.loads(talk["told"])[0] == [
+    assert json.loads(talk["sentences_json"])[0] == [
         *("Bass traps go into the corners.", 5.0, 12.5, "Ann Lee"),
     ]
-    # A stemmed word, a word of the title, one of a heading, a speaker's name.
+    # A stemmed word, words of a title and of a heading, a speaker's name.
     assert await found(database, "english", "attacking") == ["Side-chain the bass"]
     assert await found(database, "english", "modes") == ["Room modes"]
     assert await found(database, "english", "release") == ["Side-chain the bass"]
@@ -86,12 +86,12 @@ async def test_words_are_counted_by_language(database: asyncpg.Connection, folde
 
     languages = await database.fetch("SELECT language, passages FROM languages ORDER BY language")
     assert [tuple(row) for row in languages] == [("english", 3), ("german", 1)]
-    spread = "SELECT passages FROM terms WHERE language = 'english' AND lexeme = $1"
-    assert await database.fetchval(spread, "bass") == 3
-    assert await database.fetchval(spread, "releas") == 1
+    frequency = "SELECT passages FROM terms WHERE language = 'english' AND lexeme = $1"
+    assert await database.fetchval(frequency, "bass") == 3
+    assert await database.fetchval(frequency, "releas") == 1
 
 
-async def test_what_has_not_changed_is_not_written(
+async def test_unchanged_documents_are_not_written(
     database: asyncpg.Connection, folder: Path
 ) -> None:
     first = await ingest(database, folder)
@@ -103,7 +103,7 @@ async def test_what_has_not_changed_is_not_written(
     assert (again.passages, again.words) == (first.passages, first.words)
 
 
-async def test_a_changed_file_replaces_its_passages(
+async def test_changed_file_replaces_its_passages(
     database: asyncpg.Connection, folder: Path
 ) -> None:
     await ingest(database, folder)
@@ -119,7 +119,7 @@ async def test_a_changed_file_replaces_its_passages(
     assert await database.fetchval(terms) == 0
 
 
-async def test_a_changed_description_is_a_change(
+async def test_changed_metadata_replaces_the_document(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
     await ingest(database, manifest_library(tmp_path, video("a"), video("b")))
@@ -133,7 +133,7 @@ async def test_a_changed_description_is_a_change(
     assert [tuple(row) for row in languages] == [("english", 1), ("simple", 1)]
 
 
-async def test_a_creator_gets_a_new_name(database: asyncpg.Connection, tmp_path: Path) -> None:
+async def test_creator_can_be_renamed(database: asyncpg.Connection, tmp_path: Path) -> None:
     await ingest(database, manifest_library(tmp_path, video("a")))
     write_files(tmp_path, {"creators.jsonl": '{"creator": "mara", "name": "Mära V."}'})
 
@@ -145,7 +145,7 @@ async def test_a_creator_gets_a_new_name(database: asyncpg.Connection, tmp_path:
     assert tuple(row) == ("Mära V.", "mara v.")
 
 
-async def test_what_is_gone_stays_until_it_is_pruned(
+async def test_missing_documents_stay_until_they_are_pruned(
     database: asyncpg.Connection, folder: Path
 ) -> None:
     await ingest(database, folder)
@@ -163,7 +163,7 @@ async def test_what_is_gone_stays_until_it_is_pruned(
     assert await database.fetchval("SELECT count(*) FROM terms WHERE language = 'german'") == 0
 
 
-async def test_a_file_that_broke_is_told_and_never_pruned(
+async def test_broken_file_is_reported_and_not_pruned(
     database: asyncpg.Connection, folder: Path
 ) -> None:
     await ingest(database, folder)
@@ -172,13 +172,13 @@ async def test_a_file_that_broke_is_told_and_never_pruned(
     report = await ingest(database, folder, prune=True)
 
     assert report.broken == (
-        ("mara-voss/attack.md", "there is a NUL in it: it is no text"),
-        ("mara-voss/empty.txt", "there is no text in it"),
+        ("mara-voss/attack.md", "contains a NUL character, so it is not text"),
+        ("mara-voss/empty.txt", "contains no text"),
     )
     assert (counts(report), report.pages) == ((0, 0, 2, 0), 1)
 
 
-async def test_a_video_whose_file_is_gone_but_in_the_manifest_is_broken(
+async def test_manifest_entry_without_a_file_is_broken(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
     await ingest(database, manifest_library(tmp_path, video("a"), video("b")))
@@ -190,7 +190,7 @@ async def test_a_video_whose_file_is_gone_but_in_the_manifest_is_broken(
     assert (counts(report), report.videos) == ((0, 0, 1, 0), 2)
 
 
-async def test_what_the_database_does_not_take_stops_nothing(
+async def test_document_rejected_by_the_database_does_not_stop_the_run(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
     folder = manifest_library(tmp_path, video("a", url="https://example.com/\0"), video("b"))

@@ -1,4 +1,4 @@
-"""What an ingestion and a reindex leave to search with, and services that search meanwhile."""
+"""Ingestion and reindexing with different embedders, and services that search meanwhile."""
 
 import dataclasses
 from collections.abc import AsyncIterator
@@ -15,13 +15,12 @@ from app.cli.serve import check_embedder, keep_sample
 from app.config import Settings
 from app.schemas import Matching
 from app.services.ingest.errors import IngestError, NotEmbedded
-from app.services.ingest.report import Progress
-from app.services.ingest.store.embed import indexes
-from app.services.ingest.store.indexing import Indexing
+from app.services.ingest.store.embeddings import embedding_indexes
+from app.services.ingest.store.indexer import Indexer
 from tests.scripted_embedder import embeddings, word_counts
 from tests.scripted_model import Answer, Request, ScriptedModel
 from tests.service import Client, running
-from tests.services.ingest.libraries import write_files
+from tests.services.ingest.libraries import ignore_progress, write_files
 from tests.services.search.search_library import (
     ScriptedEmbedder,
     fill,
@@ -39,13 +38,9 @@ PAGES = {
 QUESTION = "How fast is the attack of the compressor?"
 
 
-def silent(progress: Progress) -> None:
-    pass
-
-
 @pytest.fixture
 async def server() -> AsyncIterator[ScriptedModel]:
-    """A server that embeds at once."""
+    """A server that returns embeddings."""
     async with ScriptedModel() as server:
         server.answers(embeddings())
         yield server
@@ -73,14 +68,14 @@ async def ingested(settings: Settings, folder: Path) -> None:
 
 
 async def matching(service: Client) -> Any:
-    """Ask a question that is answered in any case; returns what was compared for it."""
+    """Search for something the library has; return how passages were matched."""
     status, found, _ = await service.call("GET", "/api/v1/search", params={"q": QUESTION})
     assert (status, found["cascade_tier"]) == (200, "global"), found
     assert found["citations"][0]["title"] == "Side-chain"
     return found["scope"]["matching"]
 
 
-async def test_services_go_on_while_another_embedder_takes_over(
+async def test_services_keep_searching_while_another_embedder_takes_over(
     first: Settings, folder: Path, database: asyncpg.Connection
 ) -> None:
     await ingested(first, folder)
@@ -89,7 +84,7 @@ async def test_services_go_on_while_another_embedder_takes_over(
         second = replace(first, embedding_base_url=slow.base_url, embedding_model="second")
         assert await matching(old) == hybrid
 
-        # The passages' vectors are held back until the old service has searched meanwhile.
+        # The vectors are held back until the old service has searched.
         searched = anyio.Event()
         answer = embeddings(lambda text: word_counts(text, 32))
 
@@ -101,7 +96,9 @@ async def test_services_go_on_while_another_embedder_takes_over(
         async with library(second) as into, anyio.create_task_group() as tasks:
             tasks.start_soon(reindex, into)
             await slow.asked(2)
-            half_done = {name: done for name, (_, done) in (await indexes(database)).items()}
+            half_done = {
+                name: done for name, (_, done) in (await embedding_indexes(database)).items()
+            }
             assert half_done == {"first": True, "second": False}
             assert await matching(old) == hybrid
             searched.set()
@@ -109,29 +106,27 @@ async def test_services_go_on_while_another_embedder_takes_over(
         async with running(second) as new:
             assert [await matching(old), await matching(new)] == [hybrid, hybrid]
             await ingested(second, folder)
-            assert set(await indexes(database)) == {"second"}
+            assert set(await embedding_indexes(database)) == {"second"}
             assert [await matching(old), await matching(new)] == ["lexical", hybrid]
 
 
-async def test_another_embedder_is_refused_with_the_command_that_embeds_anew(
+async def test_other_embedder_is_refused_with_the_command_that_reindexes(
     first: Settings, folder: Path, database: asyncpg.Connection
 ) -> None:
     await ingested(first, folder)
-    write_files(folder, {"mara/new.md": page("New", "Nobody reads this.")})
+    write_files(folder, {"mara/new.md": page("New", "This is not ingested.")})
     async with library(replace(first, embedding_model="second")) as into:
         with pytest.raises(CommandError, match="python -m app reindex") as refusal:
             await check_embedder(into)
-        assert "by first" in str(refusal.value)
-        assert "asks for second" in str(refusal.value)
+        assert "EMBEDDING_MODEL=first" in str(refusal.value)
+        assert "second" in str(refusal.value)
         with pytest.raises(CommandError, match="python -m app reindex"):
             await ingest_folder(into, folder)
     assert await database.fetchval("SELECT count(*) FROM documents") == 2
-    assert set(await indexes(database)) == {"first"}
+    assert set(await embedding_indexes(database)) == {"first"}
 
 
-async def test_without_an_embedder_there_is_nothing_to_reindex(
-    first: Settings, folder: Path
-) -> None:
+async def test_reindex_without_an_embedder_is_refused(first: Settings, folder: Path) -> None:
     settings = replace(first, embedding_base_url="", embedding_model="none")
     async with library(settings) as into:
         await ingest_folder(into, folder)
@@ -139,47 +134,47 @@ async def test_without_an_embedder_there_is_nothing_to_reindex(
             await reindex(into)
 
 
-async def test_an_embedder_that_fails_leaves_the_passages_and_is_made_good_later(
+async def test_failed_embeddings_are_added_by_the_next_run(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
     with pytest.raises(NotEmbedded, match="run the same command again"):
         await fill(database, tmp_path, PAGES, ScriptedEmbedder(fails_at=2))
     assert await database.fetchval("SELECT count(*) FROM languages WHERE NOT stale") == 1
-    ((index, complete),) = (await indexes(database)).values()
+    ((index, complete),) = (await embedding_indexes(database)).values()
     assert not complete
 
     report = await fill(database, tmp_path, PAGES, ScriptedEmbedder())
 
     assert report.unchanged == 2
-    assert await indexes(database) == {"scripted": (index, True)}
+    assert await embedding_indexes(database) == {"scripted": (index, True)}
 
 
-async def test_an_embedder_that_fails_at_the_gate_ends_in_a_sentence(
+async def test_embedder_that_fails_during_calibration_is_reported(
     database: asyncpg.Connection,
 ) -> None:
     await many_passages(database, 120)
-    # The dimension, then all passages, then the gate's questions.
-    indexing = Indexing(pgvector=True, embedder=ScriptedEmbedder(fails_at=3))
+    # The calls are for the dimension, the passages and the calibration questions.
+    indexer = Indexer(pgvector=True, embedder=ScriptedEmbedder(fails_at=3))
     with pytest.raises(IngestError, match="status 500"):
-        await indexing.update(database, ["english"], silent)
+        await indexer.update(database, ["english"], ignore_progress)
 
 
-async def test_an_ingestion_by_the_old_embedder_leaves_what_the_new_one_has_begun(
+async def test_ingestion_with_the_old_embedder_keeps_the_unfinished_index_of_the_new_one(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
     await fill(database, tmp_path, PAGES, ScriptedEmbedder("first"))
     with pytest.raises(NotEmbedded):
-        await Indexing(pgvector=True, embedder=ScriptedEmbedder("second", fails_at=2)).embed(
-            database, silent
+        await Indexer(pgvector=True, embedder=ScriptedEmbedder("second", fails_at=2)).embed(
+            database, ignore_progress
         )
-    begun = (await indexes(database))["second"]
+    unfinished = (await embedding_indexes(database))["second"]
 
     await fill(database, tmp_path, PAGES, ScriptedEmbedder("first"))
 
-    assert (await indexes(database))["second"] == begun
+    assert (await embedding_indexes(database))["second"] == unfinished
 
 
-async def test_the_gates_of_a_library_that_has_become_small_are_forgotten(
+async def test_classifiers_of_a_library_that_became_small_are_deleted(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
     await save_classifier(database, "{}")
@@ -187,17 +182,17 @@ async def test_the_gates_of_a_library_that_has_become_small_are_forgotten(
     assert await database.fetchval("SELECT count(*) FROM gates") == 0
 
 
-async def test_gates_are_not_those_of_a_sample_that_made_room(
+async def test_classifiers_fitted_to_a_removed_sample_library_are_deleted(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
     await fill(database, tmp_path, PAGES)
     await many_passages(database, 120)
     await database.execute("UPDATE libraries SET name = $1 WHERE name = 'many'", SAMPLE)
-    # As learned from both.
+    # As if fitted to both libraries.
     await save_classifier(database, "{}")
     await database.execute("UPDATE gates SET passages = 122")
 
-    await keep_sample(Library(database, Indexing(pgvector=True)))
+    await keep_sample(Library(database, Indexer(pgvector=True)))
 
     assert await database.fetchval("SELECT count(*) FROM passages") == 2
     assert await database.fetchval("SELECT count(*) FROM gates") == 0
