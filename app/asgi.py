@@ -1,4 +1,4 @@
-"""Settings come in; the ASGI application goes out."""
+"""Application factory: routes, middleware, error handling and lifespan."""
 
 import logging
 import os
@@ -29,11 +29,11 @@ API = "/api/v1"
 def create_app(settings: Settings | None = None) -> Starlette:
     """Build the application; without settings they are read from the environment."""
     chosen = settings or Settings.from_environment(os.environ)
-    page = site.installed()
+    pages = site.installed()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
-        if page.missing:
+        if pages.missing:
             log.warning(site.NOT_INSTALLED)
         async with services(
             chosen,
@@ -45,13 +45,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
             app.state.runner = state["runner"]
             yield state
 
-    described = ApiDocs()
+    api_docs = ApiDocs()
     app = Starlette(
         routes=[
-            Route("/", page.index, methods=["GET"], include_in_schema=False),
+            Route("/", pages.index, methods=["GET"], include_in_schema=False),
             Route(
                 "/static/{version}/{name:path}",
-                page.file,
+                pages.file,
                 methods=["GET"],
                 include_in_schema=False,
             ),
@@ -63,8 +63,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Route("/healthz", ops.alive, methods=["GET"]),
             Route("/readyz", ops.ready, methods=["GET"]),
             Route("/metrics", ops.metrics, methods=["GET"]),
-            Route("/openapi.json", described.openapi, methods=["GET"]),
-            Route("/docs", described.reference, methods=["GET"]),
+            Route("/openapi.json", api_docs.openapi, methods=["GET"]),
+            Route("/docs", pages.api_docs, methods=["GET"]),
         ],
         middleware=[Middleware(RequestContext)],
         exception_handlers={ChatError: _problem, HTTPException: _problem},

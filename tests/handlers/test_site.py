@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.handlers.site import LIBRARIES, Page
+from app.handlers.site import API_DOCS_LIBRARIES, CHAT_LIBRARIES, Site
 from tests.clients.programs import needs_page
 from tests.service import Client
 
@@ -69,21 +69,22 @@ async def test_only_the_pages_own_files_are_served(service: Client, name: str) -
     assert (status, problem["status"]) == (404, 404)
 
 
-async def test_a_page_without_its_libraries_says_what_to_run(tmp_path: Path) -> None:
-    (tmp_path / "vendor").mkdir()
-    (tmp_path / "index.html").write_text("<!doctype html>{version}{modules}")
-    bare = Page(tmp_path)
-    assert bare.missing == LIBRARIES
-    reply = await bare.index(None)  # type: ignore[arg-type]
-    assert reply.status_code == 503
-    assert b"make page" in reply.body
+async def test_pages_without_their_libraries_say_what_to_run(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("{modules}")
+    (tmp_path / "api-docs.html").write_text("{version}")
+    site = Site(tmp_path)
+    assert site.missing == (*CHAT_LIBRARIES, *API_DOCS_LIBRARIES)
+    for page in (site.index, site.api_docs):
+        reply = await page(None)  # type: ignore[arg-type]
+        assert reply.status_code == 503
+        assert b"make page" in reply.body
 
 
-def test_a_change_of_any_file_changes_the_address_of_all(tmp_path: Path) -> None:
-    (tmp_path / "vendor").mkdir()
-    (tmp_path / "index.html").write_text("{version}")
-    pages = []
+def test_a_change_of_any_file_changes_the_path_of_all(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("{modules}")
+    (tmp_path / "api-docs.html").write_text("{version}")
+    versions = []
     for text in ("one", "another"):
         (tmp_path / "page.css").write_text(text)
-        pages.append(Page(tmp_path))
-    assert pages[0].version != pages[1].version
+        versions.append(Site(tmp_path).version)
+    assert versions[0] != versions[1]

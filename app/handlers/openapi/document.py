@@ -64,7 +64,7 @@ def document(examples: Sequence[Example]) -> JSON:
     for operation in OPERATIONS:
         path = paths.setdefault(
             operation.path,
-            {"parameters": [_ref("parameters", parameter.name) for parameter in EVERYWHERE]},
+            {"parameters": [_parameter(each, (), schemas) for each in EVERYWHERE]},
         )
         own = [example for example in examples if example.operation == operation.name]
         path[operation.method] = _operation(operation, own, examples, schemas)
@@ -82,7 +82,6 @@ def document(examples: Sequence[Example]) -> JSON:
         "paths": paths,
         "components": {
             "headers": {name: _header(name, examples, schemas) for name in HEADERS},
-            "parameters": {each.name: _parameter(each, (), schemas) for each in EVERYWHERE},
             "schemas": schemas.components,
         },
     }
@@ -224,16 +223,12 @@ def _problems(
 
 
 def _headers(names: Iterable[str]) -> JSON:
-    return {name: _ref("headers", name) for name in ("X-Request-Id", *names)}
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", *names)}
 
 
 def _examples(examples: Iterable[Example]) -> JSON:
     told = {it.name: {"summary": it.summary, "value": it.reply} for it in examples}
     return {"examples": told} if told else {}
-
-
-def _ref(kind: str, name: str) -> JSON:
-    return {"$ref": f"#/components/{kind}/{name}"}
 
 
 _TURN = {"turn_id": "$response.header.X-Turn-Id"}
