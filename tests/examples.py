@@ -63,7 +63,7 @@ class Recorder:
         """Ask for an operation; `options` go to the HTTP client."""
         asked = next(it for it in OPERATIONS if it.name == operation)
         given = parameters or {}
-        places = {each.name: each.where for each in asked.parameters}
+        places = {each.name: each.location for each in asked.parameters}
         path = asked.path.format_map(given)
         query = {key: value for key, value in given.items() if places[key] == "query"}
         headers = {key: value for key, value in given.items() if places[key] == "header"}

@@ -89,6 +89,11 @@ class Site:
         self._index = self._render(folder / "index.html")
         self._api_docs = self._render(folder / "api-docs.html")
 
+    @classmethod
+    def installed(cls) -> "Site":
+        """Return the site in this package."""
+        return cls(Path(str(files("app").joinpath("static"))))
+
     async def index(self, request: Request[State]) -> Response:
         """Serve the chat page; 503 if its libraries are not installed."""
         return self._page(request, self._index, _CHAT_POLICY, CHAT_LIBRARIES)
@@ -139,8 +144,3 @@ class Site:
         )
         html = path.read_text(encoding="utf-8")
         return html.replace("{modules}", preloads).replace("{version}", self.version).encode()
-
-
-def installed() -> Site:
-    """Read the site that comes with this package."""
-    return Site(Path(str(files("app").joinpath("static"))))
