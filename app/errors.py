@@ -111,7 +111,7 @@ class TooManyRequests(ChatError):
 
     def __init__(self, *, limit: int, window: int, reset: int) -> None:
         super().__init__(
-            f"Only {limit} questions are allowed in {window} seconds. Try again in {reset} seconds."
+            f"Questions are limited to {limit} per {window} seconds. Try again in {reset} seconds."
         )
         self.limit = limit
         self.window = window

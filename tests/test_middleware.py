@@ -41,5 +41,5 @@ async def test_a_request_that_breaks_is_a_500_that_says_nothing_of_why(
     assert b"urn:chrysopedia:problem:internal" in body["body"]
     assert b"secret" not in body["body"]
     assert metrics.refusals["internal"] == 1
-    assert "a request broke" in caplog.text
+    assert "ValueError: a secret" in caplog.text
     assert "GET /x 500" in caplog.text
