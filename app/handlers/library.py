@@ -14,7 +14,7 @@ async def creators(request: Request[State]) -> Response:
     """List the creators whose name starts with `prefix`."""
     prefix = request.query_params.get("prefix", "")
     if len(prefix) > CREATOR_LIMIT or "\0" in prefix:
-        detail = f"must be at most {CREATOR_LIMIT} characters, without NUL"
+        detail = f"must have at most {CREATOR_LIMIT} characters and no NUL"
         raise Unprocessable(f"`prefix` {detail}.", errors=(FieldError("prefix", detail),))
     return codec.json_response(await request.state["retriever"].creators(prefix))
 
