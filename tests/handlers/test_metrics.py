@@ -1,4 +1,4 @@
-"""What Prometheus is told of a worker is what its clients saw."""
+"""The metrics of a worker match what its clients received."""
 
 from collections.abc import AsyncIterator
 
@@ -24,7 +24,7 @@ async def worker(chat_settings: Settings) -> AsyncIterator[Client]:
 
 
 async def told(worker: Client) -> dict[tuple[str, ...], float]:
-    """Give the values by name without prefix, and by what the labels say, in their order."""
+    """Return the samples by name, without prefix, and label values."""
     status, text, headers = await worker.call("GET", "/metrics")
     assert status == 200
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -35,7 +35,7 @@ async def told(worker: Client) -> dict[tuple[str, ...], float]:
     }
 
 
-async def test_an_answer_is_counted_with_its_tier_and_its_times(
+async def test_answer_is_counted_with_its_tier_and_timings(
     worker: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One", " two", " three"))
@@ -52,9 +52,7 @@ async def test_an_answer_is_counted_with_its_tier_and_its_times(
     assert now["process_open_fds",] > 0
 
 
-async def test_turns_and_viewers_are_counted_while_they_are_there(
-    worker: Client, model: ScriptedModel
-) -> None:
+async def test_gauges_count_current_turns_and_viewers(worker: Client, model: ScriptedModel) -> None:
     held = anyio.Event()
     model.answers(say("One", held, " two"))
     with anyio.fail_after(10):
@@ -74,7 +72,7 @@ async def test_turns_and_viewers_are_counted_while_they_are_there(
     assert now["log_writes_failed_total",] == 0
 
 
-async def test_tries_at_models_are_counted_and_a_turn_that_fails(
+async def test_model_attempts_and_failed_turns_are_counted(
     worker: Client, model: ScriptedModel
 ) -> None:
     model.answers(refuse(500), refuse(404), refuse(404))
@@ -86,7 +84,7 @@ async def test_tries_at_models_are_counted_and_a_turn_that_fails(
     assert now["time_to_first_token_seconds_count",] == 0
 
 
-async def test_what_is_refused_is_counted_by_its_reason(worker: Client) -> None:
+async def test_refused_requests_are_counted_by_kind(worker: Client) -> None:
     await worker.call("POST", CHAT, json={"query": ""})
     await worker.call("POST", CHAT, json={"query": ""})
     await worker.call("GET", f"{CHAT}/t_{'0' * 32}")

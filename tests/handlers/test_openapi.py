@@ -22,7 +22,7 @@ from app.handlers.openapi.parameters import HEADERS
 from app.handlers.problems import PROBLEM_TYPES, urn
 from app.limits import CREATOR_LIMIT, QUERY_LIMIT, full_match, trimmed_text
 from app.schemas import ChatRequest
-from tests.examples import FILE, form, record, recorded
+from tests.examples import FILE, normalized, record, recorded
 from tests.scripted_model import ScriptedModel
 from tests.servers import OwnServer
 from tests.service import Client, parse
@@ -141,7 +141,7 @@ async def test_recorded_examples_are_up_to_date(
     hint = f"record them again: python -m tests.examples writes {FILE.name}"
     assert [it.name for it in now] == [it.name for it in EXAMPLES], hint
     for is_now, was in zip(now, EXAMPLES, strict=True):
-        assert form(is_now) == form(was), hint
+        assert normalized(is_now) == normalized(was), hint
 
 
 def test_document_lists_every_problem_type() -> None:
