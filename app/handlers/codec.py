@@ -220,7 +220,7 @@ def _text_errors(pointer: str, text: str, limit: int) -> list[FieldError]:
 def _conversation_id_errors(pointer: str, given: str) -> list[FieldError]:
     if _CONVERSATION_ID.fullmatch(given):
         return []
-    return [FieldError(pointer, "must consist of 1 to 64 of the characters A-Z a-z 0-9 _ -")]
+    return [FieldError(pointer, "must be 1 to 64 of the characters A-Z a-z 0-9 _ -")]
 
 
 def _field_error(message: str) -> FieldError:
