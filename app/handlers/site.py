@@ -1,7 +1,8 @@
 """The static files, and the two HTML pages that use them: the chat at `/` and `/docs`.
 
 The path of a static file contains a digest of all files, so browsers may cache it for a year. The
-HTML pages are revalidated on every request.
+HTML pages are revalidated on every request. All files are read once, at start: an upgrade in place
+must not change what an old path returns.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 from app.bootstrap import State
 from app.errors import NotFound
@@ -30,25 +31,18 @@ _MEDIA_TYPES = {
     ".svg": "image/svg+xml",
 }
 _NO_MODULEPRELOAD = ("api-docs.js", "vendor/swagger-ui.js")
-_SAME_ORIGIN = (
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "connect-src 'self'",
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
+_SAME_ORIGIN_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 # Only DOMPurify may turn strings into HTML.
 _CHAT_POLICY = (
-    *_SAME_ORIGIN,
-    "img-src 'self'",
-    "frame-src https://www.youtube-nocookie.com https://player.vimeo.com",
-    "require-trusted-types-for 'script'",
-    "trusted-types dompurify",
+    f"{_SAME_ORIGIN_POLICY}; img-src 'self'; "
+    "frame-src https://www.youtube-nocookie.com https://player.vimeo.com; "
+    "require-trusted-types-for 'script'; trusted-types dompurify"
 )
 # Swagger UI's style sheet has its icons as data URLs.
-_API_DOCS_POLICY = (*_SAME_ORIGIN, "img-src 'self' data:")
+_API_DOCS_POLICY = f"{_SAME_ORIGIN_POLICY}; img-src 'self' data:"
 _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -61,7 +55,7 @@ _IMMUTABLE = "public, max-age=31536000, immutable"
 class StaticFile(Struct, frozen=True):
     """A file of the site; `etag` includes its quotes."""
 
-    path: Path
+    content: bytes
     media_type: str
     etag: str
 
@@ -83,7 +77,7 @@ class Site:
             name for name in (*CHAT_LIBRARIES, *API_DOCS_LIBRARIES) if name not in contents
         )
         self._files = {
-            name: StaticFile(folder / name, _MEDIA_TYPES[Path(name).suffix], etag(content))
+            name: StaticFile(content, _MEDIA_TYPES[Path(name).suffix], etag(content))
             for name, content in contents.items()
         }
         self._index = self._render(folder / "index.html")
@@ -110,37 +104,36 @@ class Site:
         # During a rolling update a worker may be asked for a path of another version. That
         # response must not be cached under that path.
         current = request.path_params["version"] == self.version
-        headers = {
-            **_HEADERS,
-            "Content-Security-Policy": "; ".join(_CHAT_POLICY),
-            "Cache-Control": _IMMUTABLE if current else "no-store",
-            "ETag": file.etag,
-        }
-        response = FileResponse(file.path, headers=headers, media_type=file.media_type)
-        return conditional(request, response)
+        return _response(request, file, _CHAT_POLICY, _IMMUTABLE if current else "no-store")
 
     def _page(
         self,
         request: Request[State],
-        html: bytes,
-        policy: tuple[str, ...],
+        page: StaticFile,
+        policy: str,
         libraries: tuple[str, ...],
     ) -> Response:
         if not set(libraries).isdisjoint(self.missing):
             return PlainTextResponse(NOT_INSTALLED + "\n", 503, {"Cache-Control": "no-store"})
-        headers = {
-            **_HEADERS,
-            "Content-Security-Policy": "; ".join(policy),
-            "Cache-Control": "no-cache",
-            "ETag": etag(html),
-        }
-        return conditional(request, Response(html, headers=headers, media_type="text/html"))
+        return _response(request, page, policy, "no-cache")
 
-    def _render(self, path: Path) -> bytes:
+    def _render(self, path: Path) -> StaticFile:
         preloads = "\n".join(
             f'<link rel="modulepreload" href="/static/{self.version}/{name}">'
             for name in self._files
             if name.endswith(".js") and name not in _NO_MODULEPRELOAD
         )
-        html = path.read_text(encoding="utf-8")
-        return html.replace("{modules}", preloads).replace("{version}", self.version).encode()
+        template = path.read_text(encoding="utf-8").replace("{modules}", preloads)
+        html = template.replace("{version}", self.version).encode()
+        return StaticFile(html, "text/html", etag(html))
+
+
+def _response(request: Request[State], file: StaticFile, policy: str, caching: str) -> Response:
+    headers = {
+        **_HEADERS,
+        "Content-Security-Policy": policy,
+        "Cache-Control": caching,
+        "ETag": file.etag,
+    }
+    response = Response(file.content, headers=headers, media_type=file.media_type)
+    return conditional(request, response)
