@@ -62,11 +62,11 @@ class Recorder:
     ) -> Example:
         """Call an operation; `options` are passed to the HTTP client."""
         called = next(it for it in OPERATIONS if it.name == operation)
-        given = parameters or {}
+        values = parameters or {}
         places = {each.name: each.location for each in called.parameters}
-        path = called.path.format_map(given)
-        query = {key: value for key, value in given.items() if places[key] == "query"}
-        headers = {key: value for key, value in given.items() if places[key] == "header"}
+        path = called.path.format_map(values)
+        query = {key: value for key, value in values.items() if places[key] == "query"}
+        headers = {key: value for key, value in values.items() if places[key] == "header"}
         if body is not None:
             options["json"] = body
         async with self._service.http.request(
@@ -86,7 +86,7 @@ class Recorder:
                     name=name,
                     operation=operation,
                     summary=summary,
-                    parameters=given,
+                    parameters=values,
                     body=body,
                     status=response.status,
                     headers=response_headers,
@@ -150,8 +150,8 @@ async def record(settings: Settings, model: ScriptedModel) -> list[Example]:
         await recorder("too-many-requests", "ask", "Rate limit exceeded", None, QUESTION)
     async with _without_library(chosen) as service:
         recorder = Recorder(service, examples)
-        asked = {"q": QUESTION["query"]}
-        await recorder("library-unavailable", "search", "PostgreSQL is down", asked)
+        parameters = {"q": QUESTION["query"]}
+        await recorder("library-unavailable", "search", "PostgreSQL is down", parameters)
     return examples
 
 

@@ -51,9 +51,9 @@ async def test_model_rewrites_the_follow_up_and_gets_the_earlier_turns(
     await chat.ask(QUESTION, conversation_id="model")
     events = await chat.ask("And the release?", conversation_id="model")
     assert events[-1].data["scope"]["query"] == "How long should the side-chain release be?"
-    told = [message["content"] for message in model.requests[-1].messages]
-    assert told[1:3] == [QUESTION, "As long as the groove."]
-    assert told[-1].endswith("Question: And the release?")
+    sent = [message["content"] for message in model.requests[-1].messages]
+    assert sent[1:3] == [QUESTION, "As long as the groove."]
+    assert sent[-1].endswith("Question: And the release?")
 
 
 async def test_follow_up_is_rewritten_by_rule_if_the_model_fails(

@@ -23,7 +23,7 @@ async def worker(chat_settings: Settings) -> AsyncIterator[Client]:
         yield client
 
 
-async def told(worker: Client) -> dict[tuple[str, ...], float]:
+async def scrape(worker: Client) -> dict[tuple[str, ...], float]:
     """Return the samples by name, without prefix, and label values."""
     status, text, headers = await worker.call("GET", "/metrics")
     assert status == 200
@@ -40,7 +40,7 @@ async def test_answer_is_counted_with_its_tier_and_timings(
 ) -> None:
     model.answers(say("One", " two", " three"))
     done = (await worker.ask(QUESTION))[-1].data
-    now = await told(worker)
+    now = await scrape(worker)
     assert now["turns_total", "stop", done["cascade_tier"]] == 1
     assert now["time_to_sources_seconds_count",] == 1
     assert now["time_to_first_token_seconds_count",] == 1
@@ -60,13 +60,13 @@ async def test_gauges_count_current_turns_and_viewers(worker: Client, model: Scr
             seen = await first.until("token")
             turn_id = first.response.headers["X-Turn-Id"]
             async with worker.follow(turn_id, after=seen[0].id) as again:
-                now = await told(worker)
+                now = await scrape(worker)
                 assert (now["turns_running",], now["viewers",]) == (1, 2)
                 assert now["resumes_total",] == 1
                 held.set()
                 await again.rest()
             await first.rest()
-    now = await told(worker)
+    now = await scrape(worker)
     assert (now["turns_running",], now["viewers",]) == (0, 0)
     assert now["log_writes_total",] >= 1
     assert now["log_writes_failed_total",] == 0
@@ -77,7 +77,7 @@ async def test_model_attempts_and_failed_turns_are_counted(
 ) -> None:
     model.answers(refuse(500), refuse(404), refuse(404))
     assert (await worker.ask(QUESTION))[-1].name == "error"
-    now = await told(worker)
+    now = await scrape(worker)
     assert now["model_retries_total",] == 1
     assert now["model_fallbacks_total",] == 1
     assert now["turns_total", "model-failed", "unknown"] == 1
@@ -88,6 +88,6 @@ async def test_refused_requests_are_counted_by_kind(worker: Client) -> None:
     await worker.call("POST", CHAT, json={"query": ""})
     await worker.call("POST", CHAT, json={"query": ""})
     await worker.call("GET", f"{CHAT}/t_{'0' * 32}")
-    now = await told(worker)
+    now = await scrape(worker)
     assert now["requests_refused_total", "unprocessable"] == 2
     assert now["requests_refused_total", "not-found"] == 1
