@@ -77,7 +77,7 @@ requirements-bench.lock requirements-load.lock: requirements-%.lock:
 
 clean: ## remove the environments and all caches; the data in .data stays
 	rm -rf $(VENV) $(BENCH) $(LOAD) .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/clients/node_modules
-	rm -rf $(VENDOR)/node_modules $(VENDOR)/*.js $(VENDOR)/*.LICENSE $(PAGE)
+	rm -rf $(VENDOR)/node_modules $(VENDOR)/*.js $(VENDOR)/*.css $(VENDOR)/*.LICENSE $(PAGE)
 	find app tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-data: ## remove .data: the embedded servers' database and memory, for good
@@ -115,7 +115,12 @@ $(PAGE): $(VENDOR)/package-lock.json
 	cp node_modules/dompurify/dist/purify.es.mjs dompurify.js && \
 	cp node_modules/dompurify/LICENSE dompurify.LICENSE && \
 	cp node_modules/marked/lib/marked.esm.js marked.js && \
-	cp node_modules/marked/LICENSE* marked.LICENSE && rm -rf node_modules && touch installed; } || \
+	cp node_modules/marked/LICENSE* marked.LICENSE && \
+	cp node_modules/swagger-ui-dist/swagger-ui-bundle.js swagger-ui.js && \
+	cp node_modules/swagger-ui-dist/swagger-ui.css swagger-ui.css && \
+	cat node_modules/swagger-ui-dist/LICENSE node_modules/swagger-ui-dist/NOTICE \
+		node_modules/swagger-ui-dist/swagger-ui-bundle.js.LICENSE.txt > swagger-ui.LICENSE && \
+	rm -rf node_modules && touch installed; } || \
 	echo "The page's libraries could not be installed from npm: there is the API, but no page." >&2
 
 # With the machine's npm, else with one out of a wheel, installed apart and removed again.

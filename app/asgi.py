@@ -1,88 +1,74 @@
-"""Settings come in; the ASGI application goes out."""
+"""Application factory: routes, middleware, error handlers and lifespan."""
 
 import logging
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from app.bootstrap import State, services
 from app.config import Settings
 from app.errors import ChatError
-from app.handlers import chat, codec, conversations, library, ops, site
+from app.handlers import chat, codec, conversations, library, ops
 from app.handlers.openapi import ApiDocs
+from app.handlers.problems import problem_response
+from app.handlers.site import NOT_INSTALLED, Site
 from app.middleware import RequestContext
-from app.schemas import Problem
 
 log = logging.getLogger(__name__)
 
-API = "/api/v1"
-
 
 def create_app(settings: Settings | None = None) -> Starlette:
-    """Build the application; without settings they are read from the environment."""
-    chosen = settings or Settings.from_environment(os.environ)
-    page = site.installed()
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[State]:
-        if page.missing:
-            log.warning(site.NOT_INSTALLED)
-        async with services(
-            chosen,
-            encode=codec.frame,
-            encode_lost=codec.lost_frame,
-            shutdown_requested=lambda: AppStatus.should_exit,
-        ) as state:
-            # For the server around the application, which tells it of its end.
-            app.state.runner = state["runner"]
-            yield state
-
-    described = ApiDocs()
+    """Build the application; without `settings`, read them from the environment."""
+    site = Site.installed()
     app = Starlette(
-        routes=[
-            Route("/", page.index, methods=["GET"], include_in_schema=False),
-            Route(
-                "/static/{version}/{name:path}",
-                page.file,
-                methods=["GET"],
-                include_in_schema=False,
-            ),
-            Route(f"{API}/chat", chat.ask, methods=["POST"]),
-            Route(f"{API}/chat/{{turn_id}}", chat.Turn),
-            Route(f"{API}/conversations/{{conversation_id}}", conversations.Conversation),
-            Route(f"{API}/creators", library.index, methods=["GET"]),
-            Route(f"{API}/search", library.search, methods=["GET"]),
-            Route("/healthz", ops.alive, methods=["GET"]),
-            Route("/readyz", ops.ready, methods=["GET"]),
-            Route("/metrics", ops.metrics, methods=["GET"]),
-            Route("/openapi.json", described.openapi, methods=["GET"]),
-            Route("/docs", described.reference, methods=["GET"]),
-        ],
+        routes=_routes(site, ApiDocs()),
         middleware=[Middleware(RequestContext)],
-        exception_handlers={ChatError: _problem, HTTPException: _problem},
-        lifespan=lifespan,
+        exception_handlers={ChatError: problem_response, HTTPException: problem_response},
+        lifespan=_lifespan(settings or Settings.from_environment(os.environ), site),
     )
-    # A redirect would name the host that the request claims, and clients lose the body on it.
+    # A redirect would use the request's Host header, and clients drop the body when they follow it.
     app.router.redirect_slashes = False
     return app
 
 
-def _problem(request: Request, error: Exception) -> Response:
-    """Tell of an error of ours, or of what Starlette itself refuses, such as an unknown path."""
-    match error:
-        case ChatError():
-            request.state["metrics"].refused(error.slug)
-            return codec.problem_response(error.problem(), error.headers)
-        case HTTPException(status_code=status, detail=title):
-            detail = f"{request.method} {request.url.path} is not served. See /docs."
-            problem = Problem(type="about:blank", title=title, status=status, detail=detail)
-            return codec.problem_response(problem, error.headers)
-    raise error
+def _routes(site: Site, api_docs: ApiDocs) -> list[BaseRoute]:
+    return [
+        Route("/", site.index, methods=["GET"], include_in_schema=False),
+        Route("/static/{version}/{name:path}", site.file, methods=["GET"], include_in_schema=False),
+        Route("/api/v1/chat", chat.ask, methods=["POST"]),
+        Route("/api/v1/chat/{turn_id}", chat.Turn),
+        Route("/api/v1/conversations/{conversation_id}", conversations.Conversation),
+        Route("/api/v1/creators", library.creators, methods=["GET"]),
+        Route("/api/v1/search", library.search, methods=["GET"]),
+        Route("/healthz", ops.alive, methods=["GET"]),
+        Route("/readyz", ops.ready, methods=["GET"]),
+        Route("/metrics", ops.metrics, methods=["GET"]),
+        Route("/openapi.json", api_docs.openapi, methods=["GET"]),
+        Route("/docs", site.api_docs, methods=["GET"]),
+    ]
+
+
+def _lifespan(
+    settings: Settings, site: Site
+) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[State]:
+        if site.missing:
+            log.warning(NOT_INSTALLED)
+        async with services(
+            settings,
+            encode=codec.frame,
+            encode_lost=codec.lost_frame,
+            shutdown_requested=lambda: AppStatus.should_exit,
+        ) as state:
+            # The server drains the runner before it stops.
+            app.state.runner = state["runner"]
+            yield state
+
+    return lifespan

@@ -1,168 +1,155 @@
-"""Every way the service can fail, each with its HTTP status and its problem type.
+"""Every failure that is reported to a client, each with a stable `kind`.
 
 The tree::
 
-    ChatError                       500  internal
-    ├── BadRequest                  400  bad-request          the body is no JSON, a cursor no id
-    ├── NotFound                    404  not-found
-    ├── NotAcceptable               406  not-acceptable
-    ├── BodyTooSlow                 408  body-too-slow
-    ├── TurnRunning                 409  turn-running         the Idempotency-Key's turn still runs
-    ├── LengthRequired              411  length-required
-    ├── BodyTooLarge                413  body-too-large
-    ├── UnsupportedMediaType        415  unsupported-media-type
-    ├── Unprocessable               422  unprocessable        a field breaks its rule
-    ├── TooManyRequests             429  too-many-requests
-    ├── ModelFailed                 502  model-failed         only ever inside a stream
-    ├── Unavailable                 503  unavailable
-    │   ├── LibraryUnavailable      503  library-unavailable
-    │   └── ShuttingDown            503  shutting-down
-    └── TurnLost                    500  turn-lost            a stream whose turn broke
+    ChatError                   internal
+    ├── BadRequest              bad-request             the body is not JSON, an id is malformed
+    ├── NotFound                not-found
+    ├── NotAcceptable           not-acceptable
+    ├── BodyTooSlow             body-too-slow
+    ├── TurnRunning             turn-running            the Idempotency-Key's turn is running
+    ├── LengthRequired          length-required
+    ├── BodyTooLarge            body-too-large
+    ├── UnsupportedMediaType    unsupported-media-type
+    ├── Unprocessable           unprocessable           a field is invalid
+    ├── TooManyRequests         too-many-requests
+    ├── ModelFailed             model-failed            only in streams
+    ├── Unavailable             unavailable
+    │   ├── LibraryUnavailable  library-unavailable
+    │   └── ShuttingDown        shutting-down
+    └── TurnLost                turn-lost               an internal failure during a turn
 
-Before a stream starts an error is an HTTP status with a problem document; after that it is the
-stream's `error` event. The `detail` is for the person who asks: it holds no secret, no traceback
-and nothing that an upstream server said.
+`handlers/problems.py` maps kinds to HTTP. The `detail` is shown to users: it contains no secrets,
+no tracebacks and no text from upstream servers.
 """
 
 from typing import ClassVar
 
-from app.schemas import Failed, FieldError, Problem
+from app.schemas import Failed, FieldError
 
 
 class ChatError(Exception):
-    """A failure that a client is told about; subclasses set the class variables."""
+    """A failure with a `detail` for users and, where fields are invalid, one error for each."""
 
-    status: ClassVar[int] = 500
-    slug: ClassVar[str] = "internal"
-    title: ClassVar[str] = "Something went wrong on our side"
+    kind: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        detail: str,
-        *,
-        errors: tuple[FieldError, ...] = (),
-        headers: dict[str, str] | None = None,
-    ) -> None:
+    def __init__(self, detail: str, *, errors: tuple[FieldError, ...] = ()) -> None:
         super().__init__(detail)
         self.detail = detail
         self.errors = errors
-        self.headers = headers or {}
-
-    def problem(self) -> Problem:
-        """Return the RFC 9457 document that tells of this error."""
-        return Problem(
-            type=f"urn:chrysopedia:problem:{self.slug}",
-            title=self.title,
-            status=self.status,
-            detail=self.detail,
-            errors=self.errors,
-        )
 
     def event(self) -> Failed:
-        """Return the event that tells of this error within a stream."""
-        return Failed(
-            type=f"urn:chrysopedia:problem:{self.slug}",
-            title=self.title,
-            status=self.status,
-            detail=self.detail,
-            retryable=self.retryable,
-        )
+        """Return the event that ends a stream with this error."""
+        return Failed(self.kind, self.detail, self.retryable)
 
 
 class BadRequest(ChatError):
-    """The request cannot be understood."""
+    """The request is malformed."""
 
-    status, slug, title = 400, "bad-request", "The request cannot be understood"
+    kind = "bad-request"
 
 
 class NotFound(ChatError):
-    """There is no such thing, or it is not the caller's."""
+    """The resource does not exist, or is not the caller's."""
 
-    status, slug, title = 404, "not-found", "There is nothing here"
+    kind = "not-found"
 
 
 class NotAcceptable(ChatError):
-    """The client does not take what the resource gives."""
+    """The client does not accept the resource's media type."""
 
-    status, slug, title = 406, "not-acceptable", "Not available in that form"
+    kind = "not-acceptable"
 
 
 class TurnRunning(ChatError):
-    """The turn that an Idempotency-Key names is still running."""
+    """The turn `turn_id`, which the Idempotency-Key belongs to, is still running."""
 
-    status, slug, title = 409, "turn-running", "That question is being answered"
+    kind = "turn-running"
+
+    def __init__(self, turn_id: str) -> None:
+        super().__init__("This question is being answered. Follow its stream.")
+        self.turn_id = turn_id
 
 
 class BodyTooSlow(ChatError):
-    """A body that does not come."""
+    """The request body did not arrive in time."""
 
-    status, slug, title = 408, "body-too-slow", "The body did not come in time"
+    kind = "body-too-slow"
     retryable = True
 
 
 class LengthRequired(ChatError):
-    """A body without a length."""
+    """The request body has no length."""
 
-    status, slug, title = 411, "length-required", "The body needs a length"
+    kind = "length-required"
 
 
 class BodyTooLarge(ChatError):
-    """A body over the limit."""
+    """The request body is over the limit."""
 
-    status, slug, title = 413, "body-too-large", "The body is too large"
+    kind = "body-too-large"
 
 
 class UnsupportedMediaType(ChatError):
-    """A body that is not JSON."""
+    """The request body is not JSON."""
 
-    status, slug, title = 415, "unsupported-media-type", "The body must be JSON"
+    kind = "unsupported-media-type"
 
 
 class Unprocessable(ChatError):
-    """A field breaks its rule; `errors` says which."""
+    """A field is invalid; `errors` names it."""
 
-    status, slug, title = 422, "unprocessable", "A field breaks its rule"
+    kind = "unprocessable"
 
 
 class TooManyRequests(ChatError):
-    """The caller is over a limit."""
+    """The caller is over `limit` questions in `window` seconds; it resets in `reset` seconds."""
 
-    status, slug, title = 429, "too-many-requests", "Too many questions at once"
+    kind = "too-many-requests"
     retryable = True
+
+    def __init__(self, *, limit: int, window: int, reset: int) -> None:
+        super().__init__(
+            f"Questions are limited to {limit} per {window} seconds. Try again in {reset} seconds."
+        )
+        self.limit = limit
+        self.window = window
+        self.reset = reset
 
 
 class ModelFailed(ChatError):
     """The language model did not answer, or stopped in the middle."""
 
-    status, slug, title = 502, "model-failed", "The language model failed"
+    kind = "model-failed"
     retryable = True
 
 
 class Unavailable(ChatError):
-    """The service cannot take this now."""
+    """The service cannot accept the request now; `retry_after` is in seconds."""
 
-    status, slug, title = 503, "unavailable", "Not available at the moment"
+    kind = "unavailable"
     retryable = True
 
     def __init__(self, detail: str, *, retry_after: int = 2) -> None:
-        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class LibraryUnavailable(Unavailable):
     """The library cannot be searched."""
 
-    slug, title = "library-unavailable", "The library cannot be searched"
+    kind = "library-unavailable"
 
 
 class ShuttingDown(Unavailable):
-    """The worker is going away."""
+    """The worker is shutting down."""
 
-    slug, title = "shutting-down", "The service is restarting"
+    kind = "shutting-down"
 
 
 class TurnLost(ChatError):
-    """A turn broke for a reason that is ours."""
+    """A turn failed because of an internal error, or its worker stopped."""
 
-    slug, title = "turn-lost", "The answer was lost"
+    kind = "turn-lost"
     retryable = True

@@ -1,6 +1,6 @@
-"""Every request passes here: it gets an id and a trace, its end is logged, what breaks is caught.
+"""Request ids, trace context, the access log, and the response to unexpected errors.
 
-Pure ASGI: a middleware that ran the application in another task would hide disconnects.
+Pure ASGI: a middleware that runs the application in another task hides disconnects.
 """
 
 import logging
@@ -9,12 +9,12 @@ import secrets
 from time import perf_counter
 
 from sse_starlette.sse import SendTimeoutError
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import tracing
 from app.errors import ChatError
-from app.handlers.codec import problem_response
+from app.handlers.problems import problem_response
 from app.handlers.sse_response import STRAIGHT
 from app.limits import REQUEST_ID
 from app.logs import request_id
@@ -22,11 +22,11 @@ from app.services.streams import ReconnectElsewhere
 
 log = logging.getLogger(__name__)
 
-_GIVEN_ID = re.compile(REQUEST_ID.encode())
+_REQUEST_ID = re.compile(REQUEST_ID.encode())
 
 
 class RequestContext:
-    """Names each request: by its `X-Request-Id` where that is harmless, else by a new one."""
+    """Gives each request an id (a valid `X-Request-Id` or a new one) and a trace, and logs it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,41 +36,44 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        name = (given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(16).encode()).decode()
-        token = request_id.set(name)
-        trace = tracing.current.set(tracing.continue_trace(scope["headers"]))
+        own_id = _request_id(scope)
+        id_token = request_id.set(own_id)
+        trace_token = tracing.current.set(tracing.continue_trace(scope["headers"]))
         status = 0
-        began = perf_counter()
+        started = perf_counter()
         scope[STRAIGHT] = send
 
-        async def send_named(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", name.encode())]
+                message["headers"] = [*message["headers"], (b"x-request-id", own_id.encode())]
             await send(message)
 
         try:
-            await self._app(scope, receive, send_named)
+            await self._app(scope, receive, send_with_id)
         except SendTimeoutError:
-            log.warning("a viewer did not read and was cut off")
+            log.warning("viewer disconnected: it stopped reading")
         except ReconnectElsewhere:
-            # The reply stays without its end, so that no client takes it for a whole one.
-            log.info("a viewer was sent away, to another worker")
+            # The response gets no final chunk, so that no client takes it for a complete stream.
+            log.info("viewer disconnected: it must resume on another worker")
         except ClientDisconnect:
-            log.info("a client went away in the middle of its request")
+            log.info("client disconnected before its request was complete")
         except Exception:
-            log.exception("a request broke")
+            log.exception("unhandled error")
             if status == 0:
-                broken = ChatError("This is a fault of ours. Try again in a moment.")
-                scope["state"]["metrics"].refused(broken.slug)
-                await problem_response(broken.problem())(scope, receive, send_named)
+                error = ChatError("An internal error occurred. Try again in a moment.")
+                response = problem_response(Request(scope), error)
+                await response(scope, receive, send_with_id)
         finally:
-            took = (perf_counter() - began) * 1_000
-            # Without the query string, which may hold a question; and as it was sent, since what
-            # it decodes to may hold line ends.
+            milliseconds = (perf_counter() - started) * 1_000
+            # The query string may contain a question, and a decoded path may contain line breaks.
             path = scope["raw_path"].decode("latin-1")
-            log.info("%s %s %d %.0f ms", scope["method"], path, status, took)
-            tracing.current.reset(trace)
-            request_id.reset(token)
+            log.info("%s %s %d %.0f ms", scope["method"], path, status, milliseconds)
+            tracing.current.reset(trace_token)
+            request_id.reset(id_token)
+
+
+def _request_id(scope: Scope) -> str:
+    given: bytes = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)

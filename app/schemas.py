@@ -1,6 +1,6 @@
-"""Every Struct that crosses a door: requests, citations, events, turns kept in memory, problems.
+"""The Structs of requests, responses, events and stored turns.
 
-Those that clients see say what their fields mean: the OpenAPI document is made from them.
+The OpenAPI document is generated from those that clients see, with these descriptions.
 """
 
 from collections.abc import Mapping
@@ -8,13 +8,20 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from app.limits import CONVERSATION_ID, CREATOR_LIMIT, QUERY_LIMIT, TURN_ID, trimmed, whole
+from app.limits import (
+    CONVERSATION_ID,
+    CREATOR_LIMIT,
+    QUERY_LIMIT,
+    TURN_ID,
+    full_match,
+    trimmed_text,
+)
 
 Tier: TypeAlias = Annotated[
     Literal["creator", "domain", "global", "none"],
     Meta(
         description="Whose material: the named creator's, that of others on the creator's topics, "
-        "the whole library, or nobody's."
+        "the whole library's, or none."
     ),
 ]
 Kind: TypeAlias = Annotated[
@@ -23,53 +30,56 @@ Kind: TypeAlias = Annotated[
 FinishReason: TypeAlias = Annotated[
     Literal["stop", "length", "stopped", "abandoned", "refused"],
     Meta(
-        description="`stop`: whole; `length`: cut by the model's limit; `stopped`: by a `DELETE`; "
-        "`abandoned`: nobody watched; `refused`: the library has nothing on it, or the model "
-        "would not answer."
+        description="`stop`: complete; `length`: cut at the model's limit; `stopped`: by a "
+        "`DELETE`; `abandoned`: no client was connected for too long; `refused`: the library has "
+        "no answer, or the model refused."
     ),
 ]
 Matching: TypeAlias = Annotated[
     Literal["hybrid", "lexical"],
-    Meta(description="Whether words and embeddings were compared, or words alone."),
+    Meta(description="`hybrid`: by words and embeddings; `lexical`: by words only."),
 ]
 Verdict: TypeAlias = Annotated[
     Literal["answers", "too little", "others say more", "not needed"],
-    Meta(description="Why the tier answers or does not."),
+    Meta(description="Why this tier answers or does not."),
 ]
 
-# `extra_json_schema` is told and not checked by msgspec: `handlers/wire.py` does that, with words
-# for people, and what we write ourselves is not checked when memory gives it back.
+# msgspec does not check `extra_json_schema`. `handlers/codec.py` checks requests, with readable
+# error messages; data that the service stored itself is not checked again.
 Query: TypeAlias = Annotated[
     str,
     Meta(
-        description=f"The question: 1 to {QUERY_LIMIT} characters, not counting white space around "
-        "it, and no NUL.",
-        extra_json_schema={"pattern": whole(trimmed(QUERY_LIMIT))},
+        description=f"The question: 1 to {QUERY_LIMIT} characters, not counting surrounding white "
+        "space, without NUL.",
+        extra_json_schema={"pattern": full_match(trimmed_text(QUERY_LIMIT))},
     ),
 ]
 CreatorName: TypeAlias = Annotated[
     str,
     Meta(
-        description=f"A slug or a display name, in upper or lower case: 1 to {CREATOR_LIMIT} "
-        "characters, not counting white space around it, and no NUL.",
-        extra_json_schema={"pattern": whole(trimmed(CREATOR_LIMIT))},
+        description=f"A slug or a display name, case-insensitive: 1 to {CREATOR_LIMIT} characters, "
+        "not counting surrounding white space, without NUL.",
+        extra_json_schema={"pattern": full_match(trimmed_text(CREATOR_LIMIT))},
     ),
 ]
 ConversationId: TypeAlias = Annotated[
     str,
     Meta(
-        description="1 to 64 of `A-Z a-z 0-9 _ -`.",
-        extra_json_schema={"pattern": whole(CONVERSATION_ID)},
+        description="1 to 64 of the characters `A-Z a-z 0-9 _ -`.",
+        extra_json_schema={"pattern": full_match(CONVERSATION_ID)},
     ),
 ]
 TurnId: TypeAlias = Annotated[
     str,
-    Meta(description="A question with its answer.", extra_json_schema={"pattern": whole(TURN_ID)}),
+    Meta(
+        description="The id of a question and its answer.",
+        extra_json_schema={"pattern": full_match(TURN_ID)},
+    ),
 ]
 Number: TypeAlias = Annotated[
     int,
     Meta(
-        description="The number in the answer's mark `[1]`, from 1.",
+        description="The number in the answer's marker `[1]`, from 1.",
         extra_json_schema={"minimum": 1},
     ),
 ]
@@ -87,22 +97,23 @@ class ChatRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     query: Query
     creator: Annotated[
-        CreatorName | None, Meta(description="Whose material is to answer, if it can.")
+        CreatorName | None, Meta(description="Whose material to answer from, if possible.")
     ] = None
     conversation_id: Annotated[
-        ConversationId | None, Meta(description="What it follows; without it a new one begins.")
+        ConversationId | None,
+        Meta(description="The conversation to continue; without it a new one starts."),
     ] = None
 
 
 class CreatorRef(Struct, frozen=True):
-    """A creator, as citations and scopes name one."""
+    """A creator in a citation or scope."""
 
     slug: str
     name: str
 
 
 class CreatorEntry(Struct, frozen=True):
-    """A creator, as the picker lists one."""
+    """A creator in the list of creators, with the size of their library."""
 
     slug: str
     name: str
@@ -111,7 +122,7 @@ class CreatorEntry(Struct, frozen=True):
 
 
 class Sentence(Struct, frozen=True, array_like=True):
-    """One sentence of a passage, with its place in the video in seconds where that is known."""
+    """A sentence of a passage; `start` and `end` are seconds into the video."""
 
     text: str
     start: float | None = None
@@ -128,16 +139,17 @@ class Citation(Struct, frozen=True):
     creator: CreatorRef
     topic: str | None
     url: Annotated[
-        str | None, Meta(description="A link to it; a video's starts at the moment, where it can.")
+        str | None,
+        Meta(description="A link to the source; for a video, to the moment if possible."),
     ]
-    start_seconds: Annotated[float | None, Meta(description="Where in the video it begins.")]
-    end_seconds: Annotated[float | None, Meta(description="Where in the video it ends.")]
-    snippet: Annotated[str, Meta(description="What it says there, in its own words.")]
-    score: Annotated[Share, Meta(description="How well it fits the question.")]
+    start_seconds: Annotated[float | None, Meta(description="Start of the moment in the video.")]
+    end_seconds: Annotated[float | None, Meta(description="End of the moment in the video.")]
+    snippet: Annotated[str, Meta(description="The source's own words.")]
+    score: Annotated[Share, Meta(description="How well the source matches the question.")]
 
 
 class Source(Struct, frozen=True):
-    """A citation with all the sentences behind it and the language they are in."""
+    """A citation with its full passage and that passage's language."""
 
     citation: Citation
     sentences: tuple[Sentence, ...]
@@ -145,18 +157,21 @@ class Source(Struct, frozen=True):
 
 
 class TierHits(Struct, frozen=True):
-    """What a tier has on a question."""
+    """The search result of one tier."""
 
     tier: Tier
-    hits: Annotated[Count, Meta(description="How many of its best passages are on the question.")]
+    hits: Annotated[
+        Count, Meta(description="How many of the tier's best passages match the question.")
+    ]
     confidence: Annotated[
-        Share, Meta(description="How sure the search is of that; enough from 0.5 on.")
+        Share,
+        Meta(description="The probability that the tier has an answer; the threshold is 0.5."),
     ]
     verdict: Verdict
 
 
 class Retrieval(Struct, frozen=True):
-    """What a search found: the tier that answers, its sources best first, what each tier has."""
+    """A search result: the tier that answers, its sources best first, and all tiers tried."""
 
     tier: Tier
     sources: tuple[Source, ...]
@@ -166,27 +181,27 @@ class Retrieval(Struct, frozen=True):
 
 
 class Scope(Struct, frozen=True):
-    """What was searched, for whom, how much each tier had, and what was compared."""
+    """What was searched, and what each tier had."""
 
     creator: Annotated[
         CreatorRef | None,
-        Meta(description="The creator that was named, where there is such a one."),
+        Meta(description="The named creator, if the library has one of that name."),
     ]
-    query: Annotated[str, Meta(description="The question as it was searched.")]
+    query: Annotated[str, Meta(description="The question as searched.")]
     tiers: tuple[TierHits, ...]
     matching: Matching
 
 
 class SearchResult(Struct, frozen=True):
-    """What the search alone finds."""
+    """The result of a search without an answer."""
 
     cascade_tier: Tier
     scope: Scope
     citations: tuple[Citation, ...]
 
 
-class Mark(Struct, frozen=True):
-    """Where a citation mark stands in the answer, in Unicode code points, `end` exclusive."""
+class CitationSpan(Struct, frozen=True):
+    """The place of a citation marker in the answer, in Unicode code points, `end` exclusive."""
 
     number: Number
     start: Count
@@ -194,14 +209,14 @@ class Mark(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """What the model counted, in tokens."""
+    """Token counts reported by the model."""
 
     prompt_tokens: Count
     completion_tokens: Count
 
 
 class Timings(Struct, frozen=True):
-    """How long the parts of a turn took, in milliseconds since it began."""
+    """Milliseconds from the start of the turn."""
 
     retrieval: Milliseconds
     first_token: Milliseconds | None
@@ -209,25 +224,38 @@ class Timings(Struct, frozen=True):
 
 
 class FieldError(Struct, frozen=True):
-    """A field at fault."""
+    """An invalid field."""
 
     pointer: Annotated[
         str,
-        Meta(description="A JSON pointer into the body, such as `/query`, or a parameter's name."),
+        Meta(
+            description="A JSON pointer into the body, such as `/query`, or the name of a "
+            "parameter."
+        ),
     ]
     detail: str
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
-    """What is wrong, as RFC 9457 has it."""
+    """A problem document per RFC 9457."""
 
-    type: Annotated[str, Meta(description="Which problem: a URN to compare, or `about:blank`.")]
+    type: Annotated[
+        str, Meta(description="A URN that identifies the kind of problem, or `about:blank`.")
+    ]
     title: str
     status: Status
-    detail: Annotated[str, Meta(description="What is wrong this time, and what to do.")]
-    errors: Annotated[
-        tuple[FieldError, ...], Meta(description="The fields at fault, where there are any.")
-    ] = ()
+    detail: Annotated[str, Meta(description="What is wrong in this case, and what to do.")]
+    errors: Annotated[tuple[FieldError, ...], Meta(description="The invalid fields, if any.")] = ()
+
+
+class ErrorEvent(Struct, frozen=True):
+    """The last event of a turn that failed: a problem document, and whether to retry."""
+
+    type: str
+    title: str
+    status: Status
+    detail: str
+    retryable: Annotated[bool, Meta(description="Whether the same question may work later.")]
 
 
 class Sources(Struct, frozen=True):
@@ -243,37 +271,37 @@ class Token(Struct, frozen=True, gc=False):
 
 
 class Done(Struct, frozen=True):
-    """The last event of a turn that ended well."""
+    """The last event of a turn that succeeded."""
 
     cascade_tier: Tier
     conversation_id: ConversationId
     turn_id: TurnId
     finish_reason: FinishReason
-    citations: Annotated[tuple[Mark, ...], Meta(description="The marks in the answer.")]
+    citations: Annotated[
+        tuple[CitationSpan, ...], Meta(description="The citation markers in the answer.")
+    ]
     scope: Scope
     usage: Usage | None
     timings_ms: Timings
     memory: Annotated[
         Literal["kept", "unavailable"],
-        Meta(description="Whether a follow-up will know of this turn."),
+        Meta(description="Whether the turn was stored for follow-up questions."),
     ]
 
 
 class Failed(Struct, frozen=True):
-    """The last event of a turn that broke: a problem document, and whether to try again."""
+    """The last event of a turn that failed with an error of this kind."""
 
-    type: str
-    title: str
-    status: Status
+    kind: str
     detail: str
-    retryable: Annotated[bool, Meta(description="Whether to ask again is of use.")]
+    retryable: bool
 
 
 Event: TypeAlias = Sources | Token | Done | Failed
 
 
 class PastTurn(Struct, frozen=True):
-    """A question and its answer; `query` is what was searched, `citations` what was cited."""
+    """A stored turn; `query` is the question as searched, `citations` are those in the answer."""
 
     turn_id: TurnId
     question: str
@@ -281,19 +309,21 @@ class PastTurn(Struct, frozen=True):
     answer: str
     citations: tuple[Citation, ...]
     tier: Tier
-    at: Annotated[str, Meta(description="When.", extra_json_schema={"format": "date-time"})]
+    at: Annotated[
+        str, Meta(description="When the turn ended.", extra_json_schema={"format": "date-time"})
+    ]
     finish_reason: FinishReason = "stop"
 
 
 class Conversation(Struct, frozen=True):
-    """A conversation's latest turns."""
+    """The latest turns of a conversation."""
 
     conversation_id: ConversationId
     turns: tuple[PastTurn, ...]
 
 
 class Readiness(Struct, frozen=True):
-    """Whether the worker can serve, and the state of each of its parts."""
+    """Whether the worker accepts questions, and the state of its parts."""
 
     ready: bool
     parts: Mapping[str, str]

@@ -1,8 +1,8 @@
-"""The running service is asked; its replies are the OpenAPI document's examples.
+"""Records the OpenAPI document's examples from the running service.
 
-    python -m tests.examples            # records them anew, in app/handlers/openapi/examples.json
+    python -m tests.examples            # writes app/handlers/openapi/examples.json
 
-`record` gives them; `form` leaves out of one what is another each time.
+`record` returns the examples; `normalized` removes the values that differ in each recording.
 """
 
 import asyncio
@@ -36,16 +36,16 @@ QUESTION = {"query": "How thick must absorber panels be?", "creator": "tomas oka
 FOLLOW_UP = {"query": "And how far from the wall?", "creator": "tomas okafor"}
 ANSWER = ("Panels", " of", " mineral", " wool,", " 10 cm", " thick", " [1]", ".")
 HEAD = b"POST /api/v1/chat HTTP/1.1\r\nHost: chat\r\nContent-Type: application/json\r\n"
-HALF_A_QUESTION = HEAD + b"Content-Length: 99\r\n\r\n{"
+INCOMPLETE_REQUEST = HEAD + b"Content-Length: 99\r\n\r\n{"
 KEY = "0b1f7a1c-6d0e-4a53-9d2e-5f0f1c3b7a11"
-NOBODY = "t_" + "0" * 32
-# What is another each time: ids, seconds, times.
+UNKNOWN_TURN = "t_" + "0" * 32
+# Values that differ in each recording: ids, seconds, times.
 VOLATILE = re.compile(r"\b[0-9a-f]{32}\b|(?<=[tc]_)[0-9a-f]{32}|\d+\.\d+|20\d\d-[-+:\dT]+")
 SECONDS = re.compile(r"(?<=in )\d+(?= seconds)|(?<=r=0;t=)\d+")
 
 
 class Recorder:
-    """Asks one service, and keeps what it is told in `examples`."""
+    """Sends requests to a service and appends each exchange to `examples`."""
 
     def __init__(self, service: Client, examples: list[Example]) -> None:
         self._service = service
@@ -60,17 +60,17 @@ class Recorder:
         body: Any = None,
         **options: Any,
     ) -> Example:
-        """Ask for an operation; `options` go to the HTTP client."""
-        asked = next(it for it in OPERATIONS if it.name == operation)
-        given = parameters or {}
-        places = {each.name: each.where for each in asked.parameters}
-        path = asked.path.format_map(given)
-        query = {key: value for key, value in given.items() if places[key] == "query"}
-        headers = {key: value for key, value in given.items() if places[key] == "header"}
+        """Call an operation; `options` are passed to the HTTP client."""
+        called = next(it for it in OPERATIONS if it.name == operation)
+        values = parameters or {}
+        places = {each.name: each.location for each in called.parameters}
+        path = called.path.format_map(values)
+        query = {key: value for key, value in values.items() if places[key] == "query"}
+        headers = {key: value for key, value in values.items() if places[key] == "header"}
         if body is not None:
             options["json"] = body
         async with self._service.http.request(
-            asked.method,
+            called.method,
             self._service.url + path,
             params=query,
             headers=headers | options.pop("headers", {}),
@@ -78,23 +78,25 @@ class Recorder:
         ) as response:
             content = await response.text()
             kind = response.content_type if content else None
-            replied = {it: response.headers[it] for it in HEADERS if it in response.headers}
+            response_headers = {
+                it: response.headers[it] for it in HEADERS if it in response.headers
+            }
             return self._keep(
                 Example(
                     name=name,
                     operation=operation,
                     summary=summary,
-                    parameters=given,
+                    parameters=values,
                     body=body,
                     status=response.status,
-                    headers=replied,
+                    headers=response_headers,
                     media_type=kind,
                     reply=json.loads(content) if kind and kind.endswith("json") else content,
                 )
             )
 
     async def raw(self, name: str, operation: str, summary: str, request: bytes) -> Example:
-        """Ask by bytes that no HTTP client would send."""
+        """Send bytes that no HTTP client would send."""
         host, _, port = self._service.url.removeprefix("http://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(request)
@@ -122,12 +124,12 @@ class Recorder:
 
 
 def recorded() -> list[Example]:
-    """Read the examples of the document."""
+    """Read the recorded examples."""
     return msgspec.json.decode(FILE.read_bytes(), type=list[Example])
 
 
 async def record(settings: Settings, model: ScriptedModel) -> list[Example]:
-    """Ask a service with these settings, the sample library and the scripted model."""
+    """Record a service with these settings, the sample library and the scripted model."""
     examples: list[Example] = []
     chosen = replace(settings, llm_base_url=model.base_url, llm_model="scripted", max_sources=2)
     async with running(chosen) as service:
@@ -137,19 +139,19 @@ async def record(settings: Settings, model: ScriptedModel) -> list[Example]:
         await _refusals(recorder)
         again = {"Idempotency-Key": KEY}
         async with _held(service, model, again):
-            await recorder("turn-running", "ask", "It runs already", again, QUESTION)
+            await recorder("turn-running", "ask", "The turn is still running", again, QUESTION)
     async with running(replace(chosen, max_turns=1)) as service, _held(service, model, {}):
         recorder = Recorder(service, examples)
         await recorder("unavailable", "ask", "The worker is full", None, QUESTION)
         await recorder("not-ready", "ready", "The worker is full")
     async with running(replace(chosen, rate_limit=1, body_timeout=0.05)) as service:
         recorder = Recorder(service, examples)
-        await recorder.raw("body-too-slow", "ask", "Half a body", HALF_A_QUESTION)
-        await recorder("too-many-requests", "ask", "Over the limit", None, QUESTION)
+        await recorder.raw("body-too-slow", "ask", "Incomplete body", INCOMPLETE_REQUEST)
+        await recorder("too-many-requests", "ask", "Rate limit exceeded", None, QUESTION)
     async with _without_library(chosen) as service:
         recorder = Recorder(service, examples)
-        asked = {"q": QUESTION["query"]}
-        await recorder("library-unavailable", "search", "PostgreSQL is away", asked)
+        parameters = {"q": QUESTION["query"]}
+        await recorder("library-unavailable", "search", "PostgreSQL is down", parameters)
     return examples
 
 
@@ -158,55 +160,57 @@ async def _answers(ask: Recorder, model: ScriptedModel) -> None:
     first = await ask("answer", "ask", "An answer", None, QUESTION)
     conversation = {"conversation_id": first.headers["X-Conversation-Id"]}
     turn = {"turn_id": first.headers["X-Turn-Id"]}
-    # It is asked twice: for the question that stands alone, and for the answer.
+    # The model is called twice: to rewrite the question, and to answer it.
     model.answers(say("How far from the wall must absorber panels be?"))
     model.answers(say("Leave", " 5 to 10 cm", " [1]", ".", usage=(871, 5)))
     await ask("follow-up", "ask", "A follow-up", None, FOLLOW_UP | conversation)
     after = {"Last-Event-ID": f"{turn['turn_id']}-7"}
-    await ask("rest", "follow", "The rest of a stream that was cut", turn | after)
+    await ask("rest", "follow", "Resume a stream", turn | after)
     await ask("stop", "stop", "Stop a turn", turn)
     await ask("conversation", "conversation", "A conversation", conversation)
-    await ask("forget", "forget", "Forget a conversation", conversation)
+    await ask("forget", "forget", "Delete a conversation", conversation)
     off_topic = {"query": "Who won the football world cup in 1954?"}
-    await ask("nothing", "ask", "The library has nothing on it", None, off_topic)
+    await ask("nothing", "ask", "The library has no answer", None, off_topic)
     model.answers(say("Panels", " of", DIE))
-    await ask("model-failed", "ask", "The model fails in the middle", None, QUESTION)
+    await ask("model-failed", "ask", "The model fails during the answer", None, QUESTION)
 
 
 async def _lookups(ask: Recorder) -> None:
-    await ask("creators", "creators", "Creators whose name begins so", {"prefix": "to"})
+    await ask("creators", "creators", "Creators by prefix", {"prefix": "to"})
     question = {"q": QUESTION["query"], "creator": QUESTION["creator"]}
-    await ask("search", "search", "What a question would be answered from", question)
-    await ask("alive", "alive", "It is alive")
-    await ask("ready", "ready", "All works")
+    await ask("search", "search", "A search", question)
+    await ask("alive", "alive", "The process is alive")
+    await ask("ready", "ready", "The worker is ready")
 
 
 async def _refusals(ask: Recorder) -> None:
     typed = {"Content-Type": "application/json"}
-    await ask("bad-request", "ask", "No JSON", data=b'{"query": "How', headers=typed)
+    await ask("bad-request", "ask", "Body is not JSON", data=b'{"query": "How', headers=typed)
     two = {"query": " ", "conversation_id": "a b"}
-    await ask("unprocessable", "ask", "Two fields at fault", None, two)
-    missing = {"turn_id": NOBODY}
-    await ask("not-found", "follow", "No such stream", missing)
-    await ask("no-conversation", "conversation", "No such conversation", {"conversation_id": "x"})
-    await ask("no-id", "forget", "No id", {"conversation_id": "a b"})
-    cursor = {"turn_id": NOBODY, "Last-Event-ID": "7"}
-    await ask("bad-cursor", "follow", "A cursor that is no id of an event", cursor)
+    await ask("unprocessable", "ask", "Two invalid fields", None, two)
+    missing = {"turn_id": UNKNOWN_TURN}
+    await ask("not-found", "follow", "Unknown turn", missing)
+    await ask("no-conversation", "conversation", "Unknown conversation", {"conversation_id": "x"})
+    await ask("no-id", "forget", "Malformed conversation id", {"conversation_id": "a b"})
+    cursor = {"turn_id": UNKNOWN_TURN, "Last-Event-ID": "7"}
+    await ask("bad-cursor", "follow", "Malformed Last-Event-ID", cursor)
     accept = {"Accept": "application/json"}
-    await ask("not-acceptable", "ask", "No stream wanted", None, QUESTION, headers=accept)
+    await ask("not-acceptable", "ask", "Accept excludes the stream", None, QUESTION, headers=accept)
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    await ask("unsupported-media-type", "ask", "No JSON type", data=b"query=How", headers=form)
-    await ask("body-too-large", "ask", "Over 16 KiB", data=b" " * 16_385, headers=typed)
-    await ask.raw("length-required", "ask", "No length", HEAD + b"\r\n")
-    await ask("no-prefix", "creators", "A prefix that is too long", {"prefix": "x" * 201})
-    await ask("no-question", "search", "No question", {"q": ""})
+    await ask(
+        "unsupported-media-type", "ask", "Wrong Content-Type", data=b"query=How", headers=form
+    )
+    await ask("body-too-large", "ask", "Body over 16 KiB", data=b" " * 16_385, headers=typed)
+    await ask.raw("length-required", "ask", "Body without a length", HEAD + b"\r\n")
+    await ask("no-prefix", "creators", "Prefix is too long", {"prefix": "x" * 201})
+    await ask("no-question", "search", "Missing question", {"q": ""})
 
 
 @asynccontextmanager
 async def _held(
     service: Client, model: ScriptedModel, headers: dict[str, str]
 ) -> AsyncIterator[None]:
-    """Have a turn run for the length of the block."""
+    """Keep a turn running for the length of the block."""
     held = anyio.Event()
     model.answers(say("Panels", held))
     async with service.stream(QUESTION, headers) as stream:
@@ -227,8 +231,8 @@ async def _without_library(settings: Settings) -> AsyncIterator[Client]:
             yield service
 
 
-def form(example: Example) -> str:
-    """Write an example without what is another each time."""
+def normalized(example: Example) -> str:
+    """Serialize an example without the values that differ in each recording."""
     kept = replace(example, headers={name: "" for name in example.headers if name != "Location"})
     written = json.dumps(msgspec.to_builtins(kept), ensure_ascii=False, indent=1)
     return SECONDS.sub("…", VOLATILE.sub("…", written))

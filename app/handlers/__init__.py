@@ -1,1 +1,1 @@
-"""One file per resource: a request comes in, a reply or a stream goes out."""
+"""HTTP handlers, one module per resource."""

@@ -1,4 +1,4 @@
-"""Questions come in, streams of answers go out; streams are followed again and stopped."""
+"""Ask a question, follow a turn's stream, stop a turn."""
 
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
@@ -10,11 +10,11 @@ from app.handlers import codec
 
 
 async def ask(request: Request[State]) -> Response:
-    """Answer a question, or go on with the stream that `Last-Event-ID` names."""
-    if at := codec.cursor(request):
-        return await _follow(request, at)
+    """Answer a question, or resume the stream that `Last-Event-ID` names."""
+    if cursor := codec.cursor(request):
+        return await _follow(request, cursor)
     runner = request.state["runner"]
-    # Before the body is read or the caller's questions are counted.
+    # A full or draining worker refuses before it reads the body or counts the question.
     runner.admit()
     await request.state["limiter"].admit(request.client.host if request.client else "")
     key = codec.idempotency_key(request)
@@ -26,12 +26,12 @@ class Turn(HTTPEndpoint):
     """One turn's stream."""
 
     async def get(self, request: Request[State]) -> Response:
-        """Give the stream from its start, or after `Last-Event-ID`."""
+        """Send the stream from its start, or after `Last-Event-ID`."""
         turn_id = codec.turn_id(request)
-        at = codec.cursor(request) or codec.Cursor(turn_id, -1)
-        if at.turn_id != turn_id:
-            raise BadRequest("Last-Event-ID belongs to another stream. Leave it out.")
-        return await _follow(request, at)
+        cursor = codec.cursor(request) or codec.Cursor(turn_id, -1)
+        if cursor.turn_id != turn_id:
+            raise BadRequest("Last-Event-ID is from another turn; omit it to replay this one.")
+        return await _follow(request, cursor)
 
     async def delete(self, request: Request[State]) -> Response:
         """Stop the turn: its viewers get `done` with `stopped`."""
@@ -39,14 +39,16 @@ class Turn(HTTPEndpoint):
         return Response(status_code=202)
 
 
-async def _follow(request: Request[State], at: codec.Cursor) -> Response:
-    codec.accept(request, "text/event-stream")
-    turn = await request.state["runner"].open(at.turn_id, at.number)
-    if at.last or (turn.ended and at.number == len(turn.frames) - 1):
-        # Nothing is left: this status tells a browser's EventSource to stop.
+async def _follow(request: Request[State], cursor: codec.Cursor) -> Response:
+    codec.require_accept(request, codec.EVENT_STREAM)
+    turn = await request.state["runner"].open(cursor.turn_id, cursor.number)
+    if cursor.lost or (turn.ended and cursor.number == len(turn.frames) - 1):
+        # Nothing is left to send. This status makes EventSource stop reconnecting.
         return Response(status_code=204)
-    if at.number >= len(turn.frames):
-        raise BadRequest("Last-Event-ID is no id of an event of this stream. Leave it out.")
-    if at.number >= 0:
+    if cursor.number >= len(turn.frames):
+        raise BadRequest(
+            "Last-Event-ID is unknown for this turn; omit it to replay from the start."
+        )
+    if cursor.number >= 0:
         request.state["metrics"].resumed()
-    return codec.stream_response(request, turn, at.number)
+    return codec.stream_response(request, turn, cursor.number)

@@ -1,8 +1,7 @@
-"""Bytes of requests come in as checked Structs; Structs go out as replies and SSE frames."""
+"""Decodes and validates requests; encodes responses and SSE frames."""
 
 import asyncio
 import re
-from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +20,7 @@ from app.errors import (
     Unprocessable,
     UnsupportedMediaType,
 )
+from app.handlers.problems import error_event
 from app.handlers.sse_response import TurnStream
 from app.limits import (
     BODY_LIMIT,
@@ -31,18 +31,19 @@ from app.limits import (
     QUERY_LIMIT,
     TURN_ID,
 )
-from app.schemas import ChatRequest, Done, Event, Failed, FieldError, Problem, Sources, Token
+from app.schemas import ChatRequest, Done, Event, Failed, FieldError, Sources, Token
 from app.services.streams import StreamBuffer
 
-WORKER_GONE = TurnLost("The answer was lost: its worker is gone. Ask again.")
+EVENT_STREAM = "text/event-stream"
+WORKER_LOST = TurnLost("The answer was lost because its worker stopped. Ask again.")
 
 _CONVERSATION_ID = re.compile(CONVERSATION_ID)
 _IDEMPOTENCY_KEY = re.compile(IDEMPOTENCY_KEY)
 _TURN_ID = re.compile(TURN_ID)
 _EVENT_ID = re.compile(EVENT_ID)
 _ENCODER = msgspec.json.Encoder()
-_NAMES = {Sources: b"sources", Token: b"token", Done: b"done", Failed: b"error"}
-# Characters that JSON leaves as they are, and at which careless clients split lines.
+_EVENT_NAMES = {Sources: b"sources", Token: b"token", Done: b"done", Failed: b"error"}
+# JSON leaves these characters unescaped, and some clients split lines at them.
 _LINE_ENDS = {
     "\u0085".encode(): b"\\u0085",
     "\u2028".encode(): b"\\u2028",
@@ -51,126 +52,116 @@ _LINE_ENDS = {
 
 
 class Cursor(Struct, frozen=True):
-    """The event that a client has seen: turn and number; `last` where it was a `lost_frame`."""
+    """The last event that a client has; `lost` if a `lost_frame` made that event."""
 
     turn_id: str
     number: int
-    last: bool = False
+    lost: bool = False
 
 
 async def read_chat_request(request: Request[State]) -> ChatRequest:
-    """Read and check the body of `POST /api/v1/chat`; raises a ChatError of status 4xx."""
-    accept(request, "text/event-stream")
+    """Read and validate the body of `POST /api/v1/chat`; raises a ChatError."""
+    require_accept(request, EVENT_STREAM)
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "application/json":
-        raise UnsupportedMediaType("Send the question as JSON: Content-Type: application/json.")
+        raise UnsupportedMediaType("Send a JSON body with `Content-Type: application/json`.")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
-    body = await _body(request)
+        raise UnsupportedMediaType("Send the body without Content-Encoding.")
+    body = await _read_body(request)
     try:
         decoded = msgspec.json.decode(body, type=ChatRequest)
     except msgspec.ValidationError as error:
         raise _unprocessable([_field_error(str(error))]) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise BadRequest(
-            "The body is no JSON. Send an object such as "
+            "Request body is not valid JSON. Send an object such as "
             '{"query": "How do I side-chain the bass?"}.'
         ) from None
-    return checked(decoded)
+    return validated(decoded)
 
 
-def checked(
+def validated(
     request: ChatRequest, query_pointer: str = "/query", creator_pointer: str = "/creator"
 ) -> ChatRequest:
-    """Trim a request's texts and hold them against their rules; raises Unprocessable."""
+    """Strip white space from a request's texts and check all fields; raises Unprocessable."""
     query = request.query.strip()
     creator = request.creator if request.creator is None else request.creator.strip()
     errors = _text_errors(query_pointer, query, QUERY_LIMIT)
     if creator is not None:
         errors += _text_errors(creator_pointer, creator, CREATOR_LIMIT)
-    conversation = request.conversation_id
-    if conversation is not None:
-        errors += _id_errors("/conversation_id", conversation)
+    if request.conversation_id is not None:
+        errors += _conversation_id_errors("/conversation_id", request.conversation_id)
     if errors:
         raise _unprocessable(errors)
-    return ChatRequest(query, creator, conversation)
+    return ChatRequest(query, creator, request.conversation_id)
 
 
 def conversation_id(request: Request[State]) -> str:
-    """Return the conversation that a path names; raises Unprocessable."""
-    name: str = request.path_params["conversation_id"]
-    if errors := _id_errors("conversation_id", name):
+    """Return the conversation id in the path; raises Unprocessable."""
+    given: str = request.path_params["conversation_id"]
+    if errors := _conversation_id_errors("conversation_id", given):
         raise _unprocessable(errors)
-    return name
+    return given
 
 
 def idempotency_key(request: Request[State]) -> str | None:
-    """Return the request's Idempotency-Key, if it has one; raises BadRequest."""
+    """Return the Idempotency-Key header, if there is one; raises BadRequest."""
     key = request.headers.get("idempotency-key")
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise BadRequest("An Idempotency-Key is 1 to 200 visible ASCII characters, no spaces.")
+        raise BadRequest("Idempotency-Key must be 1 to 200 visible ASCII characters.")
     return key
 
 
 def cursor(request: Request[State]) -> Cursor | None:
-    """Return what `Last-Event-ID` names; raises BadRequest."""
+    """Return the event that `Last-Event-ID` names, if any; raises BadRequest."""
     given = request.headers.get("last-event-id")
     if not given:
         return None
     if not _EVENT_ID.fullmatch(given):
-        raise BadRequest("Last-Event-ID is no id of an event of this service. Leave it out.")
+        raise BadRequest("Last-Event-ID is not an event id of this service; omit it.")
     turn, _, number = given.partition("-")
-    return Cursor(turn, int(number), last=len(number) > 1 and number.startswith("0"))
+    return Cursor(turn, int(number), lost=len(number) > 1 and number.startswith("0"))
 
 
 def turn_id(request: Request[State]) -> str:
-    """Return the turn that a path names; raises NotFound."""
-    name: str = request.path_params["turn_id"]
-    if not _TURN_ID.fullmatch(name):
-        raise NotFound("There is no such stream. A stream's id comes with its reply: X-Turn-Id.")
-    return name
+    """Return the turn id in the path; raises NotFound."""
+    given: str = request.path_params["turn_id"]
+    if not _TURN_ID.fullmatch(given):
+        raise NotFound("There is no such stream. Use the id from the X-Turn-Id response header.")
+    return given
 
 
-def accept(request: Request[State], media_type: str) -> None:
-    """Raise NotAcceptable where the client takes no such media type."""
+def require_accept(request: Request[State], media_type: str) -> None:
+    """Raise NotAcceptable if the Accept header excludes a media type."""
     ranges = ",".join(request.headers.getlist("accept")).lower() or "*/*"
     family = media_type.split("/")[0] + "/*"
     for given in ranges.split(","):
-        kind, *parameters = (part.strip() for part in given.split(";"))
-        refused = any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters)
-        if kind in (media_type, family, "*/*") and not refused:
+        accepted, *parameters = (part.strip() for part in given.split(";"))
+        excluded = any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters)
+        if accepted in (media_type, family, "*/*") and not excluded:
             return
-    raise NotAcceptable(f"This is a stream of events: send Accept: {media_type} (or */*).")
+    raise NotAcceptable(f"The response is an event stream. Send `Accept: {media_type}`.")
 
 
 def json_response(value: object, status: int = 200) -> Response:
-    """Make a JSON reply of a Struct."""
+    """Return a Struct as a JSON response."""
     headers = {"Cache-Control": "no-store"}
     return Response(msgspec.json.encode(value), status, headers, "application/json")
 
 
-def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """Make the reply that tells of a problem."""
-    return Response(
-        msgspec.json.encode(problem),
-        problem.status,
-        {"Cache-Control": "no-store", **(headers or {})},
-        "application/problem+json",
-    )
-
-
 def stream_response(request: Request[State], turn: StreamBuffer, after: int = -1) -> TurnStream:
-    """Make the reply that sends a turn's frames after number `after` as they come."""
+    """Return the SSE response that sends a turn's frames after number `after`."""
     return TurnStream(turn, after, request.state["heartbeat"])
 
 
 def frame(turn_id: str, number: int, event: Event) -> bytes:
-    """Encode an event as an SSE frame whose data is one line with one JSON value."""
-    # Of some events only one value is sent.
+    """Encode an event as an SSE frame with one line of JSON data."""
     if isinstance(event, Token):
         data = _ENCODER.encode(event.text)
     elif isinstance(event, Sources):
         data = _ENCODER.encode(event.citations)
+    elif isinstance(event, Failed):
+        data = _ENCODER.encode(error_event(event))
     else:
         data = _ENCODER.encode(event)
     if not data.isascii():
@@ -179,67 +170,76 @@ def frame(turn_id: str, number: int, event: Event) -> bytes:
     return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (
         turn_id.encode(),
         number,
-        _NAMES[type(event)],
+        _EVENT_NAMES[type(event)],
         data,
     )
 
 
 def lost_frame(turn_id: str, number: int) -> bytes:
-    """Encode the end of a turn whose worker died.
+    """Encode the `error` event of a turn whose worker died.
 
-    That worker may have sent an event of the same number which nobody else knows. A zero before
-    the number tells the two apart when a client comes back with the id of one of them.
+    The worker may have sent another event of the same number to its own viewers. A zero before
+    the number distinguishes the two when a client resumes.
     """
-    made = frame(turn_id, number, WORKER_GONE.event())
-    return made.replace(b"-%d\n" % number, b"-0%d\n" % number, 1)
+    encoded = frame(turn_id, number, WORKER_LOST.event())
+    return encoded.replace(b"-%d\n" % number, b"-0%d\n" % number, 1)
 
 
-async def _body(request: Request[State]) -> bytes:
+async def _read_body(request: Request[State]) -> bytes:
     length = request.headers.get("content-length")
     if length is None and "transfer-encoding" not in request.headers:
-        raise LengthRequired("Send the question as a JSON body with a Content-Length.")
-    too_large = BodyTooLarge(f"A body has at most {BODY_LIMIT} bytes.")
+        raise LengthRequired("Send a JSON body with a Content-Length.")
+    too_large = BodyTooLarge(f"Request body must be at most {BODY_LIMIT} bytes.")
     if length is not None and length.isdecimal() and int(length) > BODY_LIMIT:
         raise too_large
-    limit = request.state["settings"].body_timeout
+    timeout = request.state["settings"].body_timeout
     body = b""
     try:
-        async with asyncio.timeout(limit):
+        async with asyncio.timeout(timeout):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > BODY_LIMIT:
                     raise too_large
     except TimeoutError:
-        raise BodyTooSlow(
-            f"Send the whole body within {limit:g} seconds.",
-            headers={"Connection": "close"},
-        ) from None
+        raise BodyTooSlow(f"Send the whole request body within {timeout:g} seconds.") from None
     return body
 
 
 def _text_errors(pointer: str, text: str, limit: int) -> list[FieldError]:
     if not 1 <= len(text) <= limit:
-        detail = f"must have 1 to {limit} characters, not counting space around it; has {len(text)}"
+        detail = (
+            f"must have 1 to {limit} characters, not counting surrounding white space,"
+            f" but has {len(text)}"
+        )
         return [FieldError(pointer, detail)]
     if "\0" in text:
-        return [FieldError(pointer, "must hold no NUL character")]
+        return [FieldError(pointer, "must not contain NUL")]
     return []
 
 
-def _id_errors(pointer: str, name: str) -> list[FieldError]:
-    if _CONVERSATION_ID.fullmatch(name):
+def _conversation_id_errors(pointer: str, given: str) -> list[FieldError]:
+    if _CONVERSATION_ID.fullmatch(given):
         return []
     return [FieldError(pointer, "must be 1 to 64 of the characters A-Z a-z 0-9 _ -")]
 
 
 def _field_error(message: str) -> FieldError:
+    """Convert the message of msgspec's ValidationError."""
     reason, _, path = message.partition(" - at `$")
     pointer = path.rstrip("`").replace(".", "/")
-    if named := re.search(r"field `(.*)`$", reason):
-        pointer = f"/{named[1]}"
+    if field := re.search(r"(required|unknown) field `(.*)`$", reason):
+        detail = "is required" if field[1] == "required" else "is not a known field"
+        return FieldError(f"/{field[2]}", detail)
+    if types := re.fullmatch(r"Expected (`.*`), got (`.*`)", reason):
+        return FieldError(pointer, f"must be {types[1]}, not {types[2]}")
     return FieldError(pointer, reason)
 
 
 def _unprocessable(errors: list[FieldError]) -> Unprocessable:
-    named = "; ".join(f"{error.pointer or 'the body'}: {error.detail}" for error in errors)
-    return Unprocessable(named, errors=tuple(errors))
+    sentences = (
+        f"`{name}` {error.detail}."
+        if (name := error.pointer.lstrip("/"))
+        else f"Request body {error.detail}."
+        for error in errors
+    )
+    return Unprocessable(" ".join(sentences), errors=tuple(errors))

@@ -1,4 +1,4 @@
-"""A conversation's id comes in; its turns go out, or it is forgotten."""
+"""Read and delete a conversation."""
 
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
@@ -10,25 +10,25 @@ from app.errors import NotFound, Unavailable
 from app.handlers import codec
 from app.services.chat.memory import MemoryUnavailable
 
-UNAVAILABLE = "Conversations cannot be reached at the moment. Try again in a few seconds."
+UNAVAILABLE = "Conversations are temporarily unavailable. Try again in a few seconds."
 
 
 class Conversation(HTTPEndpoint):
     """One conversation."""
 
     async def get(self, request: Request[State]) -> Response:
-        """Give its turns."""
-        name = codec.conversation_id(request)
+        """Return its turns."""
+        conversation_id = codec.conversation_id(request)
         try:
-            turns = await request.state["memory"].recall(name)
+            turns = await request.state["memory"].recall(conversation_id)
         except MemoryUnavailable:
             raise Unavailable(UNAVAILABLE) from None
         if not turns:
-            raise NotFound("There is no such conversation, or it is no longer kept.")
-        return codec.json_response(schemas.Conversation(name, turns))
+            raise NotFound("There is no such conversation, or it has expired.")
+        return codec.json_response(schemas.Conversation(conversation_id, turns))
 
     async def delete(self, request: Request[State]) -> Response:
-        """Forget it, also where there is nothing."""
+        """Delete it; also a success if there is nothing to delete."""
         try:
             await request.state["memory"].forget(codec.conversation_id(request))
         except MemoryUnavailable:

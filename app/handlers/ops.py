@@ -1,4 +1,4 @@
-"""Whoever runs the service asks; how it is goes out: alive, able to serve, and in numbers."""
+"""Health checks and metrics."""
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -12,14 +12,14 @@ from app.services.metrics.prometheus import prometheus_text
 
 
 async def alive(request: Request[State]) -> Response:
-    """Say that the process is alive."""
+    """Report that the process is alive."""
     return PlainTextResponse("ok\n")
 
 
 async def ready(request: Request[State]) -> Response:
-    """Say whether new questions are taken, and what does not work.
+    """Report whether the worker accepts questions, and the state of its parts.
 
-    Without memory the chat goes on: that is told, but does not make the worker unready.
+    Chat works without memory, so unavailable memory is reported but does not make it unready.
     """
     runner = request.state["runner"]
     worker = "draining" if runner.draining.is_set() else "full" if runner.full else "ok"
@@ -32,15 +32,15 @@ async def ready(request: Request[State]) -> Response:
         await request.state["memory"].ping()
     except MemoryUnavailable:
         parts["memory"] = "unavailable"
-    able = parts["library"] == parts["worker"] == "ok"
-    return codec.json_response(Readiness(able, parts), 200 if able else 503)
+    is_ready = parts["library"] == parts["worker"] == "ok"
+    return codec.json_response(Readiness(is_ready, parts), 200 if is_ready else 503)
 
 
 async def metrics(request: Request[State]) -> Response:
-    """Tell what this worker has counted, for Prometheus.
+    """Return this worker's metrics for Prometheus.
 
-    Every worker counts for itself and is to be a target of its own: behind a balancer, or a port
-    that several workers share, each scrape would be another's numbers.
+    Each worker counts for itself, so each must be a scrape target of its own: behind a load
+    balancer, successive scrapes would read different workers.
     """
     text, media_type = prometheus_text(request.state["metrics"], request.headers.get("accept", ""))
     return Response(text, headers={"Content-Type": media_type, "Cache-Control": "no-store"})

@@ -1,12 +1,13 @@
-"""The page's files come in, once; `/` and the files go out, under a strict security policy.
+"""The static files, and the two HTML pages that use them: the chat at `/` and `/docs`.
 
-A file's address holds a digest of all files, so browsers may keep it for a year; the page itself
-is asked for anew each time, and costs a 304 where it has not changed.
+The path of a static file contains a digest of all files, so browsers may cache it for a year. The
+HTML pages are revalidated on every request. All files are read once, at start: an upgrade in place
+must not change what an old path returns.
 """
 
 import hashlib
 from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -14,113 +15,125 @@ from starlette.responses import PlainTextResponse, Response
 
 from app.bootstrap import State
 from app.errors import NotFound
+from app.handlers.caching import conditional, etag
 
+# Installed from npm by `make page`; see vendor/package.json.
+CHAT_LIBRARIES = ("vendor/dompurify.js", "vendor/marked.js")
+API_DOCS_LIBRARIES = ("vendor/swagger-ui.css", "vendor/swagger-ui.js")
 NOT_INSTALLED = (
-    "The page's libraries are not installed: run `make page`, or `make run`, which does it too,"
-    " and start the service again. The API works without them, at /api/v1."
+    "The page's JavaScript libraries are not installed. Run `make page`, then restart the service."
+    " The API works without them; it is described at /openapi.json."
 )
 
-# What npm installs and the Makefile puts there; see vendor/package.json.
-LIBRARIES = ("vendor/dompurify.js", "vendor/marked.js")
-
-_TYPES = {
+_MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-# `dompurify` is the one policy that may make HTML of text: DOMPurify's own.
-_POLICY = (
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "img-src 'self'",
-    "connect-src 'self'",
-    "frame-src https://www.youtube-nocookie.com https://player.vimeo.com",
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-    "require-trusted-types-for 'script'",
-    "trusted-types dompurify",
+_NO_MODULEPRELOAD = ("api-docs.js", "vendor/swagger-ui.js")
+_SAME_ORIGIN_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# Only DOMPurify may turn strings into HTML.
+_CHAT_POLICY = (
+    f"{_SAME_ORIGIN_POLICY}; img-src 'self'; "
+    "frame-src https://www.youtube-nocookie.com https://player.vimeo.com; "
+    "require-trusted-types-for 'script'; trusted-types dompurify"
+)
+# Swagger UI's style sheet has its icons as data URLs.
+_API_DOCS_POLICY = f"{_SAME_ORIGIN_POLICY}; img-src 'self' data:"
 _HEADERS = {
-    "Content-Security-Policy": "; ".join(_POLICY),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
-_FOR_A_YEAR = "public, max-age=31536000, immutable"
+_IMMUTABLE = "public, max-age=31536000, immutable"
 
 
-class File(Struct, frozen=True):
-    """A file as it is served; `etag` has its quotes."""
+class StaticFile(Struct, frozen=True):
+    """A file of the site; `etag` includes its quotes."""
 
     content: bytes
     media_type: str
     etag: str
 
 
-class Page:
-    """The page, read from `folder` at once; `missing` names the libraries that are not there."""
+class Site:
+    """The files in `folder`. `missing` names the libraries that are not installed."""
 
-    def __init__(self, folder: Traversable) -> None:
-        found = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-        found |= {
-            f"vendor/{path.name}": path.read_bytes()
-            for path in folder.joinpath("vendor").iterdir()
-            if path.name.endswith(".js")
+    def __init__(self, folder: Path) -> None:
+        contents = {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted((*folder.glob("*.*"), *folder.glob("vendor/*.*")))
+            if path.suffix in _MEDIA_TYPES
         }
-        html = found.pop("index.html")
-        contents = b"".join(found[name] for name in sorted(found))
-        self.missing = tuple(name for name in LIBRARIES if name not in found)
-        self.version = hashlib.sha256(contents).hexdigest()[:16]
+        digest = hashlib.sha256()
+        for content in contents.values():
+            digest.update(content)
+        self.version = digest.hexdigest()[:16]
+        self.missing = tuple(
+            name for name in (*CHAT_LIBRARIES, *API_DOCS_LIBRARIES) if name not in contents
+        )
         self._files = {
-            name: _file(content, media_type)
-            for name, content in found.items()
-            if (media_type := _TYPES.get(f".{name.rpartition('.')[2]}"))
+            name: StaticFile(content, _MEDIA_TYPES[Path(name).suffix], etag(content))
+            for name, content in contents.items()
         }
-        self._index = _file(self._complete(html), "text/html; charset=utf-8")
+        self._index = self._render(folder / "index.html")
+        self._api_docs = self._render(folder / "api-docs.html")
+
+    @classmethod
+    def installed(cls) -> "Site":
+        """Return the site in this package."""
+        return cls(Path(str(files("app").joinpath("static"))))
 
     async def index(self, request: Request[State]) -> Response:
-        """Give the page, or say what to run where it is not complete."""
-        if self.missing:
-            return PlainTextResponse(NOT_INSTALLED + "\n", 503, {"Cache-Control": "no-store"})
-        return _reply(request, self._index, "no-cache")
+        """Serve the chat page; 503 if its libraries are not installed."""
+        return self._page(request, self._index, _CHAT_POLICY, CHAT_LIBRARIES)
+
+    async def api_docs(self, request: Request[State]) -> Response:
+        """Serve the API reference; 503 if its libraries are not installed."""
+        return self._page(request, self._api_docs, _API_DOCS_POLICY, API_DOCS_LIBRARIES)
 
     async def file(self, request: Request[State]) -> Response:
-        """Give one of the page's files."""
+        """Serve one static file."""
         file = self._files.get(request.path_params["name"])
         if file is None:
-            raise NotFound("The page has no such file.")
-        # While workers are replaced, one may be asked for the files of another's page: such a reply
-        # must not be kept under that address.
-        same = request.path_params["version"] == self.version
-        return _reply(request, file, _FOR_A_YEAR if same else "no-store")
+            raise NotFound("There is no such static file.")
+        # During a rolling update a worker may be asked for a path of another version. That
+        # response must not be cached under that path.
+        current = request.path_params["version"] == self.version
+        return _response(request, file, _CHAT_POLICY, _IMMUTABLE if current else "no-store")
 
-    def _complete(self, html: bytes) -> bytes:
-        """Fill in the files' version, and what the browser may fetch before it knows why."""
-        modules = "\n".join(
+    def _page(
+        self,
+        request: Request[State],
+        page: StaticFile,
+        policy: str,
+        libraries: tuple[str, ...],
+    ) -> Response:
+        if not set(libraries).isdisjoint(self.missing):
+            return PlainTextResponse(NOT_INSTALLED + "\n", 503, {"Cache-Control": "no-store"})
+        return _response(request, page, policy, "no-cache")
+
+    def _render(self, path: Path) -> StaticFile:
+        preloads = "\n".join(
             f'<link rel="modulepreload" href="/static/{self.version}/{name}">'
-            for name in sorted(self._files)
-            if name.endswith(".js")
+            for name in self._files
+            if name.endswith(".js") and name not in _NO_MODULEPRELOAD
         )
-        return html.replace(b"{modules}", modules.encode()).replace(
-            b"{version}", self.version.encode()
-        )
+        template = path.read_text(encoding="utf-8").replace("{modules}", preloads)
+        html = template.replace("{version}", self.version).encode()
+        return StaticFile(html, "text/html", etag(html))
 
 
-def installed() -> Page:
-    """Read the page that comes with this package."""
-    return Page(files("app").joinpath("static"))
-
-
-def _file(content: bytes, media_type: str) -> File:
-    return File(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
-
-
-def _reply(request: Request[State], file: File, caching: str) -> Response:
-    headers = {**_HEADERS, "Cache-Control": caching, "ETag": file.etag}
-    known = request.headers.get("if-none-match", "").split(",")
-    if any(tag.strip().removeprefix("W/") in (file.etag, "*") for tag in known):
-        return Response(status_code=304, headers=headers)
-    return Response(file.content, headers=headers, media_type=file.media_type)
+def _response(request: Request[State], file: StaticFile, policy: str, caching: str) -> Response:
+    headers = {
+        **_HEADERS,
+        "Content-Security-Policy": policy,
+        "Cache-Control": caching,
+        "ETag": file.etag,
+    }
+    response = Response(file.content, headers=headers, media_type=file.media_type)
+    return conditional(request, response)

@@ -13,7 +13,7 @@ import anyio
 import pytest
 from playwright.async_api import async_playwright
 
-from app.handlers.site import installed
+from app.handlers.site import Site
 from tests.service import CHAT, Event
 
 FOLDER = Path(__file__).parent
@@ -27,7 +27,7 @@ needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="there is no Chromium (apt-get install chromium)"
 )
 needs_page = pytest.mark.skipif(
-    bool(installed().missing), reason="the page's libraries are not installed (make page)"
+    bool(Site.installed().missing), reason="the page's libraries are not installed (make page)"
 )
 
 # For nginx: the page that asks with an EventSource is at the service's own address. No worker sees

@@ -1,4 +1,4 @@
-"""What schemathesis may ask is made to fit what it asked before; it loads this file by itself."""
+"""Hooks that schemathesis loads: they make valid requests fit the requests before them."""
 
 from itertools import count
 from typing import Any
@@ -11,7 +11,7 @@ _numbers = count()
 
 @schemathesis.hook
 def before_call(context: Any, case: "schemathesis.Case[Any]", kwargs: dict[str, Any]) -> None:
-    """Have a request that is to be taken be no other's retry, and go on with its own stream."""
+    """Give a valid request its own Idempotency-Key and a cursor of its own stream."""
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
         return
     if case.headers.get("Idempotency-Key"):

@@ -1,7 +1,7 @@
-"""The service, on a socket and with a scripted model, is fuzzed against its own document.
+"""Fuzzes the running service, with a scripted model, against its OpenAPI document.
 
-schemathesis makes up requests, also wrong ones, and holds each reply against the document: its
-status, headers, body, and each event of a stream. The same requests are made each time.
+schemathesis generates valid and invalid requests and checks each response: its status, headers and
+body, and each event of a stream. The requests are the same in each run.
 """
 
 import os
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.anyio
 
 PROJECT = Path(__file__).parents[2]
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-# Of each kind, for each operation: all in all some 600 requests, in half a minute.
+# For each operation and kind of test: about 600 requests in half a minute.
 CASES = 20
-# Seconds, on a machine that does other things too.
+# In seconds, for a busy machine.
 LIMIT = 240
 
 
-async def test_no_request_gets_what_the_document_does_not_tell(
+async def test_every_response_matches_the_document(
     library_url: str, redis_url: str, model: ScriptedModel, tmp_path: Path
 ) -> None:
     settings = Settings(
@@ -48,7 +48,7 @@ async def test_no_request_gets_what_the_document_does_not_tell(
             "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks",
         }
         with anyio.fail_after(LIMIT):
-            # In a folder of its own, where it leaves what it remembers.
+            # schemathesis stores its state in the working directory.
             done = await anyio.run_process(
                 command, cwd=tmp_path, env=environment, check=False, stderr=None
             )

@@ -1,4 +1,4 @@
-"""The service on a socket, with the sample library, with and without a model."""
+"""Fixtures: the running service with the sample library, with and without a model."""
 
 from collections.abc import AsyncIterator
 
@@ -13,20 +13,20 @@ from tests.service import Client, running
 
 @pytest.fixture(scope="session")
 def service_settings(library_url: str, shared: SharedServers) -> Settings:
-    """Settings of a service without a model."""
+    """Settings without a model."""
     return Settings(database_url=library_url, redis_url=shared.redis_url)
 
 
 @pytest.fixture(scope="session")
 async def service(service_settings: Settings) -> AsyncIterator[Client]:
-    """A running service whose answers are quotations; tests name conversations of their own."""
+    """A running service without a model, shared by tests that use their own conversations."""
     async with running(service_settings) as client:
         yield client
 
 
 @pytest.fixture
 def chat_settings(service_settings: Settings, redis_url: str, model: ScriptedModel) -> Settings:
-    """Settings of a service that asks the scripted model."""
+    """Settings with the scripted model."""
     return replace(
         service_settings,
         llm_base_url=model.base_url,
@@ -39,6 +39,6 @@ def chat_settings(service_settings: Settings, redis_url: str, model: ScriptedMod
 
 @pytest.fixture
 async def chat(chat_settings: Settings) -> AsyncIterator[Client]:
-    """A running service that asks the scripted model."""
+    """A running service with the scripted model."""
     async with running(chat_settings) as client:
         yield client

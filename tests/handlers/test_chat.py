@@ -1,4 +1,4 @@
-"""A question and its stream: the events, their order, their form, and where the answer is from."""
+"""`POST /api/v1/chat`: the events of a stream, and the tier that answers."""
 
 import pytest
 
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.anyio
 QUESTION = "How fast should the attack be when I side-chain the bass to the kick?"
 
 
-async def test_the_stream_is_sources_then_tokens_then_done(service: Client) -> None:
+async def test_stream_is_sources_then_tokens_then_done(service: Client) -> None:
     async with service.stream({"query": QUESTION}) as stream:
         headers = stream.response.headers
         events = await stream.rest()
@@ -28,7 +28,7 @@ async def test_the_stream_is_sources_then_tokens_then_done(service: Client) -> N
     assert 0 <= done["timings_ms"]["retrieval"] <= done["timings_ms"]["total"]
 
 
-async def test_citations_are_numbered_complete_and_their_marks_are_where_done_says(
+async def test_done_gives_the_position_of_each_citation_marker(
     service: Client,
 ) -> None:
     events = await service.ask(QUESTION)
@@ -46,14 +46,14 @@ async def test_citations_are_numbered_complete_and_their_marks_are_where_done_sa
         assert 1 <= mark["number"] <= len(sources)
 
 
-async def test_without_a_creator_only_the_whole_library_is_searched(service: Client) -> None:
+async def test_question_without_creator_searches_the_whole_library_only(service: Client) -> None:
     done = (await service.ask(QUESTION))[-1].data
     assert done["cascade_tier"] == "global"
     assert done["scope"]["creator"] is None
     assert [tier["tier"] for tier in done["scope"]["tiers"]] == ["global"]
 
 
-async def test_what_nothing_is_known_about_is_refused_in_one_plain_sentence(
+async def test_question_without_sources_is_refused_in_one_sentence(
     service: Client,
 ) -> None:
     events = await service.ask("Who won the football world cup in Montevideo?")
@@ -64,7 +64,7 @@ async def test_what_nothing_is_known_about_is_refused_in_one_plain_sentence(
     assert events[-1].data["usage"] is None
 
 
-async def test_a_creator_nobody_knows_starts_one_tier_lower(service: Client) -> None:
+async def test_unknown_creator_starts_one_tier_lower(service: Client) -> None:
     done = (await service.ask(QUESTION, creator="Nobody At All"))[-1].data
     assert done["cascade_tier"] == "global"
     assert done["scope"]["creator"] is None
@@ -72,7 +72,7 @@ async def test_a_creator_nobody_knows_starts_one_tier_lower(service: Client) -> 
 
 
 @pytest.mark.parametrize("creator", ["mara-voss", "Mara Voss", "  mARA   vOSS "])
-async def test_a_creator_is_known_by_slug_and_by_name(service: Client, creator: str) -> None:
+async def test_creator_is_found_by_slug_or_name(service: Client, creator: str) -> None:
     events = await service.ask(QUESTION, creator=creator)
     assert events[-1].data["cascade_tier"] == "creator"
     assert {source["creator"]["slug"] for source in events[0].data} == {"mara-voss"}
@@ -91,7 +91,7 @@ async def test_a_creator_is_known_by_slug_and_by_name(service: Client, creator: 
         ("How long should I boil an egg?", "Mara Voss", "none", None),
     ],
 )
-async def test_the_first_tier_that_has_anything_answers(
+async def test_first_tier_with_sources_answers(
     service: Client, question: str, creator: str, tier: str, answered_by: str | None
 ) -> None:
     events = await service.ask(question, creator=creator)
@@ -116,5 +116,5 @@ async def test_the_first_tier_that_has_anything_answers(
         "音楽の低音はどう作りますか",
     ],
 )
-async def test_no_question_can_break_the_search(service: Client, question: str) -> None:
+async def test_any_question_can_be_searched(service: Client, question: str) -> None:
     assert (await service.ask(question))[-1].name == "done"

@@ -1,4 +1,4 @@
-"""Conversations are remembered, continued, shown and forgotten; without Redis the chat goes on."""
+"""Conversations: storing turns, follow-up questions, reading and deleting."""
 
 import pytest
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ async def turns(service: Client, conversation: str) -> list[dict[str, object]]:
     return list(body["turns"])
 
 
-async def test_a_turn_is_kept_as_it_was_said(service: Client) -> None:
+async def test_turn_is_stored_with_its_exact_answer(service: Client) -> None:
     events = await service.ask(QUESTION, conversation_id="kept")
     (turn,) = await turns(service, "kept")
     assert turn["question"] == QUESTION
@@ -31,7 +31,7 @@ async def test_a_turn_is_kept_as_it_was_said(service: Client) -> None:
     assert turn["citations"] == [s for s in events[0].data if s["number"] in cited]
 
 
-async def test_a_follow_up_is_searched_with_the_words_it_leaves_out(service: Client) -> None:
+async def test_follow_up_is_searched_with_words_of_the_earlier_question(service: Client) -> None:
     await service.ask(QUESTION, conversation_id="follow")
     events = await service.ask("And the release?", conversation_id="follow")
     assert "side-chain" in events[-1].data["scope"]["query"]
@@ -39,7 +39,7 @@ async def test_a_follow_up_is_searched_with_the_words_it_leaves_out(service: Cli
     assert events[0].data
 
 
-async def test_a_model_condenses_the_follow_up_and_reads_the_turns_before(
+async def test_model_rewrites_the_follow_up_and_gets_the_earlier_turns(
     chat: Client, model: ScriptedModel
 ) -> None:
     def script(request: Request) -> Answer:
@@ -51,12 +51,12 @@ async def test_a_model_condenses_the_follow_up_and_reads_the_turns_before(
     await chat.ask(QUESTION, conversation_id="model")
     events = await chat.ask("And the release?", conversation_id="model")
     assert events[-1].data["scope"]["query"] == "How long should the side-chain release be?"
-    told = [message["content"] for message in model.requests[-1].messages]
-    assert told[1:3] == [QUESTION, "As long as the groove."]
-    assert told[-1].endswith("Question: And the release?")
+    sent = [message["content"] for message in model.requests[-1].messages]
+    assert sent[1:3] == [QUESTION, "As long as the groove."]
+    assert sent[-1].endswith("Question: And the release?")
 
 
-async def test_where_the_model_cannot_condense_the_rule_does(
+async def test_follow_up_is_rewritten_by_rule_if_the_model_fails(
     chat: Client, model: ScriptedModel
 ) -> None:
     def script(request: Request) -> Answer:
@@ -69,7 +69,7 @@ async def test_where_the_model_cannot_condense_the_rule_does(
     assert events[-1].data["scope"]["query"].startswith("And the release? (")
 
 
-async def test_nothing_found_after_an_earlier_turn_is_for_the_model_to_say(
+async def test_follow_up_without_sources_is_answered_by_the_model(
     chat: Client, model: ScriptedModel
 ) -> None:
     await chat.ask(QUESTION, conversation_id="none")
@@ -78,7 +78,7 @@ async def test_nothing_found_after_an_earlier_turn_is_for_the_model_to_say(
     assert (events[-1].data["cascade_tier"], answer(events)) == ("none", "I cannot know.")
 
 
-async def test_only_the_last_turns_are_kept(service_settings: Settings) -> None:
+async def test_only_the_latest_turns_are_stored(service_settings: Settings) -> None:
     async with running(replace(service_settings, memory_turns=2)) as service:
         for n in range(4):
             await service.ask(f"{QUESTION} {n}", conversation_id="last")
@@ -88,7 +88,7 @@ async def test_only_the_last_turns_are_kept(service_settings: Settings) -> None:
         ]
 
 
-async def test_a_conversation_is_forgotten_on_request(service: Client) -> None:
+async def test_deleted_conversation_is_gone(service: Client) -> None:
     await service.ask(QUESTION, conversation_id="gone")
     path = "/api/v1/conversations/gone"
     assert [(await service.call("DELETE", path))[0] for _ in range(2)] == [204, 204]
@@ -97,7 +97,7 @@ async def test_a_conversation_is_forgotten_on_request(service: Client) -> None:
     assert (await service.call("GET", "/api/v1/conversations/a%20b"))[0] == 422
 
 
-async def test_a_failed_turn_is_not_kept(chat: Client, model: ScriptedModel) -> None:
+async def test_failed_turn_is_not_stored(chat: Client, model: ScriptedModel) -> None:
     model.answers(say())
     await chat.ask(QUESTION, conversation_id="failed")
     assert (await chat.call("GET", "/api/v1/conversations/failed"))[0] == 404

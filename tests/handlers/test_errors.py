@@ -1,4 +1,4 @@
-"""What is wrong with a request is told by status and problem document, before any stream."""
+"""Invalid requests get a status and a problem document before any stream starts."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 async def refused(service: Client, status: int, **request: Any) -> dict[str, Any]:
-    """POST to the chat, expect a problem document of that status."""
+    """Send a POST to the chat and check that it is refused with that status."""
     given, problem, headers = await service.call("POST", CHAT, **request)
     assert given == status, problem
     assert headers["Content-Type"] == "application/problem+json"
@@ -29,7 +29,7 @@ async def refused(service: Client, status: int, **request: Any) -> dict[str, Any
 
 
 @pytest.mark.parametrize("body", [b"{", b"nonsense", b'{"query": "\xff"}', b'{"query": "\\ud800"}'])
-async def test_a_body_that_is_no_json_is_a_400(service: Client, body: bytes) -> None:
+async def test_body_that_is_not_json_is_a_400(service: Client, body: bytes) -> None:
     await refused(service, 400, data=body, headers=JSON)
 
 
@@ -54,19 +54,19 @@ async def test_a_body_that_is_no_json_is_a_400(service: Client, body: bytes) -> 
         ({"query": "a", "model": "x"}, "/model"),
     ],
 )
-async def test_a_field_that_breaks_its_rule_is_a_422_that_names_it(
+async def test_invalid_field_is_a_422_that_names_it(
     service: Client, body: object, pointer: str
 ) -> None:
     problem = await refused(service, 422, data=json.dumps(body), headers=JSON)
     assert [error["pointer"] for error in problem["errors"]] == [pointer]
 
 
-async def test_all_fields_at_fault_are_named_at_once(service: Client) -> None:
+async def test_all_invalid_fields_are_named_together(service: Client) -> None:
     problem = await refused(service, 422, json={"query": " ", "conversation_id": "?"})
     assert [error["pointer"] for error in problem["errors"]] == ["/query", "/conversation_id"]
 
 
-async def test_the_longest_question_is_counted_in_code_points_after_trimming(
+async def test_question_length_is_in_code_points_after_trimming(
     service: Client,
 ) -> None:
     events = await service.ask("  " + "🎛" * 1000 + "\n")
@@ -74,7 +74,7 @@ async def test_the_longest_question_is_counted_in_code_points_after_trimming(
     assert events[-1].data["scope"]["query"] == "🎛" * 1000
 
 
-async def test_what_is_sent_and_wanted_must_fit(service: Client) -> None:
+async def test_unsupported_content_type_and_accept_are_refused(service: Client) -> None:
     body = b'{"query": "a"}'
     await refused(service, 415, data=body, headers={"Content-Type": "text/plain"})
     await refused(service, 415, data=body, headers=JSON | {"Content-Encoding": "gzip"})
@@ -85,7 +85,7 @@ async def test_what_is_sent_and_wanted_must_fit(service: Client) -> None:
         assert response.status == 200
 
 
-async def test_a_body_over_16_kib_is_refused_before_it_is_read_whole(service: Client) -> None:
+async def test_body_over_16_kib_is_refused_before_it_is_complete(service: Client) -> None:
     async def endless() -> Any:
         while True:
             yield b" " * 4096
@@ -94,7 +94,7 @@ async def test_a_body_over_16_kib_is_refused_before_it_is_read_whole(service: Cl
     await refused(service, 413, data=endless(), headers=JSON)
 
 
-async def test_a_body_that_does_not_come_is_a_408(service_settings: Settings) -> None:
+async def test_body_that_does_not_arrive_is_a_408(service_settings: Settings) -> None:
     async with running(replace(service_settings, body_timeout=0.05)) as service:
         address = service.url.removeprefix("http://").split(":")
         async with await anyio.connect_tcp(address[0], int(address[1])) as connection:
@@ -106,7 +106,7 @@ async def test_a_body_that_does_not_come_is_a_408(service_settings: Settings) ->
                 assert (await connection.receive()).startswith(b"HTTP/1.1 408 ")
 
 
-async def test_a_body_without_a_length_is_a_411(service: Client) -> None:
+async def test_body_without_a_length_is_a_411(service: Client) -> None:
     address = service.url.removeprefix("http://").split(":")
     async with await anyio.connect_tcp(address[0], int(address[1])) as connection:
         await connection.send(
@@ -115,7 +115,7 @@ async def test_a_body_without_a_length_is_a_411(service: Client) -> None:
         assert (await connection.receive()).startswith(b"HTTP/1.1 411 ")
 
 
-async def test_a_path_or_method_that_is_not_there_is_a_problem_too(service: Client) -> None:
+async def test_unknown_path_or_method_is_a_problem_document(service: Client) -> None:
     for path in ("/api/v1/nothing", f"{CHAT}/"):
         status, problem, _ = await service.call("GET", path)
         assert (status, problem["status"]) == (404, 404)
@@ -127,20 +127,20 @@ async def test_a_path_or_method_that_is_not_there_is_a_problem_too(service: Clie
 
 
 @pytest.mark.parametrize("cursor", ["$", "0", "t_1-0", "t_" + "0" * 32, "t_" + "0" * 32 + "-x"])
-async def test_a_cursor_that_is_no_id_is_a_400(service: Client, cursor: str) -> None:
+async def test_malformed_last_event_id_is_a_400(service: Client, cursor: str) -> None:
     await refused(service, 400, json={"query": "a"}, headers={"Last-Event-ID": cursor})
 
 
-async def test_a_cursor_of_an_unknown_turn_is_a_404(service: Client) -> None:
+async def test_last_event_id_of_an_unknown_turn_is_a_404(service: Client) -> None:
     cursor = "t_" + "0" * 32 + "-0"
     await refused(service, 404, json={"query": "a"}, headers={"Last-Event-ID": cursor})
 
 
-async def test_an_idempotency_key_has_a_form(service: Client) -> None:
+async def test_malformed_idempotency_key_is_a_400(service: Client) -> None:
     await refused(service, 400, json={"query": "a"}, headers={"Idempotency-Key": "a b"})
 
 
-async def test_a_request_keeps_a_harmless_id_and_loses_any_other(service: Client) -> None:
+async def test_valid_request_id_is_kept_and_any_other_is_replaced(service: Client) -> None:
     _, _, headers = await service.call("GET", "/healthz", headers={"X-Request-Id": "abc-1"})
     assert headers["X-Request-Id"] == "abc-1"
     _, _, headers = await service.call("GET", "/healthz", headers={"X-Request-Id": "a b\t<"})

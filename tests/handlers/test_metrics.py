@@ -1,4 +1,4 @@
-"""What Prometheus is told of a worker is what its clients saw."""
+"""The metrics of a worker match what its clients received."""
 
 from collections.abc import AsyncIterator
 
@@ -23,8 +23,8 @@ async def worker(chat_settings: Settings) -> AsyncIterator[Client]:
         yield client
 
 
-async def told(worker: Client) -> dict[tuple[str, ...], float]:
-    """Give the values by name without prefix, and by what the labels say, in their order."""
+async def scrape(worker: Client) -> dict[tuple[str, ...], float]:
+    """Return the samples by name, without prefix, and label values."""
     status, text, headers = await worker.call("GET", "/metrics")
     assert status == 200
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -35,12 +35,12 @@ async def told(worker: Client) -> dict[tuple[str, ...], float]:
     }
 
 
-async def test_an_answer_is_counted_with_its_tier_and_its_times(
+async def test_answer_is_counted_with_its_tier_and_timings(
     worker: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One", " two", " three"))
     done = (await worker.ask(QUESTION))[-1].data
-    now = await told(worker)
+    now = await scrape(worker)
     assert now["turns_total", "stop", done["cascade_tier"]] == 1
     assert now["time_to_sources_seconds_count",] == 1
     assert now["time_to_first_token_seconds_count",] == 1
@@ -52,9 +52,7 @@ async def test_an_answer_is_counted_with_its_tier_and_its_times(
     assert now["process_open_fds",] > 0
 
 
-async def test_turns_and_viewers_are_counted_while_they_are_there(
-    worker: Client, model: ScriptedModel
-) -> None:
+async def test_gauges_count_current_turns_and_viewers(worker: Client, model: ScriptedModel) -> None:
     held = anyio.Event()
     model.answers(say("One", held, " two"))
     with anyio.fail_after(10):
@@ -62,34 +60,34 @@ async def test_turns_and_viewers_are_counted_while_they_are_there(
             seen = await first.until("token")
             turn_id = first.response.headers["X-Turn-Id"]
             async with worker.follow(turn_id, after=seen[0].id) as again:
-                now = await told(worker)
+                now = await scrape(worker)
                 assert (now["turns_running",], now["viewers",]) == (1, 2)
                 assert now["resumes_total",] == 1
                 held.set()
                 await again.rest()
             await first.rest()
-    now = await told(worker)
+    now = await scrape(worker)
     assert (now["turns_running",], now["viewers",]) == (0, 0)
     assert now["log_writes_total",] >= 1
     assert now["log_writes_failed_total",] == 0
 
 
-async def test_tries_at_models_are_counted_and_a_turn_that_fails(
+async def test_model_attempts_and_failed_turns_are_counted(
     worker: Client, model: ScriptedModel
 ) -> None:
     model.answers(refuse(500), refuse(404), refuse(404))
     assert (await worker.ask(QUESTION))[-1].name == "error"
-    now = await told(worker)
+    now = await scrape(worker)
     assert now["model_retries_total",] == 1
     assert now["model_fallbacks_total",] == 1
     assert now["turns_total", "model-failed", "unknown"] == 1
     assert now["time_to_first_token_seconds_count",] == 0
 
 
-async def test_what_is_refused_is_counted_by_its_reason(worker: Client) -> None:
+async def test_refused_requests_are_counted_by_kind(worker: Client) -> None:
     await worker.call("POST", CHAT, json={"query": ""})
     await worker.call("POST", CHAT, json={"query": ""})
     await worker.call("GET", f"{CHAT}/t_{'0' * 32}")
-    now = await told(worker)
+    now = await scrape(worker)
     assert now["requests_refused_total", "unprocessable"] == 2
     assert now["requests_refused_total", "not-found"] == 1

@@ -1,4 +1,4 @@
-"""What a model server does, good or bad, and what the viewer of a stream gets of it."""
+"""What viewers receive when the model server answers, stalls or fails."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ SECRET = "sk-a-secret-key"
 
 
 def failed(events: list[Event]) -> Event:
-    """The stream ended with exactly one `error`, told as a problem that may be tried again."""
+    """Check that the stream ended with one retryable `error`, and return it."""
     assert [e.name for e in events if e.name in ("done", "error")] == ["error"]
     last = events[-1]
     assert last.name == "error"
@@ -39,7 +39,7 @@ def failed(events: list[Event]) -> Event:
     return last
 
 
-async def test_the_models_tokens_are_the_answer_byte_for_byte(
+async def test_answer_is_the_models_tokens_byte_for_byte(
     chat: Client, model: ScriptedModel
 ) -> None:
     tokens = ["低音は", "🎛️ [1", "] \u2028 a\n\nb\r", "data: x\n\n", '\u0085\u2029\\ " é']
@@ -52,7 +52,7 @@ async def test_the_models_tokens_are_the_answer_byte_for_byte(
     assert answer(events)[mark["start"] : mark["end"]] == "[1]"
 
 
-async def test_no_line_end_of_any_kind_stands_raw_in_a_data_line(
+async def test_data_line_contains_no_raw_line_end_of_any_kind(
     chat: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("a\u2028b\u2029c\u0085d\x0be\x0cf\x1cg\rh\ni"))
@@ -65,14 +65,14 @@ async def test_no_line_end_of_any_kind_stands_raw_in_a_data_line(
 
 
 @pytest.mark.parametrize("sent", [byte_by_byte, in_one_write])
-async def test_how_the_bytes_are_cut_makes_no_difference(
+async def test_answer_does_not_depend_on_how_the_model_chunks_its_bytes(
     chat: Client, model: ScriptedModel, sent: Callable[[Answer], Answer]
 ) -> None:
     model.answers(sent(say("Set it to ", "1 ms", " [1], or ", "[99]", " 音 🎛", ".")))
     assert answer(await chat.ask(QUESTION)) == "Set it to 1 ms [1], or 音 🎛."
 
 
-async def test_the_model_is_asked_with_the_key_the_sources_and_the_question(
+async def test_model_gets_the_key_the_sources_and_the_question(
     chat: Client, model: ScriptedModel
 ) -> None:
     events = await chat.ask(QUESTION)
@@ -84,12 +84,12 @@ async def test_the_model_is_asked_with_the_key_the_sources_and_the_question(
     assert request.messages[-1]["content"].endswith(f"Question: {QUESTION}")
 
 
-async def test_thoughts_are_no_answer(chat: Client, model: ScriptedModel) -> None:
+async def test_reasoning_is_not_part_of_the_answer(chat: Client, model: ScriptedModel) -> None:
     model.answers(say(reasoning("hm"), "<think>", "let me", " see</think>\n", "Yes [1]."))
     assert answer(await chat.ask(QUESTION)) == "Yes [1]."
 
 
-async def test_a_model_that_stalls_before_its_first_token_ends_in_an_error(
+async def test_model_that_stalls_before_its_first_token_is_an_error(
     chat: Client, model: ScriptedModel
 ) -> None:
     model.answers(say(anyio.Event(), "never"))
@@ -98,7 +98,7 @@ async def test_a_model_that_stalls_before_its_first_token_ends_in_an_error(
     assert [e.name for e in events] == ["sources", "error"]
 
 
-async def test_a_model_that_falls_silent_ends_in_an_error_after_what_it_said(
+async def test_model_that_stalls_later_is_an_error_after_its_tokens(
     chat: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"))
@@ -109,7 +109,7 @@ async def test_a_model_that_falls_silent_ends_in_an_error_after_what_it_said(
         await model.disconnected.wait()
 
 
-async def test_a_model_that_dies_in_the_middle_ends_in_an_error_and_is_not_asked_again(
+async def test_model_that_dies_after_its_first_token_is_not_retried(
     chat: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One", " two", DIE))
@@ -119,14 +119,14 @@ async def test_a_model_that_dies_in_the_middle_ends_in_an_error_and_is_not_asked
     assert len(model.requests) == 1
 
 
-async def test_a_429_is_tried_again(chat: Client, model: ScriptedModel) -> None:
+async def test_model_request_is_retried_after_a_429(chat: Client, model: ScriptedModel) -> None:
     model.answers(refuse(429, headers={"Retry-After": "0"}), say("Yes [1]."))
     assert answer(await chat.ask(QUESTION)) == "Yes [1]."
     assert len(model.requests) == 2
 
 
 @pytest.mark.parametrize("broken", [page(), page(status=502), refuse(401), refuse(500)])
-async def test_what_the_server_said_of_its_failure_is_not_passed_on(
+async def test_error_does_not_contain_text_from_the_model_server(
     chat: Client, model: ScriptedModel, broken: Answer
 ) -> None:
     model.answers(broken)
@@ -136,7 +136,7 @@ async def test_what_the_server_said_of_its_failure_is_not_passed_on(
     assert "html" not in json.dumps(events[-1].data)
 
 
-async def test_a_model_that_does_not_come_to_an_end_is_ended(
+async def test_answer_that_takes_too_long_is_an_error(
     chat_settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"))
@@ -147,17 +147,19 @@ async def test_a_model_that_does_not_come_to_an_end_is_ended(
     assert answer(events) == "One"
 
 
-async def test_an_empty_answer_is_an_error(chat: Client, model: ScriptedModel) -> None:
+async def test_empty_answer_is_an_error(chat: Client, model: ScriptedModel) -> None:
     model.answers(say())
     failed(await chat.ask(QUESTION))
 
 
-async def test_a_model_that_stops_at_its_limit_says_so(chat: Client, model: ScriptedModel) -> None:
+async def test_answer_cut_at_the_models_limit_has_finish_reason_length(
+    chat: Client, model: ScriptedModel
+) -> None:
     model.answers(say("Half an ans", finish="length"))
     assert (await chat.ask(QUESTION))[-1].data["finish_reason"] == "length"
 
 
-async def test_the_fallback_model_is_asked_when_the_first_fails(
+async def test_fallback_model_answers_if_the_first_fails(
     chat_settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(refuse(404), say("From the second [1]."))
@@ -166,7 +168,7 @@ async def test_the_fallback_model_is_asked_when_the_first_fails(
     assert [request.body["model"] for request in model.requests] == ["first", "second"]
 
 
-async def test_where_nothing_was_found_and_nothing_said_the_model_is_not_asked(
+async def test_first_question_without_sources_calls_no_model(
     chat: Client, model: ScriptedModel
 ) -> None:
     events = await chat.ask("Who won the football world cup in Montevideo?")

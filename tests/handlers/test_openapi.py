@@ -1,4 +1,4 @@
-"""The OpenAPI document tells what the service is: its routes, its rules, and what it replies."""
+"""The OpenAPI document matches the service: routes, validation and recorded responses."""
 
 import json
 import re
@@ -17,11 +17,12 @@ from app.asgi import create_app
 from app.config import Settings
 from app.errors import ChatError, Unprocessable
 from app.handlers import codec
-from app.handlers.openapi.document import PROBLEM, Example, document
+from app.handlers.openapi.document import PROBLEM, Example, build_document
 from app.handlers.openapi.parameters import HEADERS
-from app.limits import CREATOR_LIMIT, QUERY_LIMIT, trimmed, whole
+from app.handlers.problems import PROBLEM_TYPES, urn
+from app.limits import CREATOR_LIMIT, QUERY_LIMIT, full_match, trimmed_text
 from app.schemas import ChatRequest
-from tests.examples import FILE, form, record, recorded
+from tests.examples import FILE, normalized, record, recorded
 from tests.scripted_model import ScriptedModel
 from tests.servers import OwnServer
 from tests.service import Client, parse
@@ -29,7 +30,7 @@ from tests.service import Client, parse
 pytestmark = pytest.mark.anyio
 
 EXAMPLES = recorded()
-DOCUMENT = document(EXAMPLES)
+DOCUMENT = build_document(EXAMPLES)
 OPERATIONS = {
     (method, path): operation
     for path, item in DOCUMENT["paths"].items()
@@ -40,27 +41,27 @@ BY_NAME = {operation["operationId"]: operation for operation in OPERATIONS.value
 QUESTIONS = jsonschema_rs.validator_for(
     {"$ref": "#/components/schemas/ChatRequest", "components": DOCUMENT["components"]}
 )
-# A turn ends so within its stream, and never before it.
+# Never raised before a stream starts.
 ONLY_IN_STREAMS = {errors.ModelFailed}
 
 
 def check(schema: dict[str, Any], value: Any) -> None:
-    """Hold a value against a schema of the document."""
+    """Validate a value by a schema of the document."""
     jsonschema_rs.validate(schema | {"components": DOCUMENT["components"]}, value)
 
 
-def replied(example: Example) -> dict[str, Any]:
-    """Find what the document says of an example's reply."""
-    told: dict[str, Any] = BY_NAME[example.operation]["responses"][str(example.status)]
-    return told
+def response_spec(example: Example) -> dict[str, Any]:
+    """Return the document's entry for an example's response."""
+    spec: dict[str, Any] = BY_NAME[example.operation]["responses"][str(example.status)]
+    return spec
 
 
-def test_it_is_a_valid_document_of_openapi_3_1() -> None:
+def test_document_is_valid_openapi_3_1() -> None:
     assert DOCUMENT["openapi"].startswith("3.1.")
     validate(DOCUMENT)
 
 
-def test_each_route_is_told_of_and_nothing_else() -> None:
+def test_document_lists_exactly_the_routes_served() -> None:
     served = set()
     for route in create_app(Settings()).routes:
         if isinstance(route, Route) and route.include_in_schema:
@@ -73,31 +74,31 @@ def test_each_route_is_told_of_and_nothing_else() -> None:
     assert served == set(OPERATIONS)
 
 
-async def test_it_is_served_with_a_tag_and_not_again_to_who_has_it(service: Client) -> None:
-    for path, kind in (("/openapi.json", "application/json"), ("/docs", "text/html")):
-        status, body, headers = await service.call("GET", path)
-        assert (status, headers["Cache-Control"]) == (200, "no-cache")
-        assert headers["Content-Type"].startswith(kind)
-        assert path == "/docs" or body == DOCUMENT
-        tag = headers["ETag"]
-        for known in (tag, f'"other", W/{tag}', "*"):
-            again = {"If-None-Match": known}
-            status, nothing, headers = await service.call("GET", path, headers=again)
-            assert (status, nothing, headers["ETag"]) == (304, None, tag)
-        status, _, _ = await service.call("GET", path, headers={"If-None-Match": '"other"'})
-        assert status == 200
+async def test_document_is_not_sent_again_to_a_client_that_has_it(service: Client) -> None:
+    status, body, headers = await service.call("GET", "/openapi.json")
+    assert (status, headers["Cache-Control"]) == (200, "no-cache")
+    assert headers["Content-Type"] == "application/json"
+    assert body == DOCUMENT
+    tag = headers["ETag"]
+    for known in (tag, f'"other", W/{tag}', "*"):
+        again = {"If-None-Match": known}
+        status, nothing, headers = await service.call("GET", "/openapi.json", headers=again)
+        assert (status, nothing, headers["ETag"]) == (304, None, tag)
+    other = {"If-None-Match": '"other"'}
+    status, _, _ = await service.call("GET", "/openapi.json", headers=other)
+    assert status == 200
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-def test_an_example_is_as_the_document_says(example: Example) -> None:
-    told = replied(example)
-    assert set(told["headers"]) == set(example.headers)
+def test_recorded_response_matches_the_document(example: Example) -> None:
+    spec = response_spec(example)
+    assert set(spec["headers"]) == set(example.headers)
     for name, value in example.headers.items():
         check(DOCUMENT["components"]["headers"][name]["schema"], value)
     if example.media_type is None:
-        assert "content" not in told
+        assert "content" not in spec
         return
-    schema = told["content"][example.media_type]["schema"]
+    schema = spec["content"][example.media_type]["schema"]
     if example.media_type == "text/event-stream":
         frames = example.reply.encode().removesuffix(b"\n\n").split(b"\n\n")
         kinds = {event["title"]: event for event in schema["oneOf"]}
@@ -112,7 +113,7 @@ def test_an_example_is_as_the_document_says(example: Example) -> None:
 @pytest.mark.parametrize(
     "example", [it for it in EXAMPLES if it.status < 300], ids=lambda example: example.name
 )
-def test_a_request_that_is_taken_is_as_the_document_says(example: Example) -> None:
+def test_accepted_request_matches_the_document(example: Example) -> None:
     operation = BY_NAME[example.operation]
     parameters = {it["name"]: it["schema"] for it in operation.get("parameters", ())}
     for name, value in example.parameters.items():
@@ -128,38 +129,39 @@ def test_a_request_that_is_taken_is_as_the_document_says(example: Example) -> No
     [it for it in EXAMPLES if it.body is not None and it.status == 422],
     ids=lambda example: example.name,
 )
-def test_a_body_that_is_refused_for_a_field_is_not(example: Example) -> None:
+def test_rejected_body_does_not_match_the_document(example: Example) -> None:
     assert not QUESTIONS.is_valid(example.body)
 
 
-async def test_the_examples_are_what_the_service_replies(
+async def test_recorded_examples_are_up_to_date(
     service_settings: Settings, own_valkey: OwnServer, model: ScriptedModel
 ) -> None:
-    # A Redis of its own: there it uses up the questions of a minute.
+    # Its own Redis, because it uses up the rate limit.
     now = await record(replace(service_settings, redis_url=own_valkey.url), model)
-    anew = f"record them anew: python -m tests.examples writes {FILE.name}"
-    assert [it.name for it in now] == [it.name for it in EXAMPLES], anew
+    hint = f"record them again: python -m tests.examples writes {FILE.name}"
+    assert [it.name for it in now] == [it.name for it in EXAMPLES], hint
     for is_now, was in zip(now, EXAMPLES, strict=True):
-        assert form(is_now) == form(was), anew
+        assert normalized(is_now) == normalized(was), hint
 
 
-def test_every_problem_is_told_of_with_its_headers() -> None:
-    told = {
-        (urn, status)
+def test_document_lists_every_problem_type() -> None:
+    documented = {
+        (type_, status)
         for operation in OPERATIONS.values()
         for status, reply in operation["responses"].items()
         if PROBLEM in reply.get("content", {})
-        for urn in reply["content"][PROBLEM]["schema"]["allOf"][1]["properties"]["type"]["enum"]
+        for type_ in reply["content"][PROBLEM]["schema"]["allOf"][1]["properties"]["type"]["enum"]
     }
-    kinds = {
+    raised = {
         it for it in vars(errors).values() if isinstance(it, type) and issubclass(it, ChatError)
     }
-    assert told == {
-        (f"urn:chrysopedia:problem:{it.slug}", str(it.status)) for it in kinds - ONLY_IN_STREAMS
+    assert documented == {
+        (urn(it.kind), str(PROBLEM_TYPES[it.kind].status)) for it in raised - ONLY_IN_STREAMS
     }
+    assert set(PROBLEM_TYPES) == {it.kind for it in raised}
 
 
-def test_every_header_that_is_told_of_was_seen() -> None:
+def test_every_documented_header_was_recorded() -> None:
     seen = {name for example in EXAMPLES for name in example.headers}
     assert set(HEADERS) - seen == {"ETag"}
 
@@ -177,33 +179,16 @@ SPACES = "".join(map(chr, filter(lambda code: chr(code).isspace(), range(0x11000
         st.text(st.sampled_from(SPACES + "\0"), max_size=3),
     )
 )
-def test_the_document_and_the_code_have_the_same_rules(text: str) -> None:
+def test_document_and_service_accept_the_same_texts(text: str) -> None:
     for body in ({"query": text}, {"query": "a", "creator": text}):
         try:
-            codec.checked(ChatRequest(**body))
+            codec.validated(ChatRequest(**body))
         except Unprocessable:
-            taken = False
+            accepted = False
         else:
-            taken = True
-        assert QUESTIONS.is_valid(body) == taken
-    # Python reads the expression as the validator does, which has Rust's.
-    assert bool(re.search(whole(trimmed(QUERY_LIMIT)), text)) == QUESTIONS.is_valid({"query": text})
-
-
-async def test_the_page_runs_no_script_and_loads_nothing(service: Client) -> None:
-    async with service.http.get(service.url + "/docs") as response:
-        page = await response.text()
-        policy = response.headers["Content-Security-Policy"]
-    assert "default-src 'none'; style-src 'sha256-" in policy
-    assert not re.findall(r"<script|<link|<img|\bon\w+=|style=", page)
-
-
-async def test_the_page_tells_of_all_that_the_document_does(service: Client) -> None:
-    async with service.http.get(service.url + "/docs") as response:
-        page = await response.text()
-    anchors = re.findall(r'\bid="([^"]*)"', page)
-    assert len(anchors) == len(set(anchors))
-    assert {*BY_NAME, *DOCUMENT["components"]["schemas"]} <= set(anchors)
-    assert set(re.findall(r'href="#([^"]*)"', page)) <= set(anchors)
-    for example in EXAMPLES:
-        assert example.summary in page
+            accepted = True
+        assert QUESTIONS.is_valid(body) == accepted
+    # Python and the validator, which uses Rust's syntax, agree on the expression.
+    assert bool(re.search(full_match(trimmed_text(QUERY_LIMIT)), text)) == QUESTIONS.is_valid(
+        {"query": text}
+    )

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis go away and come back; the service says so and needs no restart."""
+"""The service reports PostgreSQL and Redis outages and recovers without a restart."""
 
 import pytest
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 QUESTION = "How fast should the attack be when I side-chain the bass to the kick?"
 
 
-async def test_without_redis_the_chat_goes_on_and_says_so(
+async def test_chat_works_without_redis_and_reports_it(
     service_settings: Settings, own_valkey: OwnServer
 ) -> None:
     async with running(replace(service_settings, redis_url=own_valkey.url)) as service:
@@ -30,12 +30,12 @@ async def test_without_redis_the_chat_goes_on_and_says_so(
 
         await own_valkey.start()
         assert (await service.ask(QUESTION, conversation_id="c"))[-1].data["memory"] == "kept"
-        # What was said before it stopped is still there.
+        # Turns stored before the outage are still there.
         _, conversation, _ = await service.call("GET", "/api/v1/conversations/c")
         assert len(conversation["turns"]) == 2
 
 
-async def test_without_the_database_questions_are_refused_until_it_is_back(
+async def test_questions_are_refused_while_the_database_is_down(
     service_settings: Settings, own_postgres: OwnServer
 ) -> None:
     async with running(replace(service_settings, database_url=own_postgres.url)) as service:
@@ -56,7 +56,7 @@ async def test_without_the_database_questions_are_refused_until_it_is_back(
         assert (await service.call("GET", "/readyz"))[0] == 200
 
 
-async def test_past_the_limit_a_caller_is_told_when_to_come_back(
+async def test_caller_over_the_limit_gets_a_retry_after(
     service_settings: Settings,
 ) -> None:
     async with running(replace(service_settings, rate_limit=2)) as service:

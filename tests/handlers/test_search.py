@@ -1,4 +1,4 @@
-"""What `scope` says of a search: what was compared, and of each tier how sure it is and why."""
+"""The `scope` of a search: matching, and confidence and verdict of each tier."""
 
 from typing import Any
 
@@ -27,14 +27,14 @@ def verdicts(found: Any) -> list[tuple[str, str]]:
     return [(tier["tier"], tier["verdict"]) for tier in found["scope"]["tiers"]]
 
 
-async def test_words_and_meaning_are_compared_and_scope_says_so(service: Client) -> None:
+async def test_scope_reports_hybrid_matching(service: Client) -> None:
     found = await search(service, QUESTION)
     assert found["scope"]["matching"] == "hybrid"
     done = (await service.ask(QUESTION))[-1].data
     assert done["scope"] == found["scope"]
 
 
-async def test_each_tier_says_how_sure_it_is_and_what_came_of_it(service: Client) -> None:
+async def test_each_tier_reports_confidence_and_verdict(service: Client) -> None:
     found = await search(service, QUESTION, "mara-voss")
     assert verdicts(found) == [
         ("creator", "answers"),
@@ -47,7 +47,7 @@ async def test_each_tier_says_how_sure_it_is_and_what_came_of_it(service: Client
         assert tier["hits"] > 0
 
 
-async def test_a_creator_with_little_on_the_question_yields_and_the_sources_say_so(
+async def test_creator_with_few_hits_yields_to_the_next_tier(
     service: Client,
 ) -> None:
     found = await search(service, "What modulator ratio makes an FM bell?", "mara-voss")
@@ -58,7 +58,7 @@ async def test_a_creator_with_little_on_the_question_yields_and_the_sources_say_
     assert {one["creator"]["slug"] for one in found["citations"]} == {"zoe-tanaka"}
 
 
-async def test_where_nothing_answers_every_tier_has_too_little(service: Client) -> None:
+async def test_without_an_answer_every_tier_has_too_little(service: Client) -> None:
     found = await search(service, "Which visa do I need for a year in Mongolia?", "mara-voss")
     assert (found["cascade_tier"], found["citations"]) == ("none", [])
     for tier in found["scope"]["tiers"]:
@@ -74,20 +74,20 @@ async def test_scores_are_between_0_and_1(service: Client, question: str) -> Non
     assert all(0 < score <= 1 for score in scores)
 
 
-async def test_without_an_embedder_words_alone_are_compared(service_settings: Settings) -> None:
+async def test_matching_is_lexical_without_an_embedder(service_settings: Settings) -> None:
     async with running(replace(service_settings, embedding_model="none")) as service:
         found = await search(service, QUESTION, "mara-voss")
     assert found["scope"]["matching"] == "lexical"
     assert verdicts(found)[0] == ("creator", "answers")
 
 
-async def test_an_embedder_that_is_too_slow_is_not_waited_for(service_settings: Settings) -> None:
+async def test_slow_embedder_does_not_delay_the_search(service_settings: Settings) -> None:
     async with ScriptedModel() as server:
         server.answers(Answer((anyio.Event(),)))
         settings = replace(
             service_settings,
             embedding_base_url=server.base_url,
-            # As the library's embeddings are called, so that they would be compared.
+            # The name of the library's own embeddings, so that the service uses this server.
             embedding_model="wordllama-256",
             embedding_timeout=0.05,
         )

@@ -1,11 +1,11 @@
-"""The page and its files are served under a strict policy, and kept by browsers as they may be."""
+"""The site's pages and static files: security headers, caching, missing libraries."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from app.handlers.site import LIBRARIES, Page
+from app.handlers.site import API_DOCS_LIBRARIES, CHAT_LIBRARIES, Site
 from tests.clients.programs import needs_page
 from tests.service import Client
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 @needs_page
-async def test_the_page_runs_nothing_but_its_own_files(service: Client) -> None:
+async def test_page_has_a_strict_content_security_policy(service: Client) -> None:
     _, _, headers = await service.call("GET", "/")
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == "'none'"
@@ -25,7 +25,7 @@ async def test_the_page_runs_nothing_but_its_own_files(service: Client) -> None:
 
 
 @needs_page
-async def test_every_file_that_the_page_names_is_there_and_kept_for_a_year(
+async def test_every_file_of_the_page_is_served_as_immutable(
     service: Client,
 ) -> None:
     status, html, headers = await service.call("GET", "/")
@@ -46,7 +46,7 @@ async def test_every_file_that_the_page_names_is_there_and_kept_for_a_year(
 
 
 @needs_page
-async def test_what_has_not_changed_is_not_sent_again(service: Client) -> None:
+async def test_unchanged_page_is_a_304(service: Client) -> None:
     _, _, headers = await service.call("GET", "/")
     for tag in (headers["ETag"], f'"other", W/{headers["ETag"]}', "*"):
         status, body, again = await service.call("GET", "/", headers={"If-None-Match": tag})
@@ -56,7 +56,7 @@ async def test_what_has_not_changed_is_not_sent_again(service: Client) -> None:
     assert status == 200
 
 
-async def test_a_file_of_another_version_is_served_but_not_kept(service: Client) -> None:
+async def test_file_of_another_version_is_not_cached(service: Client) -> None:
     status, _, headers = await service.call("GET", "/static/0123456789abcdef/page.js")
     assert (status, headers["Cache-Control"]) == (200, "no-store")
 
@@ -64,26 +64,27 @@ async def test_a_file_of_another_version_is_served_but_not_kept(service: Client)
 @pytest.mark.parametrize(
     "name", ["none.js", "index.html", "../main.py", "%2e%2e/main.py", "vendor/package.json"]
 )
-async def test_only_the_pages_own_files_are_served(service: Client, name: str) -> None:
+async def test_other_files_are_not_served(service: Client, name: str) -> None:
     status, problem, _ = await service.call("GET", f"/static/0123456789abcdef/{name}")
     assert (status, problem["status"]) == (404, 404)
 
 
-async def test_a_page_without_its_libraries_says_what_to_run(tmp_path: Path) -> None:
-    (tmp_path / "vendor").mkdir()
-    (tmp_path / "index.html").write_text("<!doctype html>{version}{modules}")
-    bare = Page(tmp_path)
-    assert bare.missing == LIBRARIES
-    reply = await bare.index(None)  # type: ignore[arg-type]
-    assert reply.status_code == 503
-    assert b"make page" in reply.body
+async def test_page_without_its_libraries_says_what_to_run(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("{modules}")
+    (tmp_path / "api-docs.html").write_text("{version}")
+    site = Site(tmp_path)
+    assert site.missing == (*CHAT_LIBRARIES, *API_DOCS_LIBRARIES)
+    for page in (site.index, site.api_docs):
+        reply = await page(None)  # type: ignore[arg-type]
+        assert reply.status_code == 503
+        assert b"make page" in reply.body
 
 
-def test_a_change_of_any_file_changes_the_address_of_all(tmp_path: Path) -> None:
-    (tmp_path / "vendor").mkdir()
-    (tmp_path / "index.html").write_text("{version}")
-    pages = []
+def test_any_changed_file_changes_the_version(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("{modules}")
+    (tmp_path / "api-docs.html").write_text("{version}")
+    versions = []
     for text in ("one", "another"):
         (tmp_path / "page.css").write_text(text)
-        pages.append(Page(tmp_path))
-    assert pages[0].version != pages[1].version
+        versions.append(Site(tmp_path).version)
+    assert versions[0] != versions[1]

@@ -1,4 +1,4 @@
-"""A turn lives apart from its connections: viewers come, go, come back, and stop it."""
+"""Turns outlive connections: resuming, several viewers, stopping, idempotency keys."""
 
 import anyio
 import pytest
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 QUESTION = "How fast should the attack be when I side-chain the bass to the kick?"
 
 
-async def test_a_viewer_that_comes_back_gets_the_rest_once_and_in_order(
+async def test_reconnecting_viewer_receives_each_event_once_in_order(
     chat: Client, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -30,7 +30,7 @@ async def test_a_viewer_that_comes_back_gets_the_rest_once_and_in_order(
     assert events[-1].name == "done"
 
 
-async def test_a_post_with_a_cursor_goes_on_and_asks_nothing_anew(
+async def test_post_with_last_event_id_resumes_without_a_new_question(
     chat: Client, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -43,9 +43,7 @@ async def test_a_post_with_a_cursor_goes_on_and_asks_nothing_anew(
     assert len(model.requests) == 1
 
 
-async def test_several_viewers_of_a_turn_get_every_event_once(
-    chat: Client, model: ScriptedModel
-) -> None:
+async def test_several_viewers_receive_each_event_once(chat: Client, model: ScriptedModel) -> None:
     held = anyio.Event()
     model.answers(say("One", held, " two", " three"))
     async with chat.stream({"query": QUESTION}) as first:
@@ -60,7 +58,7 @@ async def test_several_viewers_of_a_turn_get_every_event_once(
         assert await late.rest() == events
 
 
-async def test_an_ended_turn_replays_for_a_while_then_is_gone(
+async def test_finished_turn_replays_until_it_expires(
     chat_settings: Settings, model: ScriptedModel
 ) -> None:
     async with running(replace(chat_settings, turn_replay=0.05)) as service:
@@ -73,7 +71,7 @@ async def test_an_ended_turn_replays_for_a_while_then_is_gone(
     assert (status, problem["status"]) == (404, 404)
 
 
-async def test_cursors_are_held_against_their_turn(chat: Client) -> None:
+async def test_last_event_id_must_belong_to_the_turn(chat: Client) -> None:
     one, other = [await chat.ask(QUESTION) for _ in range(2)]
     path = f"{CHAT}/{one[-1].data['turn_id']}"
     for cursor, expected in [
@@ -87,7 +85,7 @@ async def test_cursors_are_held_against_their_turn(chat: Client) -> None:
             assert response.status == expected, cursor
 
 
-async def test_a_stop_closes_the_model_tells_the_viewers_and_keeps_what_was_said(
+async def test_stopping_a_turn_closes_the_model_request_and_stores_the_partial_answer(
     chat: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One", " two", anyio.Event(), "never"))
@@ -109,7 +107,7 @@ async def test_a_stop_closes_the_model_tells_the_viewers_and_keeps_what_was_said
     assert (await chat.call("DELETE", f"{CHAT}/{turn_id}"))[0] == 202
 
 
-async def test_a_turn_that_nobody_watches_is_abandoned_after_its_grace(
+async def test_turn_without_viewers_is_abandoned(
     chat_settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"))
@@ -125,15 +123,13 @@ async def test_a_turn_that_nobody_watches_is_abandoned_after_its_grace(
     assert answer(events) == "One"
 
 
-async def test_a_hang_up_does_not_end_the_turn_within_its_grace(
-    chat: Client, model: ScriptedModel
-) -> None:
+async def test_turn_survives_a_short_disconnect(chat: Client, model: ScriptedModel) -> None:
     held = anyio.Event()
     model.answers(say("One", held, " two"))
     async with chat.stream({"query": QUESTION}) as stream:
         turn_id = stream.response.headers["X-Turn-Id"]
         await stream.until("token")
-    # Any reply to a later request shows that the hang-up had its time.
+    # Once a later request is answered, the service has seen the disconnect.
     await chat.call("GET", "/readyz")
     assert not model.disconnected.is_set()
     held.set()
@@ -160,7 +156,9 @@ async def test_heartbeats_are_comments_without_an_id(
     assert set(comments) == {b": ping"}
 
 
-async def test_a_key_joins_nothing_twice(chat: Client, model: ScriptedModel) -> None:
+async def test_repeated_idempotency_key_is_answered_once(
+    chat: Client, model: ScriptedModel
+) -> None:
     held = anyio.Event()
     model.answers(say("One", held, " two"))
     key, body = {"Idempotency-Key": "k-1"}, {"query": QUESTION}
@@ -180,7 +178,9 @@ async def test_a_key_joins_nothing_twice(chat: Client, model: ScriptedModel) -> 
     assert len(model.requests) == 1
 
 
-async def test_a_key_whose_turn_failed_starts_afresh(chat: Client, model: ScriptedModel) -> None:
+async def test_idempotency_key_of_a_failed_turn_can_be_reused(
+    chat: Client, model: ScriptedModel
+) -> None:
     model.answers(say(), say("Now [1]."))
     key, body = {"Idempotency-Key": "k-2"}, {"query": QUESTION}
     async with chat.stream(body, key) as stream:

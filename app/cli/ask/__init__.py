@@ -12,7 +12,7 @@ from app.cli.ask.output import JSONOutput, Output, TextOutput, discard
 from app.cli.ask.retry import reason
 from app.config import Settings
 from app.infra.http.sse import SSEEvent
-from app.schemas import ChatRequest, Done, Failed
+from app.schemas import ChatRequest, Done, ErrorEvent
 
 # Bytes read from standard input: more than the service accepts, so that the service rejects a
 # question that is too long, but not an endless input.
@@ -108,7 +108,7 @@ def _print_events(turn: TurnClient, output: Output) -> ExitStatus:
 
 def _status(last: SSEEvent) -> ExitStatus:
     if last.event == "error":
-        failed = msgspec.json.decode(last.data, type=Failed)
+        failed = msgspec.json.decode(last.data, type=ErrorEvent)
         raise AskFailed(f"{failed.title}. {failed.detail}")
     match msgspec.json.decode(last.data, type=Done).finish_reason:
         case "refused":

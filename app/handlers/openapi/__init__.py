@@ -1,3 +1,3 @@
-"""Whoever explores the service asks; what it can be asked goes out, as OpenAPI and as a page."""
+"""The OpenAPI document: generated from the service's own types and served at `/openapi.json`."""
 
 from app.handlers.openapi.api_docs import ApiDocs as ApiDocs

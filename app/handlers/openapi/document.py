@@ -1,6 +1,6 @@
-"""Operations and recorded examples come in; the OpenAPI 3.1 document that tells of them goes out.
+"""Builds the OpenAPI 3.1 document from the operations and the recorded examples.
 
-Schemas are made by msgspec from the types that the code itself reads and writes.
+msgspec makes the schemas from the types that the service itself decodes and encodes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,40 +11,41 @@ from msgspec import Struct
 
 from app import __version__
 from app.errors import ChatError
-from app.handlers.openapi.operations import EVENT_STREAM, EVENTS, OPERATIONS, Operation, Reply
-from app.handlers.openapi.parameters import EVERYWHERE, HEADERS, PROBLEM_HEADERS, Parameter
-from app.limits import EVENT_ID, whole
+from app.handlers.codec import EVENT_STREAM
+from app.handlers.openapi.operations import EVENTS, OPERATIONS, Operation, ResponseSpec
+from app.handlers.openapi.parameters import COMMON, HEADERS, PROBLEM_HEADERS, Parameter
+from app.handlers.problems import PROBLEM_TYPES, urn
+from app.limits import EVENT_ID, full_match
 from app.schemas import Problem
 
 JSON: TypeAlias = dict[str, Any]
 PROBLEM = "application/problem+json"
 
-ABOUT = (
-    "Ask a creators' library in plain words, and read the answer as it streams, drawn from the "
-    "creators' own videos and pages, with its sources.\n\n"
-    "A question is answered by a stream of server-sent events. An answer belongs to no connection: "
-    "a client whose stream was cut goes on with `Last-Event-ID`, on any worker, and an "
-    "`Idempotency-Key` makes a retry harmless.\n\n"
-    "What fails before a stream begins is told by an HTTP status and a problem document (RFC "
-    "9457), whose `type` says which problem it is. A request that is refused for a while (429, "
-    "503) names in `Retry-After` when to come back."
+DESCRIPTION = (
+    "Ask a creators' library in plain words, and stream an answer drawn from the creators' own "
+    "videos and pages, with its sources.\n\n"
+    "A question is answered by a stream of server-sent events. The answer does not depend on one "
+    "connection: a client that lost its stream resumes with `Last-Event-ID`, on any worker, and an "
+    "`Idempotency-Key` makes retries safe.\n\n"
+    "Failures before the stream starts are HTTP statuses with a problem document (RFC 9457) whose "
+    "`type` identifies the problem. `Retry-After` says when to retry a 429 or 503."
 )
 TAGS = {
-    "chat": "Questions, and the streams that answer them.",
-    "conversations": "What was asked and answered before.",
-    "library": "What there is to ask about.",
-    "operations": "For whoever runs or explores the service.",
+    "chat": "Questions and the streams that answer them.",
+    "conversations": "Earlier questions and answers.",
+    "library": "The library's creators, and search.",
+    "operations": "Health, metrics and API documentation.",
 }
-HOW_STREAMS_LOOK = (
-    "Server-sent events. Each has an `id`, the `event`'s name, and one `data` line with one JSON "
-    "value. `sources` comes first, `done` or `error` last, exactly one of them; comments "
-    "(`: ping`) keep the connection alive. An id is opaque, and for resuming only. "
-    "The schema is that of each event, as OpenAPI 3.2 has it in `itemSchema`."
+STREAM_DESCRIPTION = (
+    "Server-sent events. Each has an `id`, an `event` name, and one `data` line with one JSON "
+    "value. `sources` is first; exactly one `done` or `error` is last. Comments (`: ping`) are "
+    "heartbeats. Ids are opaque and only for resuming. This is the schema of each event, like "
+    "`itemSchema` in OpenAPI 3.2."
 )
 
 
 class Example(Struct, frozen=True):
-    """A request to an operation and its reply, as they were recorded from the running service."""
+    """A request to an operation and its response, recorded from the running service."""
 
     name: str
     operation: str
@@ -57,138 +58,138 @@ class Example(Struct, frozen=True):
     reply: Any
 
 
-def document(examples: Sequence[Example]) -> JSON:
-    """Describe all operations."""
+def build_document(examples: Sequence[Example]) -> JSON:
+    """Build the document."""
     schemas = _Schemas()
     paths: dict[str, JSON] = {}
     for operation in OPERATIONS:
-        path = paths.setdefault(
-            operation.path,
-            {"parameters": [_ref("parameters", parameter.name) for parameter in EVERYWHERE]},
-        )
+        # Not references: Swagger UI does not resolve those of a path in time.
+        common = [_parameter(each, (), schemas) for each in COMMON]
+        path = paths.setdefault(operation.path, {"parameters": common})
         own = [example for example in examples if example.operation == operation.name]
         path[operation.method] = _operation(operation, own, examples, schemas)
-    told = {
+    document = {
         "openapi": "3.1.1",
         "info": {
             "title": "Chrysopedia Chat",
             "version": __version__,
-            "description": ABOUT,
+            "description": DESCRIPTION,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": name, "description": what} for name, what in TAGS.items()],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "security": [],
         "paths": paths,
         "components": {
             "headers": {name: _header(name, examples, schemas) for name in HEADERS},
-            "parameters": {each.name: _parameter(each, (), schemas) for each in EVERYWHERE},
             "schemas": schemas.components,
         },
     }
-    # As JSON has it, which knows no tuples.
-    plain: JSON = msgspec.json.decode(msgspec.json.encode(told))
+    # Turns tuples into lists.
+    plain: JSON = msgspec.json.decode(msgspec.json.encode(document))
     return plain
 
 
 class _Schemas:
-    """Makes schemas of types; those of Structs become `components`, which the others name."""
+    """Makes JSON Schemas; those of Structs are collected in `components` and referenced."""
 
     def __init__(self) -> None:
         self.components: JSON = {}
 
-    def of(self, kind: Any) -> JSON:
-        (schema,), found = msgspec.json.schema_components(
-            (kind,), ref_template="#/components/schemas/{name}"
+    def of(self, type_: Any) -> JSON:
+        (schema,), components = msgspec.json.schema_components(
+            (type_,), ref_template="#/components/schemas/{name}"
         )
-        self.components |= found
+        self.components |= components
         return schema
 
 
 def _operation(
     operation: Operation, own: Sequence[Example], every: Sequence[Example], schemas: _Schemas
 ) -> JSON:
-    told: JSON = {
+    spec: JSON = {
         "operationId": operation.name,
         "tags": [operation.tag],
         "summary": operation.summary,
-        "description": operation.what,
+        "description": operation.description,
     }
     if operation.parameters:
-        told["parameters"] = [_parameter(each, own, schemas) for each in operation.parameters]
+        spec["parameters"] = [_parameter(each, own, schemas) for each in operation.parameters]
     if operation.body:
-        asked = [it for it in own if it.body is not None and it.status < 300]
-        told["requestBody"] = {
+        accepted = [it for it in own if it.body is not None and it.status < 300]
+        spec["requestBody"] = {
             "required": True,
             "content": {
                 "application/json": {
                     "schema": schemas.of(operation.body),
                     "examples": {
-                        it.name: {"summary": it.summary, "value": it.body} for it in asked
+                        it.name: {"summary": it.summary, "value": it.body} for it in accepted
                     },
                 }
             },
         }
-    replies = {str(each.status): _reply(each, own, schemas) for each in operation.replies}
-    told["responses"] = replies | _problems(operation.problems, own, every, schemas)
-    return told
+    responses = {str(each.status): _response(each, own, schemas) for each in operation.responses}
+    # Any operation may fail with an internal error.
+    problems = _problems((*operation.problems, ChatError), own, every, schemas)
+    spec["responses"] = responses | problems
+    return spec
 
 
 def _parameter(parameter: Parameter, own: Iterable[Example], schemas: _Schemas) -> JSON:
-    told: JSON = {
+    spec: JSON = {
         "name": parameter.name,
-        "in": parameter.where,
-        "description": parameter.what,
+        "in": parameter.location,
+        "description": parameter.description,
         "required": parameter.required,
-        "schema": schemas.of(parameter.kind),
+        "schema": schemas.of(parameter.type),
     }
     examples = {
         it.name: {"summary": it.summary, "value": it.parameters[parameter.name]}
         for it in own
         if it.status < 300 and parameter.name in it.parameters
     }
-    return told | ({"examples": examples} if examples else {})
+    return spec | ({"examples": examples} if examples else {})
 
 
 def _header(name: str, examples: Sequence[Example], schemas: _Schemas) -> JSON:
     schema = schemas.of(HEADERS[name])
-    told = {"description": schema.pop("description"), "schema": schema}
-    seen = [example.headers[name] for example in examples if name in example.headers]
-    return told | ({"example": seen[0]} if seen else {})
+    spec = {"description": schema.pop("description"), "schema": schema}
+    recorded = [example.headers[name] for example in examples if name in example.headers]
+    return spec | ({"example": recorded[0]} if recorded else {})
 
 
-def _reply(reply: Reply, own: Sequence[Example], schemas: _Schemas) -> JSON:
-    told: JSON = {"description": reply.what, "headers": _headers(reply.headers)}
-    if reply.content:
-        told["content"] = {
-            media_type: _body(media_type, kind, schemas)
+def _response(response: ResponseSpec, own: Sequence[Example], schemas: _Schemas) -> JSON:
+    spec: JSON = {"description": response.description, "headers": _headers(response.headers)}
+    if response.content:
+        spec["content"] = {
+            media_type: _body(media_type, type_, schemas)
             | _examples(
-                it for it in own if (it.status, it.media_type) == (reply.status, media_type)
+                it for it in own if (it.status, it.media_type) == (response.status, media_type)
             )
-            for media_type, kind in reply.content.items()
+            for media_type, type_ in response.content.items()
         }
-    if reply.status == 200 and "X-Turn-Id" in reply.headers:
-        told["links"] = _LINKS
-    return told
+    if response.status == 200 and "X-Turn-Id" in response.headers:
+        spec["links"] = _LINKS
+    return spec
 
 
-def _body(media_type: str, kind: Any, schemas: _Schemas) -> JSON:
+def _body(media_type: str, type_: Any, schemas: _Schemas) -> JSON:
     if media_type != EVENT_STREAM:
-        return {"schema": schemas.of(kind)}
+        return {"schema": schemas.of(type_)}
     events = [_event(name, schemas.of(data)) for name, data in EVENTS.items()]
-    return {"schema": {"description": HOW_STREAMS_LOOK, "oneOf": events}}
+    return {"schema": {"description": STREAM_DESCRIPTION, "oneOf": events}}
 
 
 def _event(name: str, data: JSON) -> JSON:
-    written = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
+    encoded = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
     return {
         "title": name,
         "description": data.pop("description"),
         "type": "object",
         "properties": {
-            "id": {"type": "string", "pattern": whole(EVENT_ID)},
+            "id": {"type": "string", "pattern": full_match(EVENT_ID)},
             "event": {"const": name},
-            "data": written,
+            "data": encoded,
         },
         "required": ["id", "event", "data"],
         "additionalProperties": False,
@@ -196,44 +197,39 @@ def _event(name: str, data: JSON) -> JSON:
 
 
 def _problems(
-    problems: Sequence[type[ChatError]],
+    errors: Iterable[type[ChatError]],
     own: Sequence[Example],
     every: Sequence[Example],
     schemas: _Schemas,
 ) -> dict[str, JSON]:
-    by_status: dict[int, list[type[ChatError]]] = {}
-    all_of_them: list[type[ChatError]] = [*problems, ChatError]
-    for problem in sorted(all_of_them, key=lambda problem: problem.status):
-        by_status.setdefault(problem.status, []).append(problem)
-    told = {}
-    for status, kinds in by_status.items():
-        types = [f"urn:chrysopedia:problem:{kind.slug}" for kind in kinds]
-        # Not `const`: some generators of clients cannot join that with the type of a field.
+    kinds_by_status: dict[int, list[str]] = {}
+    for error in sorted(errors, key=lambda error: PROBLEM_TYPES[error.kind].status):
+        kinds_by_status.setdefault(PROBLEM_TYPES[error.kind].status, []).append(error.kind)
+    responses = {}
+    for status, kinds in kinds_by_status.items():
+        types = [urn(kind) for kind in kinds]
+        # Not `const`: some client generators cannot combine it with the type of the field.
         exact = {"properties": {"type": {"enum": types}, "status": {"enum": [status]}}}
-        # The operation's own, or else another's: they have the same form.
-        fitting = [it for it in every if it.status == status and it.reply.get("type") in types]
+        # Examples of the operation itself, or else of others, since all have the same form.
+        matching = [it for it in every if it.status == status and it.reply.get("type") in types]
         content = {"schema": {"allOf": [schemas.of(Problem), exact]}} | _examples(
-            [it for it in fitting if it in own] or fitting
+            [it for it in matching if it in own] or matching
         )
-        told[str(status)] = {
-            "description": " ".join(f"{kind.title}." for kind in kinds),
+        responses[str(status)] = {
+            "description": " ".join(f"{PROBLEM_TYPES[kind].title}." for kind in kinds),
             "headers": _headers(PROBLEM_HEADERS.get(status, ())),
             "content": {PROBLEM: content},
         }
-    return told
+    return responses
 
 
 def _headers(names: Iterable[str]) -> JSON:
-    return {name: _ref("headers", name) for name in ("X-Request-Id", *names)}
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", *names)}
 
 
 def _examples(examples: Iterable[Example]) -> JSON:
-    told = {it.name: {"summary": it.summary, "value": it.reply} for it in examples}
-    return {"examples": told} if told else {}
-
-
-def _ref(kind: str, name: str) -> JSON:
-    return {"$ref": f"#/components/{kind}/{name}"}
+    named = {it.name: {"summary": it.summary, "value": it.reply} for it in examples}
+    return {"examples": named} if named else {}
 
 
 _TURN = {"turn_id": "$response.header.X-Turn-Id"}

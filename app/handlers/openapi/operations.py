@@ -1,7 +1,4 @@
-"""What the service can be asked over HTTP: each operation, what it takes, and all its replies.
-
-A reply's body is told by the type that makes it; the document is built of this in `document.py`.
-"""
+"""The operations of the HTTP API: parameters, bodies and responses of each."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -25,6 +22,7 @@ from app.errors import (
     Unprocessable,
     UnsupportedMediaType,
 )
+from app.handlers.codec import EVENT_STREAM
 from app.handlers.openapi.parameters import (
     CONVERSATION,
     CREATOR,
@@ -42,60 +40,60 @@ from app.schemas import (
     Conversation,
     CreatorEntry,
     Done,
-    Failed,
+    ErrorEvent,
     Readiness,
     SearchResult,
 )
 
-EVENT_STREAM = "text/event-stream"
-# What the data of each event is, by the event's name.
+# The type of each event's data.
 EVENTS: Mapping[str, Any] = {
     "sources": Annotated[
         tuple[Citation, ...],
-        Meta(description="Once, first: the sources, best first; empty where nothing was found."),
+        Meta(description="Once, first: the sources, best first; empty if there are none."),
     ],
     "token": Annotated[
         str,
-        Meta(description="Any number: the next piece of the answer. Joined they are all of it."),
+        Meta(description="Any number: the next piece of the answer. Joined, they are the answer."),
     ],
-    "done": Annotated[Done, Meta(description="The last, where the turn ended well.")],
-    "error": Annotated[Failed, Meta(description="The last, where it did not.")],
+    "done": Annotated[Done, Meta(description="Last, if the turn succeeded.")],
+    "error": Annotated[ErrorEvent, Meta(description="Last, if the turn failed.")],
 }
 JSON = "application/json"
 TEXT = "text/plain"
 
 
-class Reply(Struct, frozen=True):
-    """A reply: its body's type by media type, and its headers' names, as `HEADERS` tells them."""
+class ResponseSpec(Struct, frozen=True):
+    """A response: the type of its body by media type, and names of headers in `HEADERS`."""
 
     status: int
-    what: str
+    description: str
     content: Mapping[str, Any] = {}
     headers: tuple[str, ...] = ()
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """One thing to ask for: where, with what, and what comes back."""
+    """A method of a path, with everything it accepts and returns."""
 
     name: str
     method: Literal["get", "post", "delete"]
     path: str
     tag: str
     summary: str
-    what: str
+    description: str
     parameters: tuple[Parameter, ...] = ()
     body: type | None = None
-    replies: tuple[Reply, ...]
+    responses: tuple[ResponseSpec, ...]
     problems: tuple[type[ChatError], ...] = ()
 
 
-_STREAM = Reply(
+_STREAM = ResponseSpec(
     200,
-    "The stream. `Accept` has to allow `text/event-stream`.",
+    "The event stream. `Accept` must allow `text/event-stream`.",
     {EVENT_STREAM: EVENTS},
     ("X-Conversation-Id", "X-Turn-Id"),
 )
-_SEEN = Reply(204, "`Last-Event-ID` is the stream's last event: nothing is left to send.")
+_NOTHING_LEFT = ResponseSpec(204, "`Last-Event-ID` is the last event; nothing is left to send.")
+_NOT_MODIFIED = ResponseSpec(304, "Unchanged since the version in `If-None-Match`.", {}, ("ETag",))
 
 OPERATIONS = (
     Operation(
@@ -104,13 +102,14 @@ OPERATIONS = (
         path="/api/v1/chat",
         tag="chat",
         summary="Ask a question",
-        what="Answers with a stream of events: `sources`, then `token` after `token`, and one of "
-        "`done` and `error`. The search has run before the status is sent; what fails after that "
-        "is told by `error`. A client that hangs up leaves the turn running for a while, to be "
-        "followed again. With `Last-Event-ID` the body is not read, and that stream goes on.",
+        description="Returns a stream of events: `sources`, then any number of `token`, then "
+        "`done` or `error`. The search runs before the status line is sent; later failures are "
+        "reported by `error`. If the client disconnects, the turn keeps running for a while, and "
+        "the client can resume it. With `Last-Event-ID` the body is ignored and that stream "
+        "resumes.",
         parameters=(LAST_EVENT_ID, IDEMPOTENCY_KEY),
         body=ChatRequest,
-        replies=(_STREAM, _SEEN),
+        responses=(_STREAM, _NOTHING_LEFT),
         problems=(
             *(BadRequest, NotFound, NotAcceptable, BodyTooSlow, TurnRunning, LengthRequired),
             *(BodyTooLarge, UnsupportedMediaType, Unprocessable, TooManyRequests),
@@ -122,11 +121,12 @@ OPERATIONS = (
         method="get",
         path="/api/v1/chat/{turn_id}",
         tag="chat",
-        summary="Follow a turn's stream, also after its end",
-        what="Gives the stream from its start, or after `Last-Event-ID`, on whichever worker the "
-        "turn runs; a browser's EventSource can read it. An ended turn is kept for some minutes.",
+        summary="Follow a turn's stream",
+        description="Sends the stream from its start, or after `Last-Event-ID`, whichever worker "
+        "runs the turn. Works with a browser's EventSource. A finished turn can be replayed for "
+        "some minutes.",
         parameters=(TURN, LAST_EVENT_ID),
-        replies=(_STREAM, _SEEN),
+        responses=(_STREAM, _NOTHING_LEFT),
         problems=(BadRequest, NotFound, NotAcceptable, Unavailable, ShuttingDown),
     ),
     Operation(
@@ -135,10 +135,10 @@ OPERATIONS = (
         path="/api/v1/chat/{turn_id}",
         tag="chat",
         summary="Stop a turn",
-        what="Ends the answer early, on whichever worker it runs: its viewers get `done` with "
-        "`stopped`, and what was said is remembered. A turn that has ended stays as it is.",
+        description="Ends the answer early, whichever worker runs the turn: viewers get `done` "
+        "with `stopped`, and the partial answer is stored. No effect on a finished turn.",
         parameters=(TURN,),
-        replies=(Reply(202, "The turn is being stopped."),),
+        responses=(ResponseSpec(202, "The turn is being stopped."),),
         problems=(NotFound, Unavailable),
     ),
     Operation(
@@ -147,10 +147,10 @@ OPERATIONS = (
         path="/api/v1/conversations/{conversation_id}",
         tag="conversations",
         summary="Read a conversation",
-        what="Gives the latest turns, the oldest of them first. A conversation is forgotten some "
-        "time after its last turn.",
+        description="Returns the latest turns, oldest first. Conversations expire some time after "
+        "their last turn.",
         parameters=(CONVERSATION,),
-        replies=(Reply(200, "Its turns.", {JSON: Conversation}),),
+        responses=(ResponseSpec(200, "The turns.", {JSON: Conversation}),),
         problems=(NotFound, Unprocessable, Unavailable),
     ),
     Operation(
@@ -158,10 +158,10 @@ OPERATIONS = (
         method="delete",
         path="/api/v1/conversations/{conversation_id}",
         tag="conversations",
-        summary="Forget a conversation",
-        what="It is a success also where there is nothing to forget.",
+        summary="Delete a conversation",
+        description="Also succeeds if there is nothing to delete.",
         parameters=(CONVERSATION,),
-        replies=(Reply(204, "Nothing is kept of it."),),
+        responses=(ResponseSpec(204, "The conversation is deleted."),),
         problems=(Unprocessable, Unavailable),
     ),
     Operation(
@@ -169,10 +169,11 @@ OPERATIONS = (
         method="get",
         path="/api/v1/creators",
         tag="library",
-        summary="List creators, for a picker",
-        what="Gives at most 50, by name, with how many videos and pages each has.",
+        summary="List creators",
+        description="Returns at most 50 creators, by name, with how many videos and pages each "
+        "has.",
         parameters=(PREFIX,),
-        replies=(Reply(200, "The creators.", {JSON: tuple[CreatorEntry, ...]}),),
+        responses=(ResponseSpec(200, "The creators.", {JSON: tuple[CreatorEntry, ...]}),),
         problems=(Unprocessable, LibraryUnavailable),
     ),
     Operation(
@@ -180,13 +181,10 @@ OPERATIONS = (
         method="get",
         path="/api/v1/search",
         tag="library",
-        summary="Search, without an answer",
-        what="Gives what a question would be answered from: the tier and the sources.",
-        parameters=(
-            QUESTION,
-            CREATOR,
-        ),
-        replies=(Reply(200, "What was found.", {JSON: SearchResult}),),
+        summary="Search without an answer",
+        description="Returns the tier and the sources that an answer would use.",
+        parameters=(QUESTION, CREATOR),
+        responses=(ResponseSpec(200, "The search result.", {JSON: SearchResult}),),
         problems=(Unprocessable, LibraryUnavailable),
     ),
     Operation(
@@ -194,21 +192,24 @@ OPERATIONS = (
         method="get",
         path="/healthz",
         tag="operations",
-        summary="Tell whether the process is alive",
-        what="Asks neither PostgreSQL nor Redis.",
-        replies=(Reply(200, "It is.", {TEXT: str}),),
+        summary="Check that the process is alive",
+        description="Uses neither PostgreSQL nor Redis.",
+        responses=(ResponseSpec(200, "The process is alive.", {TEXT: str}),),
     ),
     Operation(
         name="ready",
         method="get",
         path="/readyz",
         tag="operations",
-        summary="Tell whether the worker takes questions",
-        what="Names what does not work. Without memory the chat goes on, so that alone is a 200.",
-        replies=(
-            Reply(200, "It does.", {JSON: Readiness}),
-            Reply(
-                503, "It does not: it is full or draining, or has no library.", {JSON: Readiness}
+        summary="Check that the worker accepts questions",
+        description="Reports the state of each part. Unavailable memory alone is a 200: chat works "
+        "without it.",
+        responses=(
+            ResponseSpec(200, "The worker is ready.", {JSON: Readiness}),
+            ResponseSpec(
+                503,
+                "The worker is full or draining, or the library is unavailable.",
+                {JSON: Readiness},
             ),
         ),
     ),
@@ -217,15 +218,11 @@ OPERATIONS = (
         method="get",
         path="/metrics",
         tag="operations",
-        summary="Tell what this worker has counted",
-        what="Prometheus text, or OpenMetrics for who accepts that. Each worker is a target of its "
-        "own.",
-        replies=(
-            Reply(
-                200,
-                "The metrics.",
-                {TEXT: str, "application/openmetrics-text": str},
-            ),
+        summary="Read this worker's metrics",
+        description="Prometheus text, or OpenMetrics if `Accept` allows it. Scrape each worker on "
+        "its own.",
+        responses=(
+            ResponseSpec(200, "The metrics.", {TEXT: str, "application/openmetrics-text": str}),
         ),
     ),
     Operation(
@@ -233,12 +230,12 @@ OPERATIONS = (
         method="get",
         path="/openapi.json",
         tag="operations",
-        summary="Describe the service",
-        what="This document.",
+        summary="Read the OpenAPI document",
+        description="Returns this document.",
         parameters=(IF_NONE_MATCH,),
-        replies=(
-            Reply(200, "The document.", {JSON: dict[str, Any]}, ("ETag",)),
-            Reply(304, "It is still what `If-None-Match` names.", {}, ("ETag",)),
+        responses=(
+            ResponseSpec(200, "The document.", {JSON: dict[str, Any]}, ("ETag",)),
+            _NOT_MODIFIED,
         ),
     ),
     Operation(
@@ -246,12 +243,13 @@ OPERATIONS = (
         method="get",
         path="/docs",
         tag="operations",
-        summary="Describe the service, for people",
-        what="This document as a page.",
+        summary="Open the API reference",
+        description="Returns an HTML page that shows this document and can send requests.",
         parameters=(IF_NONE_MATCH,),
-        replies=(
-            Reply(200, "The page.", {"text/html": str}, ("ETag",)),
-            Reply(304, "It is still what `If-None-Match` names.", {}, ("ETag",)),
+        responses=(
+            ResponseSpec(200, "The page.", {"text/html": str}, ("ETag",)),
+            _NOT_MODIFIED,
+            ResponseSpec(503, "The page's libraries are not installed.", {TEXT: str}),
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""What requests and replies have beside their bodies: parameters and headers, with their rules."""
+"""Parameters and headers of the HTTP API."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -6,17 +6,17 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from app import limits
-from app.limits import CREATOR_LIMIT, EVENT_ID, QUERY_LIMIT, REQUEST_ID, trimmed, whole
+from app.limits import CREATOR_LIMIT, EVENT_ID, QUERY_LIMIT, REQUEST_ID, full_match, trimmed_text
 from app.schemas import ConversationId, TurnId
 
 
 class Parameter(Struct, frozen=True):
-    """What a request has beside its body."""
+    """A path, query or header parameter; `type` gives its schema."""
 
     name: str
-    where: Literal["path", "query", "header"]
-    kind: Any
-    what: str
+    location: Literal["path", "query", "header"]
+    type: Any
+    description: str
     required: bool = False
 
 
@@ -24,21 +24,19 @@ HEADERS: Mapping[str, Any] = {
     "X-Request-Id": Annotated[
         str,
         Meta(
-            description="The request's id, as it was sent, or a new one. It is in the log.",
-            extra_json_schema={"pattern": whole(REQUEST_ID)},
+            description="The request's id, given by the client or new. It is also in the log.",
+            extra_json_schema={"pattern": full_match(REQUEST_ID)},
         ),
     ],
     "X-Conversation-Id": Annotated[
-        ConversationId, Meta(description="The conversation, for a follow-up.")
+        ConversationId, Meta(description="The conversation, for follow-up questions.")
     ],
-    "X-Turn-Id": Annotated[
-        TurnId, Meta(description="The turn, for following it again, and for stopping it.")
-    ],
-    "Location": Annotated[str, Meta(description="The stream of the turn that is running.")],
+    "X-Turn-Id": Annotated[TurnId, Meta(description="The turn, to follow or stop it.")],
+    "Location": Annotated[str, Meta(description="The stream of the running turn.")],
     "Retry-After": Annotated[
         str,
         Meta(
-            description="After how many seconds to try again.",
+            description="Seconds to wait before the next attempt.",
             extra_json_schema={"pattern": "^[0-9]+$"},
         ),
     ],
@@ -46,84 +44,80 @@ HEADERS: Mapping[str, Any] = {
         str, Meta(description="The limit: questions (`q`) in a window of seconds (`w`).")
     ],
     "RateLimit": Annotated[
-        str, Meta(description="What is left (`r`), and in how many seconds (`t`) it starts anew.")
+        str, Meta(description="Questions remaining (`r`), and seconds until the reset (`t`).")
     ],
-    "ETag": Annotated[str, Meta(description="Which version it is, for `If-None-Match`.")],
+    "ETag": Annotated[str, Meta(description="The version, for `If-None-Match`.")],
 }
-# What each problem's reply has beside the headers of all replies, by status.
+# Headers of problem documents by status, in addition to those of every response.
 PROBLEM_HEADERS: Mapping[int, tuple[str, ...]] = {
     409: ("Location",),
     429: ("Retry-After", "RateLimit-Policy", "RateLimit"),
     503: ("Retry-After",),
 }
-# Every request may have them, and whatever they hold is never refused.
-EVERYWHERE = (
+# Every operation accepts these. Invalid values are replaced, not refused.
+COMMON = (
     Parameter(
         "X-Request-Id",
         "header",
         str,
-        "A name for the request, which the reply and the log repeat, where it is of the form "
-        f"`{REQUEST_ID}`. Any other is replaced.",
+        "An id for the request, which appears in the response and the log. An id that does not "
+        f"match `{REQUEST_ID}` is replaced.",
     ),
     Parameter(
         "traceparent",
         "header",
         str,
-        "The caller's trace (W3C Trace Context). The log has it, and the model's server gets it. "
-        "One that cannot be read is replaced by a new one.",
+        "The caller's trace (W3C Trace Context). It appears in the log and is passed to the model "
+        "server. An invalid one is replaced.",
     ),
-    Parameter(
-        "tracestate", "header", str, "What goes with `traceparent`; it is passed on as it is."
-    ),
+    Parameter("tracestate", "header", str, "Belongs to `traceparent`; passed on unchanged."),
 )
 
 TURN = Parameter(
-    "turn_id", "path", TurnId, "From `X-Turn-Id` or from `done`; another form is a 404.", True
+    "turn_id", "path", TurnId, "From `X-Turn-Id` or `done`. A malformed id is a 404.", True
 )
 CONVERSATION = Parameter(
-    "conversation_id", "path", ConversationId, "From `X-Conversation-Id` or from `done`.", True
+    "conversation_id", "path", ConversationId, "From `X-Conversation-Id` or `done`.", True
 )
 LAST_EVENT_ID = Parameter(
     "Last-Event-ID",
     "header",
-    Annotated[str, Meta(extra_json_schema={"pattern": whole(f"(?:{EVENT_ID})?")})],
-    "The `id` of the last event that the client has: the stream goes on after it. Clients of "
-    "server-sent events send it by themselves. Empty counts as none.",
+    Annotated[str, Meta(extra_json_schema={"pattern": full_match(f"(?:{EVENT_ID})?")})],
+    "The `id` of the last event received; the stream resumes after it. SSE clients send it when "
+    "they reconnect. An empty value is ignored.",
 )
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     "header",
-    Annotated[str, Meta(extra_json_schema={"pattern": whole(limits.IDEMPOTENCY_KEY)})],
-    "Makes a retry harmless: the same key with the same body is answered once. While that turn "
-    "runs it is a 409 with its `Location`, after it the finished stream.",
+    Annotated[str, Meta(extra_json_schema={"pattern": full_match(limits.IDEMPOTENCY_KEY)})],
+    "Makes retries safe: the same key with the same body is answered once. While the turn runs, a "
+    "retry gets a 409 with its `Location`; afterwards the finished stream is replayed.",
 )
 CREATOR = Parameter(
     "creator",
     "query",
-    Annotated[str, Meta(extra_json_schema={"pattern": whole(f"(?:{trimmed(CREATOR_LIMIT)})?")})],
-    "As in a question; empty counts as none.",
+    Annotated[
+        str,
+        Meta(extra_json_schema={"pattern": full_match(f"(?:{trimmed_text(CREATOR_LIMIT)})?")}),
+    ],
+    "As in `ask`. An empty value is ignored.",
 )
 IF_NONE_MATCH = Parameter(
-    "If-None-Match", "header", str, "The `ETag` of what the client has: a 304 where it is that."
+    "If-None-Match", "header", str, "The `ETag` of the client's version; a 304 if it is current."
 )
 PREFIX = Parameter(
     "prefix",
     "query",
     Annotated[
         str,
-        Meta(
-            extra_json_schema={
-                "maxLength": CREATOR_LIMIT,
-                "pattern": whole(r"[^\x00]*"),
-            }
-        ),
+        Meta(extra_json_schema={"maxLength": CREATOR_LIMIT, "pattern": full_match(r"[^\x00]*")}),
     ],
-    "How the name or the slug begins, in upper or lower case, with or without accents.",
+    "The start of the name or slug; case and accents are ignored.",
 )
 QUESTION = Parameter(
     "q",
     "query",
-    Annotated[str, Meta(extra_json_schema={"pattern": whole(trimmed(QUERY_LIMIT))})],
+    Annotated[str, Meta(extra_json_schema={"pattern": full_match(trimmed_text(QUERY_LIMIT))})],
     "The question, as in `ask`.",
     True,
 )

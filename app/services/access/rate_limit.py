@@ -45,14 +45,7 @@ class RateLimiter:
             log.warning("questions are not counted: %s", type(error).__name__)
             return
         if count > self._limit:
-            raise TooManyRequests(
-                f"Questions are limited to {self._limit} a minute. Ask again in {left} s.",
-                headers={
-                    "Retry-After": str(left),
-                    "RateLimit-Policy": f'"questions";q={self._limit};w={WINDOW_SECONDS}',
-                    "RateLimit": f'"questions";r=0;t={left}',
-                },
-            )
+            raise TooManyRequests(limit=self._limit, window=WINDOW_SECONDS, reset=left)
 
 
 def _network(address: str) -> str:

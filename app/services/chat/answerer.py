@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from app.errors import ModelFailed, ShuttingDown
 from app.schemas import (
     Citation,
+    CitationSpan,
     Done,
     Event,
     FinishReason,
-    Mark,
     PastTurn,
     Retrieval,
     Scope,
@@ -115,7 +115,7 @@ class _AnswerStream:
         return "".join(self._text)
 
     @property
-    def spans(self) -> tuple[Mark, ...]:
+    def spans(self) -> tuple[CitationSpan, ...]:
         return tuple(self._filter.spans)
 
 

@@ -9,7 +9,7 @@ does not depend on how the text is split into pieces.
 
 import re
 
-from app.schemas import Mark
+from app.schemas import CitationSpan
 
 _NUMBERS = r"(?=[^\]\[]*\d)[\d\s,;–^-]{1,200}"
 _LINK = r"\((?:[a-z][a-z0-9+.-]{0,15}:|#|/)[^\s()]{0,480}\)"
@@ -39,7 +39,7 @@ class CitationFilter:
     """
 
     def __init__(self, sources: int) -> None:
-        self.spans: list[Mark] = []
+        self.spans: list[CitationSpan] = []
         self._sources = sources
         self._held = ""
         self._length = 0
@@ -105,7 +105,7 @@ class CitationFilter:
 
     def _marker(self, number: int) -> str:
         marker = f"[{number}]"
-        self.spans.append(Mark(number, self._length, self._length + len(marker)))
+        self.spans.append(CitationSpan(number, self._length, self._length + len(marker)))
         return self._pass(marker)
 
     def _pass(self, text: str) -> str:

@@ -38,13 +38,13 @@ def _endings() -> Iterator[tuple[str, str]]:
     fields = get_type_hints(Done)
     yield from product(get_args(fields["cascade_tier"]), get_args(fields["finish_reason"]))
     for failure in (LibraryUnavailable, ModelFailed, ShuttingDown, TurnLost):
-        yield NO_TIER, failure.slug
+        yield NO_TIER, failure.kind
 
 
-def _problems(kind: type[ChatError] = ChatError) -> Iterator[str]:
-    """Give the slugs of all errors."""
-    yield kind.slug
-    for narrower in kind.__subclasses__():
+def _problems(error: type[ChatError] = ChatError) -> Iterator[str]:
+    """Yield the kinds of all errors."""
+    yield error.kind
+    for narrower in error.__subclasses__():
         yield from _problems(narrower)
 
 
@@ -122,7 +122,7 @@ class Metrics:
                 self.turn_ended(event.cascade_tier, event.finish_reason, took)
             case Failed():
                 self.tokens_came(times.began, times.tokens)
-                self.turn_ended(None, event.type.rpartition(":")[2], took)
+                self.turn_ended(None, event.kind, took)
 
     def sources_found(self, seconds: float) -> None:
         """Count a turn that has its sources, so long after it began."""

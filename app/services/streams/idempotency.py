@@ -73,7 +73,7 @@ class IdempotencyStore:
                 pass
             else:
                 if not earlier.ended:
-                    raise _running(standing.turn_id)
+                    raise TurnRunning(standing.turn_id)
                 if not earlier.failed:
                     return standing.turn_id
             raw = await self._claim(key, mine, expiry, raw)
@@ -85,11 +85,3 @@ class IdempotencyStore:
             standing = await self._redis.eval(CLAIM, 1, key, instead, claim, expiry)
         assert isinstance(standing, bytes)  # noqa: S101 - the client decodes nothing
         return standing
-
-
-def _running(turn_id: str) -> TurnRunning:
-    location = f"/api/v1/chat/{turn_id}"
-    return TurnRunning(
-        f"That question is being answered: follow it at {location}.",
-        headers={"Location": location},
-    )

@@ -196,7 +196,7 @@ async def test_a_turn_that_somebody_watches_is_never_abandoned(redis: Redis) -> 
                     assert len(claims) == 1
                     with pytest.raises(TurnRunning) as running_still:
                         await runner.start(ChatRequest("fine"), "key")
-                    turn_id = running_still.value.headers["Location"].rpartition("/")[2]
+                    turn_id = running_still.value.turn_id
             turn = await runner.open(turn_id)
             seen: list[bytes] = []
 
@@ -229,7 +229,7 @@ async def test_two_who_ask_with_one_key_at_once_get_one_turn(redis: Redis) -> No
                 try:
                     started.append(await runner.start(ChatRequest("fine"), "key"))
                 except TurnRunning as refusal:
-                    refused.append(refusal.headers["Location"].rpartition("/")[2])
+                    refused.append(refusal.turn_id)
                     opens.set()
 
             tasks.start_soon(ask, one)

@@ -1,0 +1,91 @@
+"""Maps error kinds to HTTP: status, title, headers, and RFC 9457 problem documents."""
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import BodyTooSlow, ChatError, TooManyRequests, TurnRunning, Unavailable
+from app.schemas import ErrorEvent, Failed, Problem
+
+
+class ProblemType(Struct, frozen=True):
+    """The HTTP status and the title of all errors of one kind."""
+
+    status: int
+    title: str
+
+
+PROBLEM_TYPES: Mapping[str, ProblemType] = {
+    "internal": ProblemType(500, "Internal error"),
+    "bad-request": ProblemType(400, "Malformed request"),
+    "not-found": ProblemType(404, "Not found"),
+    "not-acceptable": ProblemType(406, "Not available in an accepted media type"),
+    "body-too-slow": ProblemType(408, "Request body timed out"),
+    "turn-running": ProblemType(409, "Question is already being answered"),
+    "length-required": ProblemType(411, "Content-Length is required"),
+    "body-too-large": ProblemType(413, "Request body is too large"),
+    "unsupported-media-type": ProblemType(415, "Request body must be JSON"),
+    "unprocessable": ProblemType(422, "Invalid field"),
+    "too-many-requests": ProblemType(429, "Too many questions"),
+    "model-failed": ProblemType(502, "The language model failed"),
+    "unavailable": ProblemType(503, "Temporarily unavailable"),
+    "library-unavailable": ProblemType(503, "The library cannot be searched"),
+    "shutting-down": ProblemType(503, "The service is restarting"),
+    "turn-lost": ProblemType(500, "The answer was lost"),
+}
+
+
+def urn(kind: str) -> str:
+    """Return the `type` of the problems of a kind."""
+    return f"urn:chrysopedia:problem:{kind}"
+
+
+def error_event(failed: Failed) -> ErrorEvent:
+    """Return the data of the `error` event that ends a stream."""
+    problem = PROBLEM_TYPES[failed.kind]
+    return ErrorEvent(
+        urn(failed.kind), problem.title, problem.status, failed.detail, failed.retryable
+    )
+
+
+def problem_response(request: Request, error: Exception) -> Response:
+    """Return the problem document for a ChatError, or for an HTTPException of Starlette's."""
+    match error:
+        case ChatError(kind=kind):
+            request.state["metrics"].refused(kind)
+            known = PROBLEM_TYPES[kind]
+            problem = Problem(urn(kind), known.title, known.status, error.detail, error.errors)
+            headers = _headers(error)
+        case HTTPException(status_code=status, detail=title):
+            detail = f"{request.method} {request.url.path} is not available. See /docs."
+            problem = Problem("about:blank", title, status, detail)
+            headers = error.headers or {}
+        case _:
+            raise error
+    return Response(
+        msgspec.json.encode(problem),
+        problem.status,
+        {"Cache-Control": "no-store", **headers},
+        "application/problem+json",
+    )
+
+
+def _headers(error: ChatError) -> Mapping[str, str]:
+    match error:
+        case BodyTooSlow():
+            return {"Connection": "close"}
+        case TurnRunning(turn_id=turn_id):
+            return {"Location": f"/api/v1/chat/{turn_id}"}
+        case TooManyRequests(limit=limit, window=window, reset=reset):
+            return {
+                "Retry-After": str(reset),
+                "RateLimit-Policy": f'"questions";q={limit};w={window}',
+                "RateLimit": f'"questions";r=0;t={reset}',
+            }
+        case Unavailable(retry_after=seconds):
+            return {"Retry-After": str(seconds)}
+    return {}
