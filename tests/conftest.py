@@ -14,12 +14,23 @@ from hypothesis import settings as hypothesis_settings
 
 from app.config import Settings
 from app.infra.embedded import postgres, valkey
-from tests.certificate import OPENSSL, make_certificate
+from tests.certificate import make_certificate
+from tests.programs import find
 from tests.scripted_model import ScriptedModel
 from tests.servers import OwnServer, SharedServers, ingest_sample, own_server, shared_servers
 
 hypothesis_settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ)
 hypothesis_settings.load_profile("tests")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that need a program as slow, and skip those whose program is missing."""
+    for item in items:
+        needed = {name for mark in item.iter_markers("needs") for name in mark.args}
+        if needed:
+            item.add_marker(pytest.mark.slow)
+        if missing := sorted(name for name in needed if find(name) is None):
+            item.add_marker(pytest.mark.skip(f"not installed: {', '.join(missing)}"))
 
 
 @pytest.fixture(scope="session")
@@ -116,9 +127,7 @@ async def library_url(anyio_backend: object, shared: SharedServers) -> str:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with a key and a certificate that signs itself, for a few names."""
-    if OPENSSL is None:
-        pytest.skip("there is no openssl to make a certificate with")
+    """A file with a key, its certificate for a few host names, and the CA that issued it."""
     names = ("localhost", "model.test", "proxy.localhost")
     return make_certificate(tmp_path_factory.mktemp("tls"), names)
 

@@ -7,7 +7,6 @@ for the test: who it runs as, where it listens, its certificate, its workers.
 import grp
 import os
 import pwd
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -16,15 +15,12 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiohttp
-import pytest
 
 from app.infra.embedded.wait import until
+from tests.programs import NGINX
 from tests.service import Client
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
-# Debian puts it where an ordinary user's PATH does not look.
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-needs_nginx = pytest.mark.skipif(NGINX is None, reason="there is no nginx (apt-get install nginx)")
 
 # Seconds, on a machine that does other things too.
 START_LIMIT, END_LIMIT = 20, 20

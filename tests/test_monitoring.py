@@ -1,7 +1,6 @@
 """What `deploy/` has for Prometheus and Grafana asks for metrics that there are, and sums them."""
 
 import json
-import shutil
 import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -27,7 +26,6 @@ DEPLOY = Path(__file__).parents[1] / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
 ALERTS = yaml.safe_load((DEPLOY / "alerts.yml").read_text())
 PROMETHEUS = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
-PROMTOOL = shutil.which("promtool")
 QUESTION = "How fast should the attack be when I side-chain the bass to the kick?"
 # What Prometheus itself puts to each target.
 OF_TARGETS = {"job", "instance"}
@@ -192,7 +190,7 @@ def test_alerts_say_what_is_wrong_and_prometheus_finds_them() -> None:
         assert rule["labels"]["severity"] in ("page", "ticket")
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="there is no promtool (apt-get install prometheus)")
+@pytest.mark.needs("promtool")
 async def test_promtool_finds_nothing_wrong(model_settings: Settings) -> None:
     async with running(model_settings) as client:
         await client.ask(QUESTION)
@@ -201,8 +199,11 @@ async def test_promtool_finds_nothing_wrong(model_settings: Settings) -> None:
         (["check", "metrics"], text),
         (["check", "config", str(DEPLOY / "prometheus.yml")], b""),
     ):
-        done = subprocess.run(  # noqa: S603, ASYNC221 - it takes no time
-            [str(PROMTOOL), *arguments], input=given, capture_output=True, check=False
+        done = subprocess.run(  # noqa: S603, ASYNC221 - it is quick
+            ["promtool", *arguments],  # noqa: S607
+            input=given,
+            capture_output=True,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,15 +16,6 @@ from app.handlers.site import Site
 from tests.service import CHAT, Event
 
 FOLDER = Path(__file__).parent
-NODE = shutil.which("node")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-needs_node = pytest.mark.skipif(
-    NODE is None or not (FOLDER / "node_modules/installed").exists(),
-    reason="there is no Node.js (apt-get install nodejs npm), or make has not installed packages",
-)
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no Chromium (apt-get install chromium)"
-)
 needs_page = pytest.mark.skipif(
     bool(Site.installed().missing), reason="the page's libraries are not installed (make page)"
 )

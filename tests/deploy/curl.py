@@ -1,15 +1,11 @@
-"""A request comes in; curl makes it, over HTTP/2 too, and its reply goes out as it comes."""
+"""Requests by curl, over HTTP/2 too."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-
-CURL = shutil.which("curl")
-needs_curl = pytest.mark.skipif(CURL is None, reason="there is no curl (apt-get install curl)")
+from tests.programs import CURL
 
 
 @asynccontextmanager

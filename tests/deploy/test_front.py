@@ -18,13 +18,14 @@ from aiohttp import web
 from yarl import URL
 
 from app.limits import CREATOR_LIMIT, QUERY_LIMIT
-from tests.deploy.curl import curl, needs_curl
+from tests.deploy.curl import curl
 from tests.deploy.stub import serves, stub
-from tests.nginx import DEPLOY, FOLDERS, NGINX, needs_nginx, nginx, user
+from tests.nginx import DEPLOY, FOLDERS, nginx, user
+from tests.programs import NGINX
 from tests.service import CHAT
 from tests.survival.reading import SOON
 
-pytestmark = [pytest.mark.anyio, needs_nginx]
+pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
 LIMIT = 16 * 1024
 # Streams, questions at once, and other requests at once, that one address may have.
@@ -157,7 +158,7 @@ async def test_a_line_end_in_a_path_is_no_way_past_the_limits() -> None:
         assert not worker.seen
 
 
-@needs_curl
+@pytest.mark.needs("curl")
 async def test_the_longest_search_reaches_a_worker(certificate: Path) -> None:
     # Four bytes each, of three characters.
     longest = {"q": "🎚" * QUERY_LIMIT, "creator": "🎚" * CREATOR_LIMIT}

@@ -4,11 +4,11 @@ import aiohttp
 import pytest
 
 from tests.deploy.stub import breaks, refuses, serves, stub
-from tests.nginx import needs_nginx, nginx
+from tests.nginx import nginx
 from tests.relay import relay
 from tests.service import CHAT
 
-pytestmark = [pytest.mark.anyio, needs_nginx]
+pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
 QUESTION = {"query": "How fast should the attack be when I side-chain the bass to the kick?"}
 # Enough that each of two workers is the first to be tried for some.

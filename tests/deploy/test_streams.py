@@ -10,14 +10,14 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from app.config import Settings
-from tests.deploy.curl import curl, needs_curl
+from tests.deploy.curl import curl
 from tests.deploy.stub import stub
-from tests.nginx import Front, needs_nginx, nginx
+from tests.nginx import Front, nginx
 from tests.scripted_model import ScriptedModel, say
 from tests.service import CHAT, Event, answer, parse, running
 from tests.survival.reading import QUESTION, SOON
 
-pytestmark = [pytest.mark.anyio, needs_nginx]
+pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
 TOKENS = ("One,", " two,", " three,", " four,", " five.")
 # All that a client may take.
@@ -47,7 +47,7 @@ async def http_2(front: Front, certificate: Path) -> AsyncIterator[Event | str]:
                 yield parse(frame)
 
 
-ASKED = [http_1, pytest.param(http_2, marks=needs_curl)]
+ASKED = [http_1, pytest.param(http_2, marks=pytest.mark.needs("curl"))]
 
 
 @pytest.mark.parametrize("ask", ASKED)

@@ -15,7 +15,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from app.infra.embedded import servers
-from tests.nginx import NGINX, nginx
+from tests.nginx import nginx
+from tests.programs import NGINX
 from tests.servers import ingest_sample
 from tests.soak.stage import paced_model
 from tests.workers import PROJECT, worker

@@ -13,13 +13,13 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from app.config import Settings
-from tests.nginx import needs_nginx, nginx
+from tests.nginx import nginx
 from tests.scripted_model import Answer, Request, ScriptedModel, say
 from tests.service import CHAT, Client, Event, Stream, answer
 from tests.survival.reading import QUESTION
 from tests.workers import Worker, environment, worker
 
-pytestmark = [pytest.mark.anyio, needs_nginx]
+pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
 STREAMS = 50
 # Seconds: for a worker's own answers to end in, and for those of others that are followed there.
