@@ -29,7 +29,7 @@ def seconds(value: str) -> float:
     return float(value.removesuffix("s"))
 
 
-def test_nginx_knows_the_services_limits() -> None:
+def test_nginx_limits_match_those_of_the_service() -> None:
     config = (DEPLOY / "nginx.conf").read_text()
     settings = Settings()
     assert setting("client_max_body_size", config) == f"{BODY_LIMIT // 1024}k"
@@ -40,13 +40,13 @@ def test_nginx_knows_the_services_limits() -> None:
     assert seconds(setting("keepalive_timeout", config)) < keeps
 
 
-def test_whoever_stops_a_worker_lets_it_drain() -> None:
+def test_systemd_and_compose_wait_for_a_worker_to_drain() -> None:
     drained = Settings().drain_time + GRACE
     assert seconds(setting("TimeoutStopSec", UNIT.read_text())) > drained
     assert seconds(setting("stop_grace_period", COMPOSE.read_text())) > drained
 
 
-def test_the_containers_know_each_others_addresses() -> None:
+def test_compose_addresses_match_those_that_nginx_and_the_workers_use() -> None:
     text = COMPOSE.read_text()
     address = r"^  ([\w-]+):\n(?:(?: {4}.*)?\n)*?        ipv4_address: (\S+)"
     found = dict(re.findall(address, text, re.MULTILINE))
@@ -56,7 +56,7 @@ def test_the_containers_know_each_others_addresses() -> None:
 
 
 @pytest.mark.needs("systemd-analyze")
-def test_systemd_takes_the_unit_and_finds_it_safe(tmp_path: Path) -> None:
+def test_systemd_unit_is_valid_and_rated_secure(tmp_path: Path) -> None:
     unit = tmp_path / UNIT.name.replace("@", "@8001")
     unit.write_text(UNIT.read_text())
     limit = ["security", "--offline=true", f"--threshold={EXPOSURE * 10:.0f}", "--no-pager"]

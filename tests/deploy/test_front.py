@@ -34,7 +34,7 @@ SCRIPT = "export const text = 'é';\n" * 100
 FOR_A_YEAR = "public, max-age=31536000, immutable"
 
 
-async def test_a_body_over_the_limit_reaches_no_worker() -> None:
+async def test_body_over_the_limit_reaches_no_worker() -> None:
     async with stub() as worker, nginx([worker.address]) as front:
         assert (await front.call("POST", CHAT, data=b"x" * LIMIT))[0] == 200
         status, problem, headers = await front.call("POST", CHAT, data=b"x" * (LIMIT + 1))
@@ -45,7 +45,7 @@ async def test_a_body_over_the_limit_reaches_no_worker() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "most"), [("POST", CHAT, QUESTIONS), ("GET", "/api/v1/creators", CALLS)]
 )
-async def test_one_address_has_so_many_requests_at_once(method: str, path: str, most: int) -> None:
+async def test_requests_of_one_address_are_limited(method: str, path: str, most: int) -> None:
     # Fewer at a time than there may be streams, which is another limit.
     places = asyncio.Semaphore(STREAMS // 2)
     async with stub() as worker, nginx([worker.address], limited=True) as front:
@@ -63,7 +63,7 @@ async def test_one_address_has_so_many_requests_at_once(method: str, path: str, 
         assert (problem["status"], headers["Retry-After"]) == (429, "5")
 
 
-async def test_addresses_of_one_ipv6_network_count_as_one() -> None:
+async def test_addresses_of_one_ipv6_network_share_a_limit() -> None:
     behind = "set_real_ip_from 127.0.0.1; real_ip_header X-Address;"
     async with stub() as worker, nginx([worker.address], behind, limited=True) as front:
 
@@ -87,7 +87,7 @@ async def test_addresses_of_one_ipv6_network_count_as_one() -> None:
         ("GET", "/%zz", "", 400),
     ],
 )
-async def test_what_is_no_request_is_refused_in_the_services_own_way(
+async def test_invalid_requests_get_problem_documents(
     method: str, path: str, header: str, expected: int
 ) -> None:
     async with stub() as worker, nginx([worker.address]) as front:
@@ -98,7 +98,7 @@ async def test_what_is_no_request_is_refused_in_the_services_own_way(
         assert not worker.seen
 
 
-async def test_one_address_has_so_many_streams_at_once() -> None:
+async def test_streams_of_one_address_are_limited() -> None:
     came, over = anyio.Semaphore(0), anyio.Event()
 
     async def holds(request: web.BaseRequest) -> web.Response:
@@ -123,7 +123,7 @@ async def test_one_address_has_so_many_streams_at_once() -> None:
 @pytest.mark.parametrize(
     ("given", "kept"), [("a-name.of:mine/1+2=3", True), ("two words", False), ("x" * 129, False)]
 )
-async def test_a_request_has_one_name_everywhere(given: str, kept: bool) -> None:
+async def test_request_id_is_the_same_in_response_worker_and_log(given: str, kept: bool) -> None:
     async with stub() as worker, nginx([worker.address]) as front:
         headers = {"X-Request-Id": given}
         async with front.http.get(front.url + "/?q=secret", headers=headers) as reply:
@@ -135,7 +135,7 @@ async def test_a_request_has_one_name_everywhere(given: str, kept: bool) -> None
         assert "secret" not in line
 
 
-async def test_trace_context_is_passed_on() -> None:
+async def test_trace_context_reaches_the_worker() -> None:
     trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "vendor=1"}
     async with stub() as worker, nginx([worker.address]) as front:
         await front.call("POST", CHAT, data=b"{}", headers=trace)
@@ -143,7 +143,7 @@ async def test_trace_context_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("path", ["/metrics", "//metrics", "/%6detrics", "/metrics%0A"])
-async def test_metrics_are_not_for_the_public(path: str) -> None:
+async def test_metrics_are_not_public(path: str) -> None:
     async with stub() as worker, nginx([worker.address]) as front:
         url = URL(front.url + path, encoded=True)
         async with front.http.get(url) as reply:
@@ -151,7 +151,7 @@ async def test_metrics_are_not_for_the_public(path: str) -> None:
         assert not worker.seen
 
 
-async def test_a_line_end_in_a_path_is_no_way_past_the_limits() -> None:
+async def test_encoded_newline_in_a_path_does_not_bypass_the_limits() -> None:
     async with stub() as worker, nginx([worker.address]) as front:
         async with front.http.post(URL(front.url + CHAT + "%0A", encoded=True)) as reply:
             assert reply.status == 404
@@ -159,7 +159,7 @@ async def test_a_line_end_in_a_path_is_no_way_past_the_limits() -> None:
 
 
 @pytest.mark.needs("curl")
-async def test_the_longest_search_reaches_a_worker(certificate: Path) -> None:
+async def test_longest_search_url_reaches_a_worker(certificate: Path) -> None:
     # Four bytes each, of three characters.
     longest = {"q": "🎚" * QUERY_LIMIT, "creator": "🎚" * CREATOR_LIMIT}
     path = f"/api/v1/search?{urlencode(longest)}"
@@ -171,7 +171,7 @@ async def test_the_longest_search_reaches_a_worker(certificate: Path) -> None:
         assert [it.path for it in worker.seen] == [path] * 2
 
 
-async def test_connections_to_workers_are_kept() -> None:
+async def test_connections_to_workers_are_reused() -> None:
     async with (
         stub() as worker,
         nginx([worker.address]) as front,
@@ -184,7 +184,7 @@ async def test_connections_to_workers_are_kept() -> None:
         assert len({it.peer for it in worker.seen}) == 1
 
 
-async def test_what_a_worker_allows_of_the_page_is_kept_and_is_all_that_is_compressed() -> None:
+async def test_only_cacheable_page_files_are_cached_and_only_static_files_compressed() -> None:
     async def page(request: web.BaseRequest) -> web.Response:
         caching = "no-store" if "other" in request.path else FOR_A_YEAR
         kind = "text/javascript" if request.path.endswith(".js") else "text/html"
@@ -214,7 +214,7 @@ async def test_what_a_worker_allows_of_the_page_is_kept_and_is_all_that_is_compr
         assert len(worker.seen) == 4
 
 
-async def test_a_question_is_told_when_to_come_back_where_no_worker_is() -> None:
+async def test_question_without_any_worker_gets_a_retry_after() -> None:
     async with stub() as worker:
         address = worker.address
     async with nginx([address]) as front:
@@ -222,7 +222,7 @@ async def test_a_question_is_told_when_to_come_back_where_no_worker_is() -> None
         assert (status, problem["status"], headers["Retry-After"]) == (503, 503, "2")
 
 
-async def test_http_leads_to_https_which_says_that_it_stays(certificate: Path) -> None:
+async def test_http_redirects_to_https_which_sends_hsts(certificate: Path) -> None:
     async with stub() as worker, nginx([worker.address], certificate=certificate) as front:
         asked = f"{front.redirect_url}/a?q=b"
         async with front.http.post(asked, data=b"{}", allow_redirects=False) as reply:
@@ -236,7 +236,7 @@ async def test_http_leads_to_https_which_says_that_it_stays(certificate: Path) -
             assert "Strict-Transport-Security" not in reply.headers
 
 
-def test_nginx_takes_the_site_that_is_shipped(data_dir: Path, certificate: Path) -> None:
+def test_shipped_site_configuration_is_valid(data_dir: Path, certificate: Path) -> None:
     assert NGINX
     (data_dir / "site").mkdir(parents=True)
     (data_dir / "nginx.conf").symlink_to(DEPLOY / "nginx.conf")

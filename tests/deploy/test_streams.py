@@ -51,7 +51,7 @@ ASKED = [http_1, pytest.param(http_2, marks=pytest.mark.needs("curl"))]
 
 
 @pytest.mark.parametrize("ask", ASKED)
-async def test_each_token_comes_before_the_next_is_said(
+async def test_each_token_arrives_before_the_next_is_generated(
     ask: Callable[[Front, Path], AsyncIterator[Event | str]],
     model_settings: Settings,
     model: ScriptedModel,
@@ -79,7 +79,7 @@ async def test_each_token_comes_before_the_next_is_said(
     assert answer(events) == "".join(TOKENS)
 
 
-async def test_what_a_worker_sends_leaves_at_once_also_where_it_does_not_ask_for_that() -> None:
+async def test_response_is_not_buffered_although_the_worker_does_not_ask_for_it() -> None:
     read = anyio.Event()
 
     async def two_pieces(request: web.BaseRequest) -> web.StreamResponse:
@@ -101,7 +101,7 @@ async def test_what_a_worker_sends_leaves_at_once_also_where_it_does_not_ask_for
             assert await reply.content.read() == b"two"
 
 
-async def test_the_services_limit_goes_by_the_address_that_nginx_sees(
+async def test_rate_limit_uses_the_address_that_nginx_sees(
     model_settings: Settings,
 ) -> None:
     async with (
