@@ -19,15 +19,18 @@ from tests.programs import find
 from tests.scripted_model import ScriptedModel
 from tests.servers import OwnServer, SharedServers, ingest_sample, own_server, shared_servers
 
+TESTS = Path(__file__).parent
+SLOW_FOLDERS = ("fuzz", "survival")
+
 hypothesis_settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ)
 hypothesis_settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that need a program as slow, and skip those whose program is missing."""
+    """Mark slow tests, and skip those that need a program which is not installed."""
     for item in items:
         needed = {name for mark in item.iter_markers("needs") for name in mark.args}
-        if needed:
+        if needed or item.path.relative_to(TESTS).parts[0] in SLOW_FOLDERS:
             item.add_marker(pytest.mark.slow)
         if missing := sorted(name for name in needed if find(name) is None):
             item.add_marker(pytest.mark.skip(f"not installed: {', '.join(missing)}"))

@@ -262,8 +262,7 @@ def _unread(writer: asyncio.StreamWriter) -> bool:
     if not SOCKETS.exists():
         return False
     ours, theirs = (writer.get_extra_info(name)[1] for name in ("sockname", "peername"))
-    for line in SOCKETS.read_text().splitlines()[1:]:
-        _, local, remote, _, queues, *_ = line.split()
-        if (local[-4:], remote[-4:]) == (f"{theirs:04X}", f"{ours:04X}"):
-            return not queues.endswith(":00000000")
-    return False
+    connection = f"{LOCALHOST}:{theirs:04X} {LOCALHOST}:{ours:04X} "
+    _, _, rest = SOCKETS.read_text().partition(connection)
+    # Then come the state, and the lengths of the send and the receive queue.
+    return bool(rest) and not rest.split(maxsplit=2)[1].endswith(":00000000")

@@ -30,7 +30,8 @@ class SharedServers(Struct, frozen=True):
     def create_database(self, template: str = TEMPLATE) -> str:
         """Make a database of the template's tables and return its DSN."""
         name = f"test_{uuid4().hex}"
-        self.portal.call(_execute, self.admin_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+        statement = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"
+        self.portal.call(_execute, self.admin_url, statement)
         return _named(self.admin_url, name)
 
     def drop_database(self, url: str) -> None:
