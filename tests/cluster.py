@@ -4,7 +4,6 @@ Run as a program (`make cluster`) it prints the REDIS_URL to use and goes on unt
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -23,7 +22,7 @@ from app.infra.embedded.data_dir_lock import claim, owner
 from app.infra.embedded.process import running
 from app.infra.embedded.valkey import find_program
 from app.infra.embedded.wait import until
-from tests.servers import OwnServer
+from tests.servers import OwnServer, free_ports
 
 HOST, NODES = "127.0.0.1", 3
 # Milliseconds for which a node may be silent before the others call it dead.
@@ -111,7 +110,7 @@ class Cluster:
     @asynccontextmanager
     async def replica(self, of: Node) -> AsyncIterator[Node]:
         """Run another node that is to take over from one, for the length of the block."""
-        port, bus = _free_ports(2)
+        port, bus = free_ports(2)
         node = Node(self.folder / "replica", port, bus)
         await node.start()
         try:
@@ -147,7 +146,7 @@ async def cluster() -> AsyncIterator[Cluster]:
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chrysopedia-")))
-        ports = _free_ports(2 * NODES)
+        ports = free_ports(2 * NODES)
         nodes = [Node(folder / str(n), ports[2 * n], ports[2 * n + 1]) for n in range(NODES)]
         for node in nodes:
             stack.push_async_callback(node.stop)
@@ -178,12 +177,6 @@ def _join(node: Node, number: int, first: Node) -> None:
         client.cluster("SET-CONFIG-EPOCH", number + 1)
         if node is not first:
             client.cluster("MEET", HOST, first.port, first.bus)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
-        return [it.getsockname()[1] for it in sockets]
 
 
 async def main() -> None:

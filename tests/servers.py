@@ -1,10 +1,17 @@
 """Real servers for the tests: PostgreSQL and Valkey, shared by a session or a test's own."""
 
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from importlib.resources import as_file, files
 from pathlib import Path
+from random import Random
 from uuid import uuid4
 
 import asyncpg
@@ -98,6 +105,21 @@ async def ingest_sample(database_url: str) -> None:
     async with library(Settings(database_url=database_url)) as into:
         with as_file(files("app").joinpath("sample_library")) as folder:
             await ingest_folder(into, folder)
+
+
+def free_ports(count: int) -> list[int]:
+    """Find free ports outside the range that the system gives to outgoing connections.
+
+    So a server may stop and start again without losing its port to a client.
+    """
+    found: list[int] = []
+    for port in Random().sample(range(20_000, 32_000), 1_000):  # noqa: S311
+        with socket.socket() as candidate, suppress(OSError):
+            candidate.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError("no free port")
 
 
 async def _prepare(admin_url: str) -> None:

@@ -14,7 +14,7 @@ from time import perf_counter
 
 from msgspec import Struct
 
-from tests.soak.workers import free_ports
+from tests.servers import free_ports
 
 PROJECT = Path(__file__).parents[2]
 REFERENCE = Path(__file__).parent / "reference"

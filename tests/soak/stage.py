@@ -15,9 +15,10 @@ from app.cli.library import library
 from app.cli.serve import keep_sample
 from app.config import Settings
 from app.infra.embedded import servers
+from tests.servers import free_ports
 from tests.soak.question import Scene
 from tests.soak.turns import Tally
-from tests.soak.workers import Workers, free_ports
+from tests.soak.workers import Workers
 from tests.workers import PROJECT
 
 # The workers' settings, in seconds: short, so that every effect comes within the run.

@@ -3,11 +3,9 @@
 import asyncio
 import os
 import re
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from random import Random
 from time import monotonic
 from typing import Literal, TypeAlias
 
@@ -112,22 +110,3 @@ class Workers:
         self.all.append(life)
         await life.worker.started()
         return life
-
-
-def free_ports(count: int) -> list[int]:
-    """Find free ports below those that the system gives to outgoing connections.
-
-    While a worker is away nobody else is to get its port, least of all one of its clients.
-    """
-    found: list[int] = []
-    candidates = Random().sample(range(20_000, 32_000), 1_000)  # noqa: S311 -- no secret
-    for port in candidates:
-        with socket.socket() as candidate:
-            try:
-                candidate.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise OSError("no free port")
