@@ -23,7 +23,7 @@ from tests.workers import environment, worker
 
 
 async def run(settings: Settings, port: int) -> None:
-    """Run it all until a signal; the library and the memory are those of `make run`."""
+    """Run until a signal; the library and the conversations are those of `make run`."""
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)

@@ -12,7 +12,7 @@ from tests.programs import CURL
 async def curl(
     url: str, *options: str, certificate: Path
 ) -> AsyncIterator[tuple[str, asyncio.StreamReader]]:
-    """Make a request over HTTP/2; yields the reply's head, and its body to read."""
+    """Send a request over HTTP/2; yields the head of the response, and its body to read."""
     assert CURL
     process = await asyncio.create_subprocess_exec(
         *(CURL, "--silent", "--show-error", "--no-buffer", "--include", "--http2", "--max-time"),

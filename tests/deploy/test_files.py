@@ -1,4 +1,4 @@
-"""What is shipped for nginx, systemd and Compose agrees with the service, and with one another."""
+"""The files for nginx, systemd and Compose agree with the service and with each other."""
 
 import re
 import subprocess
@@ -13,14 +13,14 @@ from tests.nginx import DEPLOY
 
 COMPOSE = DEPLOY / "compose.yaml"
 UNIT = DEPLOY / "chrysopedia-chat@.service"
-# What systemd-analyze calls OK, from 0 (nothing is exposed) to 10.
+# The exposure that systemd-analyze calls OK, from 0 (best) to 10.
 EXPOSURE = 2.0
-# Seconds that slow viewers have at a worker's end, after DRAIN_TIME.
+# Seconds that slow viewers have after DRAIN_TIME before a worker exits.
 GRACE = 10
 
 
 def setting(name: str, text: str) -> str:
-    """Find the one value that a configuration has for a name."""
+    """Return the only value of a name in a configuration."""
     [value] = re.findall(rf"^\s*{name}(?:[ =]|: )(.+?);?$", text, re.MULTILINE)
     return str(value)
 

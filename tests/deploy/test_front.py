@@ -1,4 +1,4 @@
-"""What nginx does by itself: limits, names, files, TLS; and that it takes the site as shipped."""
+"""nginx's own part: limits, request IDs, static files, TLS, and the shipped site."""
 
 import asyncio
 import gzip
@@ -28,7 +28,7 @@ from tests.survival.reading import SOON
 pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
 LIMIT = 16 * 1024
-# Streams, questions at once, and other requests at once, that one address may have.
+# Concurrent streams, and bursts of questions and of other requests, allowed per address.
 STREAMS, QUESTIONS, CALLS = 100, 21, 101
 SCRIPT = "export const text = 'é';\n" * 100
 FOR_A_YEAR = "public, max-age=31536000, immutable"
@@ -46,7 +46,7 @@ async def test_body_over_the_limit_reaches_no_worker() -> None:
     ("method", "path", "most"), [("POST", CHAT, QUESTIONS), ("GET", "/api/v1/creators", CALLS)]
 )
 async def test_requests_of_one_address_are_limited(method: str, path: str, most: int) -> None:
-    # Fewer at a time than there may be streams, which is another limit.
+    # Fewer at a time than streams are allowed, which is another limit.
     places = asyncio.Semaphore(STREAMS // 2)
     async with stub() as worker, nginx([worker.address], limited=True) as front:
 
@@ -57,7 +57,7 @@ async def test_requests_of_one_address_are_limited(method: str, path: str, most:
         with anyio.fail_after(SOON):
             replies = await asyncio.gather(*(ask() for _ in range(2 * most)))
         served = [status for status, _, _ in replies if status == 200]
-        # Some a second may be more where this takes long.
+        # On a slow machine the rate allows a few more.
         assert most <= len(served) < 2 * most
         _, problem, headers = next(reply for reply in replies if reply[0] == 429)
         assert (problem["status"], headers["Retry-After"]) == (429, "5")
@@ -72,7 +72,7 @@ async def test_addresses_of_one_ipv6_network_share_a_limit() -> None:
             return (await front.call("POST", CHAT, headers=address))[0]
 
         with anyio.fail_after(SOON):
-            # Not those that are compressed in another place.
+            # From 1: an address with more zeros would be written with `::` in another place.
             replies = [await asked(1 + number) for number in range(2 * QUESTIONS)]
         assert replies.count(429) > 0
         assert await asked(1, "2001:db8:1:3") == 200
@@ -160,7 +160,7 @@ async def test_encoded_newline_in_a_path_does_not_bypass_the_limits() -> None:
 
 @pytest.mark.needs("curl")
 async def test_longest_search_url_reaches_a_worker(certificate: Path) -> None:
-    # Four bytes each, of three characters.
+    # Four bytes per character, three characters per byte when encoded.
     longest = {"q": "🎚" * QUERY_LIMIT, "creator": "🎚" * CREATOR_LIMIT}
     path = f"/api/v1/search?{urlencode(longest)}"
     async with stub() as worker, nginx([worker.address], certificate=certificate) as front:
@@ -175,7 +175,7 @@ async def test_connections_to_workers_are_reused() -> None:
     async with (
         stub() as worker,
         nginx([worker.address]) as front,
-        # One connection is served by one of nginx' processes, and each has connections of its own.
+        # A connection belongs to one nginx process, and each process has its own connections.
         aiohttp.ClientSession(front.url) as http,
     ):
         for _ in range(3):
@@ -194,12 +194,12 @@ async def test_only_cacheable_page_files_are_cached_and_only_static_files_compre
     async with (
         stub(page) as worker,
         nginx([worker.address]) as front,
-        # So that it is seen as it came.
+        # See the body as it was sent.
         aiohttp.ClientSession(front.url, auto_decompress=False) as http,
     ):
         for coding in ("identity", "gzip"):
             asked = {"Accept-Encoding": coding}
-            # Whatever else a client adds: it is the same file.
+            # A query does not matter: it is the same file.
             path = f"/static/0a1b2c/page.js?{coding}"
             async with http.get(path, headers=asked) as reply:
                 body = await reply.read()
@@ -246,7 +246,7 @@ def test_shipped_site_configuration_is_valid(data_dir: Path, certificate: Path) 
         r"/var/(log|cache)/": "",
         r"nginx/(access|error)": r"\1",
         r"/etc/letsencrypt/\S+pem": str(certificate),
-        # Its ports may be in use here.
+        # The ports may be in use on this machine.
         r"listen (\[::\]:)?(80|443)": r"listen unix:\1\2",
     }
     for shipped in (DEPLOY / "site").iterdir():

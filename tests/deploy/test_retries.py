@@ -1,4 +1,4 @@
-"""nginx before several workers: what it sends on, to whom, and what it never sends twice."""
+"""nginx in front of several workers: which requests it retries."""
 
 import aiohttp
 import pytest
@@ -11,7 +11,7 @@ from tests.service import CHAT
 pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
 QUESTION = {"query": "How fast should the attack be when I side-chain the bass to the kick?"}
-# Enough that each of two workers is the first to be tried for some.
+# Enough for each of two workers to be tried first for some.
 TIMES = 4
 
 
@@ -78,7 +78,7 @@ async def test_client_gets_the_workers_retry_after_when_all_refuse() -> None:
         stub(refuses) as other,
         nginx([one.address, other.address]) as front,
     ):
-        # As often as before, however often they refused: none is taken for dead.
+        # Workers that refuse are tried again each time: nginx does not consider them dead.
         for times in range(1, TIMES + 1):
             status, body, headers = await front.call("POST", CHAT, json=QUESTION)
             assert (status, body, headers["Retry-After"]) == (503, b"draining", "7")

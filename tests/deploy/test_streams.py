@@ -1,4 +1,4 @@
-"""A stream through nginx is what it is without: token by token, uncompressed, over HTTP/2 too."""
+"""Streams through nginx: token by token and uncompressed, over HTTP/2 too."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -20,13 +20,13 @@ from tests.survival.reading import QUESTION, SOON
 pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
 TOKENS = ("One,", " two,", " three,", " four,", " five.")
-# All that a client may take.
+# All that a client may accept.
 CODINGS = "gzip, deflate, br, zstd"
 BODY = {"query": QUESTION}
 
 
 async def http_1(front: Front, certificate: Path) -> AsyncIterator[Event | str]:
-    """Ask as most programs do; gives the reply's head, and then its events as they come."""
+    """Ask over HTTP/1.1; yields the head of the response, and then its events as they arrive."""
     async with front.stream(BODY, {"Accept-Encoding": CODINGS}) as stream:
         yield str(dict(stream.response.headers)).lower()
         async for event in stream.events():
@@ -34,7 +34,7 @@ async def http_1(front: Front, certificate: Path) -> AsyncIterator[Event | str]:
 
 
 async def http_2(front: Front, certificate: Path) -> AsyncIterator[Event | str]:
-    """Ask as browsers do."""
+    """Ask over HTTP/2, as browsers do."""
     headers = ("Content-Type: application/json", f"Accept-Encoding: {CODINGS}")
     options = ("--data", json.dumps(BODY), *(part for it in headers for part in ("--header", it)))
     async with curl(front.tls_url + CHAT, *options, certificate=certificate) as (head, body):
@@ -57,7 +57,7 @@ async def test_each_token_arrives_before_the_next_is_generated(
     model: ScriptedModel,
     certificate: Path,
 ) -> None:
-    # The model waits for the reader: a token that is held back anywhere is never followed.
+    # The model waits for the reader: if a token is buffered anywhere, no other follows.
     read = [anyio.Event() for _ in TOKENS]
     steps = [step for pair in zip(TOKENS, read, strict=True) for step in pair]
     model.answers(say(*steps))
@@ -108,7 +108,7 @@ async def test_rate_limit_uses_the_address_that_nginx_sees(
         running(replace(model_settings, rate_limit=1)) as worker,
         nginx([worker.url.removeprefix("http://")]) as front,
     ):
-        # The client may say of itself what it likes.
+        # A client cannot choose its own address.
         replies = [
             await front.call("POST", CHAT, json=BODY, headers={"X-Forwarded-For": f"192.0.2.{n}"})
             for n in range(2)
