@@ -1,4 +1,4 @@
-"""What a load test makes of streams and of figures, without locust."""
+"""The load test's measurements and summary, without locust."""
 
 import pytest
 from anyio import to_thread
@@ -22,12 +22,12 @@ TURN = "t_1"
 
 
 def event(number: int, name: str, data: str = '""') -> list[bytes]:
-    """Make an event's lines."""
+    """Return an event's lines."""
     return f"id: {TURN}-{number}\nevent: {name}\ndata: {data}\n\n".encode().splitlines(True)
 
 
 def read(reading: Reading, *events: list[bytes], at: float = 1.0) -> list[tuple[str, float]]:
-    """Have the events come, a second apart, the first of them at that time."""
+    """Read events a second apart, the first at this time."""
     return [
         figure
         for number, lines in enumerate(events)
@@ -37,7 +37,7 @@ def read(reading: Reading, *events: list[bytes], at: float = 1.0) -> list[tuple[
 
 
 def read_whole(events: list[list[bytes]]) -> None:
-    """Have the events come, and then no more."""
+    """Read events, and then the end of the connection."""
     reading = Reading(began=0.0)
     read(reading, *events)
     reading.close()

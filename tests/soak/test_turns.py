@@ -1,4 +1,4 @@
-"""What the soak counts as a fault: a check that lets everything through would prove nothing."""
+"""What the soak counts as a fault."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ NUMBER = 7
 
 
 class Ended(Life):
-    """A worker's process of which nothing is known but what became of it."""
+    """A worker's process of which only the fate is known."""
 
     def __init__(self, fate: Fate) -> None:
         self.fate = fate
@@ -25,7 +25,7 @@ def frame(number: int, name: str, data: Any) -> bytes:
 
 
 def frames(tokens: Sequence[str], ending: str = "stop", name: str = "done") -> list[bytes]:
-    """Make a whole stream."""
+    """Return the frames of a complete stream."""
     told = {"finish_reason": ending} if name == "done" else {"type": f"urn:problem:{ending}"}
     said = [("sources", []), *(("token", token) for token in tokens), (name, told)]
     return [frame(number, name, data) for number, (name, data) in enumerate(said)]
@@ -39,7 +39,7 @@ def turn(fate: Fate = "runs") -> Turn:
 
 
 def faults(turn: Turn, *viewers: Sequence[bytes]) -> dict[str, int]:
-    """Let viewers see these frames of a turn and return what is wrong with it."""
+    """Let viewers receive these frames of a turn and return the faults."""
     tally = Tally()
     for viewer in viewers:
         seen = Seen(turn, tally)
