@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Closed:
-    """A transport that goes nowhere."""
+    """A transport that discards everything."""
 
     def write(self, _: bytes) -> None: ...
 
@@ -33,7 +33,7 @@ class Closed:
 
 
 def seen_of(*events: tuple[str, str]) -> str:
-    """Return what a viewer of two tokens finds at fault with these events."""
+    """Return the fault that a viewer of two tokens finds in these events."""
     viewer = Viewer(b"", 2, lambda: None, lambda: None)
     viewer.connection_made(cast(asyncio.Transport, Closed()))
     viewer.data_received(HEAD)
