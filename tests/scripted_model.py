@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import cache
 from typing import Any, Literal, TypeAlias
 
 import anyio
@@ -273,15 +272,9 @@ def _unread(writer: asyncio.StreamWriter) -> bool:
     request = struct.pack("=BBxxI", socket.AF_INET, socket.IPPROTO_TCP, 0xFFFFFFFF)
     request += struct.pack("!HH4s12x4s12x4x8s", theirs, ours, local, local, b"\xff" * 8)
     head = struct.pack("=IHHII", 16 + len(request), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0)
-    kernel = _sock_diag()
-    kernel.send(head + request)
-    reply = kernel.recv(4096)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as kernel:
+        kernel.send(head + request)
+        reply = kernel.recv(4096)
     _, kind = struct.unpack_from("=IH", reply)
     (unread,) = struct.unpack_from("=I", reply, RECEIVE_QUEUE)
     return bool(kind == SOCK_DIAG_BY_FAMILY and unread)
-
-
-@cache
-def _sock_diag() -> socket.socket:
-    # One for all: to close such a socket takes 10 ms.
-    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
