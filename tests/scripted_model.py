@@ -29,7 +29,7 @@ JSON: TypeAlias = dict[str, Any]
 
 
 class Cut(Enum):
-    """A step that resets the connection."""
+    """The end of a connection."""
 
     DIE = "cut the connection"
 
@@ -147,8 +147,6 @@ def zipped(answer: Answer) -> Answer:
     return replace(answer, steps=(gzip.compress(answer.body),), headers=headers)
 
 
-# The kernel's list of connections, with the number of unread bytes of each.
-SOCKETS = Path("/proc/net/tcp")
 # Seconds to wait for the client to read a piece before the next is sent anyway.
 UNREAD_LIMIT = 2.0
 # Turns of the event loop in which a client in this process reads.
@@ -245,7 +243,8 @@ async def _play(answer: Answer, writer: asyncio.StreamWriter) -> bool:
     head = [f"HTTP/1.{int(chunked)} {answer.status} Scripted", *map(": ".join, headers.items())]
     writer.write("\r\n".join([*head, "", ""]).encode())
     for step in answer.steps:
-        await asyncio.sleep(0)
+        for _ in range(CLIENT_TURNS):
+            await asyncio.sleep(0)
         if step is DIE or (isinstance(step, bytes) and len(step) > 1):
             # Pieces that arrive together may be passed on together: let the client read each alone.
             await until(lambda: not _unread(writer), UNREAD_LIMIT)
@@ -263,8 +262,8 @@ async def _play(answer: Answer, writer: asyncio.StreamWriter) -> bool:
 
 
 def _unread(writer: asyncio.StreamWriter) -> bool:
-    """Return whether the peer has unread bytes; always False except on Linux."""
-    if not SOCKETS.exists():
+    """Ask the kernel whether the client has unread bytes; always False except on Linux."""
+    if not hasattr(socket, "AF_NETLINK"):
         return False
     ours, theirs = (writer.get_extra_info(name)[1] for name in ("sockname", "peername"))
     local = socket.inet_aton("127.0.0.1")
