@@ -41,7 +41,7 @@ async def readiness(service: Client) -> tuple[int, str]:
     return status, ready["parts"]["worker"]
 
 
-async def test_full_worker_refuses_questions_until_a_turn_ends(
+async def test_a_full_worker_refuses_until_a_turn_has_ended(
     settings: Settings, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -60,7 +60,7 @@ async def test_full_worker_refuses_questions_until_a_turn_ends(
     assert len(model.requests) == 2
 
 
-async def test_full_worker_still_follows_and_stops_its_turns(
+async def test_a_full_worker_follows_and_stops_its_turns(
     settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event()))
@@ -74,7 +74,7 @@ async def test_full_worker_still_follows_and_stops_its_turns(
         assert ending(await reader.rest()) == "stopped"
 
 
-async def test_full_worker_refuses_before_reading_the_body(
+async def test_the_body_of_what_is_refused_is_not_waited_for(
     settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event()))
@@ -92,7 +92,7 @@ async def test_full_worker_refuses_before_reading_the_body(
     assert b"\r\nretry-after: " in head
 
 
-async def test_refused_questions_do_not_count_against_the_rate_limit(
+async def test_what_is_refused_does_not_count_against_the_callers_limit(
     settings: Settings, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -109,7 +109,7 @@ async def test_refused_questions_do_not_count_against_the_rate_limit(
         assert (await service.call("POST", CHAT, json={"query": QUESTION}))[0] == 429
 
 
-async def test_concurrent_questions_never_exceed_max_turns(
+async def test_of_many_that_ask_at_once_so_many_are_answered_as_there_are_places(
     settings: Settings, model: ScriptedModel
 ) -> None:
     held = anyio.Event()

@@ -37,7 +37,7 @@ CLIENTS = [
 
 @pytest.mark.parametrize("end", [Worker.kill, Worker.terminate], ids=["killed", "told to end"])
 @pytest.mark.parametrize("client", CLIENTS)
-async def test_client_receives_the_whole_answer_after_losing_its_connection_and_its_worker(
+async def test_a_client_finishes_the_answer_though_its_connection_and_its_worker_go_away(
     client: Callable[[str, str], AbstractAsyncContextManager[Told]],
     end: Callable[[Worker], None],
     model_settings: Settings,

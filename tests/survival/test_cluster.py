@@ -82,7 +82,7 @@ async def turns_of(worker: Client, conversation_id: str) -> list[str]:
     return [turn["answer"] for turn in kept["turns"]]
 
 
-async def test_conversation_continues_on_another_worker(
+async def test_a_conversation_goes_on_on_the_other_worker(
     workers: Workers, model: ScriptedModel
 ) -> None:
     one, other = workers
@@ -97,7 +97,7 @@ async def test_conversation_continues_on_another_worker(
     assert (await one.call("GET", "/api/v1/conversations/c-1"))[0] == 404
 
 
-async def test_answer_is_followed_and_replayed_on_another_worker(
+async def test_an_answer_is_followed_on_the_other_worker_and_replayed_after_its_end(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -115,7 +115,9 @@ async def test_answer_is_followed_and_replayed_on_another_worker(
         assert await late.rest() == whole[1:]
 
 
-async def test_stop_on_another_worker_ends_the_turn(workers: Workers, model: ScriptedModel) -> None:
+async def test_a_stop_on_the_other_worker_ends_the_turn(
+    workers: Workers, model: ScriptedModel
+) -> None:
     model.answers(say("One", anyio.Event(), "never"))
     one, other = workers
     async with asking(one) as first, following(other, first.turn_id) as elsewhere:
@@ -128,7 +130,7 @@ async def test_stop_on_another_worker_ends_the_turn(workers: Workers, model: Scr
     assert await turns_of(other, first.conversation_id) == ["One"]
 
 
-async def test_idempotency_key_asks_the_model_once_across_workers(
+async def test_an_idempotency_key_asks_once_on_both_workers(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -150,7 +152,7 @@ async def test_idempotency_key_asks_the_model_once_across_workers(
     assert len(model.requests) == 1
 
 
-async def test_keys_are_spread_over_all_nodes_and_expire(
+async def test_many_turns_at_once_have_their_keys_on_all_nodes_and_every_key_expires(
     workers: Workers, model: ScriptedModel, nodes: Cluster
 ) -> None:
     held = anyio.Event()
@@ -175,7 +177,7 @@ async def test_keys_are_spread_over_all_nodes_and_expire(
 
 
 @pytest.mark.parametrize("gone", [stopped, frozen])
-async def test_losing_a_node_delays_no_viewer_and_the_log_is_complete_after_it_returns(
+async def test_a_node_that_goes_away_holds_nobody_up_and_once_it_is_back_all_is_logged(
     workers: Workers, model: ScriptedModel, nodes: Cluster, gone: Gone
 ) -> None:
     gates = [anyio.Event() for _ in range(3)]
@@ -211,7 +213,7 @@ async def test_losing_a_node_delays_no_viewer_and_the_log_is_complete_after_it_r
     assert await turns_of(other, "c-1") == ["One more more more"]
 
 
-async def test_worker_starts_and_answers_while_the_cluster_is_down(
+async def test_a_worker_starts_and_answers_while_the_whole_cluster_is_away(
     cluster_settings: Settings, model: ScriptedModel, nodes: Cluster
 ) -> None:
     for node in nodes.nodes:

@@ -44,7 +44,7 @@ async def drains(client: Client) -> None:
     assert (status, ready["ready"], ready["parts"]["worker"]) == (503, False, "draining")
 
 
-async def test_draining_worker_refuses_questions_and_finishes_its_streams(
+async def test_a_draining_worker_takes_no_question_and_its_viewers_stay_to_the_end(
     model_settings: Settings, other: Client, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -71,7 +71,7 @@ async def test_draining_worker_refuses_questions_and_finishes_its_streams(
         assert await afterwards.rest() == frames
 
 
-async def test_turn_still_running_after_the_drain_time_ends_with_an_error_and_is_remembered(
+async def test_what_is_left_after_the_drain_time_ends_with_an_error_and_is_remembered(
     model_settings: Settings, other: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One", " two", anyio.Event(), "never"))
@@ -92,7 +92,7 @@ async def test_turn_still_running_after_the_drain_time_ends_with_an_error_and_is
     assert [turn["answer"] for turn in conversation["turns"]] == ["One two"]
 
 
-async def test_idle_worker_exits_at_once(model_settings: Settings) -> None:
+async def test_an_idle_worker_ends_at_once(model_settings: Settings) -> None:
     async with worker(environment(model_settings)) as leaving:
         assert (await leaving.call("GET", "/readyz"))[0] == 200
         leaving.terminate()
@@ -100,7 +100,9 @@ async def test_idle_worker_exits_at_once(model_settings: Settings) -> None:
             assert await leaving.ended() == 0
 
 
-async def test_second_signal_ends_the_drain(model_settings: Settings, model: ScriptedModel) -> None:
+async def test_a_second_signal_ends_it_at_once(
+    model_settings: Settings, model: ScriptedModel
+) -> None:
     model.answers(say("One", anyio.Event()))
     async with worker(environment(model_settings)) as leaving:
         async with asking(leaving) as reader:
@@ -113,7 +115,7 @@ async def test_second_signal_ends_the_drain(model_settings: Settings, model: Scr
             assert await leaving.ended() == 0
 
 
-async def test_worker_exits_although_redis_does_not_answer(
+async def test_it_ends_though_redis_does_not_answer(
     model_settings: Settings, redis_url: str, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -132,7 +134,7 @@ async def test_worker_exits_although_redis_does_not_answer(
     assert (said(frames), data_of(frames[-1])["memory"]) == ("One two", "unavailable")
 
 
-async def test_viewers_of_a_remote_turn_stay_for_the_drain_time_and_resume_on_its_worker(
+async def test_viewers_of_another_workers_turn_stay_for_the_drain_time_and_resume_there(
     model_settings: Settings, other: Client, model: ScriptedModel
 ) -> None:
     while_draining, afterwards = anyio.Event(), anyio.Event()
@@ -187,7 +189,7 @@ async def plain_uvicorn(
 
 
 @pytest.mark.parametrize("goes_on", [True, False], ids=["the model goes on", "it does not"])
-async def test_viewers_get_the_last_event_under_plain_uvicorn(
+async def test_under_plain_uvicorn_viewers_get_the_end_too(
     model_settings: Settings, model: ScriptedModel, goes_on: bool
 ) -> None:
     held = anyio.Event()

@@ -59,7 +59,7 @@ async def every_kind_of_turn(workers: Workers, model: ScriptedModel, valkey: red
     assert "conversation" in kinds(valkey)
 
 
-async def test_every_key_expires_from_its_first_write(
+async def test_every_key_expires_from_its_first_write_on(
     model_settings: Settings, model: ScriptedModel, valkey: redis.Redis
 ) -> None:
     settings = replace(model_settings, turn_grace=0.3)
@@ -68,7 +68,7 @@ async def test_every_key_expires_from_its_first_write(
     assert kinds(valkey) >= {"turn", "idempotency", "conversation"}
 
 
-async def test_no_key_of_a_turn_is_left_after_the_replay_time(
+async def test_soon_after_the_replay_time_nothing_is_left_of_any_turn(
     model_settings: Settings, model: ScriptedModel, valkey: redis.Redis
 ) -> None:
     settings = replace(model_settings, turn_grace=0.3, turn_replay=1.0, turn_lease=0.5)

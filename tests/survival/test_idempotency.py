@@ -17,7 +17,7 @@ Workers = tuple[Client, Client]
 BODY = {"query": QUESTION}
 
 
-async def test_repeated_key_of_a_running_turn_is_redirected_to_its_stream(
+async def test_while_the_turn_runs_the_other_worker_names_its_stream(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -35,7 +35,7 @@ async def test_repeated_key_of_a_running_turn_is_redirected_to_its_stream(
     assert len(model.requests) == 1
 
 
-async def test_repeated_key_is_redirected_before_the_first_event(
+async def test_a_turn_without_an_event_yet_is_named_too_and_can_be_followed(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -57,7 +57,7 @@ async def test_repeated_key_is_redirected_before_the_first_event(
     assert len(model.requests) == 3
 
 
-async def test_repeated_key_of_an_ended_turn_replays_it(
+async def test_after_its_end_the_finished_stream_replays_on_the_other_worker(
     workers: Workers, model: ScriptedModel
 ) -> None:
     one, other = workers
@@ -72,7 +72,7 @@ async def test_repeated_key_of_an_ended_turn_replays_it(
     assert len(model.requests) == 1
 
 
-async def test_repeated_key_with_another_body_is_refused(
+async def test_another_body_is_refused_on_the_other_worker_while_it_runs_and_after(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -89,7 +89,7 @@ async def test_repeated_key_with_another_body_is_refused(
     assert len(model.requests) == 1
 
 
-async def test_simultaneous_requests_with_one_key_ask_the_model_once(
+async def test_two_first_requests_at_the_same_instant_ask_once(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -126,7 +126,7 @@ async def test_simultaneous_requests_with_one_key_ask_the_model_once(
     assert len(model.requests) == len(keys)
 
 
-async def test_repeated_key_of_a_failed_turn_starts_a_new_turn(
+async def test_a_turn_that_ended_in_an_error_starts_afresh_on_the_other_worker(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say(), say("Now [1]."))
@@ -141,7 +141,7 @@ async def test_repeated_key_of_a_failed_turn_starts_a_new_turn(
     assert len(model.requests) == 2
 
 
-async def test_different_keys_and_requests_without_a_key_start_separate_turns(
+async def test_keys_are_told_apart_and_questions_without_one_too(
     workers: Workers, model: ScriptedModel
 ) -> None:
     turns = set()

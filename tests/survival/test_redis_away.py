@@ -59,7 +59,7 @@ async def other(model_settings: Settings) -> AsyncIterator[Client]:
         yield worker
 
 
-async def test_live_viewers_get_every_token_during_an_outage(
+async def test_live_viewers_notice_nothing_but_a_memory_that_is_unavailable(
     worker: Client, model: ScriptedModel, outage: Outage
 ) -> None:
     words = [(anyio.Event(), f" word {number}") for number in range(5)]
@@ -76,7 +76,7 @@ async def test_live_viewers_get_every_token_during_an_outage(
     outage.end()
 
 
-async def test_turn_after_an_outage_is_logged_and_remembered(
+async def test_once_it_is_back_the_next_turn_is_logged_and_remembered(
     worker: Client, other: Client, model: ScriptedModel, outage: Outage
 ) -> None:
     outage.begin()
@@ -95,7 +95,7 @@ async def test_turn_after_an_outage_is_logged_and_remembered(
     assert [turn["answer"] for turn in conversation["turns"]] == ["One two"]
 
 
-async def test_turn_across_an_outage_is_complete_in_the_log_afterwards(
+async def test_a_turn_that_runs_across_an_outage_is_whole_in_the_log_afterwards(
     worker: Client, other: Client, model: ScriptedModel, outage: Outage
 ) -> None:
     meanwhile, afterwards = anyio.Event(), anyio.Event()
@@ -113,7 +113,7 @@ async def test_turn_across_an_outage_is_complete_in_the_log_afterwards(
         assert await late.rest() == reader.frames[1:]
 
 
-async def test_remote_viewers_wait_for_redis_and_get_every_event_once(
+async def test_viewers_of_another_workers_turn_wait_and_get_every_event_once(
     worker: Client, other: Client, model: ScriptedModel, outage: Outage
 ) -> None:
     meanwhile, afterwards = anyio.Event(), anyio.Event()
@@ -129,7 +129,7 @@ async def test_remote_viewers_wait_for_redis_and_get_every_event_once(
         assert await remote.rest() == await reader.rest()
 
 
-async def test_slow_redis_does_not_delay_tokens(
+async def test_a_slow_redis_does_not_slow_the_tokens(
     worker: Client, model: ScriptedModel, proxy: RedisProxy
 ) -> None:
     proxy.delay = 0.5
@@ -146,7 +146,7 @@ async def test_slow_redis_does_not_delay_tokens(
     assert data_of(frames[-1])["finish_reason"] == "stop"
 
 
-async def test_log_is_written_again_after_redis_loses_all_data(
+async def test_a_redis_that_lost_everything_is_told_everything_again(
     worker: Client, other: Client, model: ScriptedModel, redis_url: str
 ) -> None:
     held = anyio.Event()
@@ -161,7 +161,7 @@ async def test_log_is_written_again_after_redis_loses_all_data(
             assert await late.rest() == reader.frames
 
 
-async def test_worker_may_renew_a_lease_that_lapsed_during_an_outage(
+async def test_a_worker_whose_lease_lapsed_while_redis_was_away_has_time_to_renew_it(
     model_settings: Settings, model: ScriptedModel, redis_url: str
 ) -> None:
     held = anyio.Event()
@@ -190,7 +190,7 @@ async def test_worker_may_renew_a_lease_that_lapsed_during_an_outage(
         assert await remote.rest() == await reader.rest()
 
 
-async def test_idle_worker_sends_nothing_to_redis(
+async def test_while_no_turn_runs_nothing_is_asked_of_redis(
     worker: Client, other: Client, proxy: RedisProxy
 ) -> None:
     async with asking(worker) as reader:
@@ -202,7 +202,7 @@ async def test_idle_worker_sends_nothing_to_redis(
     assert not await until(lambda: proxy.times_asked > asked, A_WHILE)
 
 
-async def test_remote_viewers_share_a_few_redis_connections(
+async def test_viewers_of_other_workers_turns_hold_no_connection_each(
     worker: Client, other: Client, model: ScriptedModel, proxy: RedisProxy
 ) -> None:
     held = anyio.Event()
@@ -221,7 +221,7 @@ async def test_remote_viewers_share_a_few_redis_connections(
     assert proxy.most_connections <= 3
 
 
-async def test_lookup_of_a_turn_during_an_outage_is_retryable(
+async def test_a_turn_that_cannot_be_looked_up_is_to_be_asked_for_again(
     worker: Client, other: Client, model: ScriptedModel, outage: Outage
 ) -> None:
     model.answers(say("One", anyio.Event()))

@@ -21,7 +21,7 @@ AWKWARD = ("One", " \u2028two\n\n", " \x1e\x1fend\x1fdone\x1e", " \x00three\r", 
 
 
 @both_ways
-async def test_viewer_joins_on_another_worker_after_any_event(
+async def test_a_viewer_may_join_on_the_other_worker_after_any_event(
     workers: Workers, model: ScriptedModel, method: Literal["GET", "POST"]
 ) -> None:
     held = anyio.Event()
@@ -44,7 +44,7 @@ async def test_viewer_joins_on_another_worker_after_any_event(
 
 
 @both_ways
-async def test_ended_turn_replays_on_another_worker_after_any_event(
+async def test_an_ended_turn_replays_on_the_other_worker_after_any_event(
     workers: Workers, model: ScriptedModel, method: Literal["GET", "POST"]
 ) -> None:
     model.answers(say(*AWKWARD))
@@ -59,7 +59,7 @@ async def test_ended_turn_replays_on_another_worker_after_any_event(
     assert len(model.requests) == 1
 
 
-async def test_viewers_on_both_workers_get_the_same_stream(
+async def test_viewers_on_both_workers_get_the_same_stream_from_its_start(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -79,7 +79,7 @@ async def test_viewers_on_both_workers_get_the_same_stream(
     assert (said(whole), ending(whole)) == ("One two [1].", "stop")
 
 
-async def test_viewers_joining_a_flowing_stream_receive_each_token_once(
+async def test_viewers_who_join_while_tokens_keep_coming_miss_none_and_get_none_twice(
     workers: Workers, model: ScriptedModel
 ) -> None:
     gates, burst = [anyio.Event() for _ in range(20)], [" said"] * 100
@@ -104,7 +104,7 @@ async def test_viewers_joining_a_flowing_stream_receive_each_token_once(
             assert await reader.rest() == whole[at + 1 :]
 
 
-async def test_viewer_may_change_workers_after_every_event(
+async def test_a_viewer_may_change_the_worker_after_every_event(
     workers: Workers, model: ScriptedModel
 ) -> None:
     gates = [anyio.Event() for _ in range(12)]
@@ -125,7 +125,7 @@ async def test_viewer_may_change_workers_after_every_event(
     assert said(frames) == "".join(f" {n}" for n in range(len(gates)))
 
 
-async def test_turn_is_found_on_another_worker_once_its_headers_are_sent(
+async def test_a_turn_is_found_on_the_other_worker_as_soon_as_its_headers_are_there(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say(anyio.Event(), "never"))
@@ -139,7 +139,7 @@ async def test_turn_is_found_on_another_worker_once_its_headers_are_sent(
             assert await reader.until(1) == await first.until(1)
 
 
-async def test_cursor_is_checked_against_its_turn_on_another_worker(
+async def test_cursors_are_held_against_their_turn_on_the_other_worker(
     model_settings: Settings, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -169,7 +169,7 @@ async def test_cursor_is_checked_against_its_turn_on_another_worker(
             await first.rest()
 
 
-async def test_unknown_turn_is_not_found(workers: Workers) -> None:
+async def test_a_turn_that_nobody_knows_is_not_found(workers: Workers) -> None:
     unknown = "t_" + "0" * 32
     for worker in workers:
         for name in (unknown, "else", "t_*"):
@@ -178,7 +178,7 @@ async def test_unknown_turn_is_not_found(workers: Workers) -> None:
         assert await status_after(worker, unknown, f"{unknown}-0", "POST") == 404
 
 
-async def test_ended_turn_outlives_its_worker(
+async def test_an_ended_turn_outlives_its_worker(
     model_settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say(*AWKWARD))

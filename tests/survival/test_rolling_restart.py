@@ -95,7 +95,7 @@ async def shutdown_requested(running: Worker) -> None:
         pass
 
 
-async def test_rolling_restart_loses_no_event(
+async def test_a_rolling_restart_loses_no_event(
     model_settings: Settings, model: ScriptedModel
 ) -> None:
     viewers = [Viewer(number) for number in range(STREAMS)]

@@ -80,7 +80,7 @@ def settings(model_settings: Settings) -> Settings:
     return replace(model_settings, send_timeout=SEND_TIMEOUT)
 
 
-async def test_viewer_that_does_not_read_is_disconnected_and_may_resume(
+async def test_a_viewer_that_does_not_read_is_cut_off_and_gets_the_rest_when_it_resumes(
     settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say(*LONG))
@@ -96,7 +96,7 @@ async def test_viewer_that_does_not_read_is_disconnected_and_may_resume(
     assert events[-1].name == "done"
 
 
-async def test_viewer_that_does_not_read_delays_neither_its_turn_nor_another_viewer(
+async def test_a_viewer_that_does_not_read_slows_neither_its_turn_nor_another_viewer(
     settings: Settings, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -112,7 +112,7 @@ async def test_viewer_that_does_not_read_delays_neither_its_turn_nor_another_vie
     assert (answer(events), events[-1].name) == ("One" + "".join(LONG), "done")
 
 
-async def test_viewer_that_does_not_read_an_ended_answer_is_disconnected(
+async def test_an_ended_answer_that_its_viewer_does_not_read_is_not_kept_for_it(
     settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say(*LONG), say("x" * 40_000))
@@ -123,7 +123,7 @@ async def test_viewer_that_does_not_read_an_ended_answer_is_disconnected(
                 await cut_off(service, port)
 
 
-async def test_viewer_that_does_not_read_heartbeats_is_disconnected_and_no_longer_counts(
+async def test_a_viewer_that_takes_not_even_heartbeats_is_cut_off_and_watches_no_longer(
     settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say("x" * 40_000, anyio.Event()))
@@ -135,7 +135,7 @@ async def test_viewer_that_does_not_read_heartbeats_is_disconnected_and_no_longe
             await model.disconnected.wait()
 
 
-async def test_idle_streams_get_heartbeats_without_an_id(
+async def test_idle_streams_get_heartbeats_without_an_id_on_any_worker(
     settings: Settings, model: ScriptedModel
 ) -> None:
     held = anyio.Event()

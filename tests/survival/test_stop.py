@@ -18,7 +18,7 @@ async def stop(worker: Client, turn_id: str) -> int:
     return (await worker.call("DELETE", f"{CHAT}/{turn_id}"))[0]
 
 
-async def test_stop_on_another_worker_reaches_the_model_within_half_a_second(
+async def test_a_stop_on_the_other_worker_ends_the_turn_within_half_a_second(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"))
@@ -38,7 +38,7 @@ async def test_stop_on_another_worker_reaches_the_model_within_half_a_second(
     assert min(took) < STOP_LIMIT, took
 
 
-async def test_stop_ends_every_stream_and_the_partial_answer_is_remembered(
+async def test_a_stop_tells_the_viewers_on_both_workers_and_what_was_said_is_remembered(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say("One", " two", anyio.Event(), "never"))
@@ -60,7 +60,7 @@ async def test_stop_ends_every_stream_and_the_partial_answer_is_remembered(
         assert [turn["answer"] for turn in kept["turns"]] == ["One two"]
 
 
-async def test_stop_right_after_the_headers_finds_the_turn(
+async def test_a_stop_right_after_the_headers_finds_the_turn(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say(anyio.Event(), "never"))
@@ -71,7 +71,7 @@ async def test_stop_right_after_the_headers_finds_the_turn(
             assert ending(await first.rest()) == "stopped"
 
 
-async def test_stop_ends_no_other_turn(workers: Workers, model: ScriptedModel) -> None:
+async def test_a_stop_ends_no_other_turn(workers: Workers, model: ScriptedModel) -> None:
     held = anyio.Event()
     model.answers(say("One", held, " two"))
     one, other = workers
@@ -85,7 +85,7 @@ async def test_stop_ends_no_other_turn(workers: Workers, model: ScriptedModel) -
             assert (said(await reader.rest()), ending(reader.frames)) == ("One two", "stop")
 
 
-async def test_stop_is_idempotent_and_allowed_after_the_end(
+async def test_a_stop_is_good_twice_and_after_the_end_and_changes_nothing(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"), say("Whole"))
@@ -103,7 +103,7 @@ async def test_stop_is_idempotent_and_allowed_after_the_end(
             assert await replay.rest() == reader.frames
 
 
-async def test_unknown_turn_cannot_be_stopped(workers: Workers) -> None:
+async def test_a_turn_that_nobody_knows_cannot_be_stopped(workers: Workers) -> None:
     for worker in workers:
         for unknown in ("t_" + "0" * 32, "else"):
             assert await stop(worker, unknown) == 404

@@ -40,7 +40,7 @@ async def graces_pass(worker: Client, model: ScriptedModel) -> None:
         await let_go(model)
 
 
-async def test_turn_without_viewers_is_abandoned_after_the_grace_time(
+async def test_a_turn_that_nobody_watches_on_any_worker_is_abandoned_after_its_grace(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"))
@@ -57,7 +57,7 @@ async def test_turn_without_viewers_is_abandoned_after_the_grace_time(
         assert [turn["answer"] for turn in kept["turns"]] == ["One"]
 
 
-async def test_viewer_on_another_worker_keeps_the_turn_running(
+async def test_a_viewer_on_the_other_worker_alone_keeps_the_turn_running(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -71,7 +71,7 @@ async def test_viewer_on_another_worker_keeps_the_turn_running(
         assert (said(await reader.rest()), ending(reader.frames)) == ("One two", "stop")
 
 
-async def test_viewer_that_returns_in_time_on_another_worker_finds_the_turn_running(
+async def test_a_viewer_that_comes_back_in_time_on_another_worker_finds_the_turn_running(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -86,7 +86,7 @@ async def test_viewer_that_returns_in_time_on_another_worker_finds_the_turn_runn
     assert (said(frames), ending(frames)) == ("One two", "stop")
 
 
-async def test_turn_is_abandoned_after_the_last_viewer_on_another_worker_leaves(
+async def test_the_turn_is_abandoned_once_the_last_viewer_on_the_other_worker_has_gone(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"))
@@ -109,7 +109,7 @@ async def test_turn_is_abandoned_after_the_last_viewer_on_another_worker_leaves(
         assert (said(await late.rest()), ending(late.frames)) == ("One", "abandoned")
 
 
-async def test_alternating_viewers_on_two_workers_keep_the_turn_running(
+async def test_viewers_who_take_turns_on_two_workers_keep_the_turn_running(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
