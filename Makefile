@@ -23,7 +23,7 @@ REFERENCE := --reference-python $(BENCH)/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run page test test-all check format bench bench-check growth soak cluster nginx load lock clean clean-data
+.PHONY: help run page test test-all check format bench bench-check growth soak cluster nginx load screenshots lock clean clean-data
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -69,6 +69,9 @@ cluster: $(VENV)/installed-dev ## run a Redis cluster of three nodes until Ctrl-
 
 nginx: $(VENV)/installed-dev $(PAGE) ## run two workers behind nginx until Ctrl-C; PORT=8080 for its port
 	@exec $(RUN) tests.deploy
+
+screenshots: $(VENV)/installed-dev $(PAGE) ## take the README's screenshots of the page (needs Chromium)
+	@$(RUN) tests.page.screenshots
 
 lock: ## update the lock files to the newest allowed versions (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv. Install it: pip install uv" >&2; exit 1; }
@@ -149,7 +152,3 @@ else echo "Installing into $(VENV) (about half a minute)…"; \
 $(RUN) pip install -qq --disable-pip-version-check --require-hashes -r $(1) && \
 $(RUN) pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
 endef
-
-.PHONY: screenshots
-screenshots: $(VENV)/installed-dev $(PAGE) ## take the README's pictures of the page again (needs Chromium)
-	@$(RUN) tests.page.screenshots
