@@ -1,4 +1,4 @@
-"""What `deploy/` has for Prometheus and Grafana asks for metrics that there are, and sums them."""
+"""The Prometheus and Grafana files in `deploy/` use existing metrics and labels."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ DASHBOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
 ALERTS = yaml.safe_load((DEPLOY / "alerts.yml").read_text())
 PROMETHEUS = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
 QUESTION = "How fast should the attack be when I side-chain the bass to the kick?"
-# What Prometheus itself puts to each target.
+# Labels that Prometheus adds to each target.
 OF_TARGETS = {"job", "instance"}
 GRAFANA = {"$__rate_interval": "5m", "$job": "chrysopedia", "$instance": ".*"}
 
@@ -36,7 +36,7 @@ RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
 
 
 def queries() -> Iterator[tuple[str, str]]:
-    """Give each query, by what it is for."""
+    """Yield the title and the query of each panel and alert."""
     for panel in PANELS:
         for target in panel["targets"]:
             query = target["expr"]
@@ -48,7 +48,7 @@ def queries() -> Iterator[tuple[str, str]]:
 
 
 def asked_for(query: str) -> dict[str, set[str]]:
-    """Give the metrics that a query names, with the labels that it asks of them."""
+    """Return the metrics that a query names, with the labels that it uses."""
     found: dict[str, set[str]] = {}
     grouped: set[str] = set()
 
@@ -67,7 +67,7 @@ def asked_for(query: str) -> dict[str, set[str]]:
 
 
 def values_asked_for(query: str) -> set[tuple[str, str, str]]:
-    """Give the metrics of which a query asks one value of a label of ours: with label and value."""
+    """Return each metric of which a query selects one label value, with label and value."""
     found: set[tuple[str, str, str]] = set()
 
     def visit(part: promql_parser.Expr) -> None:
@@ -86,14 +86,14 @@ def values_asked_for(query: str) -> set[tuple[str, str, str]]:
 
 
 async def scraped(client: Client) -> list[Metric]:
-    """Read a worker's metrics as Prometheus does."""
+    """Scrape a worker's metrics."""
     status, text, _ = await client.call("GET", "/metrics")
     assert status == 200
     return list(text_string_to_metric_families(text.decode()))
 
 
 def values(*workers: list[Metric]) -> Counter[tuple[str, ...]]:
-    """Sum workers' values, by name and by what the labels say."""
+    """Sum the values of workers by name and label values."""
     total = Counter[tuple[str, ...]]()
     for families in workers:
         for sample in (sample for family in families for sample in family.samples):
@@ -104,7 +104,7 @@ def values(*workers: list[Metric]) -> Counter[tuple[str, ...]]:
 
 @pytest.fixture
 async def told(model_settings: Settings) -> AsyncIterator[dict[str, set[str]]]:
-    """The names that a worker tells of on which something has happened, with their labels."""
+    """The metrics of a worker after some requests, with their labels."""
     async with running(model_settings) as client:
         await client.ask(QUESTION)
         await client.call("POST", "/api/v1/chat", json={})
@@ -139,7 +139,7 @@ async def test_counters_in_queries_are_exported_before_their_first_increment(
         for sample in family.samples
         for label, value in sample.labels.items()
     }
-    # A counter that appears with its first event has not increased by it.
+    # Prometheus misses the first increment of a counter that appears with it.
     waited_for = {asked for _, query in queries() for asked in values_asked_for(query)}
     assert waited_for
     assert waited_for <= fresh
@@ -148,7 +148,7 @@ async def test_counters_in_queries_are_exported_before_their_first_increment(
 async def test_dashboard_shows_every_metric(told: dict[str, set[str]]) -> None:
     shown = {name for _, query in queries() for name in asked_for(query)}
     ours = {name for name in told if name.startswith("chrysopedia_")}
-    # Of a histogram the buckets are enough.
+    # The buckets of a histogram are enough.
     assert {name for name in ours if not name.endswith(("_sum", "_count"))} <= shown
 
 
