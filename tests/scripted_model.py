@@ -29,7 +29,7 @@ JSON: TypeAlias = dict[str, Any]
 
 
 class Cut(Enum):
-    """The end of a connection."""
+    """A step that resets the connection."""
 
     DIE = "cut the connection"
 

@@ -13,6 +13,7 @@ import pytest
 from playwright.async_api import async_playwright
 
 from app.handlers.site import Site
+from tests.programs import CHROMIUM, NODE
 from tests.service import CHAT, Event
 
 FOLDER = Path(__file__).parent
