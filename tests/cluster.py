@@ -1,10 +1,9 @@
-"""A Valkey cluster of three nodes on free local ports, for tests and for trying things out.
+"""A Valkey cluster of three nodes on free local ports.
 
-Run as a program (`make cluster`) it prints the REDIS_URL to use and goes on until Ctrl-C.
+As a program (`make cluster`) it prints the REDIS_URL to use and runs until Ctrl-C.
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -23,17 +22,17 @@ from app.infra.embedded.data_dir_lock import claim, owner
 from app.infra.embedded.process import running
 from app.infra.embedded.valkey import find_program
 from app.infra.embedded.wait import until
-from tests.servers import OwnServer
+from tests.servers import OwnServer, free_ports
 
 HOST, NODES = "127.0.0.1", 3
-# Milliseconds for which a node may be silent before the others call it dead.
+# Milliseconds without a reply after which the other nodes consider a node dead.
 NODE_TIMEOUT = 2_000
-# Seconds for the nodes to agree with each other.
+# Seconds for the nodes to agree on the state of the cluster.
 AGREE_LIMIT = 30
 
 
 class Node(OwnServer):
-    """A node, stopped and started at will; it keeps its ports and its slots, but not its keys."""
+    """A node that may be stopped and started; it keeps its ports and slots, but not its keys."""
 
     def __init__(self, folder: Path, port: int, bus: int) -> None:
         super().__init__(self._serve, folder)
@@ -41,11 +40,11 @@ class Node(OwnServer):
         self._folder = folder
 
     def client(self) -> Redis:
-        """Make a client of this node alone."""
+        """Return a client of this node only."""
         return Redis(host=HOST, port=self.port, socket_timeout=1)
 
     def thinks(self, state: str) -> bool:
-        """Tell whether the cluster is in that state, as this node sees it, if it sees anything."""
+        """Return whether this node reports this cluster state; True if it does not answer."""
         with self.client() as client:
             try:
                 return bool(client.cluster("INFO")["cluster_state"] == state)
@@ -53,15 +52,15 @@ class Node(OwnServer):
                 return True
 
     def freeze(self) -> None:
-        """Let it be silent while its connections stay, as a machine that hangs does."""
+        """Suspend it with its connections open, as a machine that hangs."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume it."""
         self._signal(signal.SIGCONT)
 
     def knows(self, name: bytes) -> bool:
-        """Tell whether it has met the node of that name."""
+        """Return whether it knows the node with this ID."""
         with self.client() as client:
             known = client.cluster("NODES").values()
             return any(node["node_id"] == name.decode() for node in known)
@@ -101,7 +100,7 @@ class Node(OwnServer):
 
 
 class Cluster:
-    """Nodes that know each other; `url` names them all."""
+    """Nodes that have joined; `url` lists them all."""
 
     def __init__(self, folder: Path, nodes: list[Node]) -> None:
         self.folder = folder
@@ -110,8 +109,8 @@ class Cluster:
 
     @asynccontextmanager
     async def replica(self, of: Node) -> AsyncIterator[Node]:
-        """Run another node that is to take over from one, for the length of the block."""
-        port, bus = _free_ports(2)
+        """Run a replica of a node."""
+        port, bus = free_ports(2)
         node = Node(self.folder / "replica", port, bus)
         await node.start()
         try:
@@ -127,13 +126,13 @@ class Cluster:
             await node.stop()
 
     async def agrees(self, state: str = "ok") -> None:
-        """Wait until every node that runs thinks so of the cluster: ok or fail."""
+        """Wait until every running node reports the state, "ok" or "fail"."""
         for node in self.nodes:
             agrees = await until(partial(node.thinks, state), AGREE_LIMIT)
             assert agrees, f"a node does not say {state} of the cluster"
 
     def flush(self) -> None:
-        """Forget all keys."""
+        """Delete all keys."""
         for node in self.nodes:
             with node.client() as client:
                 client.flushall()
@@ -141,13 +140,13 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster() -> AsyncIterator[Cluster]:
-    """Run a cluster for the length of the block, which begins when all its slots are covered.
+    """Run a cluster; all slots are covered when it yields.
 
-    Enter it on the main thread: the nodes end with the thread that started them.
+    Enter it on the main thread: the nodes stop with the thread that started them.
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chrysopedia-")))
-        ports = _free_ports(2 * NODES)
+        ports = free_ports(2 * NODES)
         nodes = [Node(folder / str(n), ports[2 * n], ports[2 * n + 1]) for n in range(NODES)]
         for node in nodes:
             stack.push_async_callback(node.stop)
@@ -161,7 +160,7 @@ async def cluster() -> AsyncIterator[Cluster]:
 
 @contextmanager
 def shared_cluster() -> Iterator[Cluster]:
-    """Run a cluster from a thread of its own, for tests that stop none of its nodes."""
+    """Run a cluster in a thread of its own, for tests that do not stop its nodes."""
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(cluster()) as running,
@@ -170,20 +169,14 @@ def shared_cluster() -> Iterator[Cluster]:
 
 
 def _join(node: Node, number: int, first: Node) -> None:
-    """Give a node its share of the slots and have it meet the first."""
+    """Assign a node its share of the slots and join it to the first."""
     share = [REDIS_CLUSTER_HASH_SLOTS * n // NODES for n in (number, number + 1)]
     with node.client() as client:
         client.cluster("ADDSLOTSRANGE", share[0], share[1] - 1)
-        # Without numbers of their own they would first have to agree on those.
+        # With distinct epochs the nodes need not resolve a conflict first.
         client.cluster("SET-CONFIG-EPOCH", number + 1)
         if node is not first:
             client.cluster("MEET", HOST, first.port, first.bus)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
-        return [it.getsockname()[1] for it in sockets]
 
 
 async def main() -> None:

@@ -1,4 +1,4 @@
-"""Fixtures of all tests: the event loop, databases, an empty Redis, servers to stop, a model."""
+"""Fixtures for all tests: event loop, databases, Redis, servers to stop and start, a model."""
 
 import fcntl
 import os
@@ -14,23 +14,37 @@ from hypothesis import settings as hypothesis_settings
 
 from app.config import Settings
 from app.infra.embedded import postgres, valkey
-from tests.certificate import OPENSSL, make_certificate
+from tests.certificate import make_certificate
+from tests.programs import find
 from tests.scripted_model import ScriptedModel
 from tests.servers import OwnServer, SharedServers, ingest_sample, own_server, shared_servers
+
+TESTS = Path(__file__).parent
+SLOW_FOLDERS = ("fuzz", "survival")
 
 hypothesis_settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ)
 hypothesis_settings.load_profile("tests")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark slow tests, and skip those that need a program which is not installed."""
+    for item in items:
+        needed = {name for mark in item.iter_markers("needs") for name in mark.args}
+        if needed or item.path.relative_to(TESTS).parts[0] in SLOW_FOLDERS:
+            item.add_marker(pytest.mark.slow)
+        if missing := sorted(name for name in needed if find(name) is None):
+            item.add_marker(pytest.mark.skip(f"not installed: {', '.join(missing)}"))
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
-    """Run async tests on the event loop that serves."""
+    """Run async tests on uvloop, as `serve` does."""
     return "asyncio", {"use_uvloop": True}
 
 
 @pytest.fixture(scope="session")
 def shared() -> Iterator[SharedServers]:
-    """Both servers, once for the whole session; started by the first test that needs one."""
+    """PostgreSQL and Valkey of this test process; started by the first test that needs one."""
     with shared_servers() as running:
         yield running
 
@@ -45,7 +59,7 @@ def database_url(shared: SharedServers) -> Iterator[str]:
 
 @pytest.fixture
 def bare_database_url(shared: SharedServers) -> Iterator[str]:
-    """The DSN of a database with nothing in it, not even the schema."""
+    """The DSN of an empty database without the schema."""
     url = shared.create_database(template="template0")
     yield url
     shared.drop_database(url)
@@ -68,7 +82,7 @@ def redis_url(shared: SharedServers) -> str:
 
 @pytest.fixture(scope="session")
 def initialised() -> Iterator[Path]:
-    """A data folder whose PostgreSQL ran once: to copy, since the first start is the slow one."""
+    """An initialised data folder to copy, since PostgreSQL's first start is slow."""
     with tempfile.TemporaryDirectory(prefix="chrysopedia-") as folder:
         with (
             start_blocking_portal() as portal,
@@ -80,11 +94,11 @@ def initialised() -> Iterator[Path]:
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    """A data folder yet to be made; its path is shorter than pytest's own, so sockets fit in."""
+    """A data folder that does not exist yet, with a path short enough for sockets."""
     with tempfile.TemporaryDirectory(prefix="chrysopedia-") as folder:
         yield Path(folder, "data")
         for lock in Path(folder).rglob("server.lock"):
-            # Servers whose owner was killed end by themselves, and write until they have.
+            # Servers whose owner was killed stop by themselves: wait until they have.
             with lock.open() as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
 
@@ -108,7 +122,7 @@ async def own_valkey(anyio_backend: object, data_dir: Path) -> AsyncIterator[Own
 
 @pytest.fixture(scope="session")
 async def library_url(anyio_backend: object, shared: SharedServers) -> str:
-    """The DSN of a database that holds the sample library; no test writes to it."""
+    """The DSN of a database with the sample library; tests only read it."""
     url = shared.create_database()
     await ingest_sample(url)
     return url
@@ -116,23 +130,21 @@ async def library_url(anyio_backend: object, shared: SharedServers) -> str:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with a key and a certificate that signs itself, for a few names."""
-    if OPENSSL is None:
-        pytest.skip("there is no openssl to make a certificate with")
+    """A file with a key, its certificate for a few host names, and the CA that issued it."""
     names = ("localhost", "model.test", "proxy.localhost")
     return make_certificate(tmp_path_factory.mktemp("tls"), names)
 
 
 @pytest.fixture
 async def model() -> AsyncIterator[ScriptedModel]:
-    """A model server that greets, unless the test has it do otherwise."""
+    """A model server that answers "Hello world" unless the test scripts it."""
     async with ScriptedModel() as model:
         yield model
 
 
 @pytest.fixture
 def model_settings(library_url: str, redis_url: str, model: ScriptedModel) -> Settings:
-    """Settings of a service with the sample library that asks the model; its Redis is empty."""
+    """Settings of a service with the sample library, the scripted model and an empty Redis."""
     return Settings(
         database_url=library_url,
         redis_url=redis_url,

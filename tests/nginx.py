@@ -1,13 +1,12 @@
-"""Workers' addresses come in; a real nginx with deploy/nginx.conf spreads the requests over them.
+"""A real nginx with deploy/nginx.conf in front of workers.
 
-The file runs as it is deployed. Only what it includes from site/, which is a host's own, is written
-for the test: who it runs as, where it listens, its certificate, its workers.
+The configuration is used as deployed, except the files it includes from site/, which belong to a
+host: they set the user, the addresses, the certificate and the workers.
 """
 
 import grp
 import os
 import pwd
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -16,20 +15,17 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiohttp
-import pytest
 
 from app.infra.embedded.wait import until
+from tests.programs import NGINX
 from tests.service import Client
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
-# Debian puts it where an ordinary user's PATH does not look.
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-needs_nginx = pytest.mark.skipif(NGINX is None, reason="there is no nginx (apt-get install nginx)")
 
-# Seconds, on a machine that does other things too.
+# Seconds, on a busy machine.
 START_LIMIT, END_LIMIT = 20, 20
 
-# Where it may write, since the folders it has else are the system's.
+# Its default folders belong to the system.
 FOLDERS = """
 client_body_temp_path body;
 proxy_temp_path proxy;
@@ -37,7 +33,7 @@ fastcgi_temp_path fastcgi;
 uwsgi_temp_path uwsgi;
 scgi_temp_path scgi;
 """
-# The file that deploy/nginx.conf includes in each place.
+# The files that deploy/nginx.conf includes.
 SITE = {
     "main.conf": "daemon off; user %(user)s; pid nginx.pid; error_log nginx.log;",
     "http.conf": """
@@ -59,7 +55,7 @@ TLS = "listen %s ssl http2; ssl_certificate %s; ssl_certificate_key %s;"
 
 
 class Front(Client):
-    """nginx: without TLS at `url`, with TLS at `tls_url`; `redirect_url` leads there."""
+    """nginx, without TLS at `url` and with TLS at `tls_url`; `redirect_url` redirects to TLS."""
 
     def __init__(self, http: aiohttp.ClientSession, ports: Sequence[int], folder: Path) -> None:
         plain, redirect, tls = ports
@@ -69,11 +65,11 @@ class Front(Client):
         self._folder = folder
 
     def log(self) -> str:
-        """Return what it has complained of."""
+        """Return the error log."""
         return (self._folder / "nginx.log").read_text()
 
     async def requests(self, count: int) -> list[str]:
-        """Wait for so many lines of the log, in JSON: one a request, after its end."""
+        """Wait for this many lines of the access log: JSON, one per finished request."""
         log = self._folder / "requests.log"
         assert await until(lambda: log.read_text().count("\n") >= count, END_LIMIT)
         return log.read_text().splitlines()
@@ -88,10 +84,10 @@ async def nginx(
     limited: bool = False,
     port: int = 0,
 ) -> AsyncIterator[Front]:
-    """Run nginx before the workers at these `host:port`s; `more` is configuration to add.
+    """Run nginx in front of the workers at these `host:port`s.
 
-    It speaks TLS where it has a `certificate` (a file with the key in it too), listens on `port`,
-    and has no limits unless it is `limited`.
+    `more` is configuration to add. The `certificate` is a file with the key; without one there is
+    no TLS. Request limits apply only if `limited`.
     """
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
     with (
@@ -112,7 +108,7 @@ async def nginx(
                 "more": more,
             },
         )
-        # It takes these as from an nginx before it, so that no port can be another's.
+        # nginx inherits these sockets, as on an upgrade, so no other process can take the ports.
         with running(folder, listeners if certificate else listeners[:2]) as process:
             pid, log = folder / "nginx.pid", folder / "nginx.log"
             try:
@@ -121,7 +117,7 @@ async def nginx(
                 async with aiohttp.ClientSession(connector=connector) as http:
                     yield Front(http, ports, folder)
             except BaseException:
-                # Pytest shows it where a test fails.
+                # Pytest shows it if the test fails.
                 print(log.read_text())
                 raise
             finally:
@@ -130,7 +126,7 @@ async def nginx(
 
 
 def write_site(folder: Path, parts: Mapping[str, object]) -> None:
-    """Make a folder with the configuration as it is deployed, and a site of its own."""
+    """Create a folder with the deployed configuration and a site of its own."""
     (folder / "nginx.conf").symlink_to(DEPLOY / "nginx.conf")
     (folder / "site").mkdir()
     for name, text in SITE.items():
@@ -139,7 +135,7 @@ def write_site(folder: Path, parts: Mapping[str, object]) -> None:
 
 @contextmanager
 def running(folder: Path, listeners: Sequence[socket.socket]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run nginx in a folder with its configuration, on these sockets."""
+    """Run nginx on these sockets, with the configuration in a folder."""
     assert NGINX
     numbers = [listener.fileno() for listener in listeners]
     with subprocess.Popen(  # noqa: S603 - no shell
@@ -152,20 +148,20 @@ def running(folder: Path, listeners: Sequence[socket.socket]) -> Iterator[subpro
 
 
 def user() -> str:
-    """Name who runs this, and their group; nginx would have its workers run as another."""
+    """Return the current user and group, for nginx to keep."""
     return f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}"
 
 
 @contextmanager
 def _listeners(*ports: int) -> Iterator[tuple[list[socket.socket], list[int]]]:
-    """Listen on these ports; each 0 is a free one."""
+    """Listen on these ports; 0 stands for a free one."""
     with ExitStack() as stack:
         made = [
             stack.enter_context(socket.create_server(("127.0.0.1", port), backlog=1024))
             for port in ports
         ]
         for one in made:
-            # As an nginx before it leaves them: else of two processes that wake for a connection
-            # the one that does not get it waits, with all that it serves, for the next.
+            # As nginx sets them: otherwise, of two processes that wake for a connection, the one
+            # that does not get it would block in accept.
             one.setblocking(False)
         yield made, [one.getsockname()[1] for one in made]

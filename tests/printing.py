@@ -1,4 +1,4 @@
-"""A command comes in; it runs as a process whose output can be waited for."""
+"""Run a command and wait for its output."""
 
 import asyncio
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import anyio
 
-# Seconds for it to start, and to go on after what a test does to it.
+# Seconds for each wait.
 LIMIT = 20
 
 
 class Program:
-    """A process that runs: `out` and `err` are what it has printed so far."""
+    """A running process; `out` and `err` are its output so far."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.out = self.err = ""
@@ -26,23 +26,23 @@ class Program:
         ]
 
     async def printed(self, text: str, where: str = "out") -> None:
-        """Wait until it has printed that."""
+        """Wait until it has printed `text`."""
         with anyio.fail_after(LIMIT):
             while text not in getattr(self, where):
                 await self._news.wait()
 
     async def ended(self) -> int:
-        """Wait for its end and return the exit status."""
+        """Wait until it has exited and return its exit status."""
         with anyio.fail_after(LIMIT):
             await asyncio.gather(*self._reading)
             return await self._process.wait()
 
     def interrupt(self) -> None:
-        """Press Ctrl-C."""
+        """Send SIGINT, as Ctrl-C does."""
         self._process.send_signal(signal.SIGINT)
 
     def close_pipe(self) -> None:
-        """Stop reading what it prints, as `head` does."""
+        """Close its standard output, as `head` does."""
         pipe = self._process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
         pipe.close()
 
@@ -61,7 +61,7 @@ async def program(
     given: bytes = b"",
     folder: Path | None = None,
 ) -> AsyncIterator[Program]:
-    """Run a command, killed at last; `given` is its standard input (at most 64 KiB)."""
+    """Run a command and kill it afterwards; `given` is its standard input (at most 64 KiB)."""
     read, write = os.pipe()
     os.write(write, given)
     os.close(write)

@@ -57,8 +57,10 @@ class RawServer:
         self.connections += 1
         if secure := writer.get_extra_info("ssl_object"):
             self.secure.append(secure.selected_alpn_protocol())
-        with suppress(ConnectionError):
+        try:
             await play(self, reader, writer)
+        except ConnectionError:
+            self.left.set()
 
 
 @asynccontextmanager

@@ -1,14 +1,14 @@
-"""A Redis server's URL comes in; a proxy before it can be away, silent or slow at will.
+"""A proxy in front of Redis that a test may cut, freeze or slow down.
 
 async with RedisProxy(redis_url) as proxy:
     ...                             # the service is given proxy.url
-    proxy.cut()                     # connections break, new ones too
+    proxy.cut()                     # all connections are aborted, new ones too
     proxy.restore()
-    proxy.freeze()                  # connections are taken and never answered
+    proxy.freeze()                  # connections are accepted and get no reply
     proxy.thaw()
-    proxy.delay = 0.5               # seconds that each reply is held back
+    proxy.delay = 0.5               # seconds by which each reply is delayed
 
-What is sent to a frozen proxy reaches the server when it is thawed, as with a server that hung.
+Commands sent to a frozen proxy reach the server after `thaw`, as with a server that hung.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class RedisProxy:
-    """The proxy; it counts connections (open, most at once, refused) and how often it was asked."""
+    """The proxy; it counts connections (open, most at once, refused) and requests."""
 
     def __init__(self, redis_url: str) -> None:
         self.url = ""
@@ -36,21 +36,21 @@ class RedisProxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def cut(self) -> None:
-        """Break every connection, and every new one."""
+        """Abort every connection, including new ones."""
         self._away = True
         for writer in self._writers:
             writer.transport.abort()
 
     def restore(self) -> None:
-        """Take connections again after a cut."""
+        """Accept connections again after `cut`."""
         self._away = False
 
     def freeze(self) -> None:
-        """Take whatever comes and answer nothing."""
+        """Accept connections and data, and forward nothing."""
         self._flows.clear()
 
     def thaw(self) -> None:
-        """Let everything through that was held back, and what comes."""
+        """Forward everything that was held back, and everything after it."""
         self._flows.set()
 
     async def __aenter__(self) -> "RedisProxy":
@@ -113,7 +113,7 @@ class RedisProxy:
 async def _pump(
     source: StreamReader, sink: StreamWriter, hold: Callable[[bytes], Awaitable[None]]
 ) -> None:
-    """Pass on what comes, each piece when it is no longer held, until one end closes."""
+    """Forward data until one end closes, each piece after awaiting `hold`."""
     with contextlib.suppress(ConnectionError):
         while data := await source.read(1 << 16):
             await hold(data)

@@ -1,4 +1,4 @@
-"""Bytes pass between two peers, until a test cuts the connection."""
+"""A TCP relay whose connections a test may cut."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 
 class Relay:
-    """Listens at `address` and passes on what comes to `target`; both are `host:port`."""
+    """Forwards connections from `address` to `target`, both `host:port`."""
 
     def __init__(self, target: str) -> None:
         self.address = "127.0.0.1:0"
@@ -16,22 +16,22 @@ class Relay:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Take connections, at the same address as before."""
+        """Accept connections, at the same address as before."""
         host, _, port = self.address.rpartition(":")
         self._server = await asyncio.start_server(self._connected, host, int(port))
         self.address = f"{host}:{self._server.sockets[0].getsockname()[1]}"
 
     def lead_to(self, target: str) -> None:
-        """Pass new connections on to the server at another `host:port`."""
+        """Forward new connections to another `host:port`."""
         self._target = target
 
     def cut(self) -> None:
-        """Break all connections; new ones are taken."""
+        """Abort all connections; new ones are accepted."""
         for writer in self._writers:
             writer.transport.abort()
 
     async def close(self) -> None:
-        """Break all connections, and refuse new ones until it is opened again."""
+        """Abort all connections and refuse new ones until `open`."""
         if self._server:
             self._server.close()
         self.cut()
@@ -64,13 +64,13 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     while data := await reader.read(1 << 16):
         writer.write(data)
         await writer.drain()
-    # The end of one direction is the end of both: HTTP needs no half of a connection.
+    # Close both directions when one closes: HTTP does not need half-closed connections.
     raise ConnectionResetError
 
 
 @asynccontextmanager
 async def relay(target: str) -> AsyncIterator[Relay]:
-    """Run a relay to a server at `host:port` for the length of the block."""
+    """Run a relay to a server at `host:port`."""
     running = Relay(target)
     await running.open()
     try:

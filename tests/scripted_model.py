@@ -13,11 +13,12 @@ import asyncio
 import contextlib
 import gzip
 import json
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import anyio
@@ -28,7 +29,7 @@ JSON: TypeAlias = dict[str, Any]
 
 
 class Cut(Enum):
-    """The end of a connection."""
+    """A step that resets the connection."""
 
     DIE = "cut the connection"
 
@@ -146,10 +147,12 @@ def zipped(answer: Answer) -> Answer:
     return replace(answer, steps=(gzip.compress(answer.body),), headers=headers)
 
 
-# The kernel's list of connections, with the number of unread bytes of each.
-SOCKETS = Path("/proc/net/tcp")
 # Seconds to wait for the client to read a piece before the next is sent anyway.
 UNREAD_LIMIT = 2.0
+# Turns of the event loop in which a client in this process reads.
+CLIENT_TURNS = 3
+# From linux/netlink.h and linux/sock_diag.h, and an offset in a reply.
+NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, RECEIVE_QUEUE = 4, 20, 1, 72
 
 
 class ScriptedModel:
@@ -240,7 +243,8 @@ async def _play(answer: Answer, writer: asyncio.StreamWriter) -> bool:
     head = [f"HTTP/1.{int(chunked)} {answer.status} Scripted", *map(": ".join, headers.items())]
     writer.write("\r\n".join([*head, "", ""]).encode())
     for step in answer.steps:
-        await asyncio.sleep(0)
+        for _ in range(CLIENT_TURNS):
+            await asyncio.sleep(0)
         if step is DIE or (isinstance(step, bytes) and len(step) > 1):
             # Pieces that arrive together may be passed on together: let the client read each alone.
             await until(lambda: not _unread(writer), UNREAD_LIMIT)
@@ -258,12 +262,18 @@ async def _play(answer: Answer, writer: asyncio.StreamWriter) -> bool:
 
 
 def _unread(writer: asyncio.StreamWriter) -> bool:
-    """Return whether the peer has unread bytes; always False except on Linux."""
-    if not SOCKETS.exists():
+    """Ask the kernel whether the client has unread bytes; always False except on Linux."""
+    if not hasattr(socket, "AF_NETLINK"):
         return False
     ours, theirs = (writer.get_extra_info(name)[1] for name in ("sockname", "peername"))
-    for line in SOCKETS.read_text().splitlines()[1:]:
-        _, local, remote, _, queues, *_ = line.split()
-        if (local[-4:], remote[-4:]) == (f"{theirs:04X}", f"{ours:04X}"):
-            return not queues.endswith(":00000000")
-    return False
+    local = socket.inet_aton("127.0.0.1")
+    # struct inet_diag_req_v2 in linux/inet_diag.h: family, protocol, all states, the connection.
+    request = struct.pack("=BBxxI", socket.AF_INET, socket.IPPROTO_TCP, 0xFFFFFFFF)
+    request += struct.pack("!HH4s12x4s12x4x8s", theirs, ours, local, local, b"\xff" * 8)
+    head = struct.pack("=IHHII", 16 + len(request), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as kernel:
+        kernel.send(head + request)
+        reply = kernel.recv(4096)
+    _, kind = struct.unpack_from("=IH", reply)
+    (unread,) = struct.unpack_from("=I", reply, RECEIVE_QUEUE)
+    return bool(kind == SOCK_DIAG_BY_FAMILY and unread)

@@ -1,10 +1,17 @@
-"""Real servers for the tests: PostgreSQL and Valkey, shared by a session or a test's own."""
+"""PostgreSQL and Valkey for tests, shared by all tests of a process or owned by one test."""
 
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from importlib.resources import as_file, files
 from pathlib import Path
+from random import Random
 from uuid import uuid4
 
 import asyncpg
@@ -21,31 +28,32 @@ TEMPLATE = "template_of_tests"
 
 
 class SharedServers(Struct, frozen=True):
-    """The session's servers, and the thread whose event loop they are run from."""
+    """The shared servers, and the thread whose event loop runs them."""
 
     portal: BlockingPortal
     admin_url: str
     redis_url: str
 
     def create_database(self, template: str = TEMPLATE) -> str:
-        """Make a database of the template's tables and return its DSN."""
+        """Create a database from a template and return its DSN."""
         name = f"test_{uuid4().hex}"
-        self.portal.call(_execute, self.admin_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+        statement = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"
+        self.portal.call(_execute, self.admin_url, statement)
         return _named(self.admin_url, name)
 
     def drop_database(self, url: str) -> None:
-        """Drop a database of `create_database`, whoever is still connected."""
+        """Drop a database, closing its connections."""
         name = url.partition("?")[0].rpartition("/")[2]
         self.portal.call(_execute, self.admin_url, f"DROP DATABASE {name} WITH (FORCE)")
 
     def flush_redis(self) -> None:
-        """Forget everything in Redis."""
+        """Delete all keys."""
         with redis.Redis.from_url(self.redis_url) as client:
             client.flushall()
 
 
 class OwnServer:
-    """One test's own server, stopped and started at will; its data and its URL stay."""
+    """A server of one test, which may stop and start it; it keeps its data and its URL."""
 
     def __init__(self, run: Callable[[Path], AbstractAsyncContextManager[str]], data_dir: Path):
         self._run = run
@@ -59,7 +67,7 @@ class OwnServer:
         self.url = await self._running.__aenter__()
 
     async def stop(self) -> None:
-        """Stop it and wait until it is gone; nothing where it does not run."""
+        """Stop it if it runs, and wait until it is gone."""
         running, self._running = self._running, None
         if running is not None:
             await running.__aexit__(None, None, None)
@@ -67,7 +75,7 @@ class OwnServer:
 
 @contextmanager
 def shared_servers() -> Iterator[SharedServers]:
-    """Run both servers, and a migrated database to copy, from a thread of their own."""
+    """Run both servers in a thread of their own, with a migrated database to copy."""
     with (
         tempfile.TemporaryDirectory(prefix="chrysopedia-") as folder,
         start_blocking_portal() as portal,
@@ -83,7 +91,7 @@ def shared_servers() -> Iterator[SharedServers]:
 async def own_server(
     run: Callable[[Path], AbstractAsyncContextManager[str]], data_dir: Path
 ) -> AsyncIterator[OwnServer]:
-    """Start a server that only one test sees, and stop it at last if the test did not."""
+    """Start a server for one test and stop it afterwards."""
     server = OwnServer(run, data_dir)
     await server.start()
     try:
@@ -99,8 +107,23 @@ async def ingest_sample(database_url: str) -> None:
             await ingest_folder(into, folder)
 
 
+def free_ports(count: int) -> list[int]:
+    """Find free ports outside the range that the system gives to outgoing connections.
+
+    So a server may stop and start again without losing its port to a client.
+    """
+    found: list[int] = []
+    for port in Random().sample(range(20_000, 32_000), 1_000):  # noqa: S311
+        with socket.socket() as candidate, suppress(OSError):
+            candidate.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError("no free port")
+
+
 async def _prepare(admin_url: str) -> None:
-    # What the tests write need not survive a power cut.
+    # Test data need not survive a power failure.
     await _execute(admin_url, "ALTER SYSTEM SET fsync = off")
     await _execute(admin_url, "SELECT pg_reload_conf()")
     await _execute(admin_url, f"CREATE DATABASE {TEMPLATE}")
@@ -118,6 +141,6 @@ async def _execute(url: str, statement: str) -> None:
 
 
 def _named(url: str, name: str) -> str:
-    """Put another database's name into a DSN."""
+    """Return the DSN of another database on the same server."""
     server, _, query = url.partition("?")
     return f"{server.rpartition('/')[0]}/{name}?{query}"

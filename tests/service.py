@@ -1,4 +1,4 @@
-"""The whole service on a real socket, and a client that reads its streams event by event."""
+"""The service on a real socket, and a client that reads its streams event by event."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ CHAT = "/api/v1/chat"
 
 
 class Event(Struct, frozen=True):
-    """One event as it came over the wire; `data` is decoded."""
+    """An event from the wire; `data` is decoded JSON."""
 
     id: str
     name: str
@@ -29,14 +29,14 @@ class Event(Struct, frozen=True):
 
 
 class Stream:
-    """A stream that is being read."""
+    """An open stream."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.response = response
         self._buffer = b""
 
     async def events(self) -> AsyncIterator[Event]:
-        """Yield events as they come; comments are passed over."""
+        """Yield events as they arrive, without comments."""
         while True:
             while b"\n\n" in self._buffer:
                 frame, self._buffer = self._buffer.split(b"\n\n", 1)
@@ -53,7 +53,7 @@ class Stream:
         return [event async for event in self.events()]
 
     async def until(self, name: str) -> list[Event]:
-        """Read up to the first event of that name, and with it."""
+        """Read up to and including the first event with this name."""
         seen: list[Event] = []
         async for event in self.events():
             seen.append(event)
@@ -63,7 +63,7 @@ class Stream:
 
 
 def parse(frame: bytes) -> Event:
-    """Decode a frame: exactly one id, one event, one data line, in that order."""
+    """Decode a frame of exactly one id, one event and one data line, in that order."""
     lines = [line.split(b": ", 1) for line in frame.split(b"\n")]
     assert [field for field, _ in lines] == [b"id", b"event", b"data"], frame
     (_, name_of), (_, event), (_, data) = lines
@@ -76,7 +76,7 @@ def answer(events: list[Event]) -> str:
 
 
 class Client:
-    """Talks to a running service."""
+    """A client of a running service."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self.http = http
@@ -107,7 +107,7 @@ class Client:
     async def call(
         self, method: str, path: str, **options: Any
     ) -> tuple[int, Any, Mapping[str, str]]:
-        """Make a call; returns the status, the decoded body (None where empty), the headers."""
+        """Send a request; returns the status, the decoded body (None if empty) and the headers."""
         async with self.http.request(method, self.url + path, **options) as response:
             text = await response.read()
             decoded = json.loads(text) if "json" in response.content_type else text or None
@@ -115,7 +115,7 @@ class Client:
 
 
 class _Server(uvicorn.Server):
-    """Ends at once when it is told to, not at the next of its ticks: tests start a hundred."""
+    """Stops at once rather than at uvicorn's next tick: tests start hundreds of servers."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -141,7 +141,7 @@ async def running(settings: Settings) -> AsyncIterator[Client]:
             with anyio.fail_after(10):
                 while not server.started and not serving.done():
                     await anyio.lowlevel.checkpoint()
-            # A connection of its own for each request, so that a hang-up is seen at once.
+            # One connection per request, so that the service sees a disconnect at once.
             connector = aiohttp.TCPConnector(force_close=True)
             async with aiohttp.ClientSession(connector=connector) as http:
                 yield Client(http, url)

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,8 +13,9 @@ from msgspec.structs import replace
 from playwright.async_api import Page, async_playwright
 
 from app.config import Settings
-from tests.clients.programs import CHROMIUM, FLAGS, FOLDER, NODE, needs_chromium, needs_node
+from tests.clients.programs import FLAGS, FOLDER
 from tests.printing import program
+from tests.programs import CHROMIUM, NODE
 from tests.relay import relay
 from tests.scripted_model import ScriptedModel, refuse, say
 from tests.service import Client, Event, answer, parse, running
@@ -32,12 +32,9 @@ README, API, CLIENTS = (
 SHORT, ROBUST = 0, 1
 PROGRAMS = [
     pytest.param("python", id="Python"),
-    pytest.param("js", id="JavaScript", marks=needs_node),
+    pytest.param("js", id="JavaScript", marks=pytest.mark.needs("node", "npm")),
 ]
 VERSIONS = pytest.mark.parametrize("version", [SHORT, ROBUST], ids=["short", "robust"])
-needs_curl = pytest.mark.skipif(
-    shutil.which("curl") is None, reason="there is no curl (apt-get install curl)"
-)
 # Seconds for Chromium to start, and to come back: it takes 3 before it does.
 LIMIT = 30
 
@@ -157,7 +154,7 @@ async def shown(html: str, address: str) -> AsyncIterator[Page]:
                 await chromium.close()
 
 
-@needs_chromium
+@pytest.mark.needs("chromium")
 @VERSIONS
 async def test_a_page_shows_the_whole_answer_after_a_lost_connection(
     version: int, chat: Client, model: ScriptedModel
@@ -175,7 +172,7 @@ async def test_a_page_shows_the_whole_answer_after_a_lost_connection(
     assert len(model.requests) == 1
 
 
-@needs_chromium
+@pytest.mark.needs("chromium")
 async def test_the_robust_page_says_when_it_cannot_go_on(
     chat: Client, model: ScriptedModel
 ) -> None:
@@ -190,7 +187,7 @@ async def test_the_robust_page_says_when_it_cannot_go_on(
         await browser.get_by_text("OneThe rest of the answer is lost.").wait_for()
 
 
-@needs_curl
+@pytest.mark.needs("curl")
 async def test_curl_asks_resumes_and_stops(quoting: Client, tmp_path: Path) -> None:
     script = block("sh", quoting.url)
     async with program("sh", "-eu", "-c", script, folder=tmp_path) as client:
@@ -201,7 +198,7 @@ async def test_curl_asks_resumes_and_stops(quoting: Client, tmp_path: Path) -> N
     assert printed[len(whole) :] == whole[8:]
 
 
-@needs_curl
+@pytest.mark.needs("curl")
 @pytest.mark.parametrize(("page", "count"), [(README, 1), (API, 3)], ids=["README", "docs/api.md"])
 async def test_curl_commands_ask_follow_up_and_resume(
     page: str, count: int, quoting: Client, tmp_path: Path

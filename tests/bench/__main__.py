@@ -1,6 +1,6 @@
-"""Parts to measure come in on the command line; a table, JSON and a plot of them go out.
+"""Run benchmarks and print a table, JSON and a plot of the results.
 
-`python -m tests.bench --only single,burst`; see the README beside.
+`python -m tests.bench --only single,burst`; see README.md in this folder.
 """
 
 import argparse
@@ -23,7 +23,7 @@ EVERY = f"{', '.join(PARTS)}; and, if asked for, growing: {', '.join(EXTRA)}"
 
 
 def main() -> int:
-    """Measure, and tell; returns 0, 1 where something is void, 2 where something became worse."""
+    """Measure and print; returns 1 if a part is void, 2 if a figure is worse, and otherwise 0."""
     options = _options()
     if options.table:
         print(as_table(msgspec.json.decode(options.table.read_bytes(), type=Results)))
@@ -49,20 +49,24 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", type=_parts, default=PARTS, metavar="PART,…", help=f"of {EVERY}")
     parser.add_argument("--subjects", type=_subjects, default=NAMES, metavar="SERVER,…")
-    parser.add_argument("--quick", action="store_true", help="once, and less: to see that it works")
+    parser.add_argument(
+        "--quick", action="store_true", help="a single short round, to see that it works"
+    )
     parser.add_argument(
         "--table", type=Path, metavar="FILE", help="only print the table of this JSON"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all values here too")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="plot late tokens here")
-    parser.add_argument("--check", action="store_true", help=f"hold it against {EXPECTED.name}")
-    parser.add_argument("--write-down", action="store_true", help=f"write {EXPECTED.name} anew")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values as JSON")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="plot late tokens to this file")
+    parser.add_argument("--check", action="store_true", help=f"compare with {EXPECTED.name}")
+    parser.add_argument(
+        "--write-down", action="store_true", help=f"record the results in {EXPECTED.name}"
+    )
     parser.add_argument(
         "--reference-python",
         type=lambda given: Path(given).absolute(),
         default=Path(sys.executable),
         metavar="FILE",
-        help="the Python that has requirements-bench.lock",
+        help="the Python with requirements-bench.lock installed",
     )
     return parser.parse_args()
 
@@ -83,7 +87,7 @@ def _chosen(value: str, known: Collection[str]) -> list[str]:
 
 
 def _write_down(results: Results) -> None:
-    """Keep the ratios of this run, beside those of parts that it did not measure."""
+    """Record the ratios of this run, and keep those of other parts."""
     written = msgspec.json.decode(EXPECTED.read_bytes()) if EXPECTED.exists() else {}
     merged = msgspec.json.encode({**written, **ratios_of(results)}, order="sorted")
     EXPECTED.write_bytes(msgspec.json.format(merged) + b"\n")

@@ -1,8 +1,8 @@
-"""Real transcripts come in; any number of documents that read like them goes out.
+"""Generate any number of documents that resemble real transcripts.
 
-Sentences are walks through the transcripts from one word to one that has followed it, so common
-words are as common as in real speech. Rare words, which a growing library always brings, are
-invented names: of n names drawn some n^0.7 are different (Heaps' law).
+Sentences are random walks from a word to one that has followed it in the transcripts, so common
+words are as common as in real speech. Rare words, of which a growing library always has new ones,
+are invented names: of n names drawn, about n^0.7 are different (Heaps' law).
 """
 
 import random
@@ -17,11 +17,11 @@ from app.services.ingest.parse.sentences import build_sections
 from app.services.search.text import slugify
 
 CREATORS, TOPICS = 500, 60
-# Sentences of a document, at least and on average; about nine make a minute.
+# Sentences of a document, minimum and mean; about nine make a minute.
 MIN_SENTENCES, SENTENCES = 10, 75
 LONGEST_SENTENCE = 40
 HEAPS, AT_FIRST = 0.7, 100
-# What part of the sentences has a name in it, and how many names a document has.
+# The share of sentences with a name, and the number of names of a document.
 NAMED, NAMES = 0.3, 8
 SYLLABLES = "ba dor el fin gar hu is jo kel lam mi nor os per quil ra sen tor ul vi wen xa yor zed"
 
@@ -38,7 +38,7 @@ class Walk:
         self._starts = [n + 1 for n, word in enumerate(words[:-2]) if word.endswith((".", "?"))]
 
     def sentence(self) -> list[str]:
-        """Walk until a sentence ends, or has become too long."""
+        """Walk until a sentence ends or becomes too long."""
         place = self._chance.choice(self._starts)
         said: list[str] = []
         while len(said) < LONGEST_SENTENCE:
@@ -50,7 +50,7 @@ class Walk:
 
 
 class Names:
-    """Invented names: new ones ever more rarely, old ones as often as they were drawn before."""
+    """Invented names: new ones become rare, and old ones recur as often as before."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
@@ -58,7 +58,7 @@ class Names:
         self._different = 0
 
     def draw(self) -> str:
-        """Return a name, maybe a new one."""
+        """Return a name, possibly a new one."""
         fresh = (AT_FIRST + HEAPS * self._different) / (AT_FIRST + len(self._drawn))
         if self._chance.random() < fresh:
             name = "".join(self._chance.choices(SYLLABLES.split(), k=4)).capitalize()
@@ -70,10 +70,10 @@ class Names:
 
 
 class Babble:
-    """Makes documents of `CREATORS` creators on `TOPICS` topics, the same ones each time.
+    """Generates the same documents of `CREATORS` creators on `TOPICS` topics each time.
 
-    A few creators have a twentieth of everything each, and most have little; each keeps to one to
-    four topics, and each topic to its own part of the transcripts.
+    A few creators have a twentieth of all documents each, and most have few. A creator has one to
+    four topics, and a topic has its own part of the transcripts.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -91,7 +91,7 @@ class Babble:
         ]
 
     def documents(self, passages: int) -> Iterator[tuple[Document, str]]:
-        """Yield documents with at least so many passages together, each with its creator's name."""
+        """Yield documents with at least this many passages in total, and their creators' names."""
         made = number = 0
         while made < passages:
             creator = self._chance.choices(range(CREATORS), self._shares)[0]
@@ -130,7 +130,7 @@ class Babble:
 
 
 def _words(folder: Path) -> list[str]:
-    """Read what a folder has in Markdown, without the front matter."""
+    """Read the Markdown files of a folder, without front matter."""
     words: list[str] = []
     for path in sorted(folder.rglob("*.md")):
         _, _, body = path.read_text(encoding="utf-8", errors="replace").rpartition("\n---\n")

@@ -1,25 +1,25 @@
-"""Results and the ratios that are written down come in; what has become worse goes out. Pure."""
+"""Compare results with the recorded ratios. Pure."""
 
 from collections.abc import Iterator, Mapping
 from statistics import median
 
 from tests.bench.measured import Figure, Results
 
-# A ratio may be worse by so much than what is written down.
+# A ratio may be worse than the recorded one by this factor.
 TOLERANCE = 0.10
-# What varies too much against the floor from run to run is held against the reference alone.
+# Figures that vary too much against the floor are compared with the reference only.
 EXACT = ("instructions", "instructions_chat", "syscalls")
 
 Ratios = Mapping[str, Mapping[str, float]]
 
 
 def ratios_of(results: Results) -> dict[str, dict[str, float]]:
-    """Return each figure's ratios, to write down: `{key: {"reference": …, "floor": …}}`."""
+    """Return each figure's ratios, to be recorded: `{key: {"reference": …, "floor": …}}`."""
     return {figure.key: dict(_ratios(figure)) for figure in results.figures}
 
 
 def worse(results: Results, expected: Ratios) -> list[str]:
-    """Tell of each ratio that is worse than the one written down by more than a tenth."""
+    """List the ratios that are worse than the recorded ones by more than a tenth."""
     return [
         f"{figure.title}: {ratio:.3g} of the {other}'s, and {expected[figure.key][other]:.3g} is"
         " written down"

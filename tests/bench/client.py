@@ -1,7 +1,7 @@
-"""A load comes in as JSON, on the command line; what its viewers saw goes out as JSON.
+"""Run a load, given as JSON on the command line, and print what its viewers saw as JSON.
 
-With `steps` it tells the model when its last token has come. With `hold` it prints a line when all
-have their first, and waits for one on standard input. It uses no more of the machine than it must.
+With `steps` it tells the model when its last token has arrived. With `hold` it prints a line when
+all viewers have their first token, and waits for a line on standard input. It uses little CPU.
 """
 
 import asyncio
@@ -17,22 +17,22 @@ from msgspec import Struct
 from tests.bench.script import question
 from tests.bench.viewer import Seen, Viewer
 
-# A token that comes later than this (in seconds) is late.
+# A token that arrives later than this, in seconds, is late.
 LATE = 0.05
-# Seconds between two looks at what a lazy viewer got, and how many portions of them there are.
+# Seconds between two reads of a lazy viewer, and the number of groups that read in turn.
 LAZINESS, PORTIONS = 0.2, 20
 
 
 class Load(Struct, frozen=True):
-    """Chats to have: how many, at most so many at once, of them so many before their first token.
+    """The number of chats, at most `at_once` of them open and `opening` before their first token.
 
-    Ports and path are the server's, or several workers', which get the chats in turns. Chats are
-    in conversations of that name, if there is one, so that the next load can go on with them.
+    Ports and path are those of the server, or of several workers, which get the chats in turn. With
+    a `conversation`, the next load can continue the chats.
 
-    Lateness is not looked at for `after` seconds from the first
-    token (but one of each chat) on, nor for `before` seconds at the end; and only in one of
-    `sample` streams. The others are read a few times a second, for all of them to be looked through
-    at the end: to read each token when it comes takes more of a core than the servers have.
+    Lateness is measured from `after` seconds after the first token
+    (except each chat's first) until `before` seconds before the end, in one of `sample` streams.
+    The other streams are lazy: they are read a few times a second and checked at the end, since
+    reading each token as it arrives takes more CPU than the servers use.
     """
 
     chats: int
@@ -51,7 +51,7 @@ class Load(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """What came of a load: its faults; ms at p50, p95 and p99; the client's share of a core."""
+    """The result of a load: faults; ms at p50, p95 and p99; the client's share of a core."""
 
     chats: int
     tokens: int
@@ -79,7 +79,7 @@ class Crowd:
         self._lazy: list[dict[int, Viewer]] = [{} for _ in range(PORTIONS)]
 
     async def run(self) -> Outcome:
-        """Have all chats, and tell of them."""
+        """Run all chats and return the outcome."""
         load = self._load
         if load.steps or load.hold:
             _, self._steering = await asyncio.open_connection("127.0.0.1", load.model_port)
@@ -130,7 +130,7 @@ class Crowd:
         return viewer
 
     def _look(self, turn: int) -> None:
-        """Let the next portion of the lazy viewers read."""
+        """Let the next group of lazy viewers read."""
         for viewer in list(self._lazy[turn % PORTIONS].values()):
             viewer.read()
         self._loop.call_later(LAZINESS / PORTIONS, self._look, turn + 1)

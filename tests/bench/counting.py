@@ -1,6 +1,6 @@
-"""A module's name comes in; it runs, and writes down its number of asyncio tasks when asked.
+"""Run a module that writes its number of asyncio tasks to a file on SIGUSR1.
 
-`python counting.py FILE -m MODULE …`, in the reference's Python too: SIGUSR1 is what asks.
+`python counting.py FILE -m MODULE …`; it runs in the reference's Python too.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ def count(_: int, __: FrameType | None) -> None:
 
 if __name__ == "__main__":
     told, module = Path(sys.argv[1]), sys.argv[3]
-    # As `python -m` has it: what is beside this file is not for the server to import.
+    # As with `python -m`: the server must not import from this folder.
     sys.path[0] = ""
     sys.argv = sys.argv[3:]
     signal.signal(signal.SIGUSR1, count)

@@ -1,7 +1,7 @@
-"""The least that can be done in Python: a question comes in, the model's tokens go out as events.
+"""The minimum in Python: forward the model's tokens as events.
 
-`python -m tests.bench.floor PORT MODEL_PORT`: one protocol to the viewer, one to the model, by hand
-on uvloop and httptools. No database, no memory, no time-outs, nothing checked. It is never changed.
+`python -m tests.bench.floor PORT MODEL_PORT`: two handwritten protocols on uvloop and httptools. No
+database, no memory, no timeouts, no validation. It never changes.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ QUESTION = msgspec.json.Decoder(Question)
 
 
 class ModelConnection(asyncio.Protocol):
-    """A connection to the model; `take(data, ended)` gets the body of the reply."""
+    """A connection to the model; `take(data, ended)` receives the body of the response."""
 
     take: Callable[[bytes, bool], None]
     transport: asyncio.Transport

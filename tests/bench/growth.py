@@ -1,6 +1,6 @@
-"""Sizes come in; what ingestion, storage and search cost in libraries of these sizes goes out.
+"""Measure ingestion, storage and search in libraries of several sizes.
 
-`python -m tests.bench.growth 5000 50000 200000`; see the README beside.
+`python -m tests.bench.growth 5000 50000 200000`; see README.md in this folder.
 """
 
 import argparse
@@ -31,14 +31,14 @@ from tests.bench import observe
 from tests.bench.babble import Babble
 from tests.bench.report import Measured, Searches, as_table
 
-# Transcripts to make others of: real ones beside the project, or the library that comes with it.
+# Transcripts to imitate: real ones beside the project, or the sample library.
 DATA = Path(__file__).parents[3] / "shared" / "data" / "library"
 SAMPLE = Path(__file__).parents[2] / "app" / "sample_library"
-# Questions of the library's own, and on all else; how many go first, and how many go at once.
+# Questions about the library and off topic; how many warm up, and how many run at once.
 QUESTIONS, FOREIGN, WARM_UP, AT_ONCE = 300, 100, 80, 10
 Question = tuple[str, str | None]
 
-# $1 how many
+# $1 limit
 SOME = """
 SELECT x.sentences::text, d.title, c.slug
 FROM passages p
@@ -52,27 +52,27 @@ CREATORS = "SELECT slug FROM creators ORDER BY slug"
 
 
 class Stages:
-    """Keeps how many seconds each stage has taken."""
+    """Measures the seconds of each stage."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._stage, self._since = "", perf_counter()
 
     def begin(self, stage: str) -> None:
-        """End the stage that runs, and begin this one; `` is none."""
+        """End the current stage and start this one; `` means none."""
         now = perf_counter()
         if self._stage:
             self.seconds[self._stage] = self.seconds.get(self._stage, 0) + now - self._since
         self._stage, self._since = stage, now
 
     def __call__(self, progress: Progress) -> None:
-        """Follow an ingestion: what comes after the last embedding is the building of the index."""
+        """Follow an ingestion: after the last embedding, the index is built."""
         ended = progress.stage == "embeddings" and progress.done == progress.total
         self.begin("HNSW" if ended else progress.stage)
 
 
 async def measure(url: str, passages: int) -> Measured:
-    """Fill the database with so many passages, unless it has some, and search it."""
+    """Fill the database with this many passages, unless it has some, and search it."""
     settings = Settings(database_url=url, embedding_model="wordllama", database_timeout=60)
     async with database(settings) as (pool, state), HTTPClient() as http:
         async with pool.acquire() as connection:
@@ -99,7 +99,7 @@ async def measure(url: str, passages: int) -> Measured:
 async def _fill(
     connection: Connection, passages: int, settings: Settings, state: DatabaseState
 ) -> dict[str, float]:
-    """Ingest as the product does, once passages are cut; returns the seconds of each stage."""
+    """Ingest as the service does after parsing; returns the seconds of each stage."""
     if await connection.fetchval("SELECT EXISTS (SELECT FROM passages)"):
         return {}
     stages = Stages()
@@ -119,10 +119,10 @@ async def _fill(
 
 
 async def _questions(connection: Connection) -> list[Question]:
-    """Make questions of titles and of sentences, and take some on all else.
+    """Return questions from titles and sentences, and some that are off topic.
 
-    Half of them name a creator: half of those whoever has the passage, so that many name a large
-    one, the others any.
+    Half of them name a creator: half of those the passage's own, which is often a large one, and
+    the others a random one.
     """
     chance = random.Random(5)  # noqa: S311 -- the same each time, and no secret
     creators = [row["slug"] for row in await connection.fetch(CREATORS)]
@@ -149,7 +149,7 @@ async def _search(
     *,
     at_once: int,
 ) -> Searches:
-    """Ask all questions, so many at a time, after some that warm connections and memory up."""
+    """Search for all questions, this many at a time, after some that warm up."""
     taken: dict[bool, list[float]] = {False: [], True: []}
 
     async def ask(waiting: list[Question], record: bool) -> None:
@@ -186,7 +186,7 @@ async def _measure_all(
 ) -> dict[int, Measured]:
     measured: dict[int, Measured] = {}
     if shared_buffers:
-        async with postgres(folder) as url:  # It counts from the next start on.
+        async with postgres(folder) as url:  # It applies from the next start.
             connection = await asyncpg.connect(url)
             await connection.execute(f"ALTER SYSTEM SET shared_buffers = '{shared_buffers}'")
             await connection.close()
@@ -203,12 +203,15 @@ async def _measure_all(
 
 
 def main() -> None:
-    """Measure and print a table, and JSON where a file for it is named."""
+    """Measure and print a table, and write JSON if a file is given."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", nargs="*", type=int, default=[5_000, 50_000, 200_000])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures here too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results as JSON")
     parser.add_argument(
-        "--keep", type=Path, metavar="FOLDER", help="keep the libraries here, to search them again"
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="keep the libraries in this folder, to search them again",
     )
     parser.add_argument("--shared-buffers", metavar="1GB", help="PostgreSQL's own cache")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Values of several rounds come in; medians and ratios, with their ranges, go out. Pure."""
+"""Medians and ratios of several rounds, with their ranges. Pure."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -7,9 +7,9 @@ from msgspec import Struct
 
 
 class Figure(Struct, frozen=True):
-    """One figure of each server, a value for each round; `more` is better, or less.
+    """One figure of each server, with a value per round; `more` means that more is better.
 
-    `key` names it for `expected.json`. A value that is only a lower bound is told by `note`.
+    `key` is its name in `expected.json`. `note` says if a value is only a lower bound.
     """
 
     key: str
@@ -30,7 +30,7 @@ class Figure(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """So many streams at once: how late their tokens were (ms at p99; the late ones' share)."""
+    """A number of concurrent streams, and their lateness (ms at p99; share of late tokens)."""
 
     server: str
     streams: int
@@ -39,7 +39,7 @@ class Step(Struct, frozen=True):
 
 
 class Results(Struct):
-    """All of a run: figures, the capacity's steps, and why parts of it are void."""
+    """A run: figures, the steps of the capacity search, and why parts are void."""
 
     machine: dict[str, str]
     figures: list[Figure]
@@ -48,5 +48,5 @@ class Results(Struct):
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float] | None:
-    """Return median, least and greatest; None of nothing."""
+    """Return median, minimum and maximum; None if empty."""
     return (median(values), min(values), max(values)) if values else None

@@ -1,7 +1,7 @@
-"""Prompts come in; scripted answers go out, as an OpenAI-compatible server streams them.
+"""An OpenAI-compatible model server that streams scripted answers with little CPU.
 
-`python -m tests.bench.model` prints its port, and ends when its standard input does. Whoever sends
-a line beginning with `SCRIPT`, `STEP` or `STATS` in place of a request steers it.
+`python -m tests.bench.model` prints its port, and exits when its standard input is closed. A line
+that starts with `SCRIPT`, `STEP` or `STATS` instead of a request controls it.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from msgspec import Struct
 
 from tests.bench.script import FOLLOW_UP, HEAD, Script, last, token, written
 
-# Seconds between two ticks of the wheel.
+# Seconds between two ticks of the timer wheel.
 TICK = 0.002
 
 
 class Stats(Struct):
-    """Since the script was given: ticks, how late they were (s, at p99), and what was broken off.
+    """Since the script was set: ticks, their lateness (s at p99), and the cancelled streams.
 
-    Each stream that was broken off has when its first token was due, in microseconds, and when it
-    was broken off, in seconds.
+    A cancelled stream has the due time of its first token, in microseconds, and the time of its
+    cancellation, in seconds.
     """
 
     ticks: int
@@ -34,7 +34,7 @@ class Stats(Struct):
 
 
 class Model:
-    """Says what the script wants to all who ask; see `Script`."""
+    """Answers every client according to the script; see `Script`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -42,7 +42,7 @@ class Model:
         self.follow(Script(1))
 
     def follow(self, script: Script) -> None:
-        """Begin anew with another script."""
+        """Start again with another script."""
         if self._wheel is not None:
             self._wheel.cancel()
         self.script = script
@@ -57,7 +57,7 @@ class Model:
         self._next = 0
 
     def asked(self, answer: "Answer") -> None:
-        """Say the first token, and the others as the script wants."""
+        """Send the first token, and the others according to the script."""
         script, now = self.script, monotonic()
         if not (script.rate or script.steps):
             tokens = (token(place, now) for place in range(script.tokens))
@@ -76,7 +76,7 @@ class Model:
             self._next_tick(now + TICK, 0)
 
     def step(self) -> None:
-        """Say the next token to the next stream when the time has come for it, or to all."""
+        """Send the next token to the next stream when it is due, or to all streams."""
         now, rate = monotonic(), self.script.rate * self.script.streams
         if rate:
             delay = max(0.0, self._stepped + 1 / rate - now)
@@ -86,14 +86,14 @@ class Model:
                 answer.say(now)
 
     def gone(self, answer: "Answer") -> None:
-        """Forget an answer that nobody hears any more."""
+        """Remove an answer whose client has disconnected."""
         self.broken_off[answer.began] = monotonic()
         answer.left = 0
         for slot in self._slots:
             slot.answers.discard(answer)
 
     def stats(self) -> Stats:
-        """Tell how it went."""
+        """Return the statistics."""
         late = sorted(self._lateness)
         return Stats(len(late), late[int(len(late) * 0.99)] if late else 0.0, self.broken_off)
 
@@ -107,7 +107,7 @@ class Model:
         self._wheel = self._loop.call_later(delay, self._turn, due, slot)
 
     def _turn(self, due: float, place: int) -> None:
-        """Say the tokens of all slots whose time has come."""
+        """Send the tokens of all slots that are due."""
         while due <= (now := monotonic()):
             self._lateness.append(now - due)
             self._slots[place].say(due, self.script.tokens)
@@ -117,14 +117,14 @@ class Model:
 
 
 class Slot:
-    """Answers whose tokens are due at the same moments: all are at the same place."""
+    """Answers whose tokens are due at the same times; all are at the same position."""
 
     def __init__(self) -> None:
         self.answers: set[Answer] = set()
         self._place = 1
 
     def say(self, due: float, tokens: int) -> None:
-        """Say the next token to all, made once, and the end after the last."""
+        """Send the next token to all, encoded once, and the end after the last."""
         chunk = token(self._place, due)
         self._place += 1
         if ended := self._place == tokens:
@@ -138,7 +138,7 @@ class Slot:
 
 
 class Answer(asyncio.Protocol):
-    """One connection, and the answer that is given over it."""
+    """A connection and its answer."""
 
     transport: asyncio.WriteTransport
 
@@ -150,18 +150,18 @@ class Answer(asyncio.Protocol):
         self.left = self.began = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to write."""
+        """Keep the transport."""
         self.transport = cast(asyncio.WriteTransport, transport)
         self._socket = transport.get_extra_info("socket").fileno()
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Say no more."""
+        """Stop the answer."""
         self._socket = -1
         if self.left:
             self._model.gone(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take requests, whole or in parts, and orders."""
+        """Parse requests, complete or in parts, and control lines."""
         self._received += data
         if self._received.startswith(b"POST"):
             head, found, body = self._received.partition(b"\r\n\r\n")
@@ -178,7 +178,7 @@ class Answer(asyncio.Protocol):
             self._obey(order, value)
 
     def say(self, due: float) -> None:
-        """Say the next token, which was due then, and the end after the last."""
+        """Send the next token, due at this time, and the end after the last."""
         if not self.left:
             return
         chunk = token(self._place, due)
@@ -187,7 +187,7 @@ class Answer(asyncio.Protocol):
         self.put(chunk if self.left else chunk + last(self._place))
 
     def put(self, data: bytes) -> None:
-        """Write past the transport, which takes as long again, while nothing waits in it."""
+        """Write to the socket directly if the transport's buffer is empty: it is faster."""
         if self._socket < 0:
             return
         sent = 0
@@ -197,7 +197,7 @@ class Answer(asyncio.Protocol):
             except BlockingIOError:
                 pass
             except OSError:
-                # The transport will soon notice, too.
+                # The transport will notice soon, too.
                 return
         if sent < len(data):
             self.transport.write(data[sent:])
@@ -226,11 +226,11 @@ async def serve() -> None:
     model = Model(loop)
     server = await loop.create_server(lambda: Answer(model), "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
-    # A collection would make it late.
+    # Garbage collection would make it late.
     gc.freeze()
     gc.disable()
     await ended.wait()
-    # Answers that are still being given are of no use to anyone.
+    # Answers that are still running are not needed.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""A database and its processes come in; what they take in bytes, memory and CPU time goes out."""
+"""Observe a database and its processes: size, memory and CPU time."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -36,23 +36,23 @@ WHERE datname = current_database() AND backend_type = 'client backend'
 
 
 async def sizes(connection: Connection) -> dict[str, int]:
-    """Return the bytes of tables (with all that is theirs) and of indexes, where over a MB."""
+    """Return the bytes of tables (with indexes and TOAST) and of indexes larger than 1 MB."""
     return {row["name"]: row["bytes"] for row in await connection.fetch(SIZES)}
 
 
 async def counts(connection: Connection) -> dict[str, int]:
-    """Return how much the library holds, and the bytes of the database."""
+    """Return the counts of the library, and the bytes of the database."""
     (row,) = await connection.fetch(COUNTS)
     return dict(row)
 
 
 async def backends(connection: Connection) -> list[int]:
-    """Return the process ids of the database's connections."""
+    """Return the process IDs of the database's connections."""
     return [row["pid"] for row in await connection.fetch(BACKENDS)]
 
 
 def cpu_seconds(processes: Iterable[int | str]) -> float:
-    """Return the CPU time that processes have used until now."""
+    """Return the CPU time that processes have used so far, in seconds."""
     ticks = 0
     for process in processes:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
@@ -61,7 +61,7 @@ def cpu_seconds(processes: Iterable[int | str]) -> float:
 
 
 def own_memory(process: int | str = "self") -> int:
-    """Return the bytes of memory that a process has for itself: no files, nothing shared."""
+    """Return the bytes of memory private to a process, without files."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
@@ -69,13 +69,13 @@ def own_memory(process: int | str = "self") -> int:
 
 
 async def server(connection: Connection) -> dict[str, str]:
-    """Return the settings of the server that matter here."""
+    """Return the server settings that affect the results."""
     names = ("server_version", "shared_buffers", "work_mem", "max_parallel_workers_per_gather")
     return {name: await connection.fetchval(f"SHOW {name}") for name in names}
 
 
 def quantiles(values: Sequence[float]) -> dict[str, float]:
-    """Return what half, 95 and 99 of 100 values are below, and the highest."""
+    """Return p50, p95, p99 and the maximum."""
     ordered = sorted(values)
     return {
         name: ordered[min(len(ordered) - 1, int(part * len(ordered)))]

@@ -1,4 +1,4 @@
-"""Steps of the search for capacity come in; late tokens against streams, drawn as SVG, go out."""
+"""Plot the capacity search as SVG: late tokens over concurrent streams."""
 
 from collections.abc import Iterator, Sequence
 from math import log10
@@ -11,9 +11,9 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 400, 60, 110, 30, 50
 
 
 def as_svg(steps: Sequence[Step]) -> str:
-    """Draw what part of the tokens was late (0 to 100 %) over how many streams there were.
+    """Plot the share of late tokens (0 to 100 %) over the number of streams.
 
-    Of several tries the best counts, as it does in the search.
+    The best of several attempts counts, as in the search.
     """
     most = max(step.streams for step in steps)
     scale = _Scale(min(step.streams for step in steps) * 0.8, most * 1.2)
@@ -33,7 +33,7 @@ def as_svg(steps: Sequence[Step]) -> str:
 
 
 class _Scale:
-    """Where a number of streams, logarithmic, and a share lie on the drawing."""
+    """Return the position of a number of streams (logarithmic) and a share."""
 
     def __init__(self, least: float, most: float) -> None:
         self.least, self.most = least, most

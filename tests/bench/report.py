@@ -1,4 +1,4 @@
-"""What was measured at several sizes comes in; one table to read goes out."""
+"""Format the measurements of several library sizes as a table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Searches(Struct, frozen=True):
-    """Milliseconds a question: of all, without and with a creator; CPU of database and service."""
+    """Milliseconds per question: all, without and with a creator; CPU of database and service."""
 
     every: dict[str, float]
     unnamed: dict[str, float]
@@ -17,10 +17,10 @@ class Searches(Struct, frozen=True):
 
 
 class Measured(Struct, frozen=True):
-    """One library: what it has, seconds of ingestion by stage, bytes, and its searches.
+    """One library: its counts, seconds of ingestion by stage, bytes, and its searches.
 
-    `one` is of one question at a time, `ten` of ten at once. `backend_bytes` is the largest of
-    the connections' own memory.
+    `one` is one question at a time, `ten` ten at once. `backend_bytes` is the private memory of
+    the largest connection.
     """
 
     counts: dict[str, int]
@@ -34,9 +34,9 @@ class Measured(Struct, frozen=True):
 
 
 def as_table(measured: Mapping[int, Measured]) -> str:
-    """Write a table in Markdown, a column for each library."""
+    """Format a table in Markdown, with a column per library."""
     columns = [dict(_rows(one)) for one in measured.values()]
-    # A row that a library lacks is one of a stage or an index that it has not.
+    # A library without a stage or an index has no value in its row.
     names = list(dict.fromkeys(name for column in columns for name in column))
     heads = ["", *(f"{size:,} passages" for size in measured)]
     lines = [heads, ["---", *("---:" for _ in columns)]]

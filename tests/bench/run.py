@@ -1,4 +1,4 @@
-"""The parts that are wanted come in; each is measured, again where it was void; results go out."""
+"""Measure the selected parts, and void ones once more."""
 
 import platform
 import shutil
@@ -30,20 +30,20 @@ from tests.bench.measured import Figure, Results, Step
 from tests.bench.stage import Stage, Void, staged
 from tests.bench.subjects import NAMES, Subject, subject
 
-# In this order. The last are those that the running servers are not needed for.
+# In this order. The last ones do not need the running servers.
 SHARED = ("single", "burst", "latency", "paced", "capacity", "syscalls")
 OWN = ("memory", "startup", "tasks", "disconnect", "instructions")
 PARTS = (*SHARED, *OWN)
-# Only where they are asked for: how it all grows.
+# Only on request: how costs grow.
 EXTRA = ("crowd", "conversation", "age", "workers", "returns", "backing")
 # Void parts are measured once more.
 TRIES = 2
-# What has to be installed for a part.
+# Programs that a part needs.
 TOOLS = {"instructions": "valgrind", "syscalls": "strace"}
 
 
 class Effort(Struct, frozen=True):
-    """How often and how much is measured."""
+    """The number of rounds and the size of each."""
 
     rounds: int
     rounds_of_paced: int
@@ -61,7 +61,7 @@ Measured = tuple[list[Figure], list[Step]]
 async def run(
     parts: Collection[str], effort: Effort, reference_python: Path, names: Sequence[str] = NAMES
 ) -> Results:
-    """Measure the parts, of all servers or of those that are named."""
+    """Measure the parts, for the named servers."""
     results = Results(_machine(), [], [], {})
     async with staged(reference_python, names) as stage:
         if wanted := [part for part in SHARED if part in parts]:

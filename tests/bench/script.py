@@ -1,7 +1,7 @@
-"""What the model is to say and what the clients are to ask come in; their bytes go out. Pure.
+"""The bytes of the model's answers and of the clients' questions. Pure.
 
-A token's text is its place in the answer and the moment it was due, so that its viewer can tell
-both order and lateness: ` 0017.000001234567890`, in microseconds of the machine's own clock.
+A token's text is its position in the answer and the time it was due, so that its viewer can check
+order and lateness: ` 0017.000001234567890`, in microseconds of the machine's monotonic clock.
 """
 
 import re
@@ -10,7 +10,7 @@ from time import monotonic
 import msgspec
 from msgspec import Struct
 
-# What the sample library has something to say on.
+# Topics of the sample library.
 QUESTIONS = (
     "How fast should the attack be when I side-chain the bass to the kick?",
     "How much headroom should a mix have before mastering?",
@@ -19,10 +19,10 @@ QUESTIONS = (
     "How much swing should hip-hop drums have?",
     "How wide is a real double of a vocal?",
 )
-# What a service asks that wants a follow-up written out: the question is a good answer.
+# How the service asks the model to rewrite a follow-up: the question itself is a good answer.
 FOLLOW_UP = re.compile(rb'Rewrite the last question.*Last question: ([^"]*)"', re.DOTALL)
 TOKEN = re.compile(rb' (\d{4})\.(\d{15})(?=[" ])')
-# A reply of the model has a token's text here, and its length is always the same.
+# The position of a token's text in a chunk; its length is always the same.
 _EVENT = (
     b'data: {"id":"chatcmpl-9fb2c1d47a","object":"chat.completion.chunk","created":1750000000,'
     b'"model":"scripted","system_fingerprint":"fp_44709d6fcb",'
@@ -38,12 +38,12 @@ END = b"0\r\n\r\n"
 
 
 class Script(Struct, frozen=True):
-    """What the model says to each who asks: `tokens`, and how.
+    """The model's answer: the number of `tokens`, and their timing.
 
-    With neither `rate` nor `steps` all at once. Else the first token is said at once, and the
-    others `rate` a second to each, from when `streams` have asked. With `steps` they wait for the
-    clients to say so each time: then the next stream has its next token, no sooner than at that
-    rate; without a rate all streams have theirs.
+    Without `rate` and `steps`, all tokens are sent at once. Otherwise the first token is sent at
+    once, and the others at `rate` per second, as soon as `streams` clients have asked. With
+    `steps`, each step of the clients sends the next token to the next stream, not faster than the
+    rate; without a rate it sends one to all streams.
     """
 
     tokens: int
@@ -53,18 +53,18 @@ class Script(Struct, frozen=True):
 
 
 def token(place: int, due: float) -> bytes:
-    """Make the chunk of a token that is due then, in seconds."""
+    """Return the chunk of a token that is due at this time, in seconds."""
     return _CHUNK % (place, int(due * 1e6))
 
 
 def written(text: bytes) -> bytes:
-    """Make a whole answer of any one text, which is escaped as in JSON."""
+    """Return a complete answer with this text, which is escaped as in JSON."""
     event = _EVENT % (b'{"content":"%b"}' % text, b"null")
     return HEAD + b"%x\r\n%b\r\n" % (len(event), event) + last(1)
 
 
 def last(tokens: int) -> bytes:
-    """Make the chunks that end an answer: the reason, the count, and that this is all."""
+    """Return the chunks that end an answer: finish reason, usage and [DONE]."""
     data = _EVENT % (b"{}", b'"stop"')
     data += (
         b'data: {"choices":[],"usage":{"prompt_tokens":900,"completion_tokens":%d}}\n\n' % tokens
@@ -74,12 +74,12 @@ def last(tokens: int) -> bytes:
 
 
 def question(number: int, path: str, conversation: str = "") -> bytes:
-    """Make the request that asks the question of this number, the next in that conversation."""
+    """Return the request with the question of this number, in this conversation."""
     conversation = conversation or f"bench-{int(monotonic() * 1e6)}"
     body = msgspec.json.encode(
         {
             "query": QUESTIONS[number % len(QUESTIONS)],
-            # Named, so that there is a conversation to look up, though nothing was said in it.
+            # With a name, so that the service looks up a conversation, although it is empty.
             "conversation_id": f"{conversation}-{number}",
         }
     )

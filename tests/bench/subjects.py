@@ -1,6 +1,6 @@
-"""What a server needs around it comes in; the three servers, each in a process of its own, go out.
+"""The three measured servers, each in a process of its own.
 
-`service` is this one with all that production has, `reference` the usual stack, `floor` the least.
+`service` is this project as in production, `reference` the usual stack, `floor` the minimum.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ from time import perf_counter
 
 from msgspec import Struct
 
-from tests.soak.workers import free_ports
+from tests.servers import free_ports
 
 PROJECT = Path(__file__).parents[2]
 REFERENCE = Path(__file__).parent / "reference"
 NAMES = ("reference", "service", "floor")
-# Seconds for a server to answer after its start: under valgrind everything takes its time.
+# Seconds for a server to start, which is slow under valgrind.
 START_LIMIT = 180.0
-# Time-outs of the service that a slow measurement must not run into, and how much it takes at once.
+# Timeouts and limits of the service that a slow measurement must not reach.
 PATIENCE = {
     "MAX_TURNS": "100000",
     "DATABASE_TIMEOUT": "120",
@@ -41,7 +41,7 @@ NONE: Mapping[str, str] = {}
 
 
 class Surroundings(Struct, frozen=True):
-    """Where database, Redis and model are; the reference's Python; who runs on which cores."""
+    """Addresses of database, Redis and model; the reference's Python; the cores."""
 
     database_url: str
     redis_url: str
@@ -52,7 +52,7 @@ class Surroundings(Struct, frozen=True):
 
 
 class Subject(Struct, frozen=True):
-    """A server that answers: its process, its port, where it is asked, seconds until it did."""
+    """A running server: its process, port, path, and the seconds that it took to start."""
 
     name: str
     pid: int
@@ -70,12 +70,12 @@ async def subject(
     runner: Sequence[str] = (),
     settings: Mapping[str, str] = NONE,
 ) -> AsyncIterator[Subject]:
-    """Run a server on its own core, with more settings; killed at last.
+    """Run a server on its own core, with additional settings, and kill it afterwards.
 
-    A `wrapper` starts its Python, a `runner` is started by it, and given the module's name.
+    A `wrapper` starts its Python; its Python starts a `runner` with the module's name.
     """
     port, began = free_ports(1)[0], perf_counter()
-    # What a server says is of interest only when it ends too early.
+    # The server's output matters only if it exits too early.
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
             *wrapper,
@@ -100,7 +100,7 @@ async def subject(
 
 
 def import_command(name: str, around: Surroundings) -> tuple[str, ...]:
-    """Return the command that only imports a server."""
+    """Return a command that only imports a server."""
     module = {"reference": "service", "service": "app.cli.serve", "floor": "tests.bench.floor"}[
         name
     ]
@@ -129,7 +129,7 @@ def _environment(around: Surroundings, port: int) -> dict[str, str]:
         "REDIS_URL": around.redis_url,
         "LLM_BASE_URL": f"http://127.0.0.1:{around.model_port}/v1",
         "LLM_MODEL": "scripted",
-        # The same instructions each time.
+        # For the same instructions each time.
         "PYTHONHASHSEED": "0",
         "UV_USE_IO_URING": "0",
         **PATIENCE,
@@ -137,7 +137,7 @@ def _environment(around: Surroundings, port: int) -> dict[str, str]:
 
 
 async def _answers(process: asyncio.subprocess.Process, port: int) -> bool:
-    """Wait until a server answers; false where it ends instead."""
+    """Wait until a server answers; returns False if it exits instead."""
     async with asyncio.timeout(START_LIMIT):
         while process.returncode is None:
             with suppress(OSError, asyncio.IncompleteReadError):

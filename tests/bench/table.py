@@ -1,4 +1,4 @@
-"""Results come in; a table in Markdown to read goes out."""
+"""Format results as a table in Markdown."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,7 +7,7 @@ from tests.bench.subjects import NAMES
 
 
 def as_table(results: Results) -> str:
-    """Write a line for each figure: the servers' medians, the service's ratios with their range."""
+    """Format a row per figure: the servers' medians, and the service's ratios with their range."""
     heads = ["", *NAMES, "of the reference", "of the floor"]
     lines = [_line(heads), _line(["---", *("---:" for _ in heads[1:])])]
     lines += [_line(list(_cells(figure))) for figure in results.figures]

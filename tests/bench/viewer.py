@@ -1,4 +1,4 @@
-"""The bytes of one reply come in, with the moments they came; what was wrong or late goes out."""
+"""Read one response with the arrival times of its bytes, and find faults and late tokens."""
 
 import asyncio
 import os
@@ -12,15 +12,15 @@ from msgspec import Struct
 
 from tests.bench.script import END, TOKEN
 
-# More than a lazy reader finds at once.
+# More than a lazy reader receives at once.
 MOST = 1 << 18
 
 
 class Seen(Struct):
-    """One reply: its fault, if any; seconds to `sources` and to the first token; its tokens.
+    """One response: its fault, if any; seconds to `sources` and to the first token; its tokens.
 
-    Of each token: when it was due, and how late it came, in seconds. They are only counted where
-    nobody looked when they came.
+    Each token has the time it was due and its lateness, in seconds. A lazy viewer only counts
+    tokens.
     """
 
     fault: str
@@ -31,9 +31,9 @@ class Seen(Struct):
 
 
 class Viewer(asyncio.Protocol):
-    """Asks one question and keeps what comes. It does as little as it can while things go on.
+    """Asks one question and keeps the response, to be parsed at the end.
 
-    A lazy one, after its first token, reads only when it is told to.
+    A lazy viewer reads only when `read` is called, after its first token.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Viewer(asyncio.Protocol):
         self.lazy = lazy
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask."""
+        """Send the question."""
         self._transport = cast(asyncio.Transport, transport)
         self._began = monotonic()
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        """Keep it for later."""
+        """Keep the data and its time."""
         self._keep(data)
         if len(self._parts) == 1 and not data.startswith(b"HTTP/1.1 200 "):
             self._transport.close()
@@ -71,7 +71,7 @@ class Viewer(asyncio.Protocol):
             self._on_token()
 
     def read(self) -> None:
-        """Keep all that came since the last time."""
+        """Keep everything that arrived since the last call."""
         try:
             data = os.read(self._transport.get_extra_info("socket").fileno(), MOST)
         except BlockingIOError:
@@ -86,18 +86,18 @@ class Viewer(asyncio.Protocol):
     def _keep(self, data: bytes) -> None:
         self._times.append(monotonic())
         self._parts.append(data)
-        # A head may end in a zero too.
+        # A head may end with a zero too.
         if data == END or data.endswith(b"\n" + END):
             self._transport.close()
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Tell that it is over, however that came."""
+        """Report the end, whatever its cause."""
         if not self._ended:
             self._ended = True
             self._on_end()
 
     def seen(self) -> Seen:
-        """Look through all that came."""
+        """Parse the response."""
         reply = b"".join(self._parts)
         ends = list(accumulate(map(len, self._parts)))
         found = list(TOKEN.finditer(reply))

@@ -1,20 +1,20 @@
-"""A server's process comes in; what part of the time others kept it from its core goes out."""
+"""Measure for what share of the time a process had to wait for its core."""
 
 from pathlib import Path
 from time import monotonic
 
 
 class Watch:
-    """Looks on from when it is made."""
+    """Measures from its creation."""
 
     def __init__(self, server: int) -> None:
         self._file = Path(f"/proc/{server}/schedstat")
         self._began, self._before = monotonic(), self._waited()
 
     def share(self) -> float:
-        """Return for what part of the time the server could have run and had to wait, 0 to 1."""
+        """Return the share of time, 0 to 1, that the server was ready to run and had to wait."""
         return (self._waited() - self._before) / (monotonic() - self._began)
 
     def _waited(self) -> float:
-        # Nanoseconds on a core, in its queue, and how often.
+        # Nanoseconds on a core and in its queue, and the number of time slices.
         return int(self._file.read_text().split()[1]) / 1e9

@@ -1,8 +1,7 @@
-"""An address and a question come in; a client that people use asks, and what it tells goes out."""
+"""Widely used SSE clients, run as programs."""
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,30 +13,22 @@ import pytest
 from playwright.async_api import async_playwright
 
 from app.handlers.site import Site
+from tests.programs import CHROMIUM, NODE
 from tests.service import CHAT, Event
 
 FOLDER = Path(__file__).parent
-NODE = shutil.which("node")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-needs_node = pytest.mark.skipif(
-    NODE is None or not (FOLDER / "node_modules/installed").exists(),
-    reason="there is no Node.js (apt-get install nodejs npm), or make has not installed packages",
-)
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no Chromium (apt-get install chromium)"
-)
 needs_page = pytest.mark.skipif(
     bool(Site.installed().missing), reason="the page's libraries are not installed (make page)"
 )
 
-# For nginx: the page that asks with an EventSource is at the service's own address. No worker sees
-# what a browser asks for by itself, so that the question is the first request.
+# For nginx: serve the page with the EventSource from the service's own origin, and answer the
+# browser's own requests, so that the question is the first request that a worker gets.
 PAGE = f"""
 location = /event_source.html {{ root {FOLDER}; default_type text/html; }}
 location = /favicon.ico {{ return 204; }}
 """
 
-# No sandbox in a container; and nothing that looks anywhere but at the page.
+# No sandbox in a container, and no background requests.
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync"
@@ -45,7 +36,7 @@ FLAGS = (
 
 
 class Told:
-    """What a client has told so far: its events, and last what ended its stream."""
+    """What a client has reported: its events, and how its stream ended."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -53,7 +44,7 @@ class Told:
         self._news = anyio.Event()
 
     def take(self, line: dict[str, Any]) -> None:
-        """Note an event, or the end."""
+        """Record an event, or the end."""
         if "end" in line:
             self.end = line["end"]
         else:
@@ -76,7 +67,7 @@ class Told:
 
 @asynccontextmanager
 async def node(script: str, url: str, query: str) -> AsyncIterator[Told]:
-    """Run one of the scripts; it ends by itself when its stream has."""
+    """Run one of the scripts; it exits when its stream has ended."""
     assert NODE
     told = Told()
     process = await asyncio.create_subprocess_exec(
@@ -118,7 +109,7 @@ async def fetch_event_source(url: str, query: str) -> AsyncIterator[Told]:
 
 @asynccontextmanager
 async def browser(url: str, query: str) -> AsyncIterator[Told]:
-    """Ask in a browser and follow with its own EventSource; nginx has to serve PAGE."""
+    """Ask in a browser, which follows with its EventSource; nginx must serve PAGE."""
     told = Told()
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

@@ -1,7 +1,7 @@
-"""Settings come in; two workers behind a real nginx go out, at addresses that it prints.
+"""Run two workers behind nginx with `deploy/nginx.conf`, until Ctrl-C.
 
-`python -m tests.deploy` (`make nginx`) goes on until Ctrl-C. nginx listens on PORT, or on a free
-one; and on another with TLS, where there is an openssl to make a throw-away certificate.
+`python -m tests.deploy` (`make nginx`) prints the addresses. nginx listens on PORT, by default a
+free one, and on another port with TLS and a throw-away certificate.
 """
 
 import asyncio
@@ -16,18 +16,19 @@ from app import logs
 from app.cli.library import CommandError, OnlyWords, backing_servers, library
 from app.cli.serve import keep_sample
 from app.config import Settings, SettingsError
-from tests.certificate import OPENSSL, make_certificate
-from tests.nginx import NGINX, nginx
+from tests.certificate import make_certificate
+from tests.nginx import nginx
+from tests.programs import NGINX
 from tests.workers import environment, worker
 
 
 async def run(settings: Settings, port: int) -> None:
-    """Run it all until a signal; the library and the memory are those of `make run`."""
+    """Run until a signal; the library and the conversations are those of `make run`."""
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     with tempfile.TemporaryDirectory(prefix="chrysopedia-") as folder:
-        certificate = make_certificate(Path(folder), ["localhost"]) if OPENSSL else None
+        certificate = make_certificate(Path(folder), ["localhost"])
         async with backing_servers(settings) as complete:
             if not settings.database_url:
                 async with library(complete) as into:
@@ -37,18 +38,17 @@ async def run(settings: Settings, port: int) -> None:
             async with worker(each) as one, worker(each) as other:
                 addresses = [it.url.removeprefix("http://") for it in (one, other)]
                 async with nginx(addresses, certificate=certificate, port=port) as front:
-                    tls = f", and {front.tls_url} (trust {certificate})"
-                    print(f"nginx answers at {front.url}{tls if certificate else ''}")
-                    print(
-                        f"before workers at {' and '.join(addresses)}; Ctrl-C ends it", flush=True
-                    )
+                    print(f"nginx is at {front.url} and {front.tls_url}")
+                    print(f"The CA to trust is in {certificate}.")
+                    print(f"The workers are at {' and '.join(addresses)}.")
+                    print("Press Ctrl-C to stop.", flush=True)
                     await ended.wait()
 
 
 def main() -> int:
-    """Run it; returns 0, or 1 where something that it needs is not there."""
+    """Return the exit status: 1 if a setting is wrong or something that it needs is missing."""
     if NGINX is None:
-        print("There is no nginx: apt-get install nginx", file=sys.stderr)
+        print("nginx is not installed: apt-get install nginx", file=sys.stderr)
         return 1
     try:
         settings = Settings.from_environment(os.environ)

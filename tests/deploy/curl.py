@@ -1,22 +1,18 @@
-"""A request comes in; curl makes it, over HTTP/2 too, and its reply goes out as it comes."""
+"""Requests by curl, over HTTP/2 too."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-
-CURL = shutil.which("curl")
-needs_curl = pytest.mark.skipif(CURL is None, reason="there is no curl (apt-get install curl)")
+from tests.programs import CURL
 
 
 @asynccontextmanager
 async def curl(
     url: str, *options: str, certificate: Path
 ) -> AsyncIterator[tuple[str, asyncio.StreamReader]]:
-    """Make a request over HTTP/2; yields the reply's head, and its body to read."""
+    """Send a request over HTTP/2; yields the head of the response, and its body to read."""
     assert CURL
     process = await asyncio.create_subprocess_exec(
         *(CURL, "--silent", "--show-error", "--no-buffer", "--include", "--http2", "--max-time"),

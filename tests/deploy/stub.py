@@ -1,4 +1,4 @@
-"""What a worker is to do comes in; one that does only that, on a real socket, goes out."""
+"""Stub workers for nginx, on real sockets."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -8,23 +8,23 @@ from msgspec import Struct
 
 
 class Seen(Struct, frozen=True):
-    """A request that a worker was sent."""
+    """A request that a worker received."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
-    # Where nginx sent it from: as many of these as there were connections.
+    # The address of nginx's connection.
     peer: object
 
     @property
     def key(self) -> str | None:
-        """Its Idempotency-Key."""
+        """The Idempotency-Key."""
         return self.headers.get("Idempotency-Key")
 
 
 class Stub:
-    """A worker at `address` that does but one thing with a request; `seen` holds what came."""
+    """A worker at `address` that treats all requests alike; `seen` holds them."""
 
     def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
         self.address = ""
@@ -32,7 +32,7 @@ class Stub:
         self._answer = answer
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Note the request, and do with it what it does with all."""
+        """Record the request and answer it."""
         body = await request.read()
         assert request.transport
         peer = request.transport.get_extra_info("peername")
@@ -41,18 +41,18 @@ class Stub:
 
 
 async def serves(request: web.BaseRequest) -> web.Response:
-    """Answer, with the name that the request has, as the service does."""
+    """Answer with the ID of the request, as the service does."""
     name = request.headers.get("X-Request-Id", "")
     return web.Response(text="served", headers={"X-Request-Id": name})
 
 
 async def refuses(request: web.BaseRequest) -> web.Response:
-    """Refuse, as a worker that drains."""
+    """Refuse, as a draining worker does."""
     return web.Response(status=503, text="draining", headers={"Retry-After": "7"})
 
 
 async def breaks(request: web.BaseRequest) -> web.Response:
-    """Take the request and die of it."""
+    """Read the request and abort the connection."""
     assert request.transport
     request.transport.abort()
     return web.Response()
@@ -62,7 +62,7 @@ async def breaks(request: web.BaseRequest) -> web.Response:
 async def stub(
     answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] = serves,
 ) -> AsyncIterator[Stub]:
-    """Run a worker that does this with every request."""
+    """Run a worker that answers every request with `answer`."""
     running = Stub(answer)
     server = web.Server(running.handle, max_line_size=1 << 16)
     runner = web.ServerRunner(server, shutdown_timeout=0)

@@ -1,7 +1,6 @@
-"""What is shipped for nginx, systemd and Compose agrees with the service, and with one another."""
+"""The files for nginx, systemd and Compose agree with the service and with each other."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,18 +13,14 @@ from tests.nginx import DEPLOY
 
 COMPOSE = DEPLOY / "compose.yaml"
 UNIT = DEPLOY / "chrysopedia-chat@.service"
-# What systemd-analyze calls OK, from 0 (nothing is exposed) to 10.
+# The exposure that systemd-analyze calls OK, from 0 (best) to 10.
 EXPOSURE = 2.0
-# Seconds that slow viewers have at a worker's end, after DRAIN_TIME.
+# Seconds that slow viewers have after DRAIN_TIME before a worker exits.
 GRACE = 10
-ANALYZE = shutil.which("systemd-analyze")
-needs_systemd = pytest.mark.skipif(
-    ANALYZE is None, reason="there is no systemd-analyze (apt-get install systemd)"
-)
 
 
 def setting(name: str, text: str) -> str:
-    """Find the one value that a configuration has for a name."""
+    """Return the only value of a name in a configuration."""
     [value] = re.findall(rf"^\s*{name}(?:[ =]|: )(.+?);?$", text, re.MULTILINE)
     return str(value)
 
@@ -34,7 +29,7 @@ def seconds(value: str) -> float:
     return float(value.removesuffix("s"))
 
 
-def test_nginx_knows_the_services_limits() -> None:
+def test_nginx_limits_match_those_of_the_service() -> None:
     config = (DEPLOY / "nginx.conf").read_text()
     settings = Settings()
     assert setting("client_max_body_size", config) == f"{BODY_LIMIT // 1024}k"
@@ -45,13 +40,13 @@ def test_nginx_knows_the_services_limits() -> None:
     assert seconds(setting("keepalive_timeout", config)) < keeps
 
 
-def test_whoever_stops_a_worker_lets_it_drain() -> None:
+def test_systemd_and_compose_wait_for_a_worker_to_drain() -> None:
     drained = Settings().drain_time + GRACE
     assert seconds(setting("TimeoutStopSec", UNIT.read_text())) > drained
     assert seconds(setting("stop_grace_period", COMPOSE.read_text())) > drained
 
 
-def test_the_containers_know_each_others_addresses() -> None:
+def test_compose_addresses_match_those_that_nginx_and_the_workers_use() -> None:
     text = COMPOSE.read_text()
     address = r"^  ([\w-]+):\n(?:(?: {4}.*)?\n)*?        ipv4_address: (\S+)"
     found = dict(re.findall(address, text, re.MULTILINE))
@@ -60,13 +55,12 @@ def test_the_containers_know_each_others_addresses() -> None:
     assert re.findall(r"server (\S+):8000 max_fails=0;", workers) == [*found.values()]
 
 
-@needs_systemd
-def test_systemd_takes_the_unit_and_finds_it_safe(tmp_path: Path) -> None:
-    assert ANALYZE
+@pytest.mark.needs("systemd-analyze")
+def test_systemd_unit_is_valid_and_rated_secure(tmp_path: Path) -> None:
     unit = tmp_path / UNIT.name.replace("@", "@8001")
     unit.write_text(UNIT.read_text())
     limit = ["security", "--offline=true", f"--threshold={EXPOSURE * 10:.0f}", "--no-pager"]
     for check in (["verify"], limit):
-        command: list[str | Path] = [ANALYZE, *check, unit]
+        command: list[str | Path] = ["systemd-analyze", *check, unit]
         done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - no shell
         assert (done.returncode, done.stderr) == (0, ""), done.stdout

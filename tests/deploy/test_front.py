@@ -1,4 +1,4 @@
-"""What nginx does by itself: limits, names, files, TLS; and that it takes the site as shipped."""
+"""nginx's own part: limits, request IDs, static files, TLS, and the shipped site."""
 
 import asyncio
 import gzip
@@ -18,22 +18,23 @@ from aiohttp import web
 from yarl import URL
 
 from app.limits import CREATOR_LIMIT, QUERY_LIMIT
-from tests.deploy.curl import curl, needs_curl
+from tests.deploy.curl import curl
 from tests.deploy.stub import serves, stub
-from tests.nginx import DEPLOY, FOLDERS, NGINX, needs_nginx, nginx, user
+from tests.nginx import DEPLOY, FOLDERS, nginx, user
+from tests.programs import NGINX
 from tests.service import CHAT
 from tests.survival.reading import SOON
 
-pytestmark = [pytest.mark.anyio, needs_nginx]
+pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
 LIMIT = 16 * 1024
-# Streams, questions at once, and other requests at once, that one address may have.
+# Concurrent streams, and bursts of questions and of other requests, allowed per address.
 STREAMS, QUESTIONS, CALLS = 100, 21, 101
 SCRIPT = "export const text = 'é';\n" * 100
 FOR_A_YEAR = "public, max-age=31536000, immutable"
 
 
-async def test_a_body_over_the_limit_reaches_no_worker() -> None:
+async def test_body_over_the_limit_reaches_no_worker() -> None:
     async with stub() as worker, nginx([worker.address]) as front:
         assert (await front.call("POST", CHAT, data=b"x" * LIMIT))[0] == 200
         status, problem, headers = await front.call("POST", CHAT, data=b"x" * (LIMIT + 1))
@@ -44,8 +45,8 @@ async def test_a_body_over_the_limit_reaches_no_worker() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "most"), [("POST", CHAT, QUESTIONS), ("GET", "/api/v1/creators", CALLS)]
 )
-async def test_one_address_has_so_many_requests_at_once(method: str, path: str, most: int) -> None:
-    # Fewer at a time than there may be streams, which is another limit.
+async def test_requests_of_one_address_are_limited(method: str, path: str, most: int) -> None:
+    # Fewer at a time than streams are allowed, which is another limit.
     places = asyncio.Semaphore(STREAMS // 2)
     async with stub() as worker, nginx([worker.address], limited=True) as front:
 
@@ -56,13 +57,13 @@ async def test_one_address_has_so_many_requests_at_once(method: str, path: str, 
         with anyio.fail_after(SOON):
             replies = await asyncio.gather(*(ask() for _ in range(2 * most)))
         served = [status for status, _, _ in replies if status == 200]
-        # Some a second may be more where this takes long.
+        # On a slow machine the rate allows a few more.
         assert most <= len(served) < 2 * most
         _, problem, headers = next(reply for reply in replies if reply[0] == 429)
         assert (problem["status"], headers["Retry-After"]) == (429, "5")
 
 
-async def test_addresses_of_one_ipv6_network_count_as_one() -> None:
+async def test_addresses_of_one_ipv6_network_share_a_limit() -> None:
     behind = "set_real_ip_from 127.0.0.1; real_ip_header X-Address;"
     async with stub() as worker, nginx([worker.address], behind, limited=True) as front:
 
@@ -71,7 +72,7 @@ async def test_addresses_of_one_ipv6_network_count_as_one() -> None:
             return (await front.call("POST", CHAT, headers=address))[0]
 
         with anyio.fail_after(SOON):
-            # Not those that are compressed in another place.
+            # From 1: an address with more zeros would be written with `::` in another place.
             replies = [await asked(1 + number) for number in range(2 * QUESTIONS)]
         assert replies.count(429) > 0
         assert await asked(1, "2001:db8:1:3") == 200
@@ -86,7 +87,7 @@ async def test_addresses_of_one_ipv6_network_count_as_one() -> None:
         ("GET", "/%zz", "", 400),
     ],
 )
-async def test_what_is_no_request_is_refused_in_the_services_own_way(
+async def test_invalid_requests_get_problem_documents(
     method: str, path: str, header: str, expected: int
 ) -> None:
     async with stub() as worker, nginx([worker.address]) as front:
@@ -97,7 +98,7 @@ async def test_what_is_no_request_is_refused_in_the_services_own_way(
         assert not worker.seen
 
 
-async def test_one_address_has_so_many_streams_at_once() -> None:
+async def test_streams_of_one_address_are_limited() -> None:
     came, over = anyio.Semaphore(0), anyio.Event()
 
     async def holds(request: web.BaseRequest) -> web.Response:
@@ -122,7 +123,7 @@ async def test_one_address_has_so_many_streams_at_once() -> None:
 @pytest.mark.parametrize(
     ("given", "kept"), [("a-name.of:mine/1+2=3", True), ("two words", False), ("x" * 129, False)]
 )
-async def test_a_request_has_one_name_everywhere(given: str, kept: bool) -> None:
+async def test_request_id_is_the_same_in_response_worker_and_log(given: str, kept: bool) -> None:
     async with stub() as worker, nginx([worker.address]) as front:
         headers = {"X-Request-Id": given}
         async with front.http.get(front.url + "/?q=secret", headers=headers) as reply:
@@ -134,7 +135,7 @@ async def test_a_request_has_one_name_everywhere(given: str, kept: bool) -> None
         assert "secret" not in line
 
 
-async def test_trace_context_is_passed_on() -> None:
+async def test_trace_context_reaches_the_worker() -> None:
     trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "vendor=1"}
     async with stub() as worker, nginx([worker.address]) as front:
         await front.call("POST", CHAT, data=b"{}", headers=trace)
@@ -142,7 +143,7 @@ async def test_trace_context_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("path", ["/metrics", "//metrics", "/%6detrics", "/metrics%0A"])
-async def test_metrics_are_not_for_the_public(path: str) -> None:
+async def test_metrics_are_not_public(path: str) -> None:
     async with stub() as worker, nginx([worker.address]) as front:
         url = URL(front.url + path, encoded=True)
         async with front.http.get(url) as reply:
@@ -150,16 +151,16 @@ async def test_metrics_are_not_for_the_public(path: str) -> None:
         assert not worker.seen
 
 
-async def test_a_line_end_in_a_path_is_no_way_past_the_limits() -> None:
+async def test_encoded_newline_in_a_path_does_not_bypass_the_limits() -> None:
     async with stub() as worker, nginx([worker.address]) as front:
         async with front.http.post(URL(front.url + CHAT + "%0A", encoded=True)) as reply:
             assert reply.status == 404
         assert not worker.seen
 
 
-@needs_curl
-async def test_the_longest_search_reaches_a_worker(certificate: Path) -> None:
-    # Four bytes each, of three characters.
+@pytest.mark.needs("curl")
+async def test_longest_search_url_reaches_a_worker(certificate: Path) -> None:
+    # Four bytes per character, three characters per byte when encoded.
     longest = {"q": "🎚" * QUERY_LIMIT, "creator": "🎚" * CREATOR_LIMIT}
     path = f"/api/v1/search?{urlencode(longest)}"
     async with stub() as worker, nginx([worker.address], certificate=certificate) as front:
@@ -170,11 +171,11 @@ async def test_the_longest_search_reaches_a_worker(certificate: Path) -> None:
         assert [it.path for it in worker.seen] == [path] * 2
 
 
-async def test_connections_to_workers_are_kept() -> None:
+async def test_connections_to_workers_are_reused() -> None:
     async with (
         stub() as worker,
         nginx([worker.address]) as front,
-        # One connection is served by one of nginx' processes, and each has connections of its own.
+        # A connection belongs to one nginx process, and each process has its own connections.
         aiohttp.ClientSession(front.url) as http,
     ):
         for _ in range(3):
@@ -183,7 +184,7 @@ async def test_connections_to_workers_are_kept() -> None:
         assert len({it.peer for it in worker.seen}) == 1
 
 
-async def test_what_a_worker_allows_of_the_page_is_kept_and_is_all_that_is_compressed() -> None:
+async def test_only_cacheable_page_files_are_cached_and_only_static_files_compressed() -> None:
     async def page(request: web.BaseRequest) -> web.Response:
         caching = "no-store" if "other" in request.path else FOR_A_YEAR
         kind = "text/javascript" if request.path.endswith(".js") else "text/html"
@@ -193,12 +194,12 @@ async def test_what_a_worker_allows_of_the_page_is_kept_and_is_all_that_is_compr
     async with (
         stub(page) as worker,
         nginx([worker.address]) as front,
-        # So that it is seen as it came.
+        # See the body as it was sent.
         aiohttp.ClientSession(front.url, auto_decompress=False) as http,
     ):
         for coding in ("identity", "gzip"):
             asked = {"Accept-Encoding": coding}
-            # Whatever else a client adds: it is the same file.
+            # A query does not matter: it is the same file.
             path = f"/static/0a1b2c/page.js?{coding}"
             async with http.get(path, headers=asked) as reply:
                 body = await reply.read()
@@ -213,7 +214,7 @@ async def test_what_a_worker_allows_of_the_page_is_kept_and_is_all_that_is_compr
         assert len(worker.seen) == 4
 
 
-async def test_a_question_is_told_when_to_come_back_where_no_worker_is() -> None:
+async def test_question_without_any_worker_gets_a_retry_after() -> None:
     async with stub() as worker:
         address = worker.address
     async with nginx([address]) as front:
@@ -221,7 +222,7 @@ async def test_a_question_is_told_when_to_come_back_where_no_worker_is() -> None
         assert (status, problem["status"], headers["Retry-After"]) == (503, 503, "2")
 
 
-async def test_http_leads_to_https_which_says_that_it_stays(certificate: Path) -> None:
+async def test_http_redirects_to_https_which_sends_hsts(certificate: Path) -> None:
     async with stub() as worker, nginx([worker.address], certificate=certificate) as front:
         asked = f"{front.redirect_url}/a?q=b"
         async with front.http.post(asked, data=b"{}", allow_redirects=False) as reply:
@@ -235,7 +236,7 @@ async def test_http_leads_to_https_which_says_that_it_stays(certificate: Path) -
             assert "Strict-Transport-Security" not in reply.headers
 
 
-def test_nginx_takes_the_site_that_is_shipped(data_dir: Path, certificate: Path) -> None:
+def test_shipped_site_configuration_is_valid(data_dir: Path, certificate: Path) -> None:
     assert NGINX
     (data_dir / "site").mkdir(parents=True)
     (data_dir / "nginx.conf").symlink_to(DEPLOY / "nginx.conf")
@@ -245,7 +246,7 @@ def test_nginx_takes_the_site_that_is_shipped(data_dir: Path, certificate: Path)
         r"/var/(log|cache)/": "",
         r"nginx/(access|error)": r"\1",
         r"/etc/letsencrypt/\S+pem": str(certificate),
-        # Its ports may be in use here.
+        # The ports may be in use on this machine.
         r"listen (\[::\]:)?(80|443)": r"listen unix:\1\2",
     }
     for shipped in (DEPLOY / "site").iterdir():

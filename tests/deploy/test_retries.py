@@ -1,22 +1,22 @@
-"""nginx before several workers: what it sends on, to whom, and what it never sends twice."""
+"""nginx in front of several workers: which requests it retries."""
 
 import aiohttp
 import pytest
 
 from tests.deploy.stub import breaks, refuses, serves, stub
-from tests.nginx import needs_nginx, nginx
+from tests.nginx import nginx
 from tests.relay import relay
 from tests.service import CHAT
 
-pytestmark = [pytest.mark.anyio, needs_nginx]
+pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
 QUESTION = {"query": "How fast should the attack be when I side-chain the bass to the kick?"}
-# Enough that each of two workers is the first to be tried for some.
+# Enough for each of two workers to be tried first for some.
 TIMES = 4
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-async def test_what_a_worker_refuses_goes_to_the_next(method: str) -> None:
+async def test_request_refused_by_one_worker_goes_to_the_next(method: str) -> None:
     async with (
         stub(refuses) as draining,
         stub(serves) as other,
@@ -28,7 +28,7 @@ async def test_what_a_worker_refuses_goes_to_the_next(method: str) -> None:
         assert len(other.seen) == TIMES
 
 
-async def test_a_worker_that_is_away_costs_no_question() -> None:
+async def test_unreachable_worker_loses_no_question() -> None:
     async with (
         stub(serves) as other,
         relay(other.address) as away,
@@ -39,7 +39,7 @@ async def test_a_worker_that_is_away_costs_no_question() -> None:
             assert (await front.call("POST", CHAT, json=QUESTION))[0] == 200
 
 
-async def test_a_question_is_sent_again_under_the_same_key_and_each_has_its_own() -> None:
+async def test_question_is_retried_with_its_own_idempotency_key() -> None:
     async with (
         stub(breaks) as dying,
         stub(serves) as other,
@@ -54,7 +54,7 @@ async def test_a_question_is_sent_again_under_the_same_key_and_each_has_its_own(
         assert all(it.key for it in other.seen)
 
 
-async def test_only_a_question_has_a_key_and_only_it_is_sent_again_when_it_may_have_begun() -> None:
+async def test_only_questions_get_a_key_and_are_retried_after_they_may_have_started() -> None:
     async with (
         stub(breaks) as one,
         stub(breaks) as other,
@@ -66,26 +66,26 @@ async def test_only_a_question_has_a_key_and_only_it_is_sent_again_when_it_may_h
         assert [it.key for it in (*one.seen, *other.seen) if it.method == "DELETE"] == [None] * 2
 
 
-async def test_a_clients_own_key_is_left_as_it_is() -> None:
+async def test_idempotency_key_of_the_client_is_kept() -> None:
     async with stub(serves) as worker, nginx([worker.address]) as front:
         await front.call("POST", CHAT, json=QUESTION, headers={"Idempotency-Key": "mine"})
         assert [it.key for it in worker.seen] == ["mine"]
 
 
-async def test_where_all_workers_refuse_the_client_is_told_when_to_come_back() -> None:
+async def test_client_gets_the_workers_retry_after_when_all_refuse() -> None:
     async with (
         stub(refuses) as one,
         stub(refuses) as other,
         nginx([one.address, other.address]) as front,
     ):
-        # As often as before, however often they refused: none is taken for dead.
+        # Workers that refuse are tried again each time: nginx does not consider them dead.
         for times in range(1, TIMES + 1):
             status, body, headers = await front.call("POST", CHAT, json=QUESTION)
             assert (status, body, headers["Retry-After"]) == (503, b"draining", "7")
             assert len(one.seen) == len(other.seen) == times
 
 
-async def test_a_viewer_is_told_no_status_while_no_worker_is_there() -> None:
+async def test_viewer_is_disconnected_without_a_status_while_no_worker_is_reachable() -> None:
     async with (
         stub(serves) as worker,
         relay(worker.address) as away,

@@ -1,4 +1,4 @@
-"""A stream through nginx is what it is without: token by token, uncompressed, over HTTP/2 too."""
+"""Streams through nginx: token by token and uncompressed, over HTTP/2 too."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -10,23 +10,23 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from app.config import Settings
-from tests.deploy.curl import curl, needs_curl
+from tests.deploy.curl import curl
 from tests.deploy.stub import stub
-from tests.nginx import Front, needs_nginx, nginx
+from tests.nginx import Front, nginx
 from tests.scripted_model import ScriptedModel, say
 from tests.service import CHAT, Event, answer, parse, running
 from tests.survival.reading import QUESTION, SOON
 
-pytestmark = [pytest.mark.anyio, needs_nginx]
+pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
 TOKENS = ("One,", " two,", " three,", " four,", " five.")
-# All that a client may take.
+# All that a client may accept.
 CODINGS = "gzip, deflate, br, zstd"
 BODY = {"query": QUESTION}
 
 
 async def http_1(front: Front, certificate: Path) -> AsyncIterator[Event | str]:
-    """Ask as most programs do; gives the reply's head, and then its events as they come."""
+    """Ask over HTTP/1.1; yields the head of the response, and then its events as they arrive."""
     async with front.stream(BODY, {"Accept-Encoding": CODINGS}) as stream:
         yield str(dict(stream.response.headers)).lower()
         async for event in stream.events():
@@ -34,7 +34,7 @@ async def http_1(front: Front, certificate: Path) -> AsyncIterator[Event | str]:
 
 
 async def http_2(front: Front, certificate: Path) -> AsyncIterator[Event | str]:
-    """Ask as browsers do."""
+    """Ask over HTTP/2, as browsers do."""
     headers = ("Content-Type: application/json", f"Accept-Encoding: {CODINGS}")
     options = ("--data", json.dumps(BODY), *(part for it in headers for part in ("--header", it)))
     async with curl(front.tls_url + CHAT, *options, certificate=certificate) as (head, body):
@@ -47,17 +47,17 @@ async def http_2(front: Front, certificate: Path) -> AsyncIterator[Event | str]:
                 yield parse(frame)
 
 
-ASKED = [http_1, pytest.param(http_2, marks=needs_curl)]
+ASKED = [http_1, pytest.param(http_2, marks=pytest.mark.needs("curl"))]
 
 
 @pytest.mark.parametrize("ask", ASKED)
-async def test_each_token_comes_before_the_next_is_said(
+async def test_each_token_arrives_before_the_next_is_generated(
     ask: Callable[[Front, Path], AsyncIterator[Event | str]],
     model_settings: Settings,
     model: ScriptedModel,
     certificate: Path,
 ) -> None:
-    # The model waits for the reader: a token that is held back anywhere is never followed.
+    # The model waits for the reader: if a token is buffered anywhere, no other follows.
     read = [anyio.Event() for _ in TOKENS]
     steps = [step for pair in zip(TOKENS, read, strict=True) for step in pair]
     model.answers(say(*steps))
@@ -79,7 +79,7 @@ async def test_each_token_comes_before_the_next_is_said(
     assert answer(events) == "".join(TOKENS)
 
 
-async def test_what_a_worker_sends_leaves_at_once_also_where_it_does_not_ask_for_that() -> None:
+async def test_response_is_not_buffered_although_the_worker_does_not_ask_for_it() -> None:
     read = anyio.Event()
 
     async def two_pieces(request: web.BaseRequest) -> web.StreamResponse:
@@ -101,14 +101,14 @@ async def test_what_a_worker_sends_leaves_at_once_also_where_it_does_not_ask_for
             assert await reply.content.read() == b"two"
 
 
-async def test_the_services_limit_goes_by_the_address_that_nginx_sees(
+async def test_rate_limit_uses_the_address_that_nginx_sees(
     model_settings: Settings,
 ) -> None:
     async with (
         running(replace(model_settings, rate_limit=1)) as worker,
         nginx([worker.url.removeprefix("http://")]) as front,
     ):
-        # The client may say of itself what it likes.
+        # A client cannot choose its own address.
         replies = [
             await front.call("POST", CHAT, json=BODY, headers={"X-Forwarded-For": f"192.0.2.{n}"})
             for n in range(2)

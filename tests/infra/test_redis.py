@@ -177,6 +177,7 @@ def _node_of(redis: RedisCluster, key: str) -> int:
     return int(node.port)
 
 
+@pytest.mark.slow
 async def test_a_replica_is_found_that_took_over_from_a_node_which_hangs(
     anyio_backend: object,
 ) -> None:

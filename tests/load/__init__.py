@@ -1,1 +1,1 @@
-"""People who use the service, as locust plays them, and what their streams tell of it."""
+"""Load test: users simulated by locust, and measurements of their streams."""

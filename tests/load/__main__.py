@@ -1,8 +1,8 @@
-"""Locust's arguments come in; a service to load is run, locust with it, and its verdict goes out.
+"""Run a service and load it with locust; the exit status says whether it kept its limits.
 
-`python -m tests.load --headless --users 30 --run-time 60s` (`make load`). The model is a scripted
-one that keeps its pace, so that it is the service that is measured. Without `--headless` there is
-locust's page; with `--host` another service is loaded, and none is run.
+`python -m tests.load --headless --users 30 --run-time 60s` (`make load`). The model is scripted and
+keeps an even pace, so that only the service is measured. Without `--headless`, locust serves its
+web page; with `--host`, another service is loaded and none is started.
 """
 
 import argparse
@@ -15,7 +15,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from app.infra.embedded import servers
-from tests.nginx import NGINX, nginx
+from tests.nginx import nginx
+from tests.programs import NGINX
 from tests.servers import ingest_sample
 from tests.soak.stage import paced_model
 from tests.workers import PROJECT, worker
@@ -25,9 +26,9 @@ DEFAULT = "--headless --only-summary --users 30 --spawn-rate 10 --run-time 60s".
 
 @asynccontextmanager
 async def service(pace: float, *, behind_nginx: bool) -> AsyncIterator[str]:
-    """Run a service with the sample library, and yield its address: one worker, or two and nginx.
+    """Run a service with the sample library and yield its address: one worker, or two behind nginx.
 
-    The model says `pace` tokens a second, the first at once.
+    The model generates `pace` tokens per second, the first at once.
     """
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="load-"))
@@ -55,9 +56,9 @@ async def service(pace: float, *, behind_nginx: bool) -> AsyncIterator[str]:
 
 
 async def locust(python: Path, arguments: Sequence[str]) -> int:
-    """Run locust and return its exit status. Signals are for it: it ends with its summary."""
+    """Run locust and return its exit status; on a signal, locust prints its summary and exits."""
     loop = asyncio.get_running_loop()
-    # Ctrl-C is told to both.
+    # Ctrl-C reaches both processes.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
     file = Path(__file__).with_name("locustfile.py")
     command: tuple[str | Path, ...] = (python, "-m", "locust", "--locustfile", file, *arguments)
@@ -67,8 +68,8 @@ async def locust(python: Path, arguments: Sequence[str]) -> int:
 
 
 async def load(options: argparse.Namespace, arguments: Sequence[str]) -> int:
-    """Load a service of its own, or the one that the arguments name."""
-    # Whatever ends it, no process is left behind.
+    """Load a new service, or the one at `--host`."""
+    # On a signal too, stop all processes.
     task = asyncio.current_task()
     assert task
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -79,7 +80,7 @@ async def load(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def main() -> int:
-    """Run it; returns locust's exit status: 1 where a limit is not kept."""
+    """Return locust's exit status: 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.load",
         description=__doc__,

@@ -1,9 +1,9 @@
-"""People who ask, follow up, hang up, resume and stop, for locust; a summary and a verdict go out.
+"""Locust users who ask, follow up, disconnect, resume and stop; prints a summary.
 
     locust -f tests/load/locustfile.py --host http://127.0.0.1:8000 --headless -u 30 -t 60s
 
-`make load` brings a service of its own. Locust measures a reply up to its headers; what a stream
-holds is measured here, and reported as requests of the type SSE.
+`make load` starts a service for it. Locust measures a response up to its headers; this file
+measures the events of a stream and reports them as requests of the type SSE.
 """
 
 import logging
@@ -39,23 +39,23 @@ STREAMED: dict[str, Any] = {"stream": True, "catch_response": True}
 
 
 class Reader(FastHttpUser):
-    """Somebody with questions; `questions` are drawn from the library when the test starts."""
+    """A user; `questions` are drawn from the library when the test starts."""
 
     wait_time = between(1, 3)
     questions: ClassVar[list[Question]] = []
 
     def on_start(self) -> None:
-        """Be ready to choose."""
+        """Create the random generator."""
         self._chance = Random()  # noqa: S311 -- chance, no secret
 
     @task(10)
     def ask(self) -> None:
-        """Ask, and read the answer to its end."""
+        """Ask and read the whole answer."""
         self._ask(self._question())
 
     @task(4)
     def follow_up(self) -> None:
-        """Ask, and ask on in the same conversation."""
+        """Ask, and follow up in the same conversation."""
         question = self._question()
         conversation_id = f"load-{uuid4()}"
         if self._ask(question, conversation_id).end:
@@ -64,7 +64,7 @@ class Reader(FastHttpUser):
 
     @task(3)
     def resume(self) -> None:
-        """Lose the connection in the middle, and come back after a moment."""
+        """Disconnect in the middle of an answer and resume shortly after."""
         reading = self._ask(self._question(), leave_after=self._chance.randint(2, 60))
         if reading.last_id and not reading.end:
             gevent.sleep(self._chance.uniform(0, 2))
@@ -76,17 +76,17 @@ class Reader(FastHttpUser):
 
     @task(1)
     def hang_up(self) -> None:
-        """Leave in the middle for good."""
+        """Disconnect in the middle of an answer for good."""
         self._ask(self._question(), leave_after=self._chance.randint(2, 60))
 
     @task(2)
     def stop_answer(self) -> None:
-        """Stop the answer, and read what end it comes to."""
+        """Stop the answer and read its last event."""
         self._ask(self._question(), stop_after=self._chance.randint(2, 60))
 
     @task(2)
     def look_around(self) -> None:
-        """Pick a creator, and search."""
+        """List creators and search."""
         asked = self._question()
         prefix, query = urlencode({"prefix": asked.creator[:2]}), urlencode({"q": asked.query})
         self.client.get(f"/api/v1/creators?{prefix}", name="/api/v1/creators")
@@ -103,7 +103,7 @@ class Reader(FastHttpUser):
         leave_after: int = 0,
         stop_after: int = 0,
     ) -> Reading:
-        """Ask, and read the answer: to its end, or up to the event after which to leave or stop."""
+        """Ask and read the answer to its end, or up to the event after which to leave or stop."""
         body = {
             "query": question.query,
             "creator": question.creator,
@@ -119,7 +119,7 @@ class Reader(FastHttpUser):
     ) -> None:
         if reply.status_code != HTTPStatus.OK:
             if HTTPStatus.OK < reply.status_code < HTTPStatus.BAD_REQUEST:
-                # All others locust notes by itself, and why there is none.
+                # Locust records all other failures by itself.
                 reply.failure(f"status {reply.status_code}")
             return
         try:
@@ -152,7 +152,7 @@ class Reader(FastHttpUser):
 
 @events.init_command_line_parser.add_listener
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the limits that a run is judged by."""
+    """Add the arguments for the limits of a run."""
     group = parser.add_argument_group("Limits", "what the run has to keep to, or it fails")
     for figure in FIGURES:
         group.add_argument(
@@ -169,7 +169,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 @events.test_start.add_listener
 def draw_questions(environment: Environment, **_: Any) -> None:
-    """Find out what there is to ask about; in each process that has users."""
+    """Draw the questions, in each process that has users."""
     if isinstance(environment.runner, MasterRunner):
         return
     try:
@@ -180,14 +180,14 @@ def draw_questions(environment: Environment, **_: Any) -> None:
 
 @events.test_stop.add_listener
 def tell(environment: Environment, **_: Any) -> None:
-    """Print the summary of a run that was started in locust's page."""
+    """Print the summary of a run that was started from locust's web page."""
     if environment.web_ui is not None:
         print(f"\n{summary(environment)}\n", flush=True)
 
 
 @events.quitting.add_listener
 def judge(environment: Environment, **_: Any) -> None:
-    """Print the summary, and have the exit status tell whether the run has passed."""
+    """Print the summary and set the exit status."""
     if not isinstance(environment.runner, WorkerRunner):
         last = summary(environment)
         print(f"\n{last}\n", flush=True)
@@ -195,7 +195,7 @@ def judge(environment: Environment, **_: Any) -> None:
 
 
 def summary(environment: Environment) -> Summary:
-    """Sum up what has been measured, by all processes."""
+    """Summarise the measurements of all processes."""
     given = vars(environment.parsed_options)
     limits = {name: given[f"{name.replace(' ', '_')}_p95"] for name in FIGURES}
     entries = ((name, environment.stats.entries.get((name, SSE))) for name in FIGURES)
@@ -209,6 +209,6 @@ def summary(environment: Environment) -> Summary:
 
 
 def figure(name: str, entry: StatsEntry) -> Figure:
-    """Take what locust has of a figure."""
+    """Return locust's measurements of a figure."""
     at = entry.get_response_time_percentile
     return Figure(name, entry.num_requests, at(0.5), at(0.95), at(0.99), entry.max_response_time)

@@ -1,4 +1,4 @@
-"""A service's address comes in; questions that its own library can answer go out."""
+"""Questions that a running service's library can answer."""
 
 import json
 from collections.abc import Mapping
@@ -7,19 +7,19 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
-# Enough to spread over a library, and few enough to ask for at once.
+# Enough to cover a library, and few enough to search for at once.
 MAX_CREATORS = 50
-# Seconds for each reply.
+# Seconds for each response.
 LIMIT = 10
 
 
 class EmptyLibrary(Exception):
-    """There is nothing to ask about."""
+    """The library is empty."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question, and the creator that it names, by slug; `topic` is one to follow it up with."""
+    """A question and the slug of its creator; `topic` is for a follow-up."""
 
     query: str
     creator: str
@@ -27,9 +27,9 @@ class Question:
 
 
 def draw(host: str) -> list[Question]:
-    """Make questions of the titles that the search finds for each creator, by name and by topic.
+    """Make questions from the titles that the search finds for each creator.
 
-    Raises OSError where the service does not answer, and EmptyLibrary.
+    Raises OSError if the service does not answer, and EmptyLibrary.
     """
     found: dict[str, Question] = {}
     for creator in _get(host, "creators", {})[:MAX_CREATORS]:

@@ -1,4 +1,4 @@
-"""Lines of an answer's stream come in, with the time of each; figures go out, and faults. Pure."""
+"""Measure an answer's stream from its lines and their times. Pure."""
 
 import json
 from collections.abc import Iterator
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 SOURCES, FIRST, BETWEEN, WHOLE = "sources", "first token", "between tokens", "whole answer"
 RESUMED, STOPPED = "resumed", "stopped"
-# What is measured of every stream.
+# The measurements.
 FIGURES = (SOURCES, FIRST, BETWEEN, WHOLE, RESUMED, STOPPED)
 
 
 class StreamFault(Exception):
-    """A stream that is not as it should be; the message is the same for all of a kind."""
+    """An invalid stream; the message is the same for all faults of a kind."""
 
 
 @dataclass
 class Reading:
-    """What has been read of one answer, over all its connections; times are in seconds.
+    """One answer, as read over all its connections; times are in seconds.
 
-    `began` is when it was asked for, `stopped` when it was told to end. `count` events have come;
-    `last_id` is where to go on, and `end` the last one's name, once it has come.
+    `began` is the time of the request, `stopped` that of the stop. `count` events have arrived;
+    `last_id` is the ID to resume from, and `end` the name of the last event.
     """
 
     began: float
@@ -34,11 +34,11 @@ class Reading:
     _data: str = ""
 
     def resume(self, now: float) -> None:
-        """Go on over another connection, which is asked for now."""
+        """Continue over another connection, which is requested now."""
         self._resumed, self._whole, self._token = now, False, None
 
     def take(self, line: bytes, now: float) -> Iterator[tuple[str, float]]:
-        """Take a line, and yield the figures that it completes. Raises StreamFault."""
+        """Read a line and yield the measurements that it completes. Raises StreamFault."""
         field, _, value = line.decode().rstrip("\r\n").partition(": ")
         if field == "id":
             self.last_id = value
@@ -53,11 +53,11 @@ class Reading:
 
     @property
     def turn_id(self) -> str:
-        """Name the turn, whose events have its name in theirs."""
+        """Return the turn's ID, from the ID of an event."""
         return self.last_id.rpartition("-")[0]
 
     def close(self) -> None:
-        """Look at how it ended, once the connection has. Raises StreamFault."""
+        """Check that the answer is complete. Raises StreamFault."""
         if not self.end:
             raise StreamFault("it ends without done or error")
         if self.end == "error":

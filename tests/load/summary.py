@@ -1,15 +1,15 @@
-"""Figures and limits come in; a table goes out, and whether all is within its limit. Pure."""
+"""Summarise a run as a table and compare it with its limits. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# Milliseconds that 95 of 100 may take, unless an argument says otherwise; others have no limit.
+# Default limits of p95, in milliseconds; other measurements have none.
 LIMITS = {"sources": 500.0, "first token": 750.0, "between tokens": 250.0}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """How often something was measured, and how long it took in milliseconds."""
+    """A measurement: its count, and its times in milliseconds."""
 
     name: str
     count: int
@@ -21,7 +21,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Summary:
-    """A run: its figures, the limits of their p95 by name, failures, and how many may be."""
+    """A run: its measurements, the limits of their p95 by name, and failures with their limit."""
 
     figures: Sequence[Figure]
     limits: Mapping[str, float]
@@ -30,7 +30,7 @@ class Summary:
 
     @property
     def complaints(self) -> list[str]:
-        """Say what is not within its limit; nothing where the run has passed."""
+        """List the exceeded limits; empty if the run has passed."""
         found = [
             f"{it.name}: p95 {it.p95:,.0f} ms, wanted at most {self.limits[it.name]:,.0f}"
             for it in self.figures

@@ -1,4 +1,4 @@
-"""What a load test makes of streams and of figures, without locust."""
+"""The load test's measurements and summary, without locust."""
 
 import pytest
 from anyio import to_thread
@@ -22,12 +22,12 @@ TURN = "t_1"
 
 
 def event(number: int, name: str, data: str = '""') -> list[bytes]:
-    """Make an event's lines."""
+    """Return an event's lines."""
     return f"id: {TURN}-{number}\nevent: {name}\ndata: {data}\n\n".encode().splitlines(True)
 
 
 def read(reading: Reading, *events: list[bytes], at: float = 1.0) -> list[tuple[str, float]]:
-    """Have the events come, a second apart, the first of them at that time."""
+    """Read events a second apart, the first at this time."""
     return [
         figure
         for number, lines in enumerate(events)
@@ -37,13 +37,13 @@ def read(reading: Reading, *events: list[bytes], at: float = 1.0) -> list[tuple[
 
 
 def read_whole(events: list[list[bytes]]) -> None:
-    """Have the events come, and then no more."""
+    """Read events, and then the end of the connection."""
     reading = Reading(began=0.0)
     read(reading, *events)
     reading.close()
 
 
-def test_an_answer_is_measured_from_when_it_was_asked_for() -> None:
+def test_answer_is_timed_from_its_request() -> None:
     reading = Reading(began=0.5)
     ping = [b": ping\n", b"\n"]
     events = (event(0, "sources"), event(1, "token"), ping, event(2, "token"), event(3, "done"))
@@ -52,7 +52,7 @@ def test_an_answer_is_measured_from_when_it_was_asked_for() -> None:
     reading.close()
 
 
-def test_an_answer_that_was_resumed_is_measured_from_then() -> None:
+def test_resumed_answer_is_timed_from_the_resume() -> None:
     reading = Reading(began=0.0)
     read(reading, event(0, "sources"), event(1, "token"))
     assert (reading.turn_id, reading.last_id) == (TURN, f"{TURN}-1")
@@ -61,7 +61,7 @@ def test_an_answer_that_was_resumed_is_measured_from_then() -> None:
     assert read(reading, *rest, at=10.0) == [(RESUMED, 0.5), (BETWEEN, 1.0)]
 
 
-def test_an_answer_that_was_stopped_is_measured_until_its_end() -> None:
+def test_stopped_answer_is_timed_until_its_end() -> None:
     reading = Reading(began=0.0)
     read(reading, event(0, "sources"), event(1, "token"))
     reading.stopped = 2.5
@@ -81,7 +81,7 @@ def test_an_answer_that_was_stopped_is_measured_until_its_end() -> None:
         ([event(0, "sources"), event(1, "error", '{"type": "urn:lost"}')], "urn:lost"),
     ],
 )
-def test_what_is_wrong_with_a_stream_is_told(events: list[list[bytes]], fault: str) -> None:
+def test_faults_of_a_stream_are_reported(events: list[list[bytes]], fault: str) -> None:
     with pytest.raises(StreamFault, match=fault):
         read_whole(events)
 
@@ -94,7 +94,7 @@ def summary(p95: float = 100.0, failures: int = 0, answers: int = 3) -> Summary:
     return Summary(figures, {FIRST: 100.0}, failures, most_failures=1)
 
 
-def test_a_run_within_its_limits_has_passed() -> None:
+def test_run_within_its_limits_passes() -> None:
     assert not summary(failures=1).complaints
     assert str(summary()).endswith("PASS")
 
@@ -107,13 +107,13 @@ def test_a_run_within_its_limits_has_passed() -> None:
         (summary(answers=0), "no answer"),
     ],
 )
-def test_a_run_beyond_a_limit_has_failed_and_says_where(run: Summary, complaint: str) -> None:
+def test_run_over_a_limit_fails_and_names_it(run: Summary, complaint: str) -> None:
     assert [complaint in it for it in run.complaints] == [True]
     assert f"FAIL: {run.complaints[0]}" in str(run)
 
 
 @pytest.mark.anyio
-async def test_questions_are_drawn_from_the_library(library_url: str, redis_url: str) -> None:
+async def test_questions_come_from_the_library(library_url: str, redis_url: str) -> None:
     settings = Settings(database_url=library_url, redis_url=redis_url)
     async with running(settings) as service:
         questions = await to_thread.run_sync(draw, service.url)
@@ -123,7 +123,7 @@ async def test_questions_are_drawn_from_the_library(library_url: str, redis_url:
 
 
 @pytest.mark.anyio
-async def test_an_empty_library_is_said_to_be_empty(database_url: str, redis_url: str) -> None:
+async def test_empty_library_is_an_error(database_url: str, redis_url: str) -> None:
     async with running(Settings(database_url=database_url, redis_url=redis_url)) as service:
         with pytest.raises(EmptyLibrary, match="ingest a folder"):
             await to_thread.run_sync(draw, service.url)

@@ -6,15 +6,17 @@ import pytest
 from playwright.async_api import Browser, async_playwright
 
 from app.config import Settings
-from tests.clients.programs import CHROMIUM, FLAGS, needs_chromium, needs_page
+from tests.clients.programs import FLAGS, needs_page
 from tests.page.reader import Reader, reading
+from tests.programs import CHROMIUM
 from tests.service import Client, running
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name == "page":
-            item.add_marker(needs_chromium)
+            item.add_marker(pytest.mark.needs("chromium"))
             item.add_marker(needs_page)
 
 

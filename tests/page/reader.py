@@ -1,4 +1,4 @@
-"""A browser and an address come in; what a reader does there, and sees, goes out."""
+"""A reader of the page, in a browser."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,11 +6,11 @@ from typing import Any
 
 from playwright.async_api import Browser, Locator, Page, Request, expect
 
-# Seconds for what should come at once, on a machine that does other things too.
+# Seconds for anything to appear, on a busy machine.
 SOON = 15
 QUESTION = "How fast should the attack be when I side-chain the bass to the kick?"
 
-# Reports what the security policy has stopped: nothing should come as far as that.
+# Record violations of the content security policy: there should be none.
 WATCH = """
 window.stopped = [];
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -19,7 +19,7 @@ document.addEventListener("securitypolicyviolation", (event) =>
 
 
 class Reader:
-    """Someone at the page. `faults` is what went wrong in it, `elsewhere` who else was asked."""
+    """A person on the page. `faults` lists its errors, `elsewhere` requests to other hosts."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
@@ -42,7 +42,7 @@ class Reader:
             self.elsewhere.append(request.url)
 
     async def open(self) -> None:
-        """Go to the page."""
+        """Open the page."""
         await self.page.goto(self.url)
         await expect(self.question).to_be_visible()
 
@@ -67,11 +67,11 @@ class Reader:
         return self.turn.locator(".answer")
 
     def mark(self, number: int) -> Locator:
-        """The first mark in the last answer that names this source."""
+        """The first citation of this source in the last answer."""
         return self.answer.get_by_role("button", name=f"Source {number}:").first
 
     def notice(self, title: str) -> Locator:
-        """What is told above the conversation."""
+        """The message above the conversation."""
         return self.page.get_by_role("heading", name=title)
 
     def button(self, name: str) -> Locator:
@@ -79,15 +79,15 @@ class Reader:
         return self.turn.get_by_role("button", name=name, exact=True)
 
     async def reads(self, text: str) -> None:
-        """Wait until the last answer has that text."""
+        """Wait until the last answer contains this text."""
         await expect(self.answer).to_contain_text(text, timeout=SOON * 1_000)
 
     async def is_told(self, text: str) -> None:
-        """Wait until the last turn says so, outside its answer as well."""
+        """Wait until the last turn contains this text, in its answer or elsewhere."""
         await expect(self.turn).to_contain_text(text, timeout=SOON * 1_000)
 
     async def hears(self, text: str) -> None:
-        """Wait until the live region says so."""
+        """Wait until the live region announces this text."""
         await expect(self.status).to_contain_text(text, timeout=SOON * 1_000)
 
     async def finds_sources(self) -> None:
@@ -95,17 +95,17 @@ class Reader:
         await self.hears("Reading")
 
     async def finished(self) -> None:
-        """Wait until nothing is being answered."""
+        """Wait until no answer is running."""
         await expect(self.send).to_be_visible(timeout=SOON * 1_000)
 
     async def session(self) -> Any:
-        """What the tab remembers."""
+        """The tab's session storage."""
         return await self.page.evaluate("JSON.parse(sessionStorage.chrysopedia ?? '{}')")
 
 
 @asynccontextmanager
 async def reading(chromium: Browser, url: str, **options: Any) -> AsyncIterator[Reader]:
-    """Open the page in a browser of its own; fails where anything in it went wrong."""
+    """Open the page in a new browser context; fails if the page has errors."""
     context = await chromium.new_context(reduced_motion="reduce", **options)
     await context.add_init_script(WATCH)
     try:

@@ -16,7 +16,8 @@ from typing import Literal
 
 from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
-from tests.clients.programs import CHROMIUM, FLAGS
+from tests.clients.programs import FLAGS
+from tests.programs import CHROMIUM
 
 PROJECT = Path(__file__).parents[2]
 QUESTION = "How thick must absorber panels be?"

@@ -1,1 +1,1 @@
-"""Many streams, clients that come and go, and workers that are restarted under them: see README."""
+"""Soak test: many streams with impatient clients, on workers that are restarted; see README."""

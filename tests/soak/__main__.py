@@ -1,6 +1,6 @@
-"""Minutes and a number of streams come in; a table of what went wrong goes out, best of nothing.
+"""Restart workers under many streams and report every fault.
 
-`python -m tests.soak --minutes 10 --streams 200`; see the README beside.
+`python -m tests.soak --minutes 10 --streams 200`; see README.md in this folder.
 """
 
 import argparse
@@ -16,13 +16,13 @@ from tests.soak.run import Options, soak
 
 
 def main() -> int:
-    """Run, print a table; returns 0 where all is well, 1 where not, 130 where it was cut off."""
+    """Run and print a table; returns 0 without faults, 1 with faults, 130 if interrupted."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--streams", type=int, default=200, help="questions asked at a time")
-    parser.add_argument("--rate", type=float, default=20.0, help="tokens a second of an answer")
-    parser.add_argument("--seed", type=int, default=1, help="of all that clients choose to do")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures here too")
+    parser.add_argument("--streams", type=int, default=200, help="concurrent questions")
+    parser.add_argument("--rate", type=float, default=20.0, help="tokens per second of an answer")
+    parser.add_argument("--seed", type=int, default=1, help="random seed of the clients' behaviour")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results as JSON")
     given = parser.parse_args()
     options = Options(given.minutes * 60, given.streams, given.rate, given.seed)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -1,4 +1,4 @@
-"""A scene comes in; so many people at a time ask one question after another, until told to end."""
+"""A number of clients that ask one question after another until they are told to stop."""
 
 import asyncio
 from random import Random
@@ -9,26 +9,26 @@ from tests.soak.question import Question, Scene
 
 
 class Crowd:
-    """People who ask; `asking` is how many of them have a question that is not seen through."""
+    """The clients; `asking` is how many have an unfinished question."""
 
     def __init__(self, scene: Scene, seed: int) -> None:
         self.asking = 0
         self._scene, self._seed = scene, seed
         self._over = asyncio.Event()
-        # Seconds after which a client that still waits has been forgotten.
+        # Seconds after which a client that still waits counts as stuck.
         self._limit = 2 * script.MOST / scene.rate + 6 * scene.grace + 30
 
     async def run(self, people: int, ramp: float) -> None:
-        """Let them ask until `end` is called and all that was asked has ended.
+        """Ask until `end` is called, and then until all questions have ended.
 
-        They come evenly over the first `ramp` seconds, so that they do not all ask at once.
+        The clients start evenly over the first `ramp` seconds.
         """
         async with asyncio.TaskGroup() as group:
             for person in range(people):
                 group.create_task(self._person(person, person / people * ramp))
 
     def end(self) -> None:
-        """Let nobody ask anything more."""
+        """Ask no new questions."""
         self._over.set()
 
     async def _person(self, person: int, delay: float) -> None:

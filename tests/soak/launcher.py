@@ -1,7 +1,7 @@
-"""The environment comes in; a worker that also writes down how many tasks it has, every second.
+"""Run a worker that writes its number of asyncio tasks to a file every second.
 
-`python -m tests.soak.launcher FILE` is `python -m app serve` but for that. It ends at once when its
-standard input does, and so never outlives whoever started it.
+`python -m tests.soak.launcher FILE` is otherwise `python -m app serve`. It exits when its standard
+input is closed, so it never outlives its parent.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ SECONDS = 1.0
 
 
 def count_tasks(file: Path) -> None:
-    """Write the number of this loop's tasks into a file, now and once a second from now on."""
+    """Write the number of this loop's tasks to a file, now and every second."""
     loop = asyncio.get_running_loop()
     file.write_text(str(len(asyncio.all_tasks(loop))))
     loop.call_later(SECONDS, count_tasks, file)
 
 
 async def run(settings: Settings, file: Path) -> None:
-    """Serve and count, by a timer rather than a task that would count itself."""
+    """Serve and count, with a timer, since a task would count itself."""
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), os._exit, 1)
     count_tasks(file)
     await serve(settings, None)

@@ -1,7 +1,7 @@
-"""Prompts come in; answers go out at an even pace, as an OpenAI-compatible server streams them.
+"""An OpenAI-compatible model server that streams scripted answers at an even pace.
 
-`python -m tests.soak.model 20` says twenty tokens a second and prints its address. It ends when its
-standard input does, and so never outlives whoever started it. `GET /stats` tells how it stands.
+`python -m tests.soak.model 20` streams 20 tokens per second and prints its address. It exits when
+its standard input is closed, so it never outlives its parent. `GET /stats` returns its counters.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Stats(Struct):
-    """How many connections are open, answers asked for, being given, and broken off by clients."""
+    """Counts of open connections, and of answers requested, running and cancelled by clients."""
 
     connections: int = 0
     asked: int = 0
@@ -33,14 +33,14 @@ class Stats(Struct):
 
 
 class PacedModel:
-    """Says `rate` tokens a second to each who asks."""
+    """Streams `rate` tokens per second to each client."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self._stats = Stats()
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer what comes over one connection, until the client is gone."""
+        """Serve one connection until the client disconnects."""
         self._stats.connections += 1
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -71,7 +71,7 @@ class PacedModel:
             self._stats.answering -= 1
 
     def _repeat(self, messages: list[Any], writer: asyncio.StreamWriter) -> bool:
-        """Give a question that needs no condensing as it is, at once."""
+        """Return a follow-up question unchanged, at once."""
         number = script.number_in(messages[-1]["content"]) or 0
         writer.write(_chunk(_token(script.question(number))) + _last(1))
         return True
@@ -84,7 +84,7 @@ class PacedModel:
         began = loop.time()
         for place, token in enumerate(tokens):
             await asyncio.sleep(began + place / self._rate - loop.time())
-            # Looked at each time: a write to a client that is gone does not fail at once.
+            # Check each time: a write to a disconnected client does not fail at once.
             if reader.at_eof() or writer.is_closing():
                 self._stats.broken_off += 1
                 return False
@@ -110,12 +110,12 @@ def _last(tokens: int) -> bytes:
 async def serve(rate: float) -> None:
     """Answer on a free port until standard input ends."""
     ended = asyncio.Event()
-    # Nobody writes there: it becomes readable when whoever holds the other end is gone.
+    # Nothing is written there: it becomes readable when the parent has exited.
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
     server = await asyncio.start_server(PacedModel(rate).connected, "127.0.0.1", 0, backlog=1024)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await ended.wait()
-    # Answers that are still being given are of no use to anyone.
+    # Answers that are still running are not needed.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""Workers, Redis and the model come in; what they take and hold at one moment goes out."""
+"""Observe the resources that workers, Redis and the model use at one moment."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ class Process(Struct, frozen=True):
 
 
 class Moment(Struct, frozen=True):
-    """All at `at` seconds after the beginning; a worker that is being restarted is None."""
+    """All observations, `at` seconds after the start; a worker that is restarting is None."""
 
     at: float
     asking: int
@@ -35,15 +35,15 @@ class Moment(Struct, frozen=True):
     redis_keys: int
     redis_memory: float
     redis_clients: int
-    # Milliseconds that Redis took for one of these questions.
+    # Milliseconds of one of these Redis requests.
     redis_took: float
     model: Stats
-    # Seconds of CPU that everything on this machine has used, the soak or not.
+    # Seconds of CPU used by all processes on this machine.
     machine: float
 
 
 def process(life: Life) -> Process | None:
-    """Look at a worker; None where it has gone."""
+    """Observe a worker; None if it has exited."""
     try:
         folder = Path(f"/proc/{life.pid}")
         lines = (folder / "status").read_text().splitlines()
@@ -65,7 +65,7 @@ def process(life: Life) -> Process | None:
 async def moment(
     at: float, asking: int, lives: list[Life], redis: Redis, http: aiohttp.ClientSession, model: str
 ) -> Moment:
-    """Look at everything; `model` is the URL of the paced model."""
+    """Observe everything; `model` is the URL of the paced model."""
     asked = perf_counter()
     keys = await redis.dbsize()
     took = (perf_counter() - asked) * 1_000
@@ -80,7 +80,7 @@ async def moment(
         redis_memory=memory["used_memory"] / 2**20,
         redis_clients=clients["connected_clients"],
         redis_took=took,
-        # The connection that this was asked over is not the service's.
+        # Without the connection of this request.
         model=msgspec.structs.replace(stats, connections=stats.connections - 1),
         machine=_busy_seconds(),
     )

@@ -1,4 +1,4 @@
-"""Chance comes in; what a client does with one question goes out, decided beforehand. Pure."""
+"""Random plans of what a client does with one question. Pure."""
 
 from random import Random
 from typing import Literal, TypeAlias
@@ -12,7 +12,7 @@ Afterwards: TypeAlias = Literal["nothing", "replay", "come back", "ask again"]
 
 
 class Step(Struct, frozen=True):
-    """At event number `at` the client does something; `pause` is in seconds, for who goes away."""
+    """An action of the client at event number `at`; it returns after `pause` seconds."""
 
     at: int
     action: Action
@@ -20,7 +20,7 @@ class Step(Struct, frozen=True):
 
 
 class SearchPlan(Struct, frozen=True):
-    """One question and what becomes of it; `twice` asks both workers in the same instant."""
+    """The plan of one question; `twice` sends it to both workers at the same time."""
 
     number: int
     key: str | None
@@ -31,11 +31,11 @@ class SearchPlan(Struct, frozen=True):
 
 
 def plan(random: Random, number: int, grace: float) -> SearchPlan:
-    """Decide what one client does with the question of this number.
+    """Plan what one client does with the question of this number.
 
-    `grace` is how long in seconds a turn goes on with nobody watching: whoever hangs up is back
-    in less than half of it, one in five at once; whoever leaves looks again when it has passed
-    twice.
+    `grace` is how long a turn runs without viewers, in seconds. A client that disconnects returns
+    in less than half of it, one in five at once. A client that leaves returns after twice the
+    grace time.
     """
     last = script.length(number)
     key = f"soak-{number}" if random.random() < 0.25 else None
@@ -55,7 +55,7 @@ def plan(random: Random, number: int, grace: float) -> SearchPlan:
         steps.append(Step(random.randrange(1, last), "ask again"))
     after: tuple[Afterwards, ...] = ("nothing", "nothing", "replay", "come back")
     steps.sort(key=lambda step: step.at)
-    # Whoever has stopped a turn stays for its end, and so sees how soon it comes.
+    # A client that stops a turn stays to measure how soon it ends.
     places = [place for place, step in enumerate(steps, 1) if step.action == "stop"]
     return SearchPlan(
         number=number,

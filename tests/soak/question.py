@@ -1,4 +1,4 @@
-"""One question and its plan come in; a client asks it, sees it through, and counts what it saw."""
+"""A client that asks one question, follows its plan, and records what it received."""
 
 import asyncio
 from random import Random
@@ -14,12 +14,12 @@ from tests.soak.viewer import PAUSE, Cut, Viewer
 from tests.soak.workers import Workers
 
 RETRYABLE = ("shutting-down", LOST)
-# Of one question, with a pause after each: so long is nobody there, even when a lease must lapse.
+# Attempts to ask, with pauses: longer than a restart, even if a lease must lapse first.
 TRIES = 50
 
 
 class Scene(Struct, frozen=True):
-    """What all clients share; `rate` is tokens a second, `grace` the workers' setting, seconds."""
+    """What all clients share; `rate` is in tokens per second, `grace` in seconds."""
 
     http: aiohttp.ClientSession
     workers: Workers
@@ -29,7 +29,7 @@ class Scene(Struct, frozen=True):
 
 
 class Question:
-    """A question that a person asks, and all the turns that came of it."""
+    """A question, and all the turns that it led to."""
 
     def __init__(
         self, scene: Scene, chosen: SearchPlan, random: Random, conversation_id: str | None
@@ -43,7 +43,7 @@ class Question:
         self._turns: dict[str, Turn] = {}
 
     async def live(self) -> None:
-        """Ask, read, and do what the plan says, until nothing is left to see."""
+        """Ask, read, and follow the plan to the end of the turn."""
         replies = await self._ask()
         if not replies:
             return
@@ -65,7 +65,7 @@ class Question:
 
     @property
     def state(self) -> str:
-        """Say how far it is, for whoever wonders why it does not end."""
+        """Describe its progress, for a report of stuck questions."""
         doing = [
             f"{turn.turn_id} ({turn.life.fate if turn.life else 'unknown worker'}):"
             f" {len(turn.frames)} events, ended {turn.ending}"
@@ -89,7 +89,7 @@ class Question:
                 group.create_task(self._ask_again(turn))
 
     async def _look_again(self, viewer: Viewer) -> None:
-        """Do what the plan has for the time after the last event."""
+        """Do what the plan says for the time after the last event."""
         turn = viewer.seen.turn
         match self._plan.afterwards:
             case "replay":
@@ -103,9 +103,9 @@ class Question:
         self._tally.counts[f"clients, after the end: {self._plan.afterwards}"] += 1
 
     async def _ask(self) -> list[tuple[Turn, aiohttp.ClientResponse | None]]:
-        """Ask until someone answers, here and there, as through a proxy; nothing where in vain.
+        """Ask one worker after the other, as a proxy does; returns nothing if none answers.
 
-        The same question asked twice in one instant is one turn, with two who follow it.
+        The same question sent twice at the same time is one turn with two viewers.
         """
         for attempt in range(TRIES):
             places = self._random.sample((0, 1), 2)
@@ -120,7 +120,7 @@ class Question:
                     self._unexpected("one Idempotency-Key, two turns")
                 return sorted(replies, key=lambda reply: reply[1] is None)
             if replies:
-                # A try of ours that a killed worker took with it, until its lease has lapsed.
+                # An earlier attempt on a killed worker, until its lease lapses.
                 self._tally.counts["keys held for a lost reply"] += 1
                 self._turns.clear()
             await asyncio.sleep(PAUSE if attempt else 0)
@@ -128,7 +128,7 @@ class Question:
         return []
 
     async def _ask_again(self, turn: Turn) -> None:
-        """Ask with the same key: that gives the same turn, running or ended."""
+        """Ask with the same key: the response is the same turn, running or ended."""
         for _ in range(TRIES):
             if reply := await self._post(self._random.randrange(2)):
                 if reply[0] is not turn and turn.ending not in (*RETRYABLE, None):
@@ -138,7 +138,7 @@ class Question:
             await asyncio.sleep(PAUSE)
 
     async def _retry(self, failed: Turn) -> None:
-        """Ask with the same key after a failure that is worth a retry: that begins afresh."""
+        """Ask with the same key after a retryable error: a new turn starts."""
         self._tally.counts["clients: retry a failed turn with its key"] += 1
         for _ in range(TRIES):
             if reply := await self._post(self._random.randrange(2)):
@@ -149,9 +149,9 @@ class Question:
             await asyncio.sleep(PAUSE)
 
     async def _post(self, place: int) -> tuple[Turn, aiohttp.ClientResponse | None] | None:
-        """Ask at one worker: the turn, and its stream where it is to be read from this reply.
+        """Ask one worker; returns the turn, and the response if it is the stream.
 
-        None where the worker is away or refuses.
+        None if the worker is down or refuses.
         """
         headers = {"Idempotency-Key": self._plan.key} if self._plan.key else {}
         url = self._workers.urls[place] + CHAT
@@ -173,7 +173,7 @@ class Question:
         return None
 
     async def _stop(self, turn: Turn) -> None:
-        """Stop the turn, at whichever worker."""
+        """Stop the turn, on any worker."""
         for _ in range(TRIES):
             turn.stopped_at = asyncio.get_running_loop().time()
             url = f"{self._random.choice(self._workers.urls)}{CHAT}/{turn.turn_id}"
@@ -187,7 +187,7 @@ class Question:
                 await asyncio.sleep(PAUSE)
 
     def _turn(self, turn_id: str, place: int | None) -> Turn:
-        """Find a turn, or note it down; `place` is the worker that answers, and so runs it."""
+        """Find or record a turn; `place` is the worker that answered, and so runs it."""
         life = None if place is None else self._workers.lives[place]
         now = asyncio.get_running_loop().time()
         return self._turns.setdefault(turn_id, Turn(turn_id, self._plan.number, life, now))

@@ -1,4 +1,4 @@
-"""What clients counted and what was observed come in; one table and a verdict go out. Pure."""
+"""Report what clients counted and what was observed as one table. Pure."""
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -9,16 +9,16 @@ from msgspec import Struct
 from tests.soak.observe import Moment, Process
 from tests.soak.turns import FAULTS
 
-# The first worker's memory may be so much more in the last quarter of a run than in the second.
+# Limit of the first worker's memory in the last quarter of a run, relative to the second.
 GROWTH = 1.05
-# Seconds: shorter runs say nothing about that.
+# Seconds: shorter runs do not measure memory growth.
 SHORTEST = 180.0
 
 
 class Outcome(Struct, frozen=True):
-    """A run. `before` and `after` are of idle workers; `after` is None for one that was cut off.
+    """A run. `before` and `after` are of idle workers; `after` is None if interrupted.
 
-    `cpu` is cores: seconds of CPU of each part of it, a second.
+    `cpu` is the number of cores that each process used.
     """
 
     settings: dict[str, float]
@@ -36,7 +36,7 @@ class Outcome(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True):
-    """A line of the table; `good` is None where nothing is judged."""
+    """A row of the table; `good` is None if it has no limit."""
 
     name: str
     value: str
@@ -45,12 +45,12 @@ class Row(Struct, frozen=True):
 
 
 def passed(outcome: Outcome) -> bool:
-    """Tell whether nothing is amiss and all was judged that a run of this length can judge."""
+    """Return whether the run has no fault and all its checks were made."""
     return outcome.after is not None and all(row.good is not False for row in rows(outcome))
 
 
 def as_table(outcome: Outcome) -> str:
-    """Write the table in Markdown, and examples of faults below it."""
+    """Format the table in Markdown, with examples of faults below it."""
     lines = ["| what | seen | wanted | |", "| --- | ---: | ---: | --- |"]
     marks = {True: "ok", False: "**NOT OK**", None: ""}
     lines += [f"| {r.name} | {r.value} | {r.wanted} | {marks[r.good]} |" for r in rows(outcome)]
@@ -62,7 +62,7 @@ def as_table(outcome: Outcome) -> str:
 
 
 def rows(outcome: Outcome) -> Iterator[Row]:
-    """Give the lines of the table."""
+    """Yield the rows of the table."""
     settings = ", ".join(f"{name} {value:g}" for name, value in outcome.settings.items())
     yield Row("settings", settings)
     yield Row("seconds", f"{outcome.seconds:.0f}")
@@ -85,7 +85,7 @@ def rows(outcome: Outcome) -> Iterator[Row]:
 
 
 def _growth(outcome: Outcome) -> Iterator[Row]:
-    """The first worker, restarted in the first fifth only: its second quarter, and its last."""
+    """The first worker, restarted only in the first fifth: its second and its last quarter."""
     second, last = (_part(outcome, start) for start in (0.25, 0.75))
     judged = outcome.seconds >= SHORTEST and bool(second) and bool(last)
     if not second or not last:
@@ -112,7 +112,7 @@ def _part(outcome: Outcome, start: float) -> list[Process]:
 
 
 def _idle(outcome: Outcome) -> Iterator[Row]:
-    """What must be at the end as it was at the beginning."""
+    """What must be the same at the end as at the start."""
     before, after = outcome.before, outcome.after
     if after is None:
         return
@@ -171,7 +171,7 @@ def _load(outcome: Outcome) -> Iterator[Row]:
 
 
 def _workers_cores(outcome: Outcome) -> float:
-    """Add up the workers' CPU between the looks at them, whoever of them was there."""
+    """Sum the workers' CPU between observations."""
     used = spent = 0.0
     for earlier, later in pairwise([outcome.before, *outcome.moments]):
         spent += later.at - max(earlier.at, 0)

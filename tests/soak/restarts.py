@@ -1,4 +1,4 @@
-"""Workers come in; one after another they are drained or killed, and started again."""
+"""Drain or kill workers, one after another, and start them again."""
 
 import asyncio
 from random import Random
@@ -7,18 +7,18 @@ from time import monotonic
 from tests.soak.turns import Tally
 from tests.soak.workers import Workers
 
-# The first worker is left alone after this part of the run, to see what memory does in a long one.
+# The first worker is not restarted after this part of the run, to measure memory growth.
 BOTH = 0.2
-# Seconds between two restarts, where the run is long enough.
+# Seconds between two restarts, if the run is long enough.
 EVERY = 40.0
-# Seconds that a worker may take beyond its drain time, to tell viewers and log what it ended.
+# Seconds that a worker may take beyond its drain time, for last events and the log.
 SLACK = 10.0
 
 
 async def restarts(
     workers: Workers, tally: Tally, *, seconds: float, drain_time: float, seed: int
 ) -> None:
-    """Restart workers, one at a time, for a run of so many seconds. Every third is killed."""
+    """Restart workers, one at a time, for `seconds`. Every third is killed."""
     random = Random(f"{seed}-restarts")  # noqa: S311 -- chance, no secret
     began = monotonic()
     every = min(EVERY, seconds / 4)

@@ -1,4 +1,4 @@
-"""How long, how many and how fast come in; a soak is run, servers and all, and its outcome out."""
+"""Run a soak with its servers."""
 
 import asyncio
 import os
@@ -19,15 +19,15 @@ from tests.soak.restarts import restarts
 from tests.soak.stage import Stage, staged
 from tests.soak.turns import FAULTS
 
-# Seconds between two looks, those in which clients come, and those by which all is as it was.
+# Seconds between two observations, for clients to start, and for everything to expire at the end.
 EVERY, RAMP = 2.0, 10.0
 SETTLED = stage.REPLAY + stage.MEMORY_TTL + stage.GRACE + 20
-# Looks between two lines that say how it goes.
+# Observations between two progress lines.
 LINES = 15
 
 
 class Options(Struct, frozen=True):
-    """Seconds, streams at a time, tokens a second of each, and the seed of what clients do."""
+    """Duration in seconds, concurrent streams, tokens per second of each, and the random seed."""
 
     seconds: float
     streams: int
@@ -36,7 +36,7 @@ class Options(Struct, frozen=True):
 
 
 class _Soak:
-    """A run: the parts of it that are up, and what has been observed so far."""
+    """A run: its servers, and the observations so far."""
 
     def __init__(self, options: Options, staged: Stage) -> None:
         self.moments: list[Moment] = []
@@ -47,7 +47,7 @@ class _Soak:
         self._cpu_before = self._cpu()
 
     def cores(self) -> dict[str, float]:
-        """Return how many cores each process beside the workers has used since it all began."""
+        """Return how many cores each process except the workers has used since the start."""
         seconds = monotonic() - self.began
         return {name: (now - self._cpu_before[name]) / seconds for name, now in self._cpu().items()}
 
@@ -63,7 +63,7 @@ class _Soak:
         return await moment(at, asking, lives, up.redis, up.scene.http, up.model)
 
     async def run(self, before: Moment) -> Moment:
-        """Let clients ask while workers are restarted; then wait until all is as it was before."""
+        """Let clients ask while workers restart; then wait until all data has expired."""
         options, scene = self._options, self._stage.scene
         self.began, self._cpu_before = monotonic(), self._cpu()
         looking = asyncio.create_task(self._look_on())
@@ -101,12 +101,12 @@ class _Soak:
 
 
 async def soak(options: Options) -> Outcome:
-    """Run a soak. Ctrl-C ends it early, with what is known by then."""
+    """Run a soak; after Ctrl-C the outcome is that of the time until then."""
     async with staged(options.rate) as up:
         running = _Soak(options, up)
         untouched = await running.look()
         await _warm_up(up)
-        # Until workers have counted their tasks once more.
+        # Wait until workers have counted their tasks again.
         await asyncio.sleep(3 * launcher.SECONDS)
         before = replace(await running.look(), redis_keys=untouched.redis_keys)
         work = asyncio.create_task(running.run(before))
@@ -136,7 +136,7 @@ async def soak(options: Options) -> Outcome:
 
 
 async def _warm_up(up: Stage) -> None:
-    """Have a stream from each worker, and stop it: some of what that starts stays for good."""
+    """Start and stop a stream on each worker: some of what that starts stays."""
     for url in up.scene.workers.urls:
         body = {"query": script.question(0)}
         async with up.scene.http.post(url + CHAT, json=body) as reply:
@@ -151,7 +151,7 @@ def _settings(options: Options) -> dict[str, float]:
 
 
 def _as_before(now: Moment, before: Moment) -> bool:
-    """Tell whether nothing is left of what clients asked."""
+    """Return whether nothing is left of the clients' questions."""
     workers = zip(now.workers, before.workers, strict=True)
     return (
         now.redis_keys <= before.redis_keys

@@ -1,12 +1,12 @@
-"""The number of a question comes in; its words, and what the paced model says to it, go out. Pure.
+"""Questions and their scripted answers, by number. Pure.
 
-Both sides know from the number alone what is to be said, so that nothing need be kept or compared
-over a wire. Each word of an answer carries its place in it.
+Clients and model derive both from the number, so they need not exchange anything else. Each word
+of an answer contains its position.
 """
 
 import re
 
-# What the sample library has something to say on.
+# Topics of the sample library.
 QUESTIONS = (
     "How fast should the attack be when I side-chain the bass to the kick?",
     "How much headroom should a mix have before mastering?",
@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"\(no\. (\d+)\)")
 
 
 def question(number: int) -> str:
-    """Word the question of this number."""
+    """Return the question with this number."""
     return f"{QUESTIONS[number % len(QUESTIONS)]} (no. {number})"
 
 
@@ -33,10 +33,10 @@ def number_in(text: str) -> int | None:
 
 
 def length(number: int) -> int:
-    """Return how many tokens the answer has: spread evenly over what it may have."""
+    """Return the number of tokens of the answer; lengths are spread evenly."""
     return FEWEST + number * 7919 % (MOST - FEWEST + 1)
 
 
 def answer(number: int) -> list[str]:
-    """Return the tokens of the answer; no brackets, which the service would look into."""
+    """Return the tokens of the answer, without brackets, which would be citations."""
     return [f"No. {number}:", *(f" w{place}" for place in range(1, length(number)))]

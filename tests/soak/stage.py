@@ -1,4 +1,4 @@
-"""A pace comes in; two workers, a model, PostgreSQL and Valkey, all of a soak's own, go out."""
+"""The servers of a soak: two workers, a model, PostgreSQL and Valkey."""
 
 import asyncio
 import sys
@@ -15,14 +15,15 @@ from app.cli.library import library
 from app.cli.serve import keep_sample
 from app.config import Settings
 from app.infra.embedded import servers
+from tests.servers import free_ports
 from tests.soak.question import Scene
 from tests.soak.turns import Tally
-from tests.soak.workers import Workers, free_ports
+from tests.soak.workers import Workers
 from tests.workers import PROJECT
 
-# The workers' settings, in seconds: short, so that every effect comes within the run.
+# The workers' settings, in seconds: short, so that everything expires within the run.
 GRACE, REPLAY, LEASE, DRAIN_TIME, MEMORY_TTL, HEARTBEAT = 5, 20, 2, 10, 20, 5
-# What the first of them is as a setting of the service, and the others.
+# The same by the names of the settings.
 SETTINGS = {
     "TURN_GRACE": GRACE,
     "TURN_REPLAY": REPLAY,
@@ -34,7 +35,7 @@ SETTINGS = {
 
 
 class Stage(Struct, frozen=True):
-    """What a soak runs on: clients' scene, Redis, the model's address, processes by name."""
+    """The running servers: the clients' scene, Redis, the model's URL, processes by name."""
 
     scene: Scene
     redis: Redis
@@ -44,11 +45,11 @@ class Stage(Struct, frozen=True):
 
 @asynccontextmanager
 async def staged(rate: float) -> AsyncIterator[Stage]:
-    """Start everything, the sample library ingested, and end it all at last.
+    """Start everything, with the sample library, and stop it afterwards.
 
-    `rate` is how many tokens a second the model says to each who asks.
+    `rate` is the model's tokens per second to each client.
     """
-    # A connection of its own for each request, so that a hang-up is seen at once.
+    # One connection per request, so that workers see a disconnect at once.
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
     timeout = aiohttp.ClientTimeout(total=None)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
@@ -83,7 +84,7 @@ async def staged(rate: float) -> AsyncIterator[Stage]:
 
 @asynccontextmanager
 async def paced_model(rate: float) -> AsyncIterator[tuple[str, int]]:
-    """Run the paced model in a process of its own; yields its address and its process."""
+    """Run the paced model in a process of its own; yields its URL and its process ID."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.soak.model", str(rate)),
         cwd=PROJECT,

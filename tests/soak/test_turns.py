@@ -1,4 +1,4 @@
-"""What the soak counts as a fault: a check that lets everything through would prove nothing."""
+"""What the soak counts as a fault."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ NUMBER = 7
 
 
 class Ended(Life):
-    """A worker's process of which nothing is known but what became of it."""
+    """A worker's process of which only the fate is known."""
 
     def __init__(self, fate: Fate) -> None:
         self.fate = fate
@@ -25,7 +25,7 @@ def frame(number: int, name: str, data: Any) -> bytes:
 
 
 def frames(tokens: Sequence[str], ending: str = "stop", name: str = "done") -> list[bytes]:
-    """Make a whole stream."""
+    """Return the frames of a complete stream."""
     told = {"finish_reason": ending} if name == "done" else {"type": f"urn:problem:{ending}"}
     said = [("sources", []), *(("token", token) for token in tokens), (name, told)]
     return [frame(number, name, data) for number, (name, data) in enumerate(said)]
@@ -39,7 +39,7 @@ def turn(fate: Fate = "runs") -> Turn:
 
 
 def faults(turn: Turn, *viewers: Sequence[bytes]) -> dict[str, int]:
-    """Let viewers see these frames of a turn and return what is wrong with it."""
+    """Let viewers receive these frames of a turn and return the faults."""
     tally = Tally()
     for viewer in viewers:
         seen = Seen(turn, tally)
@@ -49,57 +49,57 @@ def faults(turn: Turn, *viewers: Sequence[bytes]) -> dict[str, int]:
     return {name: tally.counts[name] for name in FAULTS if tally.counts[name]}
 
 
-def test_a_whole_stream_has_no_fault() -> None:
+def test_complete_stream_has_no_fault() -> None:
     assert faults(turn(), WHOLE, WHOLE) == {}
 
 
-def test_each_event_that_was_passed_over_is_lost() -> None:
+def test_skipped_events_count_as_lost() -> None:
     assert faults(turn(), WHOLE, [*WHOLE[:5], *WHOLE[8:]]) == {"events lost": 3}
 
 
-def test_an_event_that_comes_again_is_doubled() -> None:
+def test_repeated_event_counts_as_doubled() -> None:
     assert faults(turn(), [*WHOLE[:5], *WHOLE[4:]]) == {"events doubled": 1}
 
 
-def test_nothing_may_follow_the_last_event() -> None:
+def test_event_after_the_last_one_is_a_fault() -> None:
     found = faults(turn(), [*WHOLE, frame(len(WHOLE), "token", "more")])
     assert found["events after the last one"] == 1
 
 
-def test_a_turn_must_have_a_last_event() -> None:
+def test_turn_without_a_last_event_is_a_fault() -> None:
     assert faults(turn(), WHOLE[:-1]) == {"turns without a last event": 1}
 
 
-def test_all_viewers_must_see_the_same() -> None:
+def test_difference_between_viewers_is_a_fault() -> None:
     other = [*WHOLE[:3], frame(3, "token", "other"), *WHOLE[4:]]
     assert faults(turn(), WHOLE, other) == {"events that differ between viewers": 1}
 
 
-def test_an_answer_must_be_what_the_model_said_and_all_of_it() -> None:
+def test_wrong_or_incomplete_answer_is_a_fault() -> None:
     for tokens in (["No. 8:"], script.answer(NUMBER)[:-1]):
         assert faults(turn(), frames(tokens)) == {"answers that are not what the model said": 1}
 
 
-def test_a_part_of_the_answer_will_do_where_the_turn_was_stopped() -> None:
+def test_stopped_turn_may_have_a_partial_answer() -> None:
     stopped = turn()
     stopped.stopped_at = 1.0
     assert faults(stopped, frames(script.answer(NUMBER)[:20], "stopped")) == {}
 
 
 @pytest.mark.parametrize("ending", ["stopped", "abandoned", "length", "refused"])
-def test_an_ending_without_its_reason_is_unexpected(ending: str) -> None:
+def test_ending_without_a_cause_is_unexpected(ending: str) -> None:
     told = frames(script.answer(NUMBER)[:20], ending)
     assert faults(turn(), told) == {"unexpected endings": 1}
 
 
 @pytest.mark.parametrize("fate", get_args(Fate))
-def test_only_a_killed_worker_loses_turns_and_only_a_drained_one_ends_them(fate: Fate) -> None:
+def test_lost_turn_needs_a_killed_worker_and_shutdown_a_drained_one(fate: Fate) -> None:
     for ending, reason in (("turn-lost", "killed"), ("shutting-down", "drained")):
         found = faults(turn(fate), frames(["No. 7:"], ending, "error"))
         assert found == ({} if fate == reason else {"unexpected endings": 1})
 
 
-def test_a_turn_is_abandoned_only_when_nobody_watched_for_the_grace_time() -> None:
+def test_turn_may_be_abandoned_only_after_the_grace_time_without_viewers() -> None:
     told = frames(script.answer(NUMBER)[:20], "abandoned")
     for seconds, found in ((4.0, {"unexpected endings": 1}), (6.0, {})):
         left = turn()
@@ -109,13 +109,13 @@ def test_a_turn_is_abandoned_only_when_nobody_watched_for_the_grace_time() -> No
         assert faults(left, told) == found
 
 
-def test_a_turn_that_nobody_watches_must_not_go_on_for_long() -> None:
+def test_turn_that_runs_on_without_viewers_is_a_fault() -> None:
     left = turn()
     left.arrive(20.0)
     assert faults(left, WHOLE) == {"unexpected endings": 1}
 
 
-def test_what_was_seen_of_a_worker_before_it_was_killed_may_be_more_than_was_logged() -> None:
+def test_viewer_of_a_killed_worker_may_have_seen_more_than_the_log() -> None:
     lost = frames(["No. 7:"], "turn-lost", "error")
     later = lost[-1].replace(b"t_1-2", b"t_1-09")
     assert faults(turn("killed"), [*WHOLE[:9], later], lost) == {}

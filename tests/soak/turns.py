@@ -1,4 +1,4 @@
-"""Frames that viewers got come in; what was lost, doubled or otherwise wrong goes out. Pure."""
+"""Check the frames that viewers received: none lost, doubled or otherwise wrong. Pure."""
 
 from collections import Counter
 from itertools import takewhile
@@ -24,7 +24,7 @@ _EXAMPLES = 20
 
 
 class Tally:
-    """Counts what happened, and keeps the first examples of what must not."""
+    """Counts what happened, and keeps the first examples of faults."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -33,7 +33,7 @@ class Tally:
         self.stop_seconds: list[float] = []
 
     def fault(self, kind: str, detail: str, times: int = 1) -> None:
-        """Count what must not be; `kind` is one of `FAULTS`."""
+        """Count a fault; `kind` is one of `FAULTS`."""
         assert kind in FAULTS, kind
         self.counts[kind] += times
         if len(self.examples) < _EXAMPLES:
@@ -41,51 +41,51 @@ class Tally:
 
 
 class Turn:
-    """A turn as its viewers know it; `life` is the worker that runs it, None where nobody knows."""
+    """A turn as its viewers see it; `life` is the worker that runs it, None if unknown."""
 
     def __init__(self, turn_id: str, number: int, life: Life | None, began: float) -> None:
         self.turn_id, self.number, self.life, self.began = turn_id, number, life, began
-        # The first viewer's bytes of each event, to hold the others' against.
+        # The first viewer's bytes of each event, to compare with the others'.
         self.frames: dict[int, bytes] = {}
         self.endings: set[str] = set()
         self.stopped_at: float | None = None
         self.ended_at: float | None = None
         self.viewers = 0
-        # The longest time with no viewer, in seconds, and how many events there were before.
+        # The longest time without viewers, in seconds, and the number of events before it.
         self.alone = (0.0, 0)
         self._left = began
 
     def arrive(self, now: float) -> None:
-        """A viewer is connected."""
+        """A viewer has connected."""
         if self.viewers == 0:
             self.alone = max(self.alone, (now - self._left, len(self.frames)))
         self.viewers += 1
 
     def leave(self, now: float) -> None:
-        """A viewer's connection has ended."""
+        """A viewer has disconnected."""
         self.viewers -= 1
         self._left = now
 
     @property
     def ending(self) -> str | None:
-        """How it ended: a finish_reason, or the kind of a problem; that it was lost goes first."""
+        """How it ended: a finish_reason or a problem type; `turn-lost` takes precedence."""
         return LOST if LOST in self.endings else next(iter(self.endings), None)
 
     @property
     def text(self) -> str:
-        """The answer as far as all events before are known."""
+        """The answer, up to the first missing event."""
         places = takewhile(self.frames.__contains__, range(len(self.frames)))
         parts = [_split(self.frames[place]) for place in places]
         return "".join(msgspec.json.decode(data) for _, name, data in parts if name == b"token")
 
 
 class Seen:
-    """What one viewer has seen of a turn, over all its connections."""
+    """What one viewer has received of a turn, over all its connections."""
 
     def __init__(self, turn: Turn, tally: Tally, after: int = -1) -> None:
         self.turn = turn
         self.following = after + 1
-        # The Last-Event-ID to come back with.
+        # The Last-Event-ID to resume with.
         self.cursor = f"{turn.turn_id}-{after}" if after >= 0 else None
         self.ended = False
         self._tally = tally
@@ -111,16 +111,16 @@ class Seen:
             self._tally.fault("events doubled", f"{where} where {self.following} was due")
         self.following = max(self.following, number + 1)
         if self.ended and LOST in self.turn.endings:
-            # Whoever notices makes it, in the place after the last event that the viewer has.
+            # The worker that notices the loss creates it, after the last event that the viewer has.
             return
         if self.turn.frames.setdefault(number, frame) != frame:
             self._tally.fault("events that differ between viewers", where)
 
 
 def judge(turn: Turn, tally: Tally, *, grace: float, rate: float) -> None:
-    """Count a turn whose viewers have gone, and hold its end and its text against the script.
+    """Count a turn whose viewers have gone, and compare its ending and its text with the script.
 
-    `grace` is in seconds, `rate` in tokens a second.
+    `grace` is in seconds, `rate` in tokens per second.
     """
     tally.counts["turns"] += 1
     ending = turn.ending
@@ -138,7 +138,7 @@ def judge(turn: Turn, tally: Tally, *, grace: float, rate: float) -> None:
 
 
 def _unexpected(turn: Turn, ending: str, grace: float, rate: float) -> str:
-    """Say why a turn must not have ended so; nothing where it may."""
+    """Return why this ending is a fault; empty if it is not."""
     alone, events = turn.alone
     fate = turn.life.fate if turn.life else "unknown"
     if len(turn.endings) > 1 and not (LOST in turn.endings and fate != "runs"):
@@ -146,13 +146,13 @@ def _unexpected(turn: Turn, ending: str, grace: float, rate: float) -> str:
     match ending:
         case "stop":
             left = (script.length(turn.number) - events) / rate
-            # A viewer of another worker counts for a grace time after it went.
+            # A viewer on another worker counts for a grace time after it disconnects.
             late = 2 * grace + 3
             return f"nobody watched for {alone:.1f} s" if min(alone, left) > late else ""
         case "stopped":
             return "" if turn.stopped_at else "nobody stopped it"
         case "abandoned":
-            # A viewer of another worker was last noted down a moment before it went.
+            # A viewer on another worker may have been recorded a moment before it disconnected.
             return "" if alone > grace - 1 else f"alone for {alone:.1f} s only"
         case "shutting-down":
             return "" if fate in ("drained", "unknown") else f"its worker {fate}"
@@ -162,7 +162,7 @@ def _unexpected(turn: Turn, ending: str, grace: float, rate: float) -> str:
 
 
 def _split(frame: bytes) -> tuple[bytes, bytes, bytes]:
-    """Take a frame apart: an id, an event, one line of data, in that order."""
+    """Split a frame into its id, event and data, in that order."""
     (_, place), (_, name), (_, data) = (line.split(b": ", 1) for line in frame.split(b"\n"))
     return place, name, data
 

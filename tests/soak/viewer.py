@@ -1,7 +1,7 @@
-"""A turn comes in; one client reads its events, goes away, and comes back where it was.
+"""A client that reads the events of a turn and resumes after every disconnect.
 
-It does what a browser's EventSource does: whenever the stream is cut it asks again, at any worker,
-for what follows the last event it has.
+It behaves like a browser's EventSource: when the stream is cut, it asks any worker for the events
+after the last one that it has.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ from tests.service import CHAT
 from tests.soak.turns import Seen, Tally
 from tests.soak.workers import Workers
 
-# What a client sees of a worker that is going away, or is not there.
+# What a client sees of a worker that is exiting or down.
 Cut = (aiohttp.ClientError, ConnectionError, TimeoutError)
-# Seconds until the next try where nobody is there.
+# Seconds until the next attempt if no worker answers.
 PAUSE = 0.2
 
 
 class Viewer:
-    """Follows a turn; `seen` is what it has of it, `connection` the reply that it reads now."""
+    """Follows a turn; `seen` is what it has received, `connection` the response it reads now."""
 
     def __init__(
         self,
@@ -36,13 +36,13 @@ class Viewer:
         self._http, self._workers, self._tally, self._random = http, workers, tally, random
         self._connection: aiohttp.ClientResponse | None = None
         self._buffer = b""
-        # There is nothing more to get, though the last event is not there.
+        # There is nothing more to receive, although the last event is missing.
         self._given_up = False
         if connection is not None:
             self._connected(connection)
 
     async def read(self, until: int | None = None) -> None:
-        """Read up to event number `until`, or to the end of a turn, however often it is cut."""
+        """Read up to event number `until` or to the end of the turn, and resume if needed."""
         while not self._given_up:
             if self._connection is None:
                 if self.seen.ended:
@@ -60,7 +60,7 @@ class Viewer:
             self.hang_up()
 
     def hang_up(self) -> None:
-        """Close the connection as a client does that goes away."""
+        """Disconnect."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -68,7 +68,7 @@ class Viewer:
             self.seen.turn.leave(asyncio.get_running_loop().time())
 
     async def expect_nothing(self) -> None:
-        """Ask for what follows the last event, as EventSource does: there is nothing, 204."""
+        """Ask for what follows the last event, as EventSource does; the response is 204."""
         turn_id = self.seen.turn.turn_id
         headers = {"Last-Event-ID": self.seen.cursor or ""}
         for url in self._urls():
@@ -83,7 +83,7 @@ class Viewer:
                 continue
 
     async def _take_until(self, until: int | None) -> bool:
-        """Take events; True once the stream is over, False where enough of them are there."""
+        """Read events; returns True at the end of the stream, False after enough of them."""
         assert self._connection is not None
         while self.seen.ended or until is None or self.seen.following <= until:
             chunk = await self._connection.content.readany()
@@ -144,6 +144,6 @@ class Viewer:
 
 
 async def _problem(reply: aiohttp.ClientResponse) -> str:
-    """Read what a refusal says."""
+    """Return the text of a refusal."""
     async with reply:
         return (await reply.text())[:200]

@@ -1,13 +1,11 @@
-"""Settings come in; workers at fixed ports go out, to be drained, killed and started again."""
+"""Workers on fixed ports, which may be drained, killed and started again."""
 
 import asyncio
 import os
 import re
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from random import Random
 from time import monotonic
 from typing import Literal, TypeAlias
 
@@ -21,7 +19,7 @@ _TOLD = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^[\w.]*(Error|Exception)\b")
 
 
 class Life:
-    """One process of a worker, from its start to its end."""
+    """One process of a worker."""
 
     def __init__(self, worker: Worker, tasks_file: Path) -> None:
         self.worker = worker
@@ -30,22 +28,22 @@ class Life:
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """The process ID."""
         return self.worker.process.pid
 
     @property
     def tasks(self) -> int:
-        """How many asyncio tasks it had within the last second."""
+        """The number of asyncio tasks, at most a second old."""
         return int(self._tasks_file.read_text() or 0)
 
     @property
     def log(self) -> list[str]:
-        """Lines of its log that tell of something unusual."""
+        """The lines of its log with warnings and errors."""
         return [line.rstrip() for line in self.worker.log if _TOLD.search(line)]
 
 
 class Workers:
-    """A fixed number of workers; `lives[place]` is the process that is at `urls[place]` now."""
+    """A fixed number of workers; `lives[place]` is the current process at `urls[place]`."""
 
     def __init__(
         self,
@@ -56,19 +54,19 @@ class Workers:
     ) -> None:
         self.urls = [f"http://127.0.0.1:{port}" for port in ports]
         self.lives: list[Life] = []
-        # These and all before them.
+        # The current processes and all earlier ones.
         self.all: list[Life] = []
         self.drain_seconds: list[float] = []
         self._http, self._folder, self._environment = http, folder, environment
         self._ports = ports
 
     async def start(self) -> None:
-        """Start all of them, and wait until they answer."""
+        """Start all workers and wait until they are ready."""
         starts = (self._launch(port) for port in self._ports)
         self.lives = list(await asyncio.gather(*starts))
 
     async def drain(self, place: int) -> int:
-        """Tell one to end, as a deploy does, start its successor; returns the exit status."""
+        """Terminate a worker, as a deploy does, and start the next; returns the exit status."""
         life, began = self.lives[place], monotonic()
         life.fate = "drained"
         life.worker.terminate()
@@ -78,7 +76,7 @@ class Workers:
         return status
 
     async def kill(self, place: int) -> None:
-        """End one as a crash does, and start its successor."""
+        """Kill a worker and start the next."""
         life = self.lives[place]
         life.fate = "killed"
         life.worker.kill()
@@ -86,7 +84,7 @@ class Workers:
         await self._succeed(place)
 
     async def close(self) -> None:
-        """End all that runs."""
+        """Kill all workers."""
         for life in self.all:
             if life.worker.process.returncode is None:
                 life.worker.kill()
@@ -101,7 +99,7 @@ class Workers:
             *(sys.executable, "-m", "tests.soak.launcher", str(file)),
             cwd=PROJECT,
             env={"PATH": os.environ["PATH"], **self._environment, "PORT": str(port)},
-            # It ends with this pipe; and Ctrl-C is for the soak alone, which then ends it.
+            # It exits when this pipe is closed; Ctrl-C reaches only the soak, which then stops it.
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -112,22 +110,3 @@ class Workers:
         self.all.append(life)
         await life.worker.started()
         return life
-
-
-def free_ports(count: int) -> list[int]:
-    """Find free ports below those that the system gives to outgoing connections.
-
-    While a worker is away nobody else is to get its port, least of all one of its clients.
-    """
-    found: list[int] = []
-    candidates = Random().sample(range(20_000, 32_000), 1_000)  # noqa: S311 -- no secret
-    for port in candidates:
-        with socket.socket() as candidate:
-            try:
-                candidate.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise OSError("no free port")

@@ -14,25 +14,24 @@ from tests.clients.programs import (
     browser,
     eventsource_client,
     fetch_event_source,
-    needs_chromium,
-    needs_node,
 )
-from tests.nginx import needs_nginx, nginx
+from tests.nginx import nginx
 from tests.relay import relay
 from tests.scripted_model import ScriptedModel, say
 from tests.service import answer, running
 from tests.survival.reading import QUESTION
 from tests.workers import Worker, environment, worker
 
-pytestmark = [pytest.mark.anyio, needs_nginx]
+pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
 # Seconds for a client to start, and to come back twice: Chromium takes 3 before it does.
 LIMIT = 60
 
+NODE = pytest.mark.needs("node", "npm")
 CLIENTS = [
-    pytest.param(browser, marks=needs_chromium, id="EventSource"),
-    pytest.param(eventsource_client, marks=needs_node, id="eventsource-client"),
-    pytest.param(fetch_event_source, marks=needs_node, id="fetch-event-source"),
+    pytest.param(browser, marks=pytest.mark.needs("chromium"), id="EventSource"),
+    pytest.param(eventsource_client, marks=NODE, id="eventsource-client"),
+    pytest.param(fetch_event_source, marks=NODE, id="fetch-event-source"),
 ]
 
 

@@ -13,13 +13,14 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from app.config import Settings
-from tests.nginx import needs_nginx, nginx
+from tests.nginx import nginx
 from tests.scripted_model import Answer, Request, ScriptedModel, say
+from tests.servers import free_ports
 from tests.service import CHAT, Client, Event, Stream, answer
 from tests.survival.reading import QUESTION
 from tests.workers import Worker, environment, worker
 
-pytestmark = [pytest.mark.anyio, needs_nginx]
+pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
 STREAMS = 50
 # Seconds: for a worker's own answers to end in, and for those of others that are followed there.
@@ -108,11 +109,11 @@ async def test_a_rolling_restart_loses_no_event(
         return say("One,", first_is_away, " two,", viewers[int(number[1])].goes_on, " three.")
 
     model.answers(script)
-    settings = environment(replace(model_settings, drain_time=DRAIN_TIME))
+    common = environment(replace(model_settings, drain_time=DRAIN_TIME))
+    settings = [{**common, "PORT": str(port)} for port in free_ports(2)]
     with anyio.fail_after(LIMIT):
-        async with worker(settings) as one, worker(settings) as other:
+        async with worker(settings[0]) as one, worker(settings[1]) as other:
             addresses = [each.url.removeprefix("http://") for each in (one, other)]
-            same_place = [{**settings, "PORT": each.rpartition(":")[2]} for each in addresses]
             async with nginx(addresses, WHICH) as front, anyio.create_task_group() as tasks:
                 for viewer in viewers:
                     tasks.start_soon(watch, front, viewer)
@@ -125,12 +126,12 @@ async def test_a_rolling_restart_loses_no_event(
                     if viewer.worker == addresses[0]:
                         viewer.goes_on.set()
                 assert await one.ended() == 0
-                async with worker(same_place[0]):
+                async with worker(settings[0]):
                     await shutdown_requested(other)
                     for viewer in viewers:
                         viewer.goes_on.set()
                     assert await other.ended() == 0
-                    async with worker(same_place[1]):
+                    async with worker(settings[1]):
                         for viewer in viewers:
                             await viewer.ended.wait()
                         asking.cancel()

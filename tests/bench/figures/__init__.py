@@ -1,1 +1,1 @@
-"""One module a figure: a stage comes in, what was measured on it goes out."""
+"""One module per figure, measured on a stage."""

@@ -1,4 +1,4 @@
-"""A stage comes in; what a chat costs, and what is kept, once there were very many, goes out."""
+"""The cost and the memory of chats after very many of them."""
 
 from tests.bench.client import Load
 from tests.bench.figures import cpu
@@ -12,7 +12,7 @@ KIND = cpu.KINDS["single"]
 
 
 async def measure(stage: Stage) -> list[Figure]:
-    """Have the first chats, a great many, and then as many as the first. Raises Void."""
+    """Run the first chats, then very many, and then as many as the first. Raises Void."""
     young, old, kept = ({name: list[float]() for name in stage.names} for _ in range(3))
     for name in stage.names:
         async with subject(name, stage.around) as server:

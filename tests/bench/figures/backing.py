@@ -1,4 +1,4 @@
-"""A stage comes in; what chats ask of Redis and of PostgreSQL goes out."""
+"""Commands and transactions that chats cost Redis and PostgreSQL."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -15,21 +15,21 @@ from tests.bench.script import Script
 from tests.bench.stage import Stage
 from tests.bench.subjects import Subject, subject
 
-# A thousand chats of 200 tokens, so many streams at once, 50 tokens a second each.
+# A thousand chats of 200 tokens at 50 tokens per second, and the concurrent streams.
 STREAMS, TIMES, TOKENS, RATE = 100, 10, 200, 50
-# Seconds until PostgreSQL tells what was done last.
+# Seconds until PostgreSQL's statistics are up to date.
 SETTLED = 2.0
 PROCESSES = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
 DONE = """
 SELECT xact_commit AS transactions, blks_hit + blks_read AS pages
 FROM pg_stat_database WHERE datname = current_database()
 """
-# The commands that are told one by one.
+# The commands that are listed separately.
 MAX_TOLD = 8
 
 
 class Taken(Struct):
-    """What was asked of the servers until a moment."""
+    """The servers' counters at one moment."""
 
     commands: dict[str, int]
     redis: dict[str, float]
@@ -37,7 +37,7 @@ class Taken(Struct):
 
 
 async def measure(stage: Stage) -> list[Figure]:
-    """Have a thousand chats, and see what they asked of the servers. Raises Void."""
+    """Run a thousand chats and read the servers' counters. Raises Void."""
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(Redis.from_url(stage.around.redis_url))
         database = await asyncpg.connect(stage.around.database_url)

@@ -1,4 +1,4 @@
-"""Three running servers come in; how many streams one core holds goes out, step by step."""
+"""The number of concurrent streams that one core sustains, found step by step."""
 
 from collections.abc import Sequence
 
@@ -10,21 +10,21 @@ from tests.bench.script import Script
 from tests.bench.stage import Stage, Void
 from tests.bench.subjects import Subject
 
-# Tokens a second of each stream, and how late they may be at p99, in milliseconds.
+# Tokens per second of each stream, and their allowed lateness at p99, in milliseconds.
 RATE, LATEST = 50, 50
-# Seconds that all streams go on together; of these the beginning and the end do not count.
+# Seconds that all streams run together, and at the start and at the end that do not count.
 TOGETHER, AFTER, BEFORE = 3.5, 0.5, 0.1
-# From so many streams on, one in so many is looked at as it comes (of all ten slots of the model).
+# From this number of streams, one in this many is read as it arrives (in all ten model slots).
 SAMPLES = ((400, 11), (120, 3), (0, 1))
-# Where to begin, by what was seen before; each step is so much more or less than the one before.
+# The first steps, from earlier results, and the factor between two steps.
 BEGIN = {"reference": 75, "service": 500, "floor": 1_000}
 FACTOR, FINE, MAX_STEPS, TRIES = 1.5, 1.08, 6, 2
-# Steps that are void are tried so often: something else may have used the machine for a moment.
+# Attempts at a void step: another process may have used the machine for a moment.
 MAX_VOID = 2
 
 
 class Found(Struct, frozen=True):
-    """The most streams that were held, whether there may be more, and all steps to it."""
+    """The most streams that were sustained, whether that is a lower bound, and all steps."""
 
     streams: int
     bounded: bool
@@ -34,7 +34,7 @@ class Found(Struct, frozen=True):
 async def measure(
     stage: Stage, subjects: Sequence[Subject], most_steps: int = MAX_STEPS
 ) -> tuple[list[Figure], list[Step]]:
-    """Look for the most streams that each server holds. Raises Void where even few are too many."""
+    """Find the most streams that each server sustains. Raises Void if it sustains none."""
     found = {subject.name: await _search(stage, subject, most_steps) for subject in subjects}
     title = f"streams of {RATE} tokens a second that a core holds"
     note = ", ".join(
@@ -48,7 +48,7 @@ async def measure(
 
 
 async def _search(stage: Stage, subject: Subject, most_steps: int) -> Found:
-    """Step up while it holds, down while it does not, and then between the two."""
+    """Step up while the server keeps up, down while it does not, and then between the two."""
     held, failed, bounded = 0, 0, True
     streams, steps = BEGIN[subject.name], list[Step]()
     for _ in range(most_steps):
@@ -57,7 +57,7 @@ async def _search(stage: Stage, subject: Subject, most_steps: int) -> Found:
         if any(step.p99_ms < LATEST for step in tried):
             held = streams
         else:
-            # The server is not to blame where the model or the client could not follow.
+            # If the model or the client was too slow, the server did not fail.
             failed, bounded = streams, bool(tried)
         if held and failed and failed <= held * FINE:
             break
@@ -71,7 +71,7 @@ async def _search(stage: Stage, subject: Subject, most_steps: int) -> Found:
 
 
 async def _tried(stage: Stage, subject: Subject, streams: int) -> list[Step]:
-    """Try a step, and once more where it failed: others may have used the machine too."""
+    """Try a step, and repeat it if it failed: another process may have used the machine."""
     tried: list[Step] = []
     void = 0
     while len(tried) < TRIES and void < MAX_VOID:

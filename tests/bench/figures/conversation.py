@@ -1,4 +1,4 @@
-"""A stage comes in; what a chat costs, the more was said before it, goes out."""
+"""The cost of a chat by the number of turns before it."""
 
 from itertools import pairwise
 from time import monotonic
@@ -11,13 +11,13 @@ from tests.bench.script import Script
 from tests.bench.stage import Stage
 from tests.bench.subjects import Subject, subject
 
-# Turns that a conversation has had, which are remembered; conversations a round.
+# Earlier turns of a conversation, and conversations per round.
 LENGTHS, CHATS, AT_ONCE = (0, 3, 10), 60, 8
 SCRIPT = Script(200)
 
 
 async def measure(stage: Stage, rounds: int) -> list[Figure]:
-    """Have conversations of ever more turns. Raises Void."""
+    """Run conversations of more and more turns. Raises Void."""
     values = {length: {name: list[float]() for name in stage.names} for length in LENGTHS}
     for name in stage.names:
         async with subject(name, stage.around) as server:
@@ -37,7 +37,7 @@ async def measure(stage: Stage, rounds: int) -> list[Figure]:
 
 
 async def _conversations(stage: Stage, server: Subject) -> list[float]:
-    """Return the milliseconds of CPU time that the first turn cost, the second, and so on."""
+    """Return the CPU time of the first turn, of the second, and so on, in milliseconds."""
     load = Load(
         chats=CHATS,
         tokens=SCRIPT.tokens,

@@ -1,4 +1,4 @@
-"""Three running servers come in; the CPU time that chats of several kinds cost them goes out."""
+"""The CPU time of several kinds of chats."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,13 +11,13 @@ from tests.bench.script import Script
 from tests.bench.stage import Stage
 from tests.bench.subjects import NAMES, Subject
 
-# Streams of the paced load, and tokens a second of each: what the reference can just bear.
+# Streams of the paced load, and tokens per second of each: the most the reference sustains.
 STREAMS, RATE = 200, 12.5
 MAX_OPENING = 10
 
 
 class Kind(Struct, frozen=True):
-    """A kind of chat, and how many a round each server gets: enough for the clock of /proc."""
+    """A kind of chat, and the chats per round: enough for the resolution of /proc."""
 
     key: str
     title: str
@@ -57,7 +57,7 @@ KINDS = {
 async def measure(
     stage: Stage, subjects: Sequence[Subject], kind: Kind, rounds: int
 ) -> list[Figure]:
-    """Let each server have its chats, the order reversed each round. Raises Void."""
+    """Run the chats on each server, in reverse order every other round. Raises Void."""
     values: dict[str, list[float]] = {subject.name: [] for subject in subjects}
     for number in range(rounds):
         for subject in subjects[:: -1 if number % 2 else 1]:
@@ -67,7 +67,7 @@ async def measure(
 
 
 async def chats(stage: Stage, subject: Subject, kind: Kind, number: int) -> float:
-    """Return the milliseconds of CPU time that each of so many chats cost. Raises Void."""
+    """Return the CPU time per chat, in milliseconds. Raises Void."""
     opening = min(MAX_OPENING, kind.at_once)
     load = Load(chats=number, tokens=kind.script.tokens, at_once=kind.at_once, opening=opening)
     before = cpu_seconds([subject.pid])

@@ -1,4 +1,4 @@
-"""A stage comes in; what chats and tokens cost, the more streams are open, goes out."""
+"""The cost of chats and tokens by the number of open streams."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -12,7 +12,7 @@ from tests.bench.script import Script
 from tests.bench.stage import Stage
 from tests.bench.subjects import NAMES, Subject, subject
 
-# Streams that are open and silent, and the chats beside them: so many at once, paced.
+# Open streams without tokens, and the paced chats beside them.
 SIZES = (10, 200, 2_000)
 AT_ONCE, OPENING = 40, 50
 KIND = cpu.Kind(
@@ -22,14 +22,14 @@ KIND = cpu.Kind(
     dict.fromkeys(NAMES, AT_ONCE),
     at_once=AT_ONCE,
 )
-# Seconds that a server is looked at while nothing but the silent streams is there.
+# Seconds to measure a server with only the silent streams.
 SILENCE = 5.0
-# Streams that each have a token a second, and how long they are looked at once they go on.
+# Streams with a token per second each, and the seconds to measure them.
 PACED, RATE, LOOKED, BEFORE = (200, 2_000), 1, 10.0, 1.0
 
 
 async def measure(stage: Stage, rounds: int) -> list[Figure]:
-    """Have the same chats in servers that are new, but for what they hold. Raises Void."""
+    """Run the same chats on new servers with more and more open streams. Raises Void."""
     chats, idle = ({size: dict[str, list[float]]() for size in SIZES} for _ in range(2))
     for size in SIZES:
         for name in stage.names:
@@ -52,7 +52,7 @@ async def measure(stage: Stage, rounds: int) -> list[Figure]:
 async def _beside(
     stage: Stage, name: str, size: int, rounds: int
 ) -> tuple[list[float], list[float]]:
-    """Return what a chat cost, without what the silent streams cost; and this. In milliseconds."""
+    """Return the costs of a chat and of the silent streams, in milliseconds."""
     load = Load(chats=size, tokens=2, at_once=size, opening=OPENING, hold=True)
     async with AsyncExitStack() as stack:
         server = await _warm(stage, name, stack)
@@ -68,7 +68,7 @@ async def _beside(
 
 
 async def _paced(stage: Stage, name: str, size: int) -> float:
-    """Return the microseconds that a token cost."""
+    """Return the cost of a token in microseconds."""
     tokens = int(RATE * (BEFORE + LOOKED + 2))
     load = Load(chats=size, tokens=tokens, at_once=size, opening=OPENING)
     async with AsyncExitStack() as stack:
@@ -83,7 +83,7 @@ async def _paced(stage: Stage, name: str, size: int) -> float:
 
 
 async def _share(server: Subject, seconds: float) -> float:
-    """Return the part of a core that a server uses for so long."""
+    """Return the share of a core that a server uses during this time."""
     before, began = cpu_seconds([server.pid]), monotonic()
     await asyncio.sleep(seconds)
     return (cpu_seconds([server.pid]) - before) / (monotonic() - began)

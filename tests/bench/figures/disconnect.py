@@ -1,7 +1,7 @@
-"""A stage comes in; how long a model goes on with nobody to read it goes out.
+"""How long a model request runs on after its viewer has disconnected.
 
-From the moment a viewer hangs up until the model's connection is closed, less the grace in which
-the viewer may come back. It is measured while the model speaks and while it is silent.
+From the disconnect until the model's connection is closed, without the grace time in which the
+viewer may return. It is measured while the model sends tokens and while it is silent.
 """
 
 import asyncio
@@ -15,16 +15,16 @@ from tests.bench.stage import Stage
 from tests.bench.subjects import Subject, subject
 
 VIEWERS, RATE, TOKENS = 50, 10, 9_999
-# Seconds between two who hang up (no part of a token's period), and until a model counts as kept.
+# Seconds between two disconnects (not a fraction of a token's period), and until giving up.
 APART, LIMIT = 0.037, 10.0
 GRACE = {"reference": 0.0, "service": 1.0}
 SPEAKING = Script(TOKENS, rate=RATE, streams=VIEWERS)
-# Its second token never comes.
+# Its second token never arrives.
 SILENT = Script(TOKENS, streams=VIEWERS, steps=True)
 
 
 async def measure(stage: Stage) -> list[Figure]:
-    """Let viewers hang up; the floor does not care whether anybody reads."""
+    """Disconnect viewers; the floor does not notice that."""
     names = [name for name in stage.names if name in GRACE]
     found = {name: await _server(stage, name) for name in names}
     return [
@@ -55,7 +55,7 @@ async def _server(stage: Stage, name: str) -> tuple[list[float], list[float]]:
 
 
 async def _hang_up(stage: Stage, server: Subject, script: Script) -> list[float]:
-    """Return the seconds that each model went on for nobody, after the grace."""
+    """Return the seconds that each model request ran on after the grace time."""
     await stage.follow(script)
     opening = (_open(server, number) for number in range(VIEWERS))
     viewers = await asyncio.gather(*opening)
@@ -76,7 +76,7 @@ async def _hang_up(stage: Stage, server: Subject, script: Script) -> list[float]
 
 
 async def _open(server: Subject, number: int) -> tuple[int, asyncio.StreamWriter]:
-    """Ask, and return the moment of the first token, by which the model knows its stream."""
+    """Ask and return the time of the first token, which identifies the model's stream."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(question(number, server.path))
     reply = b""

@@ -1,8 +1,8 @@
-"""A stage comes in; how many instructions a token and a short chat take goes out, by callgrind.
+"""CPU instructions of a token and of a short chat, counted by callgrind.
 
-What one chat of 160 tokens takes more than one of 10, over 150. One token is under way at a time,
-to one stream after the other, and each stream has at most 50 a second, so that what a server does
-by the clock weighs as it does in life.
+The cost of a token is the difference between chats of 160 and of 10 tokens, divided by 150. One
+token is sent at a time, to one stream after the other, at most 50 per second to each, so that the
+share of timer-driven work is realistic.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _TOTAL = re.compile(r"^(?:totals|summary): (\d+)", re.MULTILINE)
 
 
 async def measure(stage: Stage, rounds: int) -> list[Figure]:
-    """Start all servers under callgrind at once, and measure one after the other. Raises Void."""
+    """Start all servers under callgrind and measure one after the other. Raises Void."""
     token = {name: list[float]() for name in stage.names}
     chat = {name: list[float]() for name in stage.names}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -46,11 +46,11 @@ async def measure(stage: Stage, rounds: int) -> list[Figure]:
 async def _count(
     stage: Stage, server: Subject, folder: Path, rounds: int
 ) -> tuple[list[int], list[int]]:
-    """Return what `STREAMS` short chats took, and as many long ones, a value for each round."""
+    """Return the instructions of `STREAMS` short chats and of as many long ones, for each round."""
     for _ in range(2):
         await _chats(stage, server, SHORT)
     await _control(server, "--instr=on")
-    # The first that are counted fill what was thrown away when counting began.
+    # The first counted chats refill the caches that were discarded when counting started.
     await _chats(stage, server, SHORT)
     await _dump(server, folder)
     counted: tuple[list[int], list[int]] = ([], [])
@@ -69,7 +69,7 @@ async def _chats(stage: Stage, server: Subject, tokens: int) -> None:
 
 
 async def _dump(server: Subject, folder: Path) -> int:
-    """Return the instructions since the last dump."""
+    """Return the number of instructions since the last dump."""
     await _control(server, "--dump=bench")
     return _total(folder, server.pid)
 

@@ -1,4 +1,4 @@
-"""Three running servers come in; how long a viewer waits at low load goes out."""
+"""Latency at low load."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from tests.bench.stage import Stage
 from tests.bench.subjects import Subject
 
 CHATS = 60
-# One stream, for a second: nobody waits for anybody.
+# One stream for a second, so that nothing is queued.
 RATE, TOKENS = 100, 100
 
 
 async def measure(stage: Stage, subjects: Sequence[Subject], rounds: int) -> list[Figure]:
     """Ask one question after the other, then follow one stream. Raises Void.
 
-    The model says its first token at once, so all time to it is the server's.
+    The model sends its first token at once, so all the time until then is the server's.
     """
     names = [subject.name for subject in subjects]
     sources, first, gap = ({name: list[float]() for name in names} for _ in range(3))

@@ -1,4 +1,4 @@
-"""A stage comes in; how much memory a stream takes in each server goes out."""
+"""Memory per stream."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -11,14 +11,14 @@ from tests.bench.stage import Stage, Void
 from tests.bench.subjects import Subject, subject
 
 SIZES = (1_000, 5_000)
-# The second token ends all streams, once their memory has been looked at.
+# The second token ends all streams, after their memory has been measured.
 TOKENS, OPENING, WARM_UP = 2, 50, 200
-# Seconds from the last stream's end until a server's memory is looked at once more.
+# Seconds from the end of the last stream until memory is measured again.
 AFTERWARDS = 3
 
 
 async def measure(stage: Stage, sizes: tuple[int, ...] = SIZES) -> list[Figure]:
-    """Open so many streams in servers that are new but warm. Raises Void."""
+    """Open these numbers of streams on new but warm servers. Raises Void."""
     kib = {size: {name: list[float]() for name in stage.names} for size in sizes}
     kept = {name: list[float]() for name in stage.names}
     for name in stage.names:
@@ -40,7 +40,7 @@ async def measure(stage: Stage, sizes: tuple[int, ...] = SIZES) -> list[Figure]:
 
 
 async def again(stage: Stage) -> list[Figure]:
-    """Open the most streams twice, and look at what is kept after each time. Raises Void."""
+    """Open the most streams twice, and measure the memory that remains each time. Raises Void."""
     kept = {time: {name: list[float]() for name in stage.names} for time in (1, 2)}
     for name in stage.names:
         async with AsyncExitStack() as stack:
@@ -64,9 +64,9 @@ async def _warm(stage: Stage, name: str, stack: AsyncExitStack) -> Subject:
 
 
 async def _open(stage: Stage, server: Subject, streams: int) -> int:
-    """Return the bytes of memory that a server has with so many streams open.
+    """Return a server's memory with this number of open streams, in bytes.
 
-    Each of them had its first token before, and gets its last and its `done` after. Raises Void.
+    Each has received its first token, and receives its last and `done` afterwards. Raises Void.
     """
     load = Load(chats=streams, tokens=TOKENS, at_once=streams, opening=OPENING, hold=True)
     script = Script(TOKENS, streams=streams, steps=True)

@@ -1,4 +1,4 @@
-"""A stage comes in; how long each server takes to be imported, and to answer, goes out."""
+"""The time to import each server, and to start it."""
 
 import asyncio
 import sys
@@ -10,7 +10,7 @@ from tests.bench.subjects import PROJECT, REFERENCE, import_command, subject
 
 
 async def measure(stage: Stage, rounds: int) -> list[Figure]:
-    """Import and start each server, the order reversed each round."""
+    """Import and start each server, in reverse order every other round."""
     imported = {name: list[float]() for name in stage.names}
     started = {name: list[float]() for name in stage.names}
     for number in range(rounds):

@@ -1,4 +1,4 @@
-"""Three running servers come in; how many system calls a token takes goes out, by strace."""
+"""System calls per token, counted by strace."""
 
 import asyncio
 import signal
@@ -13,16 +13,16 @@ from tests.bench.script import Script
 from tests.bench.stage import Stage
 from tests.bench.subjects import Subject
 
-# Streams at once, tokens a second of each at most, tokens of the two chats. One token is under way
-# at a time, so that a server which strace slows down still meets each by itself.
+# Concurrent streams, maximum tokens per second, tokens of the two chats. One token is sent at a
+# time, so that a server slowed down by strace still receives each one separately.
 STREAMS, RATE, SHORT, LONG = 10, 50, 10, 60
 
 
 async def measure(stage: Stage, subjects: Sequence[Subject], rounds: int) -> list[Figure]:
-    """Count the calls of short and of long chats; what the long ones have more is the tokens'."""
+    """Count the calls of short and of long chats; the difference is that of the tokens."""
     values: dict[str, list[float]] = {subject.name: [] for subject in subjects}
     for subject in subjects:
-        # What is done once for so many at once, such as connecting to the database.
+        # One-time work for this number of streams, such as connecting to the database.
         await _chats(stage, subject, SHORT)
         for _ in range(rounds):
             short, long = [await _calls(stage, subject, tokens) for tokens in (SHORT, LONG)]
@@ -41,7 +41,7 @@ async def _calls(stage: Stage, subject: Subject, tokens: int) -> int:
         table = Path(folder) / "calls"
         async with _traced(subject, table):
             await _chats(stage, subject, tokens)
-        # % time, seconds, usecs/call, calls, maybe errors, and the word.
+        # Columns: % time, seconds, usecs/call, calls, errors (optional), syscall.
         (total,) = [line for line in table.read_text().splitlines() if line.endswith("total")]
         return int(total.split()[3])
 

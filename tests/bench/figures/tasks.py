@@ -1,4 +1,4 @@
-"""A stage comes in; how many asyncio tasks a stream takes in each server goes out."""
+"""asyncio tasks per stream."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ COUNTING = Path(__file__).parents[1] / "counting.py"
 
 
 async def measure(stage: Stage) -> list[Figure]:
-    """Count the tasks with so many streams open, and with none. Raises Void."""
+    """Count the tasks with and without open streams. Raises Void."""
     counted = {name: [await _tasks(stage, name)] for name in stage.names}
     return [Figure("tasks", "asyncio tasks a stream", counted)]
 
@@ -27,7 +27,7 @@ async def _tasks(stage: Stage, name: str) -> float:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder) / "tasks"
         async with subject(name, stage.around, runner=(str(COUNTING), str(file))) as server:
-            # What lives on for a while, or for good, once there has been a chat.
+            # Tasks that remain after a first chat.
             await stage.load(server, Script(2), Load(chats=20, tokens=2, at_once=5, opening=5))
             before = _count(server, file)
             script = Script(2, streams=STREAMS, steps=True)

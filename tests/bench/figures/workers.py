@@ -1,7 +1,7 @@
-"""A stage comes in; what a chat costs one worker, and two that have twice as many, goes out.
+"""The cost of a chat on one worker, and on two with twice the load.
 
-Both workers are on the one core, since all else has the other. What a chat costs two more than one
-is what would keep a second core from carrying as much again.
+Both workers share one core, since everything else uses the other. If a chat costs more on two
+workers, a second core would not double the capacity.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ KINDS, CHATS, WARM_UP = ("burst", "paced"), {"burst": 400, "paced": cpu.STREAMS}
 
 
 async def measure(stage: Stage, rounds: int) -> list[Figure]:
-    """Give a load to one worker, and twice of it to two, in turns. Raises Void."""
+    """Run a load on one worker and twice the load on two, in turn. Raises Void."""
     found = {(kind, count): list[float]() for kind in KINDS for count in (1, 2)}
     async with AsyncExitStack() as stack:
         workers = [
@@ -42,7 +42,7 @@ async def measure(stage: Stage, rounds: int) -> list[Figure]:
 
 
 async def _chats(stage: Stage, kind: cpu.Kind, asked: Sequence[Subject]) -> float:
-    """Return the CPU time of a chat, in ms."""
+    """Return the CPU time of a chat, in milliseconds."""
     load = Load(
         chats=CHATS[kind.key] * len(asked),
         tokens=kind.script.tokens,

@@ -1,4 +1,4 @@
-"""A question comes in; what the library's tables hold on it goes out, by way of SQLAlchemy."""
+"""Search the library with SQLAlchemy."""
 
 import re
 from collections.abc import AsyncIterator
@@ -70,7 +70,7 @@ class Search:
         self._session = session
 
     async def cascade(self, question: str, creator: str | None) -> tuple[str, list[Passage]]:
-        """The creator's own passages, and the whole library's where those are too few."""
+        """Search the creator's passages, and the whole library if those are too few."""
         words = " | ".join(re.findall(r"\w+", question.lower()))
         named = func.lower(CreatorRow.name) == (creator or "").lower()
         own = await self._passages(ranked(words).join(CreatorRow).where(named))

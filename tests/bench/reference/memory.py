@@ -1,4 +1,4 @@
-"""A conversation's turns come in and go out, kept in Redis by way of redis-py."""
+"""Conversations in Redis, with redis-py."""
 
 import json
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ class History:
     @classmethod
     @asynccontextmanager
     async def connected(cls, url: str) -> AsyncIterator["History"]:
-        # Turns that end at once wait for a connection; the usual pool refuses the 101st.
+        # Turns that end at the same time wait for a connection; the default pool refuses the 101st.
         pool = BlockingConnectionPool.from_url(
             url, decode_responses=True, max_connections=100, timeout=None
         )

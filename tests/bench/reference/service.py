@@ -1,7 +1,7 @@
-"""Questions come in over HTTP; streamed, cited answers go out: the usual stack, usually written.
+"""The reference: the same chat service on the usual stack.
 
-What the service is held against: FastAPI, pydantic, SQLAlchemy, redis-py and OpenAI's own client,
-each used as its documentation shows. It is frozen, with its versions, in requirements-bench.lock.
+FastAPI, pydantic, SQLAlchemy, redis-py and OpenAI's client, each used as its documentation shows.
+Their versions are pinned in requirements-bench.lock.
 """
 
 import json
@@ -51,7 +51,7 @@ class Done(BaseModel):
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    # Its client's own limit is a thousand connections, and each stream has one.
+    # The client's default limit is a thousand connections, and each stream needs one.
     limits = Limits(max_connections=None, max_keepalive_connections=100)
     async with (
         DefaultAsyncHttpx2Client(limits=limits) as http,

@@ -77,6 +77,7 @@ async def test_each_event_is_printed_once_although_the_connection_is_cut(
     assert len(model.requests) == 1
 
 
+@pytest.mark.slow
 async def test_another_worker_reports_that_the_answer_of_a_killed_one_is_lost(
     model_settings: Settings, model: ScriptedModel
 ) -> None:

@@ -34,7 +34,8 @@ async def test_ctrl_c_stops_the_answer_and_prints_what_there_is_of_it(
 async def test_ctrl_c_with_json_prints_the_last_event(chat: Client, model: ScriptedModel) -> None:
     model.answers(say("One", anyio.Event(), "never"))
     async with start_ask(QUESTION, "--json", "--url", chat.url) as running:
-        await running.printed("One")
+        # The sources contain the word, too.
+        await running.printed('"One"')
         running.interrupt()
         assert await running.ended() == 130
     events = events_of(running.out)

@@ -15,6 +15,7 @@ LIBRARY = Path(__file__).parents[4] / "shared" / "data" / "library"
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.slow,
     pytest.mark.skipif(
         not (LIBRARY / VIDEOS).is_file(), reason="the real library is not available"
     ),

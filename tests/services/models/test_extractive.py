@@ -163,6 +163,7 @@ def test_title_words_count_in_every_sentence_of_the_source() -> None:
 XQUAD = Path(__file__).parents[4] / "shared" / "data" / "judged" / "xquad"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not XQUAD.exists(), reason="the XQuAD data are missing")
 def test_most_xquad_answers_are_quoted() -> None:
     answered = [

@@ -67,6 +67,7 @@ def test_capitals_and_numbers_do_not_mislead_detection() -> None:
     assert detect_language(f"12:01 {TEXTS['en'].upper()} 00:02:03,500", None) == "en"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not XQUAD.is_dir(), reason="the XQuAD paragraphs are not available")
 @pytest.mark.parametrize("language", ["en", "de", "ru", "zh"])
 def test_language_of_real_paragraphs_is_detected(language: str) -> None:
