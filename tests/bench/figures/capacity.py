@@ -33,10 +33,10 @@ class Capacity(Struct, frozen=True):
 
 
 async def measure(
-    harness: Harness, subjects: Sequence[Subject], most_steps: int = MAX_STEPS
+    harness: Harness, subjects: Sequence[Subject], max_steps: int = MAX_STEPS
 ) -> tuple[list[Figure], list[Step]]:
     """Search for each server's capacity. Raises InvalidRun if no step succeeds."""
-    found = {subject.name: await _search(harness, subject, most_steps) for subject in subjects}
+    found = {subject.name: await _search(harness, subject, max_steps) for subject in subjects}
     title = f"streams per core at {RATE} tokens a second"
     note = ", ".join(
         f"{name} may sustain more: the load generator was the limit"
@@ -48,11 +48,11 @@ async def measure(
     return [Figure("streams", title, values, higher_is_better=True, note=note)], steps
 
 
-async def _search(harness: Harness, subject: Subject, most_steps: int) -> Capacity:
+async def _search(harness: Harness, subject: Subject, max_steps: int) -> Capacity:
     """Step up after a success, down after a failure, then bisect between the two."""
     sustained, failed, bounded = 0, 0, True
     streams, steps = START[subject.name], list[Step]()
-    for _ in range(most_steps):
+    for _ in range(max_steps):
         attempts = await _attempts(harness, subject, streams)
         steps += attempts
         if any(step.p99_ms < MAX_LATENESS_MS for step in attempts):

@@ -48,8 +48,8 @@ def _figures(key: str, state: str, delays: dict[str, list[float]]) -> Iterator[F
         ("_worst", "maximum", note, max),
     ):
         values = {name: [statistic(values) * 1_000] for name, values in delays.items()}
-        title_of = f"{title}, {label} of {VIEWERS}, ms"
-        yield Figure(f"hangup{key}{suffix}", title_of, values, note=extra)
+        full_title = f"{title}, {label} of {VIEWERS}, ms"
+        yield Figure(f"hangup{key}{suffix}", full_title, values, note=extra)
 
 
 async def _server(harness: Harness, name: str) -> tuple[list[float], list[float]]:
@@ -60,7 +60,7 @@ async def _server(harness: Harness, name: str) -> tuple[list[float], list[float]
 
 
 async def _delays(harness: Harness, server: Subject, script: Script) -> list[float]:
-    """Return, for each viewer, the seconds from its disconnect and grace time to the model's."""
+    """Return the seconds from each viewer's disconnect to the model's, less the grace time."""
     await harness.set_script(script)
     opening = (_open(server, number) for number in range(VIEWERS))
     viewers = await asyncio.gather(*opening)
