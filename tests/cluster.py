@@ -28,7 +28,7 @@ HOST, NODES = "127.0.0.1", 3
 # Milliseconds without a reply after which the other nodes consider a node dead.
 NODE_TIMEOUT = 2_000
 # Seconds for the nodes to agree on the state of the cluster.
-AGREE_LIMIT = 30
+TIMEOUT = 30
 
 
 class Node(OwnServer):
@@ -43,7 +43,7 @@ class Node(OwnServer):
         """Return a client of this node only."""
         return Redis(host=HOST, port=self.port, socket_timeout=1)
 
-    def thinks(self, state: str) -> bool:
+    def reports(self, state: str) -> bool:
         """Return whether this node reports this cluster state; True if it does not answer."""
         with self.client() as client:
             try:
@@ -59,7 +59,7 @@ class Node(OwnServer):
         """Resume it."""
         self._signal(signal.SIGCONT)
 
-    def knows(self, name: bytes) -> bool:
+    def has_met(self, name: bytes) -> bool:
         """Return whether it knows the node with this ID."""
         with self.client() as client:
             known = client.cluster("NODES").values()
@@ -118,18 +118,18 @@ class Cluster:
                 name = client.cluster("MYID")
             with node.client() as client:
                 client.cluster("MEET", HOST, of.port, of.bus)
-                assert await until(lambda: node.knows(name), AGREE_LIMIT)
+                assert await until(lambda: node.has_met(name), TIMEOUT)
                 client.cluster("REPLICATE", name)
-                assert await until(lambda: client.info()["master_link_status"] == "up", AGREE_LIMIT)
+                assert await until(lambda: client.info()["master_link_status"] == "up", TIMEOUT)
             yield node
         finally:
             await node.stop()
 
-    async def agrees(self, state: str = "ok") -> None:
+    async def wait_for_state(self, state: str = "ok") -> None:
         """Wait until every running node reports the state, "ok" or "fail"."""
         for node in self.nodes:
-            agrees = await until(partial(node.thinks, state), AGREE_LIMIT)
-            assert agrees, f"a node does not say {state} of the cluster"
+            reached = await until(partial(node.reports, state), TIMEOUT)
+            assert reached, f"port {node.port} does not report the cluster state {state}"
 
     def flush(self) -> None:
         """Delete all keys."""
@@ -154,7 +154,7 @@ async def cluster() -> AsyncIterator[Cluster]:
         for number, node in enumerate(nodes):
             _join(node, number, nodes[0])
         joined = Cluster(folder, nodes)
-        await joined.agrees()
+        await joined.wait_for_state()
         yield joined
 
 

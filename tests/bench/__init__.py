@@ -1,1 +1,1 @@
-"""Benchmarks; they take minutes and are not part of the tests."""
+"""Benchmarks: `python -m tests.bench` (a chat) and `python -m tests.bench.growth` (a library)."""

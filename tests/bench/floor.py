@@ -1,7 +1,7 @@
-"""The minimum in Python: forward the model's tokens as events.
+"""Minimal server, the lower bound of a benchmark: passes the model's tokens on as events.
 
-`python -m tests.bench.floor PORT MODEL_PORT`: two handwritten protocols on uvloop and httptools. No
-database, no memory, no timeouts, no validation. It never changes.
+`python -m tests.bench.floor PORT MODEL_PORT`. It consists of two hand-written protocols on uvloop
+and httptools, without database, memory, timeouts or checks. It is frozen: do not change it.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ QUESTION = msgspec.json.Decoder(Question)
 
 
 class ModelConnection(asyncio.Protocol):
-    """A connection to the model; `take(data, ended)` receives the body of the response."""
+    """A connection to the model; `take(data, ended)` is called with the body of the reply."""
 
     take: Callable[[bytes, bool], None]
     transport: asyncio.Transport
@@ -82,7 +82,7 @@ class ModelConnection(asyncio.Protocol):
 
 
 class ViewerConnection(asyncio.Protocol):
-    """A connection of a viewer."""
+    """A connection from a viewer."""
 
     transport: asyncio.Transport
 

@@ -1,7 +1,4 @@
-"""Measure ingestion, storage and search in libraries of several sizes.
-
-`python -m tests.bench.growth 5000 50000 200000`; see README.md in this folder.
-"""
+"""Benchmark of ingestion, storage and search as a library grows. See tests/bench/README.md."""
 
 import argparse
 import asyncio
@@ -28,18 +25,18 @@ from app.services.ingest.store.libraries import save_library
 from app.services.search.calibration_questions import off_topic_questions
 from app.services.search.retriever import PostgresRetriever
 from tests.bench import observe
-from tests.bench.babble import Babble
-from tests.bench.report import Measured, Searches, as_table
+from tests.bench.report import Measured, SearchTimes, as_table
+from tests.bench.synthetic_text import SyntheticLibrary
 
-# Transcripts to imitate: real ones beside the project, or the sample library.
-DATA = Path(__file__).parents[3] / "shared" / "data" / "library"
-SAMPLE = Path(__file__).parents[2] / "app" / "sample_library"
-# Questions about the library and off topic; how many warm up, and how many run at once.
-QUESTIONS, FOREIGN, WARM_UP, AT_ONCE = 300, 100, 80, 10
+# Source of the synthetic text: real transcripts if there are any, or the sample library.
+TRANSCRIPTS = Path(__file__).parents[3] / "shared" / "data" / "library"
+SAMPLE_LIBRARY = Path(__file__).parents[2] / "app" / "sample_library"
+# Questions about the library, off-topic questions, questions to warm up, and concurrent questions.
+QUESTIONS, OFF_TOPIC, WARM_UP, CONCURRENCY = 300, 100, 80, 10
 Question = tuple[str, str | None]
 
-# $1 limit
-SOME = """
+# $1: number of passages
+SAMPLE_PASSAGES = """
 SELECT x.sentences::text, d.title, c.slug
 FROM passages p
 JOIN passage_texts x ON x.passage_id = p.id
@@ -51,28 +48,28 @@ EXISTS = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
 CREATORS = "SELECT slug FROM creators ORDER BY slug"
 
 
-class Stages:
-    """Measures the seconds of each stage."""
+class StageTimer:
+    """Times the stages of an ingestion; call it with each `Progress`."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._stage, self._since = "", perf_counter()
 
     def begin(self, stage: str) -> None:
-        """End the current stage and start this one; `` means none."""
+        """End the current stage and begin another one, or none if it is empty."""
         now = perf_counter()
         if self._stage:
             self.seconds[self._stage] = self.seconds.get(self._stage, 0) + now - self._since
         self._stage, self._since = stage, now
 
     def __call__(self, progress: Progress) -> None:
-        """Follow an ingestion: after the last embedding, the index is built."""
+        """Begin the stage of `progress`; after the last embedding the index is built."""
         ended = progress.stage == "embeddings" and progress.done == progress.total
         self.begin("HNSW" if ended else progress.stage)
 
 
 async def measure(url: str, passages: int) -> Measured:
-    """Fill the database with this many passages, unless it has some, and search it."""
+    """Fill the database with `passages` passages unless it has some, and search it."""
     settings = Settings(database_url=url, embedding_model="wordllama", database_timeout=60)
     async with database(settings) as (pool, state), HTTPClient() as http:
         async with pool.acquire() as connection:
@@ -80,33 +77,34 @@ async def measure(url: str, passages: int) -> Measured:
             questions = await _questions(connection)
         embedder = embedder_of(settings, http, questions=True)
         retriever = retriever_of(settings, pool, state, embedder)
-        one = await _search(pool, retriever, questions, at_once=1)
-        ten = await _search(pool, retriever, questions, at_once=AT_ONCE)
+        sequential = await _search(pool, retriever, questions, concurrency=1)
+        concurrent = await _search(pool, retriever, questions, concurrency=CONCURRENCY)
         async with pool.acquire() as connection:
-            processes = await observe.backends(connection)
+            processes = await observe.backend_pids(connection)
             return Measured(
                 counts=await observe.counts(connection),
                 seconds=seconds,
                 sizes=await observe.sizes(connection),
                 server=await observe.server(connection),
-                backend_bytes=max(map(observe.own_memory, processes)),
-                process_bytes=observe.own_memory(),
-                one=one,
-                ten=ten,
+                connection_bytes=max(map(observe.anonymous_memory, processes)),
+                service_bytes=observe.anonymous_memory(),
+                sequential=sequential,
+                concurrent=concurrent,
             )
 
 
 async def _fill(
     connection: Connection, passages: int, settings: Settings, state: DatabaseState
 ) -> dict[str, float]:
-    """Ingest as the service does after parsing; returns the seconds of each stage."""
+    """Store and index synthetic documents; return the seconds of each stage."""
     if await connection.fetchval("SELECT EXISTS (SELECT FROM passages)"):
         return {}
-    stages = Stages()
+    stages = StageTimer()
     library = await save_library(connection, "growth", "growth")
     available = await text_search_configurations(connection)
     changed: set[str] = set()
-    for document, name in Babble(DATA if DATA.is_dir() else SAMPLE).documents(passages):
+    source = TRANSCRIPTS if TRANSCRIPTS.is_dir() else SAMPLE_LIBRARY
+    for document, name in SyntheticLibrary(source).documents(passages):
         stages.begin("write")
         changed |= await replace_document(
             connection, library, document, name, available, pgvector=True
@@ -119,26 +117,26 @@ async def _fill(
 
 
 async def _questions(connection: Connection) -> list[Question]:
-    """Return questions from titles and sentences, and some that are off topic.
+    """Return questions from titles and sentences, and some off-topic ones, in random order.
 
-    Half of them name a creator: half of those the passage's own, which is often a large one, and
-    the others a random one.
+    Half of them name a creator: half of those the passage's own, so that large creators are
+    frequent, and the others a random one.
     """
-    chance = random.Random(5)  # noqa: S311 -- the same each time, and no secret
+    rng = random.Random(5)  # noqa: S311 -- reproducible, not a secret
     creators = [row["slug"] for row in await connection.fetch(CREATORS)]
-    asked: list[tuple[str, str]] = []
-    for row in await connection.fetch(SOME, QUESTIONS):
+    questions: list[tuple[str, str]] = []
+    for row in await connection.fetch(SAMPLE_PASSAGES, QUESTIONS):
         sentences = msgspec.json.decode(row["sentences"], type=tuple[Sentence, ...])
-        words = chance.choice(sentences).text.split()
-        begin = chance.randrange(max(1, len(words) - 3))
-        shortened = " ".join(words[begin : begin + chance.randint(3, 12)])
-        asked.append((row["title"] if chance.random() < 0.3 else shortened, row["slug"]))
-    foreign = chance.sample(off_topic_questions(["en"]), FOREIGN)
-    asked += [(one.question, chance.choice(creators)) for one in foreign]
-    chance.shuffle(asked)
+        words = rng.choice(sentences).text.split()
+        start = rng.randrange(max(1, len(words) - 3))
+        excerpt = " ".join(words[start : start + rng.randint(3, 12)])
+        questions.append((row["title"] if rng.random() < 0.3 else excerpt, row["slug"]))
+    off_topic = rng.sample(off_topic_questions(["en"]), OFF_TOPIC)
+    questions += [(one.question, rng.choice(creators)) for one in off_topic]
+    rng.shuffle(questions)
     return [
-        (text, (None, None, chance.choice(creators), creator)[number % 4])
-        for number, (text, creator) in enumerate(asked)
+        (text, (None, None, rng.choice(creators), creator)[number % 4])
+        for number, (text, creator) in enumerate(questions)
     ]
 
 
@@ -147,37 +145,38 @@ async def _search(
     retriever: PostgresRetriever,
     questions: list[Question],
     *,
-    at_once: int,
-) -> Searches:
-    """Search for all questions, this many at a time, after some that warm up."""
-    taken: dict[bool, list[float]] = {False: [], True: []}
+    concurrency: int,
+) -> SearchTimes:
+    """Time all questions, after some that warm up connections and caches."""
+    times: dict[bool, list[float]] = {False: [], True: []}
 
     async def ask(waiting: list[Question], record: bool) -> None:
         while waiting:
             question, creator = waiting.pop()
-            began = perf_counter()
+            started = perf_counter()
             await retriever.search(question, creator)
             if record:
-                taken[creator is not None].append((perf_counter() - began) * 1_000)
+                times[creator is not None].append((perf_counter() - started) * 1_000)
 
     async def ask_all(waiting: list[Question], record: bool) -> None:
         async with asyncio.TaskGroup() as group:
-            for _ in range(at_once):
+            for _ in range(concurrency):
                 group.create_task(ask(waiting, record))
 
     await ask_all(questions[:WARM_UP], record=False)
     async with pool.acquire() as connection:
-        processes = await observe.backends(connection)
-    cpu, own, began = observe.cpu_seconds(processes), observe.cpu_seconds(["self"]), perf_counter()
+        processes = await observe.backend_pids(connection)
+    postgres_cpu, service_cpu = observe.cpu_seconds(processes), observe.cpu_seconds(["self"])
+    started = perf_counter()
     await ask_all(list(questions), record=True)
-    seconds = perf_counter() - began
-    return Searches(
-        every=observe.quantiles([*taken[False], *taken[True]]),
-        unnamed=observe.quantiles(taken[False]),
-        named=observe.quantiles(taken[True]),
-        backend_cpu=(observe.cpu_seconds(processes) - cpu) * 1_000 / len(questions),
-        own_cpu=(observe.cpu_seconds(["self"]) - own) * 1_000 / len(questions),
-        a_second=len(questions) / seconds,
+    seconds = perf_counter() - started
+    return SearchTimes(
+        all=observe.percentiles([*times[False], *times[True]]),
+        without_creator=observe.percentiles(times[False]),
+        with_creator=observe.percentiles(times[True]),
+        postgres_cpu=(observe.cpu_seconds(processes) - postgres_cpu) * 1_000 / len(questions),
+        service_cpu=(observe.cpu_seconds(["self"]) - service_cpu) * 1_000 / len(questions),
+        per_second=len(questions) / seconds,
     )
 
 
@@ -186,7 +185,7 @@ async def _measure_all(
 ) -> dict[int, Measured]:
     measured: dict[int, Measured] = {}
     if shared_buffers:
-        async with postgres(folder) as url:  # It applies from the next start.
+        async with postgres(folder) as url:  # The setting takes effect at the next start.
             connection = await asyncpg.connect(url)
             await connection.execute(f"ALTER SYSTEM SET shared_buffers = '{shared_buffers}'")
             await connection.close()
@@ -203,17 +202,23 @@ async def _measure_all(
 
 
 def main() -> None:
-    """Measure and print a table, and write JSON if a file is given."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sizes", nargs="*", type=int, default=[5_000, 50_000, 200_000])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results as JSON")
+    """Run the benchmark and print its table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.growth", description=__doc__)
     parser.add_argument(
-        "--keep",
-        type=Path,
-        metavar="FOLDER",
-        help="keep the libraries in this folder, to search them again",
+        "sizes",
+        nargs="*",
+        type=int,
+        default=[5_000, 50_000, 200_000],
+        metavar="PASSAGES",
+        help="sizes of the libraries (default: 5000 50000 200000)",
     )
-    parser.add_argument("--shared-buffers", metavar="1GB", help="PostgreSQL's own cache")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all values to FILE")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keep the databases in FOLDER and reuse them"
+    )
+    parser.add_argument(
+        "--shared-buffers", metavar="SIZE", help="PostgreSQL's shared_buffers, such as 1GB"
+    )
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = options.keep or Path(

@@ -1,4 +1,4 @@
-"""Observe a database and its processes: size, memory and CPU time."""
+"""Sizes, memory and CPU time, as reported by PostgreSQL and the kernel."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -36,18 +36,18 @@ WHERE datname = current_database() AND backend_type = 'client backend'
 
 
 async def sizes(connection: Connection) -> dict[str, int]:
-    """Return the bytes of tables (with indexes and TOAST) and of indexes larger than 1 MB."""
+    """Return the bytes of tables (indexes and TOAST included) and of indexes, if over 1 MB."""
     return {row["name"]: row["bytes"] for row in await connection.fetch(SIZES)}
 
 
 async def counts(connection: Connection) -> dict[str, int]:
-    """Return the counts of the library, and the bytes of the database."""
+    """Return the row counts of the library and the size of the database in bytes."""
     (row,) = await connection.fetch(COUNTS)
     return dict(row)
 
 
-async def backends(connection: Connection) -> list[int]:
-    """Return the process IDs of the database's connections."""
+async def backend_pids(connection: Connection) -> list[int]:
+    """Return the process ids of the connections to this database."""
     return [row["pid"] for row in await connection.fetch(BACKENDS)]
 
 
@@ -60,8 +60,8 @@ def cpu_seconds(processes: Iterable[int | str]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def own_memory(process: int | str = "self") -> int:
-    """Return the bytes of memory private to a process, without files."""
+def anonymous_memory(process: int | str = "self") -> int:
+    """Return the anonymous memory of a process, in bytes."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
@@ -69,15 +69,15 @@ def own_memory(process: int | str = "self") -> int:
 
 
 async def server(connection: Connection) -> dict[str, str]:
-    """Return the server settings that affect the results."""
+    """Return the server's version and the settings that affect search."""
     names = ("server_version", "shared_buffers", "work_mem", "max_parallel_workers_per_gather")
     return {name: await connection.fetchval(f"SHOW {name}") for name in names}
 
 
-def quantiles(values: Sequence[float]) -> dict[str, float]:
+def percentiles(values: Sequence[float]) -> dict[str, float]:
     """Return p50, p95, p99 and the maximum."""
     ordered = sorted(values)
     return {
         name: ordered[min(len(ordered) - 1, int(part * len(ordered)))]
-        for name, part in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("highest", 1.0))
+        for name, part in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
     }

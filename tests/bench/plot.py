@@ -1,9 +1,9 @@
-"""Plot the capacity search as SVG: late tokens over concurrent streams."""
+"""SVG plot of the capacity search: late tokens by number of streams."""
 
 from collections.abc import Iterator, Sequence
 from math import log10
 
-from tests.bench.measured import Step
+from tests.bench.results import Step
 from tests.bench.subjects import NAMES
 
 COLOURS = {"reference": "#c0392b", "service": "#1f6feb", "floor": "#6e7781"}
@@ -11,12 +11,9 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 400, 60, 110, 30, 50
 
 
 def as_svg(steps: Sequence[Step]) -> str:
-    """Plot the share of late tokens (0 to 100 %) over the number of streams.
-
-    The best of several attempts counts, as in the search.
-    """
-    most = max(step.streams for step in steps)
-    scale = _Scale(min(step.streams for step in steps) * 0.8, most * 1.2)
+    """Plot the share of late tokens by number of streams; of repeated steps the best counts."""
+    counts = [step.streams for step in steps]
+    scale = _Scale(min(counts) * 0.8, max(counts) * 1.2)
     parts = [*_frame(scale)]
     for name in NAMES:
         best = dict[int, Step]()
@@ -33,11 +30,11 @@ def as_svg(steps: Sequence[Step]) -> str:
 
 
 class _Scale:
-    """Return the position of a number of streams (logarithmic) and a share."""
+    """Coordinates: streams on a logarithmic x axis, share on a linear y axis."""
 
-    def __init__(self, least: float, most: float) -> None:
-        self.least, self.most = least, most
-        self._from, self._span = log10(least), log10(most) - log10(least)
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+        self._from, self._span = log10(low), log10(high) - log10(low)
 
     def x(self, streams: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * (log10(streams) - self._from) / self._span
@@ -47,16 +44,14 @@ class _Scale:
 
 
 def _frame(scale: _Scale) -> Iterator[str]:
-    yield _text(
-        LEFT, 18, "tokens more than 50 ms late, by streams of 50 tokens a second on one core"
-    )
+    yield _text(LEFT, 18, "tokens over 50 ms late, by streams of 50 tokens a second on one core")
     for share in (0, 0.25, 0.5, 0.75, 1):
         y = scale.y(share)
         yield f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>'
         yield _text(LEFT - 8, y + 4, f"{share:.0%}", "end")
     ticks = (number * 10**power for power in range(5) for number in (1, 2, 5))
     for streams in ticks:
-        if scale.least <= streams <= scale.most:
+        if scale.low <= streams <= scale.high:
             x = scale.x(streams)
             yield f'<path d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#eee"/>'
             yield _text(x, HEIGHT - BOTTOM + 18, f"{streams:,}", "middle")
@@ -64,14 +59,14 @@ def _frame(scale: _Scale) -> Iterator[str]:
 
 def _curve(scale: _Scale, name: str, steps: Sequence[Step]) -> Iterator[str]:
     colour = COLOURS[name]
-    places = [(scale.x(step.streams), scale.y(step.late)) for step in steps]
-    joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    points = [(scale.x(step.streams), scale.y(step.late)) for step in steps]
+    joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     yield f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="2"/>'
-    for (x, y), step in zip(places, steps, strict=True):
-        told = f"{name}: {step.streams} streams, p99 {step.p99_ms:.0f} ms"
-        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{told}</title>'
+    for (x, y), step in zip(points, steps, strict=True):
+        label = f"{name}: {step.streams} streams, p99 {step.p99_ms:.0f} ms"
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{label}</title>'
         yield "</circle>"
-    x, y = places[-1]
+    x, y = points[-1]
     yield _text(x + 8, y + 4, name, fill=colour)
 
 

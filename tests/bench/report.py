@@ -1,42 +1,45 @@
-"""Format the measurements of several library sizes as a table."""
+"""Results of the growth benchmark and their Markdown table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 
-class Searches(Struct, frozen=True):
-    """Milliseconds per question: all, without and with a creator; CPU of database and service."""
+class SearchTimes(Struct, frozen=True):
+    """Search times per question: percentiles and mean CPU times in ms, and questions a second.
 
-    every: dict[str, float]
-    unnamed: dict[str, float]
-    named: dict[str, float]
-    backend_cpu: float
-    own_cpu: float
-    a_second: float
+    `without_creator` and `with_creator` are the questions that do not or do name a creator.
+    """
+
+    all: dict[str, float]
+    without_creator: dict[str, float]
+    with_creator: dict[str, float]
+    postgres_cpu: float
+    service_cpu: float
+    per_second: float
 
 
 class Measured(Struct, frozen=True):
-    """One library: its counts, seconds of ingestion by stage, bytes, and its searches.
+    """One library: row counts, seconds of ingestion by stage, sizes in bytes, and search times.
 
-    `one` is one question at a time, `ten` ten at once. `backend_bytes` is the private memory of
-    the largest connection.
+    `connection_bytes` is the memory of the largest database connection. `sequential` is one
+    question at a time, `concurrent` ten.
     """
 
     counts: dict[str, int]
     seconds: dict[str, float]
     sizes: dict[str, int]
     server: dict[str, str]
-    backend_bytes: int
-    process_bytes: int
-    one: Searches
-    ten: Searches
+    connection_bytes: int
+    service_bytes: int
+    sequential: SearchTimes
+    concurrent: SearchTimes
 
 
 def as_table(measured: Mapping[int, Measured]) -> str:
-    """Format a table in Markdown, with a column per library."""
+    """Write a table with a column per library."""
     columns = [dict(_rows(one)) for one in measured.values()]
-    # A library without a stage or an index has no value in its row.
+    # Libraries may lack a stage or an index, so their rows differ.
     names = list(dict.fromkeys(name for column in columns for name in column))
     heads = ["", *(f"{size:,} passages" for size in measured)]
     lines = [heads, ["---", *("---:" for _ in columns)]]
@@ -54,27 +57,27 @@ def _rows(one: Measured) -> Iterator[tuple[str, str]]:
             yield name.replace("_", " "), f"{count:,}"
     passages = one.counts["passages"]
     for stage, seconds in one.seconds.items():
-        yield f"{stage}, s", f"{seconds:.1f}"
+        yield f"ingestion, {stage}, s", f"{seconds:.1f}"
     if one.seconds:
-        yield "ingested, passages/s", f"{passages / sum(one.seconds.values()):,.0f}"
+        yield "ingestion, passages/s", f"{passages / sum(one.seconds.values()):,.0f}"
     yield "database, MB", _megabytes(one.counts["bytes"])
-    yield "bytes a passage", f"{one.counts['bytes'] / passages:,.0f}"
+    yield "bytes per passage", f"{one.counts['bytes'] / passages:,.0f}"
     for name, size in one.sizes.items():
         yield f"{name}, MB", _megabytes(size)
     yield from one.server.items()
-    yield "memory of a connection, MB", _megabytes(one.backend_bytes)
-    yield "memory of the service, MB", _megabytes(one.process_bytes)
-    for crowd, searches in (("one at a time", one.one), ("ten at once", one.ten)):
-        for who, times in (
-            ("all", searches.every),
-            ("no creator", searches.unnamed),
-            ("a creator", searches.named),
+    yield "memory per connection, MB", _megabytes(one.connection_bytes)
+    yield "memory of the service, MB", _megabytes(one.service_bytes)
+    for mode, searches in (("sequential", one.sequential), ("10 concurrent", one.concurrent)):
+        for kind, times in (
+            ("all questions", searches.all),
+            ("without a creator", searches.without_creator),
+            ("with a creator", searches.with_creator),
         ):
             shown = " / ".join(f"{times[key]:.1f}" for key in ("p50", "p95", "p99"))
-            yield f"{crowd}, {who}: ms p50 / p95 / p99", shown
-        yield f"{crowd}: CPU ms of PostgreSQL", f"{searches.backend_cpu:.1f}"
-        yield f"{crowd}: CPU ms of the service", f"{searches.own_cpu:.1f}"
-        yield f"{crowd}: questions/s", f"{searches.a_second:.0f}"
+            yield f"{mode}, {kind}: p50 / p95 / p99, ms", shown
+        yield f"{mode}: CPU of PostgreSQL per question, ms", f"{searches.postgres_cpu:.1f}"
+        yield f"{mode}: CPU of the service per question, ms", f"{searches.service_cpu:.1f}"
+        yield f"{mode}: questions/s", f"{searches.per_second:.0f}"
 
 
 def _megabytes(size: int) -> str:

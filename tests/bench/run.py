@@ -1,4 +1,4 @@
-"""Measure the selected parts, and void ones once more."""
+"""Runs the parts of a benchmark, and repeats invalid ones."""
 
 import platform
 import shutil
@@ -11,12 +11,12 @@ from time import perf_counter
 from msgspec import Struct
 
 from tests.bench.figures import (
-    age,
-    backing,
+    aging,
+    backends,
     capacity,
+    concurrency,
     conversation,
     cpu,
-    crowd,
     disconnect,
     instructions,
     latency,
@@ -26,24 +26,24 @@ from tests.bench.figures import (
     tasks,
     workers,
 )
-from tests.bench.measured import Figure, Results, Step
-from tests.bench.stage import Stage, Void, staged
+from tests.bench.harness import Harness, InvalidRun, open_harness
+from tests.bench.results import Figure, Results, Step
 from tests.bench.subjects import NAMES, Subject, subject
 
-# In this order. The last ones do not need the running servers.
+# Measured in this order: first what uses the same running servers, then what starts its own.
 SHARED = ("single", "burst", "latency", "paced", "capacity", "syscalls")
 OWN = ("memory", "startup", "tasks", "disconnect", "instructions")
 PARTS = (*SHARED, *OWN)
-# Only on request: how costs grow.
-EXTRA = ("crowd", "conversation", "age", "workers", "returns", "backing")
-# Void parts are measured once more.
-TRIES = 2
+# How costs scale; measured only on request.
+SCALING = ("concurrency", "conversation", "aging", "workers", "reuse", "backends")
+# Invalid parts are measured once more.
+ATTEMPTS = 2
 # Programs that a part needs.
 TOOLS = {"instructions": "valgrind", "syscalls": "strace"}
 
 
 class Effort(Struct, frozen=True):
-    """The number of rounds and the size of each."""
+    """The number of rounds and of capacity steps, and the stream counts of the memory part."""
 
     rounds: int
     rounds_of_paced: int
@@ -61,85 +61,86 @@ Measured = tuple[list[Figure], list[Step]]
 async def run(
     parts: Collection[str], effort: Effort, reference_python: Path, names: Sequence[str] = NAMES
 ) -> Results:
-    """Measure the parts, for the named servers."""
+    """Measure parts of the benchmark for the servers in `names`."""
     results = Results(_machine(), [], [], {})
-    async with staged(reference_python, names) as stage:
+    async with open_harness(reference_python, names) as harness:
         if wanted := [part for part in SHARED if part in parts]:
             async with AsyncExitStack() as stack:
                 subjects = [
-                    await stack.enter_async_context(subject(name, stage.around)) for name in names
+                    await stack.enter_async_context(subject(name, harness.environment))
+                    for name in names
                 ]
-                await _warm_up(stage, subjects)
+                await _warm_up(harness, subjects)
                 for part in wanted:
-                    await _part(part, _shared(part, stage, subjects, effort), results)
-        for part in (*OWN, *EXTRA):
+                    await _part(part, _shared(part, harness, subjects, effort), results)
+        for part in (*OWN, *SCALING):
             if part in parts:
-                await _part(part, _own(part, stage, effort), results)
+                await _part(part, _own(part, harness, effort), results)
     return results
 
 
 async def _part(part: str, measure: Callable[[], Awaitable[Measured]], results: Results) -> None:
-    began = perf_counter()
+    started = perf_counter()
     if part in TOOLS and not shutil.which(TOOLS[part]):
-        results.void[part] = f"{TOOLS[part]} is not installed"
+        results.invalid[part] = f"{TOOLS[part]} is not installed"
         return
-    for _ in range(TRIES):
+    for _ in range(ATTEMPTS):
         try:
             figures, steps = await measure()
-        except Void as void:
-            results.void[part] = str(void)
+        except InvalidRun as error:
+            results.invalid[part] = str(error)
         else:
             results.figures += figures
             results.steps += steps
-            results.void.pop(part, None)
+            results.invalid.pop(part, None)
             break
-    told = f"void: {results.void[part]}" if part in results.void else "measured"
-    print(f"{part} {told} ({perf_counter() - began:.0f} s)", file=sys.stderr, flush=True)
+    status = f"invalid: {results.invalid[part]}" if part in results.invalid else "measured"
+    print(f"{part} {status} ({perf_counter() - started:.0f} s)", file=sys.stderr, flush=True)
 
 
 def _shared(
-    part: str, stage: Stage, subjects: list[Subject], effort: Effort
+    part: str, harness: Harness, subjects: list[Subject], effort: Effort
 ) -> Callable[[], Awaitable[Measured]]:
     async def measure() -> Measured:
         match part:
             case "latency":
-                return await latency.measure(stage, subjects, effort.rounds), []
+                return await latency.measure(harness, subjects, effort.rounds), []
             case "capacity":
-                return await capacity.measure(stage, subjects, effort.steps)
+                return await capacity.measure(harness, subjects, effort.steps)
             case "syscalls":
-                return await syscalls.measure(stage, subjects, effort.rounds_traced), []
+                return await syscalls.measure(harness, subjects, effort.rounds_traced), []
         rounds = effort.rounds_of_paced if part == "paced" else effort.rounds
-        return await cpu.measure(stage, subjects, cpu.KINDS[part], rounds), []
+        return await cpu.measure(harness, subjects, cpu.KINDS[part], rounds), []
 
     return measure
 
 
-def _own(part: str, stage: Stage, effort: Effort) -> Callable[[], Awaitable[Measured]]:
-    measured: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
-        "memory": lambda: memory.measure(stage, effort.sizes),
-        "startup": lambda: startup.measure(stage, effort.rounds),
-        "tasks": lambda: tasks.measure(stage),
-        "disconnect": lambda: disconnect.measure(stage),
-        "instructions": lambda: instructions.measure(stage, effort.rounds_traced),
-        "crowd": lambda: crowd.measure(stage, effort.rounds),
-        "conversation": lambda: conversation.measure(stage, effort.rounds),
-        "age": lambda: age.measure(stage),
-        "workers": lambda: workers.measure(stage, effort.rounds),
-        "returns": lambda: memory.again(stage),
-        "backing": lambda: backing.measure(stage),
+def _own(part: str, harness: Harness, effort: Effort) -> Callable[[], Awaitable[Measured]]:
+    measures: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
+        "memory": lambda: memory.measure(harness, effort.sizes),
+        "startup": lambda: startup.measure(harness, effort.rounds),
+        "tasks": lambda: tasks.measure(harness),
+        "disconnect": lambda: disconnect.measure(harness),
+        "instructions": lambda: instructions.measure(harness, effort.rounds_traced),
+        "concurrency": lambda: concurrency.measure(harness, effort.rounds),
+        "conversation": lambda: conversation.measure(harness, effort.rounds),
+        "aging": lambda: aging.measure(harness),
+        "workers": lambda: workers.measure(harness, effort.rounds),
+        "reuse": lambda: memory.measure_reuse(harness),
+        "backends": lambda: backends.measure(harness),
     }
 
     async def measure() -> Measured:
-        return await measured[part](), []
+        return await measures[part](), []
 
     return measure
 
 
-async def _warm_up(stage: Stage, subjects: list[Subject]) -> None:
+async def _warm_up(harness: Harness, subjects: list[Subject]) -> None:
     for one in subjects:
         for kind in (cpu.KINDS["single"], cpu.KINDS["burst"]):
-            with suppress(Void):
-                await cpu.chats(stage, one, kind, 40)
+            with suppress(InvalidRun):
+                await cpu.cpu_per_chat(harness, one, kind, 40)
 
 
 def _machine() -> dict[str, str]:

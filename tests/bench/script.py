@@ -1,7 +1,7 @@
-"""The bytes of the model's answers and of the clients' questions. Pure.
+"""The bytes of the model's answers and of the clients' requests.
 
-A token's text is its position in the answer and the time it was due, so that its viewer can check
-order and lateness: ` 0017.000001234567890`, in microseconds of the machine's monotonic clock.
+A token's text is its number and the time it was due, in microseconds of the monotonic clock, so
+that a viewer can check order and lateness: ` 0017.000001234567890`.
 """
 
 import re
@@ -10,7 +10,7 @@ from time import monotonic
 import msgspec
 from msgspec import Struct
 
-# Topics of the sample library.
+# Questions that the sample library answers.
 QUESTIONS = (
     "How fast should the attack be when I side-chain the bass to the kick?",
     "How much headroom should a mix have before mastering?",
@@ -19,10 +19,10 @@ QUESTIONS = (
     "How much swing should hip-hop drums have?",
     "How wide is a real double of a vocal?",
 )
-# How the service asks the model to rewrite a follow-up: the question itself is a good answer.
+# The service's request to rewrite a follow-up; the model answers it with the question itself.
 FOLLOW_UP = re.compile(rb'Rewrite the last question.*Last question: ([^"]*)"', re.DOTALL)
 TOKEN = re.compile(rb' (\d{4})\.(\d{15})(?=[" ])')
-# The position of a token's text in a chunk; its length is always the same.
+# One chunk of a model's answer; all token chunks have the same length.
 _EVENT = (
     b'data: {"id":"chatcmpl-9fb2c1d47a","object":"chat.completion.chunk","created":1750000000,'
     b'"model":"scripted","system_fingerprint":"fp_44709d6fcb",'
@@ -38,12 +38,12 @@ END = b"0\r\n\r\n"
 
 
 class Script(Struct, frozen=True):
-    """The model's answer: the number of `tokens`, and their timing.
+    """How the model sends the `tokens` of each answer.
 
-    Without `rate` and `steps`, all tokens are sent at once. Otherwise the first token is sent at
-    once, and the others at `rate` per second, as soon as `streams` clients have asked. With
-    `steps`, each step of the clients sends the next token to the next stream, not faster than the
-    rate; without a rate it sends one to all streams.
+    Without `rate` and `steps` it sends all of them at once. Otherwise it sends the first token at
+    once. With `rate` alone the rest follow at `rate` tokens a second per stream, once `streams`
+    requests have arrived. With `steps`, each STEP of the client sends one token: to the next
+    stream, no faster than `rate` allows, or to all streams if there is no rate.
     """
 
     tokens: int
@@ -52,19 +52,19 @@ class Script(Struct, frozen=True):
     steps: bool = False
 
 
-def token(place: int, due: float) -> bytes:
-    """Return the chunk of a token that is due at this time, in seconds."""
-    return _CHUNK % (place, int(due * 1e6))
+def token_chunk(number: int, due: float) -> bytes:
+    """Return the chunk of a token; `due` is in seconds of the monotonic clock."""
+    return _CHUNK % (number, int(due * 1e6))
 
 
-def written(text: bytes) -> bytes:
-    """Return a complete answer with this text, which is escaped as in JSON."""
+def whole_answer(text: bytes) -> bytes:
+    """Return a complete answer of one text, which must be JSON-escaped."""
     event = _EVENT % (b'{"content":"%b"}' % text, b"null")
-    return HEAD + b"%x\r\n%b\r\n" % (len(event), event) + last(1)
+    return HEAD + b"%x\r\n%b\r\n" % (len(event), event) + end_chunk(1)
 
 
-def last(tokens: int) -> bytes:
-    """Return the chunks that end an answer: finish reason, usage and [DONE]."""
+def end_chunk(tokens: int) -> bytes:
+    """Return the end of an answer: finish reason, usage and `[DONE]`."""
     data = _EVENT % (b"{}", b'"stop"')
     data += (
         b'data: {"choices":[],"usage":{"prompt_tokens":900,"completion_tokens":%d}}\n\n' % tokens
@@ -74,12 +74,12 @@ def last(tokens: int) -> bytes:
 
 
 def question(number: int, path: str, conversation: str = "") -> bytes:
-    """Return the request with the question of this number, in this conversation."""
+    """Return the request that asks a question; its conversation id is unique by default."""
     conversation = conversation or f"bench-{int(monotonic() * 1e6)}"
     body = msgspec.json.encode(
         {
             "query": QUESTIONS[number % len(QUESTIONS)],
-            # With a name, so that the service looks up a conversation, although it is empty.
+            # An id makes the server look up the history even of a new conversation.
             "conversation_id": f"{conversation}-{number}",
         }
     )

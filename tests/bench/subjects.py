@@ -1,6 +1,6 @@
-"""The three measured servers, each in a process of its own.
+"""The servers that are compared, each in its own process.
 
-`service` is this project as in production, `reference` the usual stack, `floor` the minimum.
+`service` is this project as in production, `reference` a common stack, `floor` a minimal server.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from tests.servers import free_ports
 PROJECT = Path(__file__).parents[2]
 REFERENCE = Path(__file__).parent / "reference"
 NAMES = ("reference", "service", "floor")
-# Seconds for a server to start, which is slow under valgrind.
-START_LIMIT = 180.0
-# Timeouts and limits of the service that a slow measurement must not reach.
-PATIENCE = {
+# Seconds for a server to start; long, because valgrind slows it down.
+START_TIMEOUT = 180.0
+# Limits of the service that a slow measurement must not reach.
+RAISED_LIMITS = {
     "MAX_TURNS": "100000",
     "DATABASE_TIMEOUT": "120",
     "MEMORY_TIMEOUT": "60",
@@ -35,13 +35,11 @@ PATIENCE = {
     "BODY_TIMEOUT": "60",
     "TURN_LEASE": "60",
 }
+NO_SETTINGS: Mapping[str, str] = {}
 
 
-NONE: Mapping[str, str] = {}
-
-
-class Surroundings(Struct, frozen=True):
-    """Addresses of database, Redis and model; the reference's Python; the cores."""
+class Environment(Struct, frozen=True):
+    """What servers connect to, the reference's Python, and the CPU cores to use."""
 
     database_url: str
     redis_url: str
@@ -52,7 +50,7 @@ class Surroundings(Struct, frozen=True):
 
 
 class Subject(Struct, frozen=True):
-    """A running server: its process, port, path, and the seconds that it took to start."""
+    """A running server; `path` is its chat endpoint, `started_in` its startup time in seconds."""
 
     name: str
     pid: int
@@ -64,55 +62,58 @@ class Subject(Struct, frozen=True):
 @asynccontextmanager
 async def subject(
     name: str,
-    around: Surroundings,
+    environment: Environment,
     wrapper: Sequence[str] = (),
     *,
     runner: Sequence[str] = (),
-    settings: Mapping[str, str] = NONE,
+    settings: Mapping[str, str] = NO_SETTINGS,
 ) -> AsyncIterator[Subject]:
-    """Run a server on its own core, with additional settings, and kill it afterwards.
+    """Run a server on its own core, and kill it afterwards.
 
-    A `wrapper` starts its Python; its Python starts a `runner` with the module's name.
+    A `wrapper` command starts its Python; a `runner` script starts its module. `settings` are
+    further environment variables.
     """
-    port, began = free_ports(1)[0], perf_counter()
-    # The server's output matters only if it exits too early.
+    port, started = free_ports(1)[0], perf_counter()
+    # Shown only if the server fails to start.
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
             *wrapper,
-            *_command(name, around, port, runner),
+            *_command(name, environment, port, runner),
             cwd=REFERENCE if name == "reference" else PROJECT,
-            env={**_environment(around, port), **settings},
+            env={**_variables(environment, port), **settings},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            preexec_fn=lambda: os.sched_setaffinity(0, around.server_cores),
+            preexec_fn=lambda: os.sched_setaffinity(0, environment.server_cores),
         )
         try:
-            if not await _answers(process, port):
+            if not await _responds(process, port):
                 log.seek(0)
-                raise RuntimeError(f"{name} ended: {log.read().decode()[-2_000:]}")
+                raise RuntimeError(f"{name} exited: {log.read().decode()[-2_000:]}")
             path = "/chat" if name == "reference" else "/api/v1/chat"
-            yield Subject(name, process.pid, port, path, perf_counter() - began)
+            yield Subject(name, process.pid, port, path, perf_counter() - started)
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
 
 
-def import_command(name: str, around: Surroundings) -> tuple[str, ...]:
+def import_command(name: str, environment: Environment) -> tuple[str, ...]:
     """Return a command that only imports a server."""
     module = {"reference": "service", "service": "app.cli.serve", "floor": "tests.bench.floor"}[
         name
     ]
-    python = str(around.reference_python) if name == "reference" else sys.executable
+    python = str(environment.reference_python) if name == "reference" else sys.executable
     return (python, "-c", f"import {module}")
 
 
-def _command(name: str, around: Surroundings, port: int, runner: Sequence[str]) -> tuple[str, ...]:
-    python = str(around.reference_python) if name == "reference" else sys.executable
+def _command(
+    name: str, environment: Environment, port: int, runner: Sequence[str]
+) -> tuple[str, ...]:
+    python = str(environment.reference_python) if name == "reference" else sys.executable
     module: tuple[str, ...] = ("app", "serve")
     if name == "floor":
-        module = ("tests.bench.floor", str(port), str(around.model_port))
+        module = ("tests.bench.floor", str(port), str(environment.model_port))
     if name == "reference":
         quick = ("--loop", "uvloop", "--http", "httptools")
         quiet = ("--no-access-log", "--log-level", "warning")
@@ -120,25 +121,25 @@ def _command(name: str, around: Surroundings, port: int, runner: Sequence[str]) 
     return (python, *runner, "-m", *module)
 
 
-def _environment(around: Surroundings, port: int) -> dict[str, str]:
+def _variables(environment: Environment, port: int) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "PORT": str(port),
         "LOG_FORMAT": "json",
-        "DATABASE_URL": around.database_url,
-        "REDIS_URL": around.redis_url,
-        "LLM_BASE_URL": f"http://127.0.0.1:{around.model_port}/v1",
+        "DATABASE_URL": environment.database_url,
+        "REDIS_URL": environment.redis_url,
+        "LLM_BASE_URL": f"http://127.0.0.1:{environment.model_port}/v1",
         "LLM_MODEL": "scripted",
-        # For the same instructions each time.
+        # Reproducible instruction counts.
         "PYTHONHASHSEED": "0",
         "UV_USE_IO_URING": "0",
-        **PATIENCE,
+        **RAISED_LIMITS,
     }
 
 
-async def _answers(process: asyncio.subprocess.Process, port: int) -> bool:
-    """Wait until a server answers; returns False if it exits instead."""
-    async with asyncio.timeout(START_LIMIT):
+async def _responds(process: asyncio.subprocess.Process, port: int) -> bool:
+    """Wait until a server responds; return False if it exits instead."""
+    async with asyncio.timeout(START_TIMEOUT):
         while process.returncode is None:
             with suppress(OSError, asyncio.IncompleteReadError):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -1,4 +1,4 @@
-"""Read one response with the arrival times of its bytes, and find faults and late tokens."""
+"""A client of one chat: records the bytes of the reply with their times, and checks them."""
 
 import asyncio
 import os
@@ -12,15 +12,15 @@ from msgspec import Struct
 
 from tests.bench.script import END, TOKEN
 
-# More than a lazy reader receives at once.
-MOST = 1 << 18
+# More bytes than a polled viewer finds at once.
+MAX_READ = 1 << 18
 
 
-class Seen(Struct):
-    """One response: its fault, if any; seconds to `sources` and to the first token; its tokens.
+class ViewerResult(Struct):
+    """One reply: its fault or "", seconds to `sources` and to the first token, and its tokens.
 
-    Each token has the time it was due and its lateness, in seconds. A lazy viewer only counts
-    tokens.
+    `tokens` has (time due, lateness) in seconds; it is empty for a polled viewer, which only
+    counts them.
     """
 
     fault: str
@@ -31,9 +31,9 @@ class Seen(Struct):
 
 
 class Viewer(asyncio.Protocol):
-    """Asks one question and keeps the response, to be parsed at the end.
+    """Asks one question and keeps the reply, with as little work as possible until `result`.
 
-    A lazy viewer reads only when `read` is called, after its first token.
+    If `polled`, it reads only in `read` after the first token.
     """
 
     def __init__(
@@ -43,37 +43,37 @@ class Viewer(asyncio.Protocol):
         on_token: Callable[[], None],
         on_end: Callable[[], None],
         *,
-        lazy: bool = False,
+        polled: bool = False,
     ) -> None:
         self._request = request
         self._tokens = tokens
         self._on_token, self._on_end = on_token, on_end
         self._parts: list[bytes] = []
         self._times: list[float] = []
-        self._began = 0.0
+        self._started = 0.0
         self._ended = False
-        self.lazy = lazy
+        self._polled = polled
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send the question."""
+        """Send the request."""
         self._transport = cast(asyncio.Transport, transport)
-        self._began = monotonic()
+        self._started = monotonic()
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        """Keep the data and its time."""
+        """Keep the data, and report a token."""
         self._keep(data)
         if len(self._parts) == 1 and not data.startswith(b"HTTP/1.1 200 "):
             self._transport.close()
         if b"event: token" in data:
-            if self.lazy:
+            if self._polled:
                 self._transport.pause_reading()
             self._on_token()
 
     def read(self) -> None:
-        """Keep everything that arrived since the last call."""
+        """Keep what has arrived since the last read."""
         try:
-            data = os.read(self._transport.get_extra_info("socket").fileno(), MOST)
+            data = os.read(self._transport.get_extra_info("socket").fileno(), MAX_READ)
         except BlockingIOError:
             return
         except OSError:
@@ -86,40 +86,47 @@ class Viewer(asyncio.Protocol):
     def _keep(self, data: bytes) -> None:
         self._times.append(monotonic())
         self._parts.append(data)
-        # A head may end with a zero too.
+        # The preceding newline tells the end from response headers that end in a zero.
         if data == END or data.endswith(b"\n" + END):
             self._transport.close()
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Report the end, whatever its cause."""
+        """Report the end, once."""
         if not self._ended:
             self._ended = True
             self._on_end()
 
-    def seen(self) -> Seen:
-        """Parse the response."""
+    def result(self) -> ViewerResult:
+        """Check the whole reply."""
         reply = b"".join(self._parts)
         ends = list(accumulate(map(len, self._parts)))
-        found = list(TOKEN.finditer(reply))
-        if fault := self._fault(reply, [int(one[1]) for one in found]):
-            return Seen(fault, 0, 0, 0, [])
+        tokens = list(TOKEN.finditer(reply))
+        if fault := self._fault(reply, [int(token[1]) for token in tokens]):
+            return ViewerResult(fault, 0, 0, 0, [])
 
-        def came(place: int) -> float:
-            return self._times[bisect_left(ends, place)]
+        def received_at(offset: int) -> float:
+            return self._times[bisect_left(ends, offset)]
 
-        sources = came(reply.index(b"\n\n", reply.index(b"event: sources")) + 2) - self._began
-        first_token = came(found[0].end()) - self._began
-        looked = () if self.lazy else found
-        tokens = [(due, came(one.end()) - due) for one in looked for due in (int(one[2]) / 1e6,)]
-        return Seen("", sources, first_token, len(found), tokens)
+        sources_end = reply.index(b"\n\n", reply.index(b"event: sources")) + 2
+        return ViewerResult(
+            fault="",
+            sources=received_at(sources_end) - self._started,
+            first_token=received_at(tokens[0].end()) - self._started,
+            count=len(tokens),
+            tokens=[
+                (due, received_at(token.end()) - due)
+                for token in (() if self._polled else tokens)
+                for due in (int(token[2]) / 1e6,)
+            ],
+        )
 
-    def _fault(self, reply: bytes, places: list[int]) -> str:
+    def _fault(self, reply: bytes, numbers: list[int]) -> str:
         if not reply.startswith(b"HTTP/1.1 200 "):
             return f"no answer: {reply[:200]!r}"
         if b"event: sources" not in reply:
             return "no sources"
-        if places != list(range(self._tokens)):
-            return f"not all {self._tokens} tokens in their order: {len(places)} came"
+        if numbers != list(range(self._tokens)):
+            return f"expected {self._tokens} tokens in order, received {len(numbers)}"
         if b"event: done" not in reply or reply.rindex(b"event: done") < reply.rindex(
             b"event: tok"
         ):

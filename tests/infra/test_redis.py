@@ -162,7 +162,7 @@ async def test_a_node_that_goes_away_cuts_nobody_off_from_the_others_and_is_foun
         await redis.rpush(busy, "x")
     assert popped == [(busy.encode(), b"x")]
     await away.start()
-    await nodes.agrees()
+    await nodes.wait_for_state()
     await check(redis)
     assert await redis.set(lost, b"x") is True
     async with redis.pipeline(transaction=False) as pipeline:

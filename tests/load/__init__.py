@@ -1,1 +1,1 @@
-"""Load test: users simulated by locust, and measurements of their streams."""
+"""Load test with Locust. See README.md."""

@@ -1,4 +1,4 @@
-"""Questions that a running service's library can answer."""
+"""Questions made from a service's own library."""
 
 import json
 from collections.abc import Mapping
@@ -7,29 +7,29 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
-# Enough to cover a library, and few enough to search for at once.
+# Enough for varied questions, few enough for a fast start.
 MAX_CREATORS = 50
 # Seconds for each response.
-LIMIT = 10
+TIMEOUT = 10
 
 
 class EmptyLibrary(Exception):
-    """The library is empty."""
+    """The library has no documents to ask about."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question and the slug of its creator; `topic` is for a follow-up."""
+    """A question, the slug of the creator it names, and a topic for a follow-up."""
 
     query: str
     creator: str
     topic: str
 
 
-def draw(host: str) -> list[Question]:
-    """Make questions from the titles that the search finds for each creator.
+def make_questions(host: str) -> list[Question]:
+    """Make questions from the titles that a search finds for each creator and its topics.
 
-    Raises OSError if the service does not answer, and EmptyLibrary.
+    Raises OSError if the service does not respond, and EmptyLibrary.
     """
     found: dict[str, Question] = {}
     for creator in _get(host, "creators", {})[:MAX_CREATORS]:
@@ -41,7 +41,7 @@ def draw(host: str) -> list[Question]:
             query = f"What does {name} say about {citation['title']}?"
             found.setdefault(query, Question(query, slug, citation["topic"]))
     if not found:
-        raise EmptyLibrary(f"the library at {host} has nothing to ask about: ingest a folder first")
+        raise EmptyLibrary(f"the library at {host} is empty; ingest a folder first")
     return list(found.values())
 
 
@@ -53,5 +53,5 @@ def _search(host: str, creator: Mapping[str, Any], words: str) -> list[Any]:
 
 def _get(host: str, path: str, query: Mapping[str, str]) -> Any:
     url = f"{host}/api/v1/{path}?{urlencode(query)}"
-    with urlopen(url, timeout=LIMIT) as reply:  # noqa: S310 -- an address that was given
+    with urlopen(url, timeout=TIMEOUT) as reply:  # noqa: S310 -- the URL is an argument
         return json.load(reply)

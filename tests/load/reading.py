@@ -1,4 +1,4 @@
-"""Measure an answer's stream from its lines and their times. Pure."""
+"""Measures and checks an answer's event stream, line by line."""
 
 import json
 from collections.abc import Iterator
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 SOURCES, FIRST, BETWEEN, WHOLE = "sources", "first token", "between tokens", "whole answer"
 RESUMED, STOPPED = "resumed", "stopped"
-# The measurements.
+# The figures that are measured.
 FIGURES = (SOURCES, FIRST, BETWEEN, WHOLE, RESUMED, STOPPED)
 
 
 class StreamFault(Exception):
-    """An invalid stream; the message is the same for all faults of a kind."""
+    """A broken stream. Its message is the same for all faults of a kind, so Locust groups them."""
 
 
 @dataclass
 class Reading:
-    """One answer, as read over all its connections; times are in seconds.
+    """State of reading one answer, over all its connections; times are in seconds.
 
-    `began` is the time of the request, `stopped` that of the stop. `count` events have arrived;
-    `last_id` is the ID to resume from, and `end` the name of the last event.
+    `began` is the time of the request, `stopped` that of its cancellation. `count` is the number of
+    events, `last_id` the id to resume from, and `end` the name of the last event once received.
     """
 
     began: float
@@ -34,11 +34,11 @@ class Reading:
     _data: str = ""
 
     def resume(self, now: float) -> None:
-        """Continue over another connection, which is requested now."""
+        """Continue on another connection, requested now."""
         self._resumed, self._whole, self._token = now, False, None
 
-    def take(self, line: bytes, now: float) -> Iterator[tuple[str, float]]:
-        """Read a line and yield the measurements that it completes. Raises StreamFault."""
+    def feed(self, line: bytes, now: float) -> Iterator[tuple[str, float]]:
+        """Process a line and yield the figures that it completes. Raises StreamFault."""
         field, _, value = line.decode().rstrip("\r\n").partition(": ")
         if field == "id":
             self.last_id = value
@@ -53,24 +53,24 @@ class Reading:
 
     @property
     def turn_id(self) -> str:
-        """Return the turn's ID, from the ID of an event."""
+        """The turn's id, which is a part of its events' ids."""
         return self.last_id.rpartition("-")[0]
 
     def close(self) -> None:
-        """Check that the answer is complete. Raises StreamFault."""
+        """Check the end, after the connection was closed. Raises StreamFault."""
         if not self.end:
-            raise StreamFault("it ends without done or error")
+            raise StreamFault("stream ended without done or error")
         if self.end == "error":
-            raise StreamFault(f"it ends in an error: {json.loads(self._data)['type']}")
+            raise StreamFault(f"stream ended with an error: {json.loads(self._data)['type']}")
 
     def _check(self, name: str) -> None:
         number = int(self.last_id.rpartition("-")[2])
         if self.end:
-            raise StreamFault(f"an event comes after {self.end}")
+            raise StreamFault(f"event after {self.end}")
         if number != self.count:
-            raise StreamFault("an event comes twice" if number < self.count else "an event is lost")
+            raise StreamFault("event repeated" if number < self.count else "event lost")
         if name != "error" and (name == "sources") is not (number == 0):
-            raise StreamFault("sources are not the first event, or come again")
+            raise StreamFault("sources missing at the start, or repeated")
         self.count += 1
         if name in ("done", "error"):
             self.end = name

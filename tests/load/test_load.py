@@ -1,10 +1,10 @@
-"""The load test's measurements and summary, without locust."""
+"""The load test's reading of streams and its summary, without Locust."""
 
 import pytest
 from anyio import to_thread
 
 from app.config import Settings
-from tests.load.questions import EmptyLibrary, draw
+from tests.load.questions import EmptyLibrary, make_questions
 from tests.load.reading import (
     BETWEEN,
     FIRST,
@@ -27,17 +27,17 @@ def event(number: int, name: str, data: str = '""') -> list[bytes]:
 
 
 def read(reading: Reading, *events: list[bytes], at: float = 1.0) -> list[tuple[str, float]]:
-    """Read events a second apart, the first at this time."""
+    """Feed the events, a second apart, the first one at `at`."""
     return [
         figure
         for number, lines in enumerate(events)
         for line in lines
-        for figure in reading.take(line, at + number)
+        for figure in reading.feed(line, at + number)
     ]
 
 
 def read_whole(events: list[list[bytes]]) -> None:
-    """Read events, and then the end of the connection."""
+    """Feed the events, then close the stream."""
     reading = Reading(began=0.0)
     read(reading, *events)
     reading.close()
@@ -72,7 +72,7 @@ def test_stopped_answer_is_timed_until_its_end() -> None:
     ("events", "fault"),
     [
         ([event(0, "sources"), event(2, "token")], "lost"),
-        ([event(0, "sources"), event(1, "token"), event(1, "token")], "twice"),
+        ([event(0, "sources"), event(1, "token"), event(1, "token")], "repeated"),
         ([event(0, "token")], "sources"),
         ([event(0, "sources"), event(1, "sources")], "sources"),
         ([event(0, "sources"), event(1, "done"), event(2, "token")], "after done"),
@@ -91,32 +91,32 @@ def summary(p95: float = 100.0, failures: int = 0, answers: int = 3) -> Summary:
         Figure(FIRST, 3, 50.0, p95, 900.0, 1_000.0),
         Figure(WHOLE, answers, 5_000.0, 5_000.0, 5_000.0, 5_000.0),
     ]
-    return Summary(figures, {FIRST: 100.0}, failures, most_failures=1)
+    return Summary(figures, {FIRST: 100.0}, failures, max_failures=1)
 
 
 def test_run_within_its_limits_passes() -> None:
-    assert not summary(failures=1).complaints
+    assert not summary(failures=1).violations
     assert str(summary()).endswith("PASS")
 
 
 @pytest.mark.parametrize(
-    ("run", "complaint"),
+    ("run", "violation"),
     [
-        (summary(p95=101.0), "first token: p95 101 ms, wanted at most 100"),
-        (summary(failures=2), "failures: 2, wanted at most 1"),
+        (summary(p95=101.0), "first token: p95 101 ms, limit 100 ms"),
+        (summary(failures=2), "failures: 2, limit 1"),
         (summary(answers=0), "no answer"),
     ],
 )
-def test_run_over_a_limit_fails_and_names_it(run: Summary, complaint: str) -> None:
-    assert [complaint in it for it in run.complaints] == [True]
-    assert f"FAIL: {run.complaints[0]}" in str(run)
+def test_run_over_a_limit_fails_and_names_it(run: Summary, violation: str) -> None:
+    assert [violation in it for it in run.violations] == [True]
+    assert f"FAIL: {run.violations[0]}" in str(run)
 
 
 @pytest.mark.anyio
 async def test_questions_come_from_the_library(library_url: str, redis_url: str) -> None:
     settings = Settings(database_url=library_url, redis_url=redis_url)
     async with running(settings) as service:
-        questions = await to_thread.run_sync(draw, service.url)
+        questions = await to_thread.run_sync(make_questions, service.url)
     assert len({question.creator for question in questions}) > 1
     assert any("Inside a mastering session" in question.query for question in questions)
     assert all(question.topic for question in questions)
@@ -125,5 +125,5 @@ async def test_questions_come_from_the_library(library_url: str, redis_url: str)
 @pytest.mark.anyio
 async def test_empty_library_is_an_error(database_url: str, redis_url: str) -> None:
     async with running(Settings(database_url=database_url, redis_url=redis_url)) as service:
-        with pytest.raises(EmptyLibrary, match="ingest a folder"):
-            await to_thread.run_sync(draw, service.url)
+        with pytest.raises(EmptyLibrary, match="is empty"):
+            await to_thread.run_sync(make_questions, service.url)

@@ -1,1 +1,1 @@
-"""Soak test: many streams with impatient clients, on workers that are restarted; see README."""
+"""Soak test: many streams while clients reconnect and workers restart. See README.md."""

@@ -1,7 +1,4 @@
-"""Restart workers under many streams and report every fault.
-
-`python -m tests.soak --minutes 10 --streams 200`; see README.md in this folder.
-"""
+"""Soak test: many streams while workers are restarted and killed. See tests/soak/README.md."""
 
 import argparse
 import asyncio
@@ -16,19 +13,21 @@ from tests.soak.run import Options, soak
 
 
 def main() -> int:
-    """Run and print a table; returns 0 without faults, 1 with faults, 130 if interrupted."""
+    """Run the test and return the exit status: 1 if a check failed, 130 if interrupted."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--streams", type=int, default=200, help="concurrent questions")
-    parser.add_argument("--rate", type=float, default=20.0, help="tokens per second of an answer")
-    parser.add_argument("--seed", type=int, default=1, help="random seed of the clients' behaviour")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results as JSON")
-    given = parser.parse_args()
-    options = Options(given.minutes * 60, given.streams, given.rate, given.seed)
+    parser.add_argument("--minutes", type=float, default=10.0, help="duration (default: 10)")
+    parser.add_argument("--streams", type=int, default=200, help="concurrent (default: 200)")
+    parser.add_argument(
+        "--rate", type=float, default=20.0, help="tokens a second of each answer (default: 20)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the clients' actions (default: 1)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all values to FILE")
+    arguments = parser.parse_args()
+    options = Options(arguments.minutes * 60, arguments.streams, arguments.rate, arguments.seed)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         outcome = runner.run(soak(options))
-    if given.json:
-        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(outcome)))
+    if arguments.json:
+        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(outcome)))
     print(as_table(outcome))
     if outcome.after is None:
         return 130

@@ -1,7 +1,7 @@
-"""Run a worker that writes its number of asyncio tasks to a file every second.
+"""`python -m app serve` that also writes its number of asyncio tasks to a file every second.
 
-`python -m tests.soak.launcher FILE` is otherwise `python -m app serve`. It exits when its standard
-input is closed, so it never outlives its parent.
+Usage: `python -m tests.soak.launcher FILE`. It exits when its standard input is closed, so that it
+does not outlive its parent.
 """
 
 import asyncio
@@ -15,18 +15,18 @@ from app import logs
 from app.cli.serve import serve
 from app.config import Settings
 
-SECONDS = 1.0
+INTERVAL = 1.0
 
 
 def count_tasks(file: Path) -> None:
-    """Write the number of this loop's tasks to a file, now and every second."""
+    """Write the number of tasks of this loop to a file, now and every second."""
     loop = asyncio.get_running_loop()
     file.write_text(str(len(asyncio.all_tasks(loop))))
-    loop.call_later(SECONDS, count_tasks, file)
+    loop.call_later(INTERVAL, count_tasks, file)
 
 
 async def run(settings: Settings, file: Path) -> None:
-    """Serve and count, with a timer, since a task would count itself."""
+    """Serve, and count tasks by a timer, since a task would count itself."""
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), os._exit, 1)
     count_tasks(file)
     await serve(settings, None)

@@ -1,7 +1,7 @@
-"""An OpenAI-compatible model server that streams scripted answers at an even pace.
+"""OpenAI-compatible model server that streams answers at a constant rate.
 
-`python -m tests.soak.model 20` streams 20 tokens per second and prints its address. It exits when
-its standard input is closed, so it never outlives its parent. `GET /stats` returns its counters.
+`python -m tests.soak.model 20` streams 20 tokens a second and prints its address. It exits when its
+standard input is closed, so that it does not outlive its parent. `GET /stats` returns `Stats`.
 """
 
 import asyncio
@@ -24,23 +24,23 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Stats(Struct):
-    """Counts of open connections, and of answers requested, running and cancelled by clients."""
+    """Open connections; answers requested, in progress, and cut off by clients."""
 
     connections: int = 0
-    asked: int = 0
-    answering: int = 0
-    broken_off: int = 0
+    requested: int = 0
+    in_progress: int = 0
+    cut_off: int = 0
 
 
 class PacedModel:
-    """Streams `rate` tokens per second to each client."""
+    """Streams each answer at `rate` tokens a second."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self._stats = Stats()
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection until the client disconnects."""
+        """Answer the requests of one connection until it is closed."""
         self._stats.connections += 1
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -63,17 +63,17 @@ class PacedModel:
         writer.write(HEAD)
         if "Rewrite" in messages[0]["content"]:
             return self._repeat(messages, writer)
-        self._stats.asked += 1
-        self._stats.answering += 1
+        self._stats.requested += 1
+        self._stats.in_progress += 1
         try:
             return await self._answer(messages, reader, writer)
         finally:
-            self._stats.answering -= 1
+            self._stats.in_progress -= 1
 
     def _repeat(self, messages: list[Any], writer: asyncio.StreamWriter) -> bool:
-        """Return a follow-up question unchanged, at once."""
+        """Answer a request to rewrite a follow-up with the question as it is, at once."""
         number = script.number_in(messages[-1]["content"]) or 0
-        writer.write(_chunk(_token(script.question(number))) + _last(1))
+        writer.write(_chunk(_token(script.question(number))) + _end(1))
         return True
 
     async def _answer(
@@ -81,15 +81,15 @@ class PacedModel:
     ) -> bool:
         tokens = script.answer(script.number_in(messages[-1]["content"]) or 0)
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        for place, token in enumerate(tokens):
-            await asyncio.sleep(began + place / self._rate - loop.time())
-            # Check each time: a write to a disconnected client does not fail at once.
+        started = loop.time()
+        for position, token in enumerate(tokens):
+            await asyncio.sleep(started + position / self._rate - loop.time())
+            # A write to a disconnected client does not fail at once, so check before each.
             if reader.at_eof() or writer.is_closing():
-                self._stats.broken_off += 1
+                self._stats.cut_off += 1
                 return False
             writer.write(_chunk(_token(token)))
-        writer.write(_last(len(tokens)))
+        writer.write(_end(len(tokens)))
         await writer.drain()
         return True
 
@@ -103,19 +103,19 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _last(tokens: int) -> bytes:
+def _end(tokens: int) -> bytes:
     return _chunk(END + USAGE % (500, tokens) + DONE) + b"0\r\n\r\n"
 
 
 async def serve(rate: float) -> None:
-    """Answer on a free port until standard input ends."""
+    """Serve on a free port until standard input is closed."""
     ended = asyncio.Event()
-    # Nothing is written there: it becomes readable when the parent has exited.
+    # Standard input becomes readable only when the parent closes it or exits.
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
     server = await asyncio.start_server(PacedModel(rate).connected, "127.0.0.1", 0, backlog=1024)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await ended.wait()
-    # Answers that are still running are not needed.
+    # Exit without finishing the answers in progress.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""Observe the resources that workers, Redis and the model use at one moment."""
+"""Snapshots of the resources that workers, Redis and the model use."""
 
 import os
 from pathlib import Path
@@ -11,11 +11,11 @@ from redis.asyncio import Redis
 
 from tests.bench.observe import cpu_seconds
 from tests.soak.model import Stats
-from tests.soak.workers import Life
+from tests.soak.workers import WorkerProcess
 
 
-class Process(Struct, frozen=True):
-    """A worker's process: MB of memory, seconds of CPU, open files, sockets, threads, tasks."""
+class WorkerUsage(Struct, frozen=True):
+    """Resources of a worker: resident memory in MB, CPU time in seconds, and counts."""
 
     pid: int
     memory: float
@@ -26,63 +26,67 @@ class Process(Struct, frozen=True):
     tasks: int
 
 
-class Moment(Struct, frozen=True):
-    """All observations, `at` seconds after the start; a worker that is restarting is None."""
+class Snapshot(Struct, frozen=True):
+    """Resources `at` seconds after the start; a worker that is being restarted is None."""
 
     at: float
-    asking: int
-    workers: list[Process | None]
+    active_clients: int
+    workers: list[WorkerUsage | None]
     redis_keys: int
     redis_memory: float
     redis_clients: int
-    # Milliseconds of one of these Redis requests.
-    redis_took: float
+    redis_latency_ms: float
     model: Stats
-    # Seconds of CPU used by all processes on this machine.
-    machine: float
+    # CPU seconds used on the whole machine, including by unrelated processes.
+    machine_cpu: float
 
 
-def process(life: Life) -> Process | None:
-    """Observe a worker; None if it has exited."""
+def worker_usage(worker: WorkerProcess) -> WorkerUsage | None:
+    """Return a worker's resources, or None if it has exited."""
     try:
-        folder = Path(f"/proc/{life.pid}")
+        folder = Path(f"/proc/{worker.pid}")
         lines = (folder / "status").read_text().splitlines()
         status = {name: value for name, _, value in (line.partition(":") for line in lines)}
         files = [str(entry.readlink()) for entry in (folder / "fd").iterdir()]
-        return Process(
-            pid=life.pid,
+        return WorkerUsage(
+            pid=worker.pid,
             memory=int(status["VmRSS"].split()[0]) / 1024,
-            cpu=cpu_seconds([life.pid]),
+            cpu=cpu_seconds([worker.pid]),
             files=len(files),
             sockets=sum(file.startswith("socket:") for file in files),
             threads=int(status["Threads"]),
-            tasks=life.tasks,
+            tasks=worker.tasks,
         )
     except (OSError, KeyError):
         return None
 
 
-async def moment(
-    at: float, asking: int, lives: list[Life], redis: Redis, http: aiohttp.ClientSession, model: str
-) -> Moment:
-    """Observe everything; `model` is the URL of the paced model."""
-    asked = perf_counter()
+async def snapshot(
+    at: float,
+    active_clients: int,
+    workers: list[WorkerProcess],
+    redis: Redis,
+    http: aiohttp.ClientSession,
+    model: str,
+) -> Snapshot:
+    """Take a snapshot; `model` is the URL of the paced model."""
+    started = perf_counter()
     keys = await redis.dbsize()
-    took = (perf_counter() - asked) * 1_000
+    latency_ms = (perf_counter() - started) * 1_000
     memory, clients = await redis.info("memory"), await redis.info("clients")
     async with http.get(f"{model}/stats") as reply:
         stats = msgspec.json.decode(await reply.read(), type=Stats)
-    return Moment(
+    return Snapshot(
         at=at,
-        asking=asking,
-        workers=[process(life) if life.fate == "runs" else None for life in lives],
+        active_clients=active_clients,
+        workers=[worker_usage(one) if one.state == "running" else None for one in workers],
         redis_keys=keys,
         redis_memory=memory["used_memory"] / 2**20,
         redis_clients=clients["connected_clients"],
-        redis_took=took,
-        # Without the connection of this request.
+        redis_latency_ms=latency_ms,
+        # Not counting the connection of this request.
         model=msgspec.structs.replace(stats, connections=stats.connections - 1),
-        machine=_busy_seconds(),
+        machine_cpu=_busy_seconds(),
     )
 
 

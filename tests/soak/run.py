@@ -1,4 +1,4 @@
-"""Run a soak with its servers."""
+"""Runs a soak test with its environment, clients and restarts."""
 
 import asyncio
 import os
@@ -11,23 +11,23 @@ from msgspec.structs import replace
 
 from tests.bench.observe import cpu_seconds
 from tests.service import CHAT
-from tests.soak import launcher, script, stage
-from tests.soak.crowd import Crowd
-from tests.soak.observe import Moment, moment
+from tests.soak import environment, launcher, script
+from tests.soak.clients import Clients
+from tests.soak.environment import Environment, soak_environment
+from tests.soak.observe import Snapshot, snapshot
 from tests.soak.report import Outcome
 from tests.soak.restarts import restarts
-from tests.soak.stage import Stage, staged
 from tests.soak.turns import FAULTS
 
-# Seconds between two observations, for clients to start, and for everything to expire at the end.
-EVERY, RAMP = 2.0, 10.0
-SETTLED = stage.REPLAY + stage.MEMORY_TTL + stage.GRACE + 20
-# Observations between two progress lines.
-LINES = 15
+# Seconds between two snapshots, for the clients to start, and for everything to expire afterwards.
+INTERVAL, RAMP = 2.0, 10.0
+SETTLING = environment.REPLAY + environment.MEMORY_TTL + environment.GRACE + 20
+# Snapshots between two progress lines.
+PROGRESS_INTERVAL = 15
 
 
 class Options(Struct, frozen=True):
-    """Duration in seconds, concurrent streams, tokens per second of each, and the random seed."""
+    """Duration in seconds, concurrent streams, tokens a second of each, and the random seed."""
 
     seconds: float
     streams: int
@@ -36,122 +36,122 @@ class Options(Struct, frozen=True):
 
 
 class _Soak:
-    """A run: its servers, and the observations so far."""
+    """A run and the snapshots taken so far."""
 
-    def __init__(self, options: Options, staged: Stage) -> None:
-        self.moments: list[Moment] = []
-        self.began = monotonic()
-        self.used: dict[str, float] = {}
-        self._options, self._stage = options, staged
-        self._crowd = Crowd(staged.scene, options.seed)
+    def __init__(self, options: Options, running: Environment) -> None:
+        self.snapshots: list[Snapshot] = []
+        self.started = monotonic()
+        self.final_cores: dict[str, float] = {}
+        self._options, self._environment = options, running
+        self._clients = Clients(running.context, options.seed)
         self._cpu_before = self._cpu()
 
     def cores(self) -> dict[str, float]:
-        """Return how many cores each process except the workers has used since the start."""
-        seconds = monotonic() - self.began
+        """Return the cores used so far by each process except the workers."""
+        seconds = monotonic() - self.started
         return {name: (now - self._cpu_before[name]) / seconds for name, now in self._cpu().items()}
 
     def _cpu(self) -> dict[str, float]:
-        processes = {"clients": os.getpid(), **self._stage.processes}
+        processes = {"clients": os.getpid(), **self._environment.processes}
         return {name: cpu_seconds([pid]) for name, pid in processes.items()}
 
-    async def look(self) -> Moment:
-        """Observe everything now."""
-        up = self._stage
-        at, lives = monotonic() - self.began, up.scene.workers.lives
-        asking = self._crowd.asking
-        return await moment(at, asking, lives, up.redis, up.scene.http, up.model)
+    async def snapshot(self) -> Snapshot:
+        """Take a snapshot."""
+        running = self._environment
+        at, workers = monotonic() - self.started, running.context.workers.current
+        active, http = self._clients.active, running.context.http
+        return await snapshot(at, active, workers, running.redis, http, running.model)
 
-    async def run(self, before: Moment) -> Moment:
-        """Let clients ask while workers restart; then wait until all data has expired."""
-        options, scene = self._options, self._stage.scene
-        self.began, self._cpu_before = monotonic(), self._cpu()
-        looking = asyncio.create_task(self._look_on())
+    async def run(self, before: Snapshot) -> Snapshot:
+        """Run clients and restarts, wait until all is as before, and return the last snapshot."""
+        options, context = self._options, self._environment.context
+        self.started, self._cpu_before = monotonic(), self._cpu()
+        monitor = asyncio.create_task(self._monitor())
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._crowd.run(options.streams, min(RAMP, options.seconds / 5)))
+            group.create_task(self._clients.run(options.streams, min(RAMP, options.seconds / 5)))
             group.create_task(
                 restarts(
-                    scene.workers,
-                    scene.tally,
+                    context.workers,
+                    context.tally,
                     seconds=options.seconds,
-                    drain_time=stage.DRAIN_TIME,
+                    drain_time=environment.DRAIN_TIME,
                     seed=options.seed,
                 )
             )
             await asyncio.sleep(options.seconds)
-            self._crowd.end()
-        looking.cancel()
-        self.used = self.cores()
-        for _ in range(SETTLED):
-            now = await self.look()
+            self._clients.stop()
+        monitor.cancel()
+        self.final_cores = self.cores()
+        for _ in range(SETTLING):
+            now = await self.snapshot()
             if _as_before(now, before):
                 break
             await asyncio.sleep(1)
         return now
 
-    async def _look_on(self) -> None:
-        tally = self._stage.scene.tally
+    async def _monitor(self) -> None:
+        counts = self._environment.context.tally.counts
         while True:
-            await asyncio.sleep(EVERY)
-            self.moments.append(now := await self.look())
-            if len(self.moments) % LINES == 0:
-                faults = sum(tally.counts[name] for name in FAULTS)
-                told = f"{tally.counts['turns']:,} turns, {tally.counts['events']:,} events"
-                print(f"{now.at:.0f} s: {told}, {faults} faults", file=sys.stderr, flush=True)
+            await asyncio.sleep(INTERVAL)
+            self.snapshots.append(now := await self.snapshot())
+            if len(self.snapshots) % PROGRESS_INTERVAL == 0:
+                faults = sum(counts[name] for name in FAULTS)
+                progress = f"{counts['turns']:,} turns, {counts['events']:,} events"
+                print(f"{now.at:.0f} s: {progress}, {faults} faults", file=sys.stderr, flush=True)
 
 
 async def soak(options: Options) -> Outcome:
-    """Run a soak; after Ctrl-C the outcome is that of the time until then."""
-    async with staged(options.rate) as up:
-        running = _Soak(options, up)
-        untouched = await running.look()
-        await _warm_up(up)
-        # Wait until workers have counted their tasks again.
-        await asyncio.sleep(3 * launcher.SECONDS)
-        before = replace(await running.look(), redis_keys=untouched.redis_keys)
-        work = asyncio.create_task(running.run(before))
+    """Run a soak test. Ctrl-C ends it early, with the results so far."""
+    async with soak_environment(options.rate) as running:
+        run = _Soak(options, running)
+        cold = await run.snapshot()
+        await _warm_up(running)
+        # Wait for the workers' next count of tasks.
+        await asyncio.sleep(3 * launcher.INTERVAL)
+        before = replace(await run.snapshot(), redis_keys=cold.redis_keys)
+        work = asyncio.create_task(run.run(before))
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, work.cancel)
         await asyncio.wait([work])
         after = None if work.cancelled() else work.result()
-        tally, workers = up.scene.tally, up.scene.workers
-        log = [f"{life.pid}: {line[:300]}" for life in workers.all for line in life.log]
+        tally, workers = running.context.tally, running.context.workers
+        log = [f"{one.pid}: {line[:300]}" for one in workers.all for line in one.log]
         for line in log:
             if " WARNING " not in line:
-                tally.fault("faults of workers", line)
+                tally.fault("worker faults", line)
         return Outcome(
             settings=_settings(options),
-            seconds=min(options.seconds, monotonic() - running.began),
+            seconds=min(options.seconds, monotonic() - run.started),
             counts=dict(tally.counts),
             endings=dict(tally.endings),
             stop_seconds=tally.stop_seconds,
             drain_seconds=workers.drain_seconds,
-            cpu=running.used or running.cores(),
+            cpu=run.final_cores or run.cores(),
             before=before,
-            moments=running.moments,
+            snapshots=run.snapshots,
             after=after,
             examples=tally.examples,
             log=log,
         )
 
 
-async def _warm_up(up: Stage) -> None:
-    """Start and stop a stream on each worker: some of what that starts stays."""
-    for url in up.scene.workers.urls:
+async def _warm_up(running: Environment) -> None:
+    """Start and stop a stream on each worker, since the first one starts permanent tasks."""
+    for url in running.context.workers.urls:
         body = {"query": script.question(0)}
-        async with up.scene.http.post(url + CHAT, json=body) as reply:
+        async with running.context.http.post(url + CHAT, json=body) as reply:
             turn_id = reply.headers["X-Turn-Id"]
-            async with up.scene.http.delete(f"{url}{CHAT}/{turn_id}"):
+            async with running.context.http.delete(f"{url}{CHAT}/{turn_id}"):
                 await reply.read()
 
 
 def _settings(options: Options) -> dict[str, float]:
     chosen = {"streams": options.streams, "tokens/s": options.rate, "seed": options.seed}
-    return {**chosen, **stage.SETTINGS}
+    return {**chosen, **environment.SETTINGS}
 
 
-def _as_before(now: Moment, before: Moment) -> bool:
-    """Return whether nothing is left of the clients' questions."""
+def _as_before(now: Snapshot, before: Snapshot) -> bool:
+    """Whether the clients' turns have left no keys, connections or tasks behind."""
     workers = zip(now.workers, before.workers, strict=True)
     return (
         now.redis_keys <= before.redis_keys

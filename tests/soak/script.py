@@ -1,12 +1,12 @@
-"""Questions and their scripted answers, by number. Pure.
+"""The questions and the model's answers, both derived from a number.
 
-Clients and model derive both from the number, so they need not exchange anything else. Each word
-of an answer contains its position.
+So the model and the checks know each answer without exchanging it. Each word of an answer carries
+its position.
 """
 
 import re
 
-# Topics of the sample library.
+# Questions that the sample library answers.
 QUESTIONS = (
     "How fast should the attack be when I side-chain the bass to the kick?",
     "How much headroom should a mix have before mastering?",
@@ -16,27 +16,27 @@ QUESTIONS = (
     "How wide is a real double of a vocal?",
 )
 # Tokens of an answer.
-FEWEST, MOST = 150, 300
+MIN_TOKENS, MAX_TOKENS = 150, 300
 
 _NUMBER = re.compile(r"\(no\. (\d+)\)")
 
 
 def question(number: int) -> str:
-    """Return the question with this number."""
+    """Return the text of a question."""
     return f"{QUESTIONS[number % len(QUESTIONS)]} (no. {number})"
 
 
 def number_in(text: str) -> int | None:
-    """Return the number of the question that a prompt ends with."""
+    """Return the number of the last question in a prompt, or None."""
     numbers = _NUMBER.findall(text)
     return int(numbers[-1]) if numbers else None
 
 
 def length(number: int) -> int:
-    """Return the number of tokens of the answer; lengths are spread evenly."""
-    return FEWEST + number * 7919 % (MOST - FEWEST + 1)
+    """Return the number of tokens of an answer, evenly distributed over the range."""
+    return MIN_TOKENS + number * 7919 % (MAX_TOKENS - MIN_TOKENS + 1)
 
 
 def answer(number: int) -> list[str]:
-    """Return the tokens of the answer, without brackets, which would be citations."""
-    return [f"No. {number}:", *(f" w{place}" for place in range(1, length(number)))]
+    """Return the tokens of an answer, without brackets, which could be citations."""
+    return [f"No. {number}:", *(f" w{position}" for position in range(1, length(number)))]

@@ -1,4 +1,4 @@
-"""What the soak counts as a fault."""
+"""The soak test's own checks find each kind of fault."""
 
 import json
 from collections.abc import Sequence
@@ -7,17 +7,17 @@ from typing import Any, get_args
 import pytest
 
 from tests.soak import script
-from tests.soak.turns import FAULTS, Seen, Tally, Turn, judge
-from tests.soak.workers import Fate, Life
+from tests.soak.turns import FAULTS, ReceivedEvents, Tally, Turn, check_turn
+from tests.soak.workers import WorkerProcess, WorkerState
 
 NUMBER = 7
 
 
-class Ended(Life):
-    """A worker's process of which only the fate is known."""
+class Ended(WorkerProcess):
+    """A worker process that only has a state."""
 
-    def __init__(self, fate: Fate) -> None:
-        self.fate = fate
+    def __init__(self, state: WorkerState) -> None:
+        self.state = state
 
 
 def frame(number: int, name: str, data: Any) -> bytes:
@@ -26,26 +26,26 @@ def frame(number: int, name: str, data: Any) -> bytes:
 
 def frames(tokens: Sequence[str], ending: str = "stop", name: str = "done") -> list[bytes]:
     """Return the frames of a complete stream."""
-    told = {"finish_reason": ending} if name == "done" else {"type": f"urn:problem:{ending}"}
-    said = [("sources", []), *(("token", token) for token in tokens), (name, told)]
-    return [frame(number, name, data) for number, (name, data) in enumerate(said)]
+    last = {"finish_reason": ending} if name == "done" else {"type": f"urn:problem:{ending}"}
+    events = [("sources", []), *(("token", token) for token in tokens), (name, last)]
+    return [frame(number, name, data) for number, (name, data) in enumerate(events)]
 
 
 WHOLE = frames(script.answer(NUMBER))
 
 
-def turn(fate: Fate = "runs") -> Turn:
-    return Turn("t_1", NUMBER, Ended(fate), 0.0)
+def turn(state: WorkerState = "running") -> Turn:
+    return Turn("t_1", NUMBER, Ended(state), 0.0)
 
 
 def faults(turn: Turn, *viewers: Sequence[bytes]) -> dict[str, int]:
-    """Let viewers receive these frames of a turn and return the faults."""
+    """Return the faults of a turn whose viewers received these frames."""
     tally = Tally()
     for viewer in viewers:
-        seen = Seen(turn, tally)
+        received = ReceivedEvents(turn, tally)
         for each in viewer:
-            seen.take(each)
-    judge(turn, tally, grace=5, rate=10)
+            received.add(each)
+    check_turn(turn, tally, grace=5, rate=10)
     return {name: tally.counts[name] for name in FAULTS if tally.counts[name]}
 
 
@@ -57,8 +57,8 @@ def test_skipped_events_count_as_lost() -> None:
     assert faults(turn(), WHOLE, [*WHOLE[:5], *WHOLE[8:]]) == {"events lost": 3}
 
 
-def test_repeated_event_counts_as_doubled() -> None:
-    assert faults(turn(), [*WHOLE[:5], *WHOLE[4:]]) == {"events doubled": 1}
+def test_repeated_event_is_a_fault() -> None:
+    assert faults(turn(), [*WHOLE[:5], *WHOLE[4:]]) == {"events repeated": 1}
 
 
 def test_event_after_the_last_one_is_a_fault() -> None:
@@ -77,7 +77,7 @@ def test_difference_between_viewers_is_a_fault() -> None:
 
 def test_wrong_or_incomplete_answer_is_a_fault() -> None:
     for tokens in (["No. 8:"], script.answer(NUMBER)[:-1]):
-        assert faults(turn(), frames(tokens)) == {"answers that are not what the model said": 1}
+        assert faults(turn(), frames(tokens)) == {"answers that differ from the model's": 1}
 
 
 def test_stopped_turn_may_have_a_partial_answer() -> None:
@@ -88,30 +88,32 @@ def test_stopped_turn_may_have_a_partial_answer() -> None:
 
 @pytest.mark.parametrize("ending", ["stopped", "abandoned", "length", "refused"])
 def test_ending_without_a_cause_is_unexpected(ending: str) -> None:
-    told = frames(script.answer(NUMBER)[:20], ending)
-    assert faults(turn(), told) == {"unexpected endings": 1}
+    received = frames(script.answer(NUMBER)[:20], ending)
+    assert faults(turn(), received) == {"unexpected endings": 1}
 
 
-@pytest.mark.parametrize("fate", get_args(Fate))
-def test_lost_turn_needs_a_killed_worker_and_shutdown_a_drained_one(fate: Fate) -> None:
+@pytest.mark.parametrize("state", get_args(WorkerState))
+def test_lost_turn_needs_a_killed_worker_and_shutdown_a_drained_one(
+    state: WorkerState,
+) -> None:
     for ending, reason in (("turn-lost", "killed"), ("shutting-down", "drained")):
-        found = faults(turn(fate), frames(["No. 7:"], ending, "error"))
-        assert found == ({} if fate == reason else {"unexpected endings": 1})
+        found = faults(turn(state), frames(["No. 7:"], ending, "error"))
+        assert found == ({} if state == reason else {"unexpected endings": 1})
 
 
 def test_turn_may_be_abandoned_only_after_the_grace_time_without_viewers() -> None:
-    told = frames(script.answer(NUMBER)[:20], "abandoned")
+    received = frames(script.answer(NUMBER)[:20], "abandoned")
     for seconds, found in ((4.0, {"unexpected endings": 1}), (6.0, {})):
         left = turn()
-        left.arrive(0.0)
-        left.leave(1.0)
-        left.arrive(1.0 + seconds)
-        assert faults(left, told) == found
+        left.viewer_connected(0.0)
+        left.viewer_disconnected(1.0)
+        left.viewer_connected(1.0 + seconds)
+        assert faults(left, received) == found
 
 
 def test_turn_that_runs_on_without_viewers_is_a_fault() -> None:
     left = turn()
-    left.arrive(20.0)
+    left.viewer_connected(20.0)
     assert faults(left, WHOLE) == {"unexpected endings": 1}
 
 

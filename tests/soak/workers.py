@@ -1,4 +1,4 @@
-"""Workers on fixed ports, which may be drained, killed and started again."""
+"""Workers on fixed ports that are drained, killed and restarted."""
 
 import asyncio
 import os
@@ -13,22 +13,22 @@ import aiohttp
 
 from tests.workers import PROJECT, Worker
 
-Fate: TypeAlias = Literal["runs", "drained", "killed"]
+WorkerState: TypeAlias = Literal["running", "drained", "killed"]
 
-_TOLD = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^[\w.]*(Error|Exception)\b")
+_NOTABLE = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^[\w.]*(Error|Exception)\b")
 
 
-class Life:
-    """One process of a worker."""
+class WorkerProcess:
+    """One process of a worker; a restart makes another."""
 
     def __init__(self, worker: Worker, tasks_file: Path) -> None:
         self.worker = worker
-        self.fate: Fate = "runs"
+        self.state: WorkerState = "running"
         self._tasks_file = tasks_file
 
     @property
     def pid(self) -> int:
-        """The process ID."""
+        """The process id."""
         return self.worker.process.pid
 
     @property
@@ -38,12 +38,12 @@ class Life:
 
     @property
     def log(self) -> list[str]:
-        """The lines of its log with warnings and errors."""
-        return [line.rstrip() for line in self.worker.log if _TOLD.search(line)]
+        """Warnings and errors of its log."""
+        return [line.rstrip() for line in self.worker.log if _NOTABLE.search(line)]
 
 
 class Workers:
-    """A fixed number of workers; `lives[place]` is the current process at `urls[place]`."""
+    """A fixed number of workers; `current[n]` is the process that serves `urls[n]`."""
 
     def __init__(
         self,
@@ -53,60 +53,60 @@ class Workers:
         ports: list[int],
     ) -> None:
         self.urls = [f"http://127.0.0.1:{port}" for port in ports]
-        self.lives: list[Life] = []
-        # The current processes and all earlier ones.
-        self.all: list[Life] = []
+        self.current: list[WorkerProcess] = []
+        # Current and former processes.
+        self.all: list[WorkerProcess] = []
         self.drain_seconds: list[float] = []
         self._http, self._folder, self._environment = http, folder, environment
         self._ports = ports
 
     async def start(self) -> None:
-        """Start all workers and wait until they are ready."""
+        """Start all workers and wait until they respond."""
         starts = (self._launch(port) for port in self._ports)
-        self.lives = list(await asyncio.gather(*starts))
+        self.current = list(await asyncio.gather(*starts))
 
-    async def drain(self, place: int) -> int:
-        """Terminate a worker, as a deploy does, and start the next; returns the exit status."""
-        life, began = self.lives[place], monotonic()
-        life.fate = "drained"
-        life.worker.terminate()
-        status = await life.worker.ended()
-        self.drain_seconds.append(monotonic() - began)
-        await self._succeed(place)
+    async def drain(self, index: int) -> int:
+        """Restart a worker by SIGTERM, as a deployment does; return the exit status."""
+        process, started = self.current[index], monotonic()
+        process.state = "drained"
+        process.worker.terminate()
+        status = await process.worker.ended()
+        self.drain_seconds.append(monotonic() - started)
+        await self._replace(index)
         return status
 
-    async def kill(self, place: int) -> None:
-        """Kill a worker and start the next."""
-        life = self.lives[place]
-        life.fate = "killed"
-        life.worker.kill()
-        await life.worker.ended()
-        await self._succeed(place)
+    async def kill(self, index: int) -> None:
+        """Restart a worker by SIGKILL, like a crash."""
+        process = self.current[index]
+        process.state = "killed"
+        process.worker.kill()
+        await process.worker.ended()
+        await self._replace(index)
 
     async def close(self) -> None:
-        """Kill all workers."""
-        for life in self.all:
-            if life.worker.process.returncode is None:
-                life.worker.kill()
-            await life.worker.ended()
+        """Kill all running workers."""
+        for process in self.all:
+            if process.worker.process.returncode is None:
+                process.worker.kill()
+            await process.worker.ended()
 
-    async def _succeed(self, place: int) -> None:
-        self.lives[place] = await self._launch(self._ports[place])
+    async def _replace(self, index: int) -> None:
+        self.current[index] = await self._launch(self._ports[index])
 
-    async def _launch(self, port: int) -> Life:
+    async def _launch(self, port: int) -> WorkerProcess:
         file = self._folder / f"tasks-{port}-{len(self.all)}"
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.soak.launcher", str(file)),
             cwd=PROJECT,
             env={"PATH": os.environ["PATH"], **self._environment, "PORT": str(port)},
-            # It exits when this pipe is closed; Ctrl-C reaches only the soak, which then stops it.
+            # The launcher exits with this pipe. In its own session, Ctrl-C does not reach it.
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
             limit=1 << 20,
         )
-        life = Life(Worker(process, self._http), file)
-        self.all.append(life)
-        await life.worker.started()
-        return life
+        launched = WorkerProcess(Worker(process, self._http), file)
+        self.all.append(launched)
+        await launched.worker.started()
+        return launched

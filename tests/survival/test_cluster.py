@@ -30,10 +30,10 @@ AT_ONCE = 0.5
 async def stopped(nodes: Cluster) -> AsyncIterator[None]:
     """Stop a node, and with it the whole cluster, which has no other for its slots."""
     await nodes.nodes[1].stop()
-    await nodes.agrees("fail")
+    await nodes.wait_for_state("fail")
     yield
     await nodes.nodes[1].start()
-    await nodes.agrees()
+    await nodes.wait_for_state()
 
 
 @asynccontextmanager
@@ -42,7 +42,7 @@ async def frozen(nodes: Cluster) -> AsyncIterator[None]:
     nodes.nodes[1].freeze()
     yield
     nodes.nodes[1].thaw()
-    await nodes.agrees()
+    await nodes.wait_for_state()
 
 
 Gone = Callable[[Cluster], AbstractAsyncContextManager[None]]
@@ -225,7 +225,7 @@ async def test_a_worker_starts_and_answers_while_the_whole_cluster_is_away(
         assert (said(frames), data_of(frames[-1])["memory"]) == ("Hello world", "unavailable")
         for node in nodes.nodes:
             await node.start()
-        await nodes.agrees()
+        await nodes.wait_for_state()
         assert await memory_of(worker) == "ok"
         async with asking(worker, conversation_id="c-1") as reader:
             assert data_of((await reader.rest())[-1])["memory"] == "kept"

@@ -1,1 +1,1 @@
-"""One module per figure, measured on a stage."""
+"""The parts of the benchmark, one per module. Each `measure` returns figures."""

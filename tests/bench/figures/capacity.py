@@ -1,30 +1,31 @@
-"""The number of concurrent streams that one core sustains, found step by step."""
+"""The largest number of streams that a server sustains on one core."""
 
 from collections.abc import Sequence
 
 from msgspec import Struct
 
 from tests.bench.client import Load
-from tests.bench.measured import Figure, Step
+from tests.bench.harness import Harness, InvalidRun
+from tests.bench.results import Figure, Step
 from tests.bench.script import Script
-from tests.bench.stage import Stage, Void
 from tests.bench.subjects import Subject
 
-# Tokens per second of each stream, and their allowed lateness at p99, in milliseconds.
-RATE, LATEST = 50, 50
-# Seconds that all streams run together, and at the start and at the end that do not count.
-TOGETHER, AFTER, BEFORE = 3.5, 0.5, 0.1
-# From this number of streams, one in this many is read as it arrives (in all ten model slots).
+# Tokens a second of each stream, and the limit of their lateness at p99, in milliseconds.
+RATE, MAX_LATENESS_MS = 50, 50
+# Seconds that all streams run, and of these the seconds at the start and end that do not count.
+SECONDS, SKIP_START, SKIP_END = 3.5, 0.5, 0.1
+# (streams, n): from so many streams on, only one viewer in n measures lateness. n is coprime to the
+# model's ten slots, so that the sample covers all of them.
 SAMPLES = ((400, 11), (120, 3), (0, 1))
-# The first steps, from earlier results, and the factor between two steps.
-BEGIN = {"reference": 75, "service": 500, "floor": 1_000}
-FACTOR, FINE, MAX_STEPS, TRIES = 1.5, 1.08, 6, 2
-# Attempts at a void step: another process may have used the machine for a moment.
-MAX_VOID = 2
+# Where to start. FACTOR is the ratio of two steps, FINE the precision of the result.
+START = {"reference": 75, "service": 500, "floor": 1_000}
+FACTOR, FINE, MAX_STEPS = 1.5, 1.08, 6
+# Attempts at a step, since other load on the machine may have disturbed it: failed, and invalid.
+MAX_FAILED, MAX_INVALID = 2, 2
 
 
-class Found(Struct, frozen=True):
-    """The most streams that were sustained, whether that is a lower bound, and all steps."""
+class Capacity(Struct, frozen=True):
+    """The largest sustained number of streams, and all steps; a lower bound if not `bounded`."""
 
     streams: int
     bounded: bool
@@ -32,70 +33,73 @@ class Found(Struct, frozen=True):
 
 
 async def measure(
-    stage: Stage, subjects: Sequence[Subject], most_steps: int = MAX_STEPS
+    harness: Harness, subjects: Sequence[Subject], max_steps: int = MAX_STEPS
 ) -> tuple[list[Figure], list[Step]]:
-    """Find the most streams that each server sustains. Raises Void if it sustains none."""
-    found = {subject.name: await _search(stage, subject, most_steps) for subject in subjects}
-    title = f"streams of {RATE} tokens a second that a core holds"
+    """Search for each server's capacity. Raises InvalidRun if no step succeeds."""
+    found = {subject.name: await _search(harness, subject, max_steps) for subject in subjects}
+    title = f"streams per core at {RATE} tokens a second"
     note = ", ".join(
-        f"{name} may hold more: what is around it could not follow"
+        f"{name} may sustain more: the load generator was the limit"
         for name, one in found.items()
         if not one.bounded
     )
     values = {name: [float(one.streams)] for name, one in found.items()}
     steps = [step for one in found.values() for step in one.steps]
-    return [Figure("streams", title, values, more=True, note=note)], steps
+    return [Figure("streams", title, values, higher_is_better=True, note=note)], steps
 
 
-async def _search(stage: Stage, subject: Subject, most_steps: int) -> Found:
-    """Step up while the server keeps up, down while it does not, and then between the two."""
-    held, failed, bounded = 0, 0, True
-    streams, steps = BEGIN[subject.name], list[Step]()
-    for _ in range(most_steps):
-        tried = await _tried(stage, subject, streams)
-        steps += tried
-        if any(step.p99_ms < LATEST for step in tried):
-            held = streams
+async def _search(harness: Harness, subject: Subject, max_steps: int) -> Capacity:
+    """Step up after a success, down after a failure, then bisect between the two."""
+    sustained, failed, bounded = 0, 0, True
+    streams, steps = START[subject.name], list[Step]()
+    for _ in range(max_steps):
+        attempts = await _attempts(harness, subject, streams)
+        steps += attempts
+        if any(step.p99_ms < MAX_LATENESS_MS for step in attempts):
+            sustained = streams
         else:
-            # If the model or the client was too slow, the server did not fail.
-            failed, bounded = streams, bool(tried)
-        if held and failed and failed <= held * FINE:
+            # If every attempt was invalid, the load generator was the limit, not the server.
+            failed, bounded = streams, bool(attempts)
+        if sustained and failed and failed <= sustained * FINE:
             break
-        if held and failed:
-            streams = int((held * failed) ** 0.5)
+        if sustained and failed:
+            streams = int((sustained * failed) ** 0.5)
         else:
-            streams = int(streams * FACTOR if held else streams / FACTOR)
-    if not held:
-        raise Void(f"{subject.name} holds not even {failed} streams, or nothing could follow")
-    return Found(held, bounded and failed > 0, steps)
+            streams = int(streams * FACTOR if sustained else streams / FACTOR)
+    if not sustained:
+        raise InvalidRun(
+            f"{subject.name} did not sustain {failed} streams, or the load generator was too slow"
+        )
+    return Capacity(sustained, bounded and failed > 0, steps)
 
 
-async def _tried(stage: Stage, subject: Subject, streams: int) -> list[Step]:
-    """Try a step, and repeat it if it failed: another process may have used the machine."""
-    tried: list[Step] = []
-    void = 0
-    while len(tried) < TRIES and void < MAX_VOID:
+async def _attempts(harness: Harness, subject: Subject, streams: int) -> list[Step]:
+    """Try a step until it succeeds or has failed too often; return the valid attempts."""
+    attempts: list[Step] = []
+    invalid = 0
+    while len(attempts) < MAX_FAILED and invalid < MAX_INVALID:
         try:
-            tried.append(await _step(stage, subject, streams))
-        except Void:
-            void += 1
+            attempts.append(await _step(harness, subject, streams))
+        except InvalidRun:
+            invalid += 1
         else:
-            if tried[-1].p99_ms < LATEST:
+            if attempts[-1].p99_ms < MAX_LATENESS_MS:
                 break
-    return tried
+    return attempts
 
 
-async def _step(stage: Stage, subject: Subject, streams: int) -> Step:
-    tokens = int(TOGETHER * RATE)
-    sample = next(one for most, one in SAMPLES if streams >= most)
+async def _step(harness: Harness, subject: Subject, streams: int) -> Step:
+    tokens = int(SECONDS * RATE)
+    sample = next(n for least, n in SAMPLES if streams >= least)
     load = Load(
         chats=streams,
         tokens=tokens,
         at_once=streams,
         opening=20,
-        after=AFTER,
-        before=BEFORE,
+        skip_start=SKIP_START,
+        skip_end=SKIP_END,
         sample=sample,
     )
-    outcome = await stage.timed(subject, Script(tokens, rate=RATE, streams=streams), load)
-    return Step(subject.name, streams, outcome.lateness_ms[2], outcome.late)
+    script = Script(tokens, rate=RATE, streams=streams)
+    result = await harness.run_timed_load(subject, script, load)
+    return Step(subject.name, streams, result.lateness_ms[2], result.late)

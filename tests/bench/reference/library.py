@@ -1,4 +1,4 @@
-"""Search the library with SQLAlchemy."""
+"""Full-text search of the library's tables with SQLAlchemy."""
 
 import re
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, joinedload, mapped_column, relationship
 
-MOST = 6
+MAX_PASSAGES = 6
 
 
 class Base(DeclarativeBase):
@@ -70,12 +70,12 @@ class Search:
         self._session = session
 
     async def cascade(self, question: str, creator: str | None) -> tuple[str, list[Passage]]:
-        """Search the creator's passages, and the whole library if those are too few."""
+        """Return the creator's passages, or the whole library's if those are too few."""
         words = " | ".join(re.findall(r"\w+", question.lower()))
         named = func.lower(CreatorRow.name) == (creator or "").lower()
         own = await self._passages(ranked(words).join(CreatorRow).where(named))
         every = await self._passages(ranked(words))
-        return ("creator", own) if len(own) >= MOST // 2 else ("global", every)
+        return ("creator", own) if len(own) >= MAX_PASSAGES // 2 else ("global", every)
 
     async def _passages(self, query: "Select[tuple[PassageRow, float]]") -> list[Passage]:
         rows = (await self._session.execute(query)).unique().all()
@@ -94,7 +94,7 @@ def ranked(words: str) -> "Select[tuple[PassageRow, float]]":
         )
         .where(PassageRow.search.op("@@")(asked))
         .order_by(score.desc())
-        .limit(MOST)
+        .limit(MAX_PASSAGES)
     )
 
 

@@ -1,4 +1,4 @@
-"""Conversations in Redis, with redis-py."""
+"""Conversation history in Redis with redis-py."""
 
 import json
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
-MOST, SECONDS = 10, 3600
+MAX_TURNS, TTL_SECONDS = 10, 3600
 
 
 class History:
@@ -16,7 +16,7 @@ class History:
     @classmethod
     @asynccontextmanager
     async def connected(cls, url: str) -> AsyncIterator["History"]:
-        # Turns that end at the same time wait for a connection; the default pool refuses the 101st.
+        # Wait for a free connection; the default pool raises an error instead.
         pool = BlockingConnectionPool.from_url(
             url, decode_responses=True, max_connections=100, timeout=None
         )
@@ -31,6 +31,6 @@ class History:
         key = f"reference:{conversation}"
         async with self._redis.pipeline() as pipe:
             pipe.rpush(key, json.dumps(turn))
-            pipe.ltrim(key, -MOST, -1)
-            pipe.expire(key, SECONDS)
+            pipe.ltrim(key, -MAX_TURNS, -1)
+            pipe.expire(key, TTL_SECONDS)
             await pipe.execute()

@@ -1,7 +1,7 @@
-"""The reference: the same chat service on the usual stack.
+"""The reference of the benchmark: a streaming chat service on a common stack.
 
 FastAPI, pydantic, SQLAlchemy, redis-py and OpenAI's client, each used as its documentation shows.
-Their versions are pinned in requirements-bench.lock.
+Frozen: do not change it or the versions in requirements-bench.lock.
 """
 
 import json
@@ -51,7 +51,7 @@ class Done(BaseModel):
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    # The client's default limit is a thousand connections, and each stream needs one.
+    # Each stream has a connection, and the client's default limit is 1,000.
     limits = Limits(max_connections=None, max_keepalive_connections=100)
     async with (
         DefaultAsyncHttpx2Client(limits=limits) as http,
@@ -76,7 +76,7 @@ async def healthz() -> dict[str, str]:
 async def chat(body: ChatRequest, request: Request) -> StreamingResponse:
     conversation = body.conversation_id or f"c_{uuid.uuid4().hex}"
     history = await request.app.state.history.recall(conversation)
-    # The connection goes back to the pool before the answer is streamed.
+    # Return the connection to the pool before streaming.
     async with request.app.state.sessions() as session:
         tier, passages = await Search(session).cascade(body.query, body.creator)
     if not passages and not history:

@@ -1,4 +1,4 @@
-"""The servers of a soak: two workers, a model, PostgreSQL and Valkey."""
+"""The environment of a soak test: two workers, a model, PostgreSQL and Valkey."""
 
 import asyncio
 import sys
@@ -16,14 +16,13 @@ from app.cli.serve import keep_sample
 from app.config import Settings
 from app.infra.embedded import servers
 from tests.servers import free_ports
-from tests.soak.question import Scene
+from tests.soak.question import ClientContext
 from tests.soak.turns import Tally
 from tests.soak.workers import Workers
 from tests.workers import PROJECT
 
-# The workers' settings, in seconds: short, so that everything expires within the run.
+# The workers' settings, in seconds; short, so that all timeouts occur during the run.
 GRACE, REPLAY, LEASE, DRAIN_TIME, MEMORY_TTL, HEARTBEAT = 5, 20, 2, 10, 20, 5
-# The same by the names of the settings.
 SETTINGS = {
     "TURN_GRACE": GRACE,
     "TURN_REPLAY": REPLAY,
@@ -34,22 +33,19 @@ SETTINGS = {
 }
 
 
-class Stage(Struct, frozen=True):
-    """The running servers: the clients' scene, Redis, the model's URL, processes by name."""
+class Environment(Struct, frozen=True):
+    """The running environment; `model` is a URL, `processes` maps names to process ids."""
 
-    scene: Scene
+    context: ClientContext
     redis: Redis
     model: str
     processes: dict[str, int]
 
 
 @asynccontextmanager
-async def staged(rate: float) -> AsyncIterator[Stage]:
-    """Start everything, with the sample library, and stop it afterwards.
-
-    `rate` is the model's tokens per second to each client.
-    """
-    # One connection per request, so that workers see a disconnect at once.
+async def soak_environment(rate: float) -> AsyncIterator[Environment]:
+    """Run the environment, with the sample library; the model sends `rate` tokens a second."""
+    # One connection per request, so that the server notices a disconnect at once.
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
     timeout = aiohttp.ClientTimeout(total=None)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
@@ -74,9 +70,9 @@ async def staged(rate: float) -> AsyncIterator[Stage]:
             try:
                 await workers.start()
                 valkey = (await redis.info("server"))["process_id"]
-                scene = Scene(http, workers, Tally(), rate, GRACE)
+                context = ClientContext(http, workers, Tally(), rate, GRACE)
                 processes = {"model": model_pid, "Valkey": valkey}
-                yield Stage(scene, redis, model, processes)
+                yield Environment(context, redis, model, processes)
             finally:
                 await workers.close()
                 await redis.aclose()
@@ -84,7 +80,7 @@ async def staged(rate: float) -> AsyncIterator[Stage]:
 
 @asynccontextmanager
 async def paced_model(rate: float) -> AsyncIterator[tuple[str, int]]:
-    """Run the paced model in a process of its own; yields its URL and its process ID."""
+    """Run the paced model in its own process; yield its URL and process id."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.soak.model", str(rate)),
         cwd=PROJECT,
