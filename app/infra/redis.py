@@ -51,7 +51,7 @@ async def redis_client(
     `single_connection` gives one server one connection and no pool, which saves 60,000 of the
     265,000 instructions of a command; only one command may run at a time.
     A command whose reply was lost is sent once more: each has to be harmless when it is done twice.
-    Raises ValueError where `check_url` has something to say.
+    Raises ValueError where `url_problem` has something to say.
     """
     client = _client(url, timeout, single_connection)
     try:
@@ -83,7 +83,7 @@ async def start_over(client: RedisClient) -> None:
         await client.connection_pool.disconnect(inuse_connections=client.single_connection_client)
 
 
-def check_url(url: str) -> str | None:
+def url_problem(url: str) -> str | None:
     """Say in one line what is wrong with a URL; None where nothing is."""
     try:
         _client(url, timeout=1)

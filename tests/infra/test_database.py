@@ -8,7 +8,7 @@ import anyio
 import asyncpg
 import pytest
 
-from app.infra.database import DatabaseState, MigrationError, Part, migrate, parts
+from app.infra.database import DatabaseState, Migration, MigrationError, migrate, read_migrations
 from tests.services.search.search_library import open_retriever
 
 pytestmark = pytest.mark.anyio
@@ -57,16 +57,16 @@ async def has_weights(connection: asyncpg.Connection) -> bool:
 
 
 def test_a_schema_is_split_at_its_marks() -> None:
-    assert parts(f"-- What this is.\n\n{FIRST}\n{SECOND}") == (
-        Part(1, "people", "CREATE TABLE people (name text);"),
-        Part(2, "how old they are", "ALTER TABLE people ADD age integer DEFAULT 7;"),
+    assert read_migrations(f"-- What this is.\n\n{FIRST}\n{SECOND}") == (
+        Migration(1, "people", "CREATE TABLE people (name text);"),
+        Migration(2, "how old they are", "ALTER TABLE people ADD age integer DEFAULT 7;"),
     )
 
 
 @pytest.mark.parametrize("schema", [SECOND, FIRST + FIRST, SECOND + FIRST])
 def test_a_schema_whose_parts_are_out_of_order_is_no_schema(schema: str) -> None:
     with pytest.raises(ValueError, match="numbered 1, 2, 3"):
-        parts(schema)
+        read_migrations(schema)
 
 
 async def test_ten_workers_that_start_at_once_migrate_once(bare_database_url: str) -> None:
@@ -190,7 +190,9 @@ async def test_a_pgvector_that_went_and_came_back_is_used_again(bare: asyncpg.Co
 async def test_a_library_of_the_first_version_is_searchable_once_it_is_migrated(
     bare: asyncpg.Connection, bare_database_url: str
 ) -> None:
-    first, *_ = parts(files("app.infra").joinpath("schema.sql").read_text(encoding="utf-8"))
+    first, *_ = read_migrations(
+        files("app.infra").joinpath("schema.sql").read_text(encoding="utf-8")
+    )
     assert (await migrate(bare, f"-- migration 1: {first.title}\n{first.sql}")).version == 1
     await bare.execute(FIRST_LIBRARY)
 

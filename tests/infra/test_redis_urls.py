@@ -3,7 +3,7 @@
 import pytest
 from redis.asyncio import RedisCluster
 
-from app.infra.redis import check_url, redis_client
+from app.infra.redis import redis_client, url_problem
 
 GOOD = """
 redis://localhost
@@ -19,7 +19,7 @@ rediss+cluster://one,two?ssl_cert_reqs=none
 
 @pytest.mark.parametrize("url", GOOD.split())
 def test_what_can_be_used_as_a_url(url: str) -> None:
-    assert check_url(url) is None
+    assert url_problem(url) is None
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_what_can_be_used_as_a_url(url: str) -> None:
     ],
 )
 def test_what_is_wrong_with_a_url_is_said_in_a_line(url: str, reason: str) -> None:
-    said = check_url(url) or ""
+    said = url_problem(url) or ""
     assert reason in said
     assert "\n" not in said
     assert "cret" not in said
