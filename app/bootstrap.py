@@ -18,7 +18,7 @@ from app.services.access.rate_limit import RateLimiter
 from app.services.chat.answerer import Answerer
 from app.services.chat.memory import RedisMemory
 from app.services.ingest.store.indexer import Indexer
-from app.services.metrics.registry import Metrics, Reading
+from app.services.metrics.registry import Metrics
 from app.services.models.extractive.model import ExtractiveModel
 from app.services.models.openai import ModelConfig, OpenAIModel
 from app.services.search.embedding import Embedder, EmbedderMissing
@@ -129,7 +129,7 @@ async def services(
             drain_time=settings.drain_time,
         )
 
-        metrics.readings = _readings(settings, runner, event_log, pool)
+        _add_readings(metrics, settings, runner, event_log, pool)
 
         def look() -> None:
             if shutdown_requested():
@@ -138,7 +138,7 @@ async def services(
         tasks.start_soon(event_log.run)
         tasks.start_soon(runner.drain)
         try:
-            with metrics.watching_the_loop():
+            with metrics.measuring_loop_lag():
                 yield State(
                     settings=settings,
                     runner=runner,
@@ -159,32 +159,22 @@ async def services(
             tasks.cancel_scope.cancel()
 
 
-def _readings(
-    settings: Settings,
-    runner: StreamRunner,
-    event_log: EventStore,
-    pool: Pool,
-) -> list[Reading]:
-    return [
-        Reading("turns_running", "Turns that run on this worker.", lambda: runner.running),
-        Reading("turns_limit", "How many may run on it.", lambda: settings.max_turns),
-        Reading("viewers", "Viewers here, of turns that run anywhere.", lambda: event_log.viewers),
-        Reading(
-            "log_writes",
-            "Round trips in which streams were logged in Redis.",
-            lambda: event_log.writes,
-            "counter",
-        ),
-        Reading(
-            "log_writes_failed",
-            "Round trips in which they were not, or not all.",
-            lambda: event_log.failed_writes,
-            "counter",
-        ),
-        Reading("database_connections", "Connections to the database.", pool.get_size),
-        Reading("database_connections_idle", "Those of them that nobody uses.", pool.get_idle_size),
-        Reading("database_connections_limit", "How many there may be.", pool.get_max_size),
-    ]
+def _add_readings(
+    metrics: Metrics, settings: Settings, runner: StreamRunner, event_log: EventStore, pool: Pool
+) -> None:
+    for name, documentation, read in (
+        ("turns_running", "Turns that run on this worker.", lambda: runner.running),
+        ("turns_limit", "Maximum number of turns at once.", lambda: settings.max_turns),
+        ("viewers", "Viewers here, of turns on any worker.", lambda: event_log.viewers),
+        ("database_connections", "Open database connections.", pool.get_size),
+        ("database_connections_idle", "Idle database connections.", pool.get_idle_size),
+        ("database_connections_limit", "Maximum database connections.", pool.get_max_size),
+    ):
+        metrics.add_gauge(name, documentation, read)
+    metrics.add_counter("log_writes", "Writes to the event log.", lambda: event_log.writes)
+    metrics.add_counter(
+        "log_writes_failed", "Failed writes to the event log.", lambda: event_log.failed_writes
+    )
 
 
 def _model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIModel:
