@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from app.infra.embedded import EmbeddedError, attach, postgres, servers, valkey
-from app.infra.embedded.data_dir_lock import owner
+from app.infra.embedded.data_dir_lock import find_owner
 from app.infra.embedded.wait import until
 from tests.servers import OwnServer
 
@@ -125,7 +125,7 @@ async def test_nobody_else_may_reach_the_sockets(data_dir: Path, name: str, stay
 
 async def test_ctrl_c_at_the_terminal_does_not_reach_the_servers(data_dir: Path) -> None:
     async with valkey(data_dir):
-        running = owner(data_dir, "valkey")
+        running = find_owner(data_dir, "valkey")
         assert running
         assert running.server
         assert os.getsid(running.server) != os.getsid(0)
@@ -167,7 +167,7 @@ async def test_after_a_kill_the_next_start_works_and_nothing_is_lost(
             await ask(found.database_url, "CREATE TABLE kept ()")
             write(found.redis_url)
             for name in ("postgres", "valkey") if all_of_them else ():
-                it = owner(used_data_dir, name)
+                it = find_owner(used_data_dir, name)
                 assert it
                 assert it.server
                 os.killpg(it.server, signal.SIGKILL)
@@ -181,7 +181,7 @@ async def test_after_a_kill_the_next_start_works_and_nothing_is_lost(
 async def test_servers_end_when_their_owner_is_killed(used_data_dir: Path) -> None:
     with another_copy(used_data_dir) as copy:
         assert said(copy) == "ready"
-        found = owner(used_data_dir, "valkey")
+        found = find_owner(used_data_dir, "valkey")
         assert found
         assert found.server
     server = found.server
