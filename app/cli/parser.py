@@ -84,7 +84,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_serve(commands: Subparsers) -> None:
-    parser = commands.add_parser("serve", help="answer questions over HTTP")
+    parser = commands.add_parser(
+        "serve",
+        help="answer questions over HTTP",
+        description="Answer questions over HTTP until Ctrl-C (SIGINT) or SIGTERM. Running answers"
+        " are finished first, for up to DRAIN_TIME seconds; a second signal stops them.",
+    )
     parser.add_argument(
         "--library",
         type=Path,
@@ -111,7 +116,7 @@ def _add_ask(commands: Subparsers) -> None:
         "ask",
         help="ask a running service and print the answer as it arrives",
         description="Ask a running service. Prints the answer as it arrives, then the sources that"
-        " it cites. Ctrl-C stops it.",
+        " it\ncites. Ctrl-C stops it.",
         epilog=STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -155,7 +160,11 @@ def _add_ingest(commands: Subparsers) -> None:
         " skipped. The exit status is 1 if a file could not be read.",
     )
     parser.add_argument(
-        "folders", nargs="+", type=Path, metavar="FOLDER", help="a folder with one per creator"
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="FOLDER",
+        help="a folder that has a subfolder per creator",
     )
     parser.add_argument("--name", help="the library's name (default: the folder's name)")
     parser.add_argument(
