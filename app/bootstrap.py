@@ -163,9 +163,9 @@ def _add_readings(
     metrics: Metrics, settings: Settings, runner: StreamRunner, event_log: EventStore, pool: Pool
 ) -> None:
     for name, documentation, read in (
-        ("turns_running", "Turns that run on this worker.", lambda: runner.running),
-        ("turns_limit", "Maximum number of turns at once.", lambda: settings.max_turns),
-        ("viewers", "Viewers here, of turns on any worker.", lambda: event_log.viewers),
+        ("turns_running", "Turns running on this worker.", lambda: runner.running),
+        ("turns_limit", "Maximum turns running at once.", lambda: settings.max_turns),
+        ("viewers", "Viewers of turns on any worker.", lambda: event_log.viewers),
         ("database_connections", "Open database connections.", pool.get_size),
         ("database_connections_idle", "Idle database connections.", pool.get_idle_size),
         ("database_connections_limit", "Maximum database connections.", pool.get_max_size),

@@ -78,7 +78,9 @@ async def check_embedder(library: Library) -> None:
 def _greeting(settings: Settings, listener: socket.socket, contents: asyncpg.Record) -> str:
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    model = settings.llm_model or "none (answers quote the sources; set LLM_BASE_URL and LLM_MODEL)"
+    model = (
+        settings.llm_model or "none: answers quote the sources (configure one with LLM_BASE_URL)"
+    )
     question = SAMPLE_QUESTION if contents["sample"] else "your question"
     return f"""
 Chrysopedia Chat {__version__} is running at {url}

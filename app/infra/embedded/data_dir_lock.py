@@ -27,7 +27,7 @@ MAX_SOCKET_PATH = 107 if sys.platform == "linux" else 103
 LONGEST_SOCKET_NAME = "/.s.PGSQL.5432"
 # Seconds that `find_owner` may hold a lock; that an orphaned server has to end by itself, and that
 # it has after it was told to.
-PROBE_TIME, ORPHAN_TIME, ORPHAN_STOP_TIME = 0.5, 1, 30
+PROBE_TIME, ORPHAN_TIME, ORPHAN_STOP_TIME = 0.5, 2, 30
 
 
 class EmbeddedError(Exception):
