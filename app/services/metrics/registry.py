@@ -108,7 +108,7 @@ class Metrics:
         """Add a counter whose value is read when metrics are collected."""
         self.registry.register(_ReadCounter(PREFIX + name, documentation, read))
 
-    def said(self, event: Event, times: TurnTimes) -> None:
+    def record_event(self, event: Event, times: TurnTimes) -> None:
         """Count an event of a turn; tokens are counted by their times when the turn ends."""
         took = perf_counter() - times.began
         match event:
