@@ -204,8 +204,8 @@ def open_database(
 
 
 @asynccontextmanager
-async def open_indexing(settings: Settings, state: DatabaseState) -> AsyncIterator[Indexer]:
-    """Yield how to index what is ingested. Raises EmbedderMissing."""
+async def open_indexer(settings: Settings, state: DatabaseState) -> AsyncIterator[Indexer]:
+    """Yield the indexer of what is ingested. Raises EmbedderMissing."""
     async with HTTPClient(getproxies_environment()) as http:
         embedder = build_embedder(settings, http, questions=False) if state.pgvector else None
         yield Indexer(

@@ -14,7 +14,7 @@ async def calibrate(settings: Settings) -> int:
     ):
         with show_progress() as progress:
             async with ingestion_lock(library.connection, progress):
-                done = await library.indexing.calibrate(library.connection, progress)
+                done = await library.indexer.calibrate(library.connection, progress)
     if done is None:
         print("The library is too small to calibrate on; built-in defaults apply.")
     else:

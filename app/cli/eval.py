@@ -9,7 +9,7 @@ from urllib.request import getproxies_environment
 
 from msgspec.structs import replace
 
-from app.bootstrap import build_embedder, build_retriever, open_database, open_indexing
+from app.bootstrap import build_embedder, build_retriever, open_database, open_indexer
 from app.cli.embedded_servers import embedded_servers
 from app.cli.errors import CommandError
 from app.cli.library import show_progress
@@ -63,7 +63,7 @@ async def open_empty_library(settings: Settings, database_url: str) -> AsyncIter
         open_database(scratch) as (pool, state),
         pool.acquire() as connection,
         HTTPClient(getproxies_environment()) as http,
-        open_indexing(settings, state) as indexing,
+        open_indexer(settings, state) as indexer,
     ):
         embedder = build_embedder(settings, http, questions=True)
-        yield EmptyLibrary(connection, indexing, build_retriever(settings, pool, state, embedder))
+        yield EmptyLibrary(connection, indexer, build_retriever(settings, pool, state, embedder))

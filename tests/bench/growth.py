@@ -15,7 +15,7 @@ from time import perf_counter
 import asyncpg
 import msgspec
 
-from app.bootstrap import build_embedder, build_retriever, open_database, open_indexing
+from app.bootstrap import build_embedder, build_retriever, open_database, open_indexer
 from app.config import Settings
 from app.infra.database import Connection, DatabaseState
 from app.infra.embedded import postgres
@@ -112,7 +112,7 @@ async def _fill(
             connection, library, document, name, available, pgvector=True
         )
         stages.begin("")
-    async with open_indexing(settings, state) as how:
+    async with open_indexer(settings, state) as how:
         await how.update(connection, changed, stages)
     stages.begin("")
     return stages.seconds
