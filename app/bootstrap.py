@@ -93,7 +93,7 @@ async def services(
         elif embedder is None and settings.embedding_model != NO_EMBEDDINGS:
             log.warning(NO_EMBEDDER)
         metrics = Metrics()
-        retriever = build_retriever(settings, pool, state, embedder, metrics.waited_for_database)
+        retriever = build_retriever(settings, pool, state, embedder, metrics.database_wait.observe)
         await retriever.warm_up()
         memory = RedisMemory(
             redis,
@@ -190,7 +190,7 @@ def _model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIMode
         temperature=settings.llm_temperature,
     )
     return OpenAIModel(
-        http, config, on_retry=metrics.model_retried, on_fallback=metrics.model_fell_back
+        http, config, on_retry=metrics.model_retries.inc, on_fallback=metrics.model_fallbacks.inc
     )
 
 

@@ -55,48 +55,50 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._turns = Counter(
+        self.turns = Counter(
             f"{PREFIX}turns",
             "Turns that ended, by the tier that answered and how they ended.",
             ("tier", "ending"),
             registry=self.registry,
         )
         for tier, ending in _expected_endings():
-            self._turns.labels(tier, ending)
-        self._refusals = Counter(
+            self.turns.labels(tier, ending)
+        self.refusals = Counter(
             f"{PREFIX}requests_refused",
             "Requests answered with an error instead of a stream, by kind of error.",
             ("reason",),
             registry=self.registry,
         )
         for reason in _error_kinds():
-            self._refusals.labels(reason)
-        self._resumes = self._counter("resumes", "Viewers that reconnected to a stream.")
-        self._retries = self._counter("model_retries", "Retries of requests to the same model.")
-        self._fallbacks = self._counter(
+            self.refusals.labels(reason)
+        self.resumes = self._counter("resumes", "Viewers that reconnected to a stream.")
+        self.model_retries = self._counter(
+            "model_retries", "Retries of requests to the same model."
+        )
+        self.model_fallbacks = self._counter(
             "model_fallbacks", "Turns that were handed to the fallback model."
         )
-        self._sources = self._histogram(
+        self.time_to_sources = self._histogram(
             "time_to_sources", "Time from the start of a turn to its sources.", FIRST_EVENT_TIMES
         )
-        self._first_tokens = self._histogram(
+        self.time_to_first_token = self._histogram(
             "time_to_first_token",
             "Time from the start of a turn to its first token.",
             FIRST_EVENT_TIMES,
         )
-        self._between_tokens = BatchHistogram(
+        self.time_between_tokens = BatchHistogram(
             f"{PREFIX}time_between_tokens_seconds",
             "Time between two tokens of a turn, counted when the turn ends.",
             SHORT_TIMES,
         )
-        self.registry.register(self._between_tokens)
-        self._durations = self._histogram(
+        self.registry.register(self.time_between_tokens)
+        self.turn_duration = self._histogram(
             "turn_duration", "Time from the start of a turn to its end.", TURN_TIMES
         )
-        self._database_waits = self._histogram(
+        self.database_wait = self._histogram(
             "database_wait", "Time spent waiting for a database connection.", SHORT_TIMES
         )
-        self._loop_lags = self._histogram(
+        self.event_loop_lag = self._histogram(
             "event_loop_lag", "Delay of a timer in the event loop, once a second.", SHORT_TIMES
         )
 
@@ -113,51 +115,18 @@ class Metrics:
         took = perf_counter() - times.began
         match event:
             case Sources():
-                self.sources_found(took)
+                self.time_to_sources.observe(took)
             case Done():
-                self.tokens_sent(times.began, times.tokens)
-                self.turn_ended(event.cascade_tier, event.finish_reason, took)
+                self._record_end(event.cascade_tier, event.finish_reason, took, times)
             case Failed():
-                self.tokens_sent(times.began, times.tokens)
-                self.turn_ended(None, event.kind, took)
+                self._record_end(NO_TIER, event.kind, took, times)
 
-    def sources_found(self, seconds: float) -> None:
-        """Count a turn that has its sources, this long after its start."""
-        self._sources.observe(seconds)
-
-    def tokens_sent(self, began: float, times: Sequence[float]) -> None:
-        """Count the tokens of a turn that ended: when it began, and when each token came."""
-        if times:
-            self._first_tokens.observe(times[0] - began)
-            self._between_tokens.observe(map(sub, times[1:], times))
-
-    def turn_ended(self, tier: str | None, ending: str, seconds: float) -> None:
-        """Count a turn: the tier that answered, and a finish reason or the kind of an error.
-
-        The tier is None if the turn failed.
-        """
-        self._turns.labels(tier or NO_TIER, ending).inc()
-        self._durations.observe(seconds)
-
-    def refused(self, reason: str) -> None:
-        """Count a request that got an error instead of a stream, by the kind of error."""
-        self._refusals.labels(reason).inc()
-
-    def resumed(self) -> None:
-        """Count a viewer that reconnected."""
-        self._resumes.inc()
-
-    def model_retried(self) -> None:
-        """Count a retry of a request to the same model."""
-        self._retries.inc()
-
-    def model_fell_back(self) -> None:
-        """Count a turn that was handed to the fallback model."""
-        self._fallbacks.inc()
-
-    def waited_for_database(self, seconds: float) -> None:
-        """Count a wait for a database connection."""
-        self._database_waits.observe(seconds)
+    def _record_end(self, tier: str, ending: str, took: float, times: TurnTimes) -> None:
+        self.turns.labels(tier, ending).inc()
+        self.turn_duration.observe(took)
+        if tokens := times.tokens:
+            self.time_to_first_token.observe(tokens[0] - times.began)
+            self.time_between_tokens.observe(map(sub, tokens[1:], tokens))
 
     @contextmanager
     def measuring_loop_lag(self, every: float = LAG_INTERVAL) -> Iterator[None]:
@@ -168,7 +137,7 @@ class Metrics:
         def measure(due: float) -> None:
             nonlocal timer
             now = perf_counter()
-            self._loop_lags.observe(max(0.0, now - due))
+            self.event_loop_lag.observe(max(0.0, now - due))
             timer = loop.call_later(every, measure, now + every)
 
         timer = loop.call_later(every, measure, perf_counter() + every)
