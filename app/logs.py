@@ -1,7 +1,7 @@
-"""Settings come in; log lines go to standard error: JSON in production, readable on a terminal.
+"""Logging to standard error: text on a terminal, JSON elsewhere.
 
-Every line carries the id of the request it was written for, and its trace and span. The text of
-questions and answers is never logged.
+Every line has the id of its request, its trace and its span. Questions and answers are never
+logged.
 """
 
 import logging
@@ -16,7 +16,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 
 def configure(form: Literal["auto", "text", "json"], level: str) -> None:
-    """Set up logging for the process; `auto` is text on a terminal and JSON elsewhere."""
+    """Configure logging for the process; `auto` is text on a terminal and JSON elsewhere."""
     if form == "auto":
         form = "text" if sys.stderr.isatty() else "json"
     formatters = {
@@ -39,7 +39,7 @@ def configure(form: Literal["auto", "text", "json"], level: str) -> None:
             "disable_existing_loggers": False,
             "filters": {
                 "request": {"()": RequestFilter},
-                "told": {"()": ToldFilter},
+                "incomplete": {"()": IncompleteResponseFilter},
             },
             "formatters": {"chosen": formatters[form]},
             "handlers": {
@@ -51,31 +51,31 @@ def configure(form: Literal["auto", "text", "json"], level: str) -> None:
             },
             "root": {"level": level.upper(), "handlers": ["stderr"]},
             "loggers": {
-                # One line a frame and a parse at its debug level: the wire shows the same.
+                # At its debug level it logs every frame.
                 "sse_starlette": {"level": "INFO"},
-                # It logs query strings; the middleware has a line of its own.
+                # It logs query strings; the middleware logs requests without them.
                 "uvicorn.access": {"level": "WARNING"},
                 "uvicorn": {"level": "WARNING" if level == "info" else level.upper()},
-                "uvicorn.error": {"filters": ["told"]},
+                "uvicorn.error": {"filters": ["incomplete"]},
             },
         }
     )
 
 
 class RequestFilter(logging.Filter):
-    """Puts the ids of the current request on each record."""
+    """Adds the ids of the current request to each record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record through."""
+        """Add the ids; returns True."""
         record.request_id = request_id.get()
         trace = tracing.current.get()
         record.trace_id, record.span_id = (trace.trace_id, trace.span_id) if trace else ("-", "-")
         return True
 
 
-class ToldFilter(logging.Filter):
-    """Leaves out uvicorn's error about a reply without its end: the middleware tells why it was."""
+class IncompleteResponseFilter(logging.Filter):
+    """Drops uvicorn's error about an incomplete response: the middleware logs the reason."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is to be logged."""
+        """Return whether to log the record."""
         return not str(record.msg).startswith("ASGI callable returned without completing response")

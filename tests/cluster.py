@@ -18,7 +18,7 @@ from redis import Redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 from redis.exceptions import RedisError
 
-from app.infra.embedded.data_dir_lock import claim, owner
+from app.infra.embedded.data_dir_lock import find_owner, lock_data_dir
 from app.infra.embedded.process import running
 from app.infra.embedded.valkey import find_program
 from app.infra.embedded.wait import until
@@ -66,7 +66,7 @@ class Node(OwnServer):
             return any(node["node_id"] == name.decode() for node in known)
 
     def _signal(self, number: signal.Signals) -> None:
-        found = owner(self._folder, "node")
+        found = find_owner(self._folder, "node")
         assert found
         assert found.server
         os.kill(found.server, number)
@@ -88,10 +88,10 @@ class Node(OwnServer):
         command += ["--cluster-node-timeout", str(NODE_TIMEOUT), "--repl-diskless-sync-delay", "0"]
         url = f"redis://{HOST}:{self.port}"
         async with (
-            claim(folder, "node") as claimed,
-            running(claimed, command, self._listens) as pid,
+            lock_data_dir(folder, "node") as lock,
+            running(lock, command, self._listens) as pid,
         ):
-            claimed.publish(pid, url)
+            lock.publish(pid, url)
             yield url
 
     def _listens(self) -> bool:

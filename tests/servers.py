@@ -19,7 +19,7 @@ import redis
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from msgspec import Struct
 
-from app.cli.library import ingest_folder, library
+from app.cli.library import ingest_folder, open_library
 from app.config import Settings
 from app.infra.database import migrate
 from app.infra.embedded import servers
@@ -102,9 +102,9 @@ async def own_server(
 
 async def ingest_sample(database_url: str) -> None:
     """Ingest the sample library."""
-    async with library(Settings(database_url=database_url)) as into:
+    async with open_library(Settings(database_url=database_url)) as library:
         with as_file(files("app").joinpath("sample_library")) as folder:
-            await ingest_folder(into, folder)
+            await ingest_folder(library, folder)
 
 
 def free_ports(count: int) -> list[int]:

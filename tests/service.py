@@ -14,7 +14,7 @@ import uvicorn
 from msgspec import Struct
 
 from app.asgi import create_app
-from app.cli.slow_viewers import cut_off_after
+from app.cli.server import drop_stalled_connections
 from app.config import Settings
 
 CHAT = "/api/v1/chat"
@@ -130,7 +130,7 @@ class _Server(uvicorn.Server):
 async def running(settings: Settings) -> AsyncIterator[Client]:
     """Run the service on a free port, in this event loop, for the length of the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        cut_off_after(listener, settings.send_timeout)
+        drop_stalled_connections(listener, settings.send_timeout)
         config = uvicorn.Config(
             create_app(settings), lifespan="on", log_config=None, access_log=False
         )

@@ -40,6 +40,7 @@ async def test_unhandled_error_is_a_500_without_details(
     assert start["status"] == 500
     assert b"urn:chrysopedia:problem:internal" in body["body"]
     assert b"secret" not in body["body"]
-    assert metrics.refusals["internal"] == 1
+    refused = "chrysopedia_requests_refused_total"
+    assert metrics.registry.get_sample_value(refused, {"reason": "internal"}) == 1
     assert "ValueError: a secret" in caplog.text
     assert "GET /x 500" in caplog.text

@@ -53,7 +53,7 @@ class Worker(Client):
         assert self.process.stdout
         async for line in self.process.stdout:
             self.log.append(line.decode())
-            if found := re.search(r"answers at (http://\S+)", self.log[-1]):
+            if found := re.search(r"running at (http://\S+)", self.log[-1]):
                 self.url = found[1]
                 self._answers.set()
         self._answers.set()

@@ -1,4 +1,7 @@
-"""The command line: `serve` answers, `ask` asks, `ingest` fills the library, `eval` measures it."""
+"""Command-line parser: one subcommand per module of this package.
+
+A command's module is imported when it runs, so that `--help` and `ask` start quickly.
+"""
 
 import argparse
 import asyncio
@@ -6,152 +9,96 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from app import __version__
 from app.cli.ask.exit_status import STATUSES
 from app.config import Settings, SettingsError
 
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
 ENVIRONMENT = """\
 settings, from the environment:
-  HOST, PORT       where to listen (127.0.0.1, 8000)
-  CHRYSOPEDIA_URL  the service that is asked (the one at HOST and PORT)
-  DATA_DIR         where the embedded servers keep their files (.data)
-  DATABASE_URL     a PostgreSQL of your own; without it an embedded one
-  REDIS_URL        a Redis of your own (redis+cluster://host,host… for a cluster); without it
-                   an embedded Valkey
-  LLM_BASE_URL     an OpenAI-compatible server, such as http://127.0.0.1:11434/v1; without it
-                   answers are quotations
+  HOST, PORT       address to listen on (127.0.0.1, 8000)
+  CHRYSOPEDIA_URL  service that `ask` asks (default: the one at HOST and PORT)
+  DATA_DIR         folder for the data of the embedded servers (.data)
+  DATABASE_URL     your PostgreSQL; default: an embedded one
+  REDIS_URL        your Redis (redis+cluster://host,host… for a cluster); default: an embedded
+                   Valkey
+  LLM_BASE_URL     an OpenAI-compatible server, such as http://127.0.0.1:11434/v1; default: none,
+                   answers quote the sources
   LLM_MODEL, LLM_API_KEY, LLM_FALLBACK_MODEL
-  EMBEDDING_MODEL  wordllama (where it is installed), minilm, none, or a model of the
+  EMBEDDING_MODEL  wordllama (the default if installed), minilm, none, or a model of the
                    OpenAI-compatible server at EMBEDDING_BASE_URL (EMBEDDING_API_KEY)
-  DRAIN_TIME       seconds for answers to finish when the service is to end (30)
+  DRAIN_TIME       seconds for running answers to finish on shutdown (30)
   LOG_FORMAT       auto, text or json      LOG_LEVEL  debug, info, warning or error
-All others, with their defaults: app/config.py.
+All settings: docs/settings.md.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0 done, 1 something is broken, 2 wrong use.
+    """Run a command; returns the exit status: 0 success, 1 failure, 2 wrong usage.
 
-    Those of `ask` are in its help.
+    The exit statuses of `ask` are in its help.
     """
     options = _parser().parse_args(arguments)
     try:
         settings = Settings.from_environment(os.environ)
     except SettingsError as error:
-        return _refuse(error, 2)
-    status: int
-    if options.command is _ask:
-        status = options.command(settings, options)
-        return status
-    # What only asks, or answers a `--help`, needs none of the rest.
+        return _fail(error, 2)
+    if options.command == _ask:
+        return _ask(settings, options)
+    # Slow to import, and not needed by `--help` and `ask`.
     from app import logs
-    from app.cli.library import CommandError
+    from app.cli.errors import CommandError
+    from app.infra.redis import url_problem
 
+    if settings.redis_url and (problem := url_problem(settings.redis_url)):
+        return _fail(f"REDIS_URL: {problem}", 2)
     logs.configure(settings.log_format, settings.log_level)
     try:
-        status = options.command(settings, options)
+        return int(options.command(settings, options))
     except CommandError as error:
-        return _refuse(error, 1)
+        return _fail(error, 1)
     except KeyboardInterrupt:
         return 130
+
+
+def _fail(error: object, status: int) -> int:
+    print(f"chrysopedia-chat: {error}", file=sys.stderr)
     return status
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="chrysopedia-chat",
-        description="Ask a creators' library in plain words; read a grounded, cited answer.",
+        description="Ask a library of videos and pages; get grounded, cited answers.",
         epilog=ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_serve, _add_ask, _add_ingest, _add_reindex, _add_calibrate, _add_eval):
+        add(commands)
+    return parser
 
-    serve = commands.add_parser("serve", help="answer questions over HTTP")
-    serve.add_argument(
+
+def _add_serve(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="answer questions over HTTP",
+        description="Answer questions over HTTP until Ctrl-C (SIGINT) or SIGTERM. Running answers"
+        " are finished first, for up to DRAIN_TIME seconds; a second signal stops them.",
+    )
+    parser.add_argument(
         "--library",
         type=Path,
         metavar="FOLDER",
         default=os.environ.get("LIBRARY") or None,
-        help="ingest this folder first (LIBRARY); without it an empty embedded database gets "
-        "the sample library",
+        help="ingest this folder first (default: LIBRARY); without it, an empty embedded database"
+        " gets the sample library",
     )
-    serve.set_defaults(command=_serve)
-
-    ask = commands.add_parser(
-        "ask",
-        help="ask a running service, and print the answer as it comes",
-        description="Ask a running service. The answer is printed as it comes, then the sources "
-        "that it cites. Ctrl-C stops it.",
-        epilog=STATUSES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    ask.add_argument("question", nargs="+", metavar="QUESTION", help="- reads standard input")
-    ask.add_argument("--creator", metavar="NAME", help="whose material is to answer, if it can")
-    ask.add_argument("--conversation", metavar="ID", help="the conversation that this goes on with")
-    ask.add_argument("--json", action="store_true", help="print each event as a line of JSON")
-    ask.add_argument(
-        "--url",
-        default=os.environ.get("CHRYSOPEDIA_URL") or None,
-        help="the service (CHRYSOPEDIA_URL); without it the one at HOST and PORT",
-    )
-    ask.set_defaults(command=_ask)
-
-    ingest = commands.add_parser(
-        "ingest",
-        help="read folders of pages and transcripts into the library",
-        description="Read folders of pages and transcripts into the library. What has not "
-        "changed is passed over; the exit status is 1 where a file could not be read.",
-    )
-    ingest.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
-    ingest.add_argument("--name", help="the library's name; by default that of its folder")
-    ingest.add_argument(
-        "--prune", action="store_true", help="also remove what is no longer in the folder"
-    )
-    ingest.set_defaults(command=_ingest)
-
-    reindex = commands.add_parser(
-        "reindex",
-        help="embed the library with the EMBEDDING_MODEL that is set now",
-        description="Embed the library with the EMBEDDING_MODEL that is set now. Services that run "
-        "search with the embeddings they know meanwhile, and until they are started again; the "
-        "next ingestion drops the old ones. A run that was cut off is taken up again.",
-    )
-    reindex.set_defaults(command=_reindex)
-
-    calibrate = commands.add_parser(
-        "calibrate",
-        help="learn anew when the library has nothing on a question",
-        description="Learn anew when the library has nothing on a question. Ingestion does so by "
-        "itself when a fifth of the passages has changed.",
-    )
-    calibrate.set_defaults(command=_calibrate)
-
-    evaluate = commands.add_parser(
-        "eval",
-        help="measure the search on questions whose answers are known",
-        description="Measure the search on questions whose answers are known, in a database of its "
-        "own. A set is a folder as BEIR has it (corpus.jsonl, queries.jsonl, qrels/*.tsv), or a "
-        "library with its own questions (questions.jsonl).",
-    )
-    evaluate.add_argument("sets", nargs="+", type=Path, metavar="SET")
-    evaluate.add_argument("--split", help="which judgements, where there are several: dev, test …")
-    evaluate.add_argument(
-        "--within", metavar="FIELD", help="search within what has a query's FIELD of its metadata"
-    )
-    evaluate.add_argument(
-        "--questions", type=Path, metavar="FILE", help="the questions of a library that has none"
-    )
-    evaluate.add_argument(
-        "--off-topic",
-        type=Path,
-        metavar="FILE",
-        help="questions that are to be refused; by default those of the other sets",
-    )
-    evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    evaluate.set_defaults(command=_evaluate)
-    return parser
+    parser.set_defaults(command=_serve)
 
 
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
@@ -162,6 +109,35 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings, options.library))
     return 0
+
+
+def _add_ask(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "ask",
+        help="ask a running service and print the answer as it arrives",
+        description="Ask a running service. Prints the answer as it arrives, then the sources that"
+        " it\ncites. Ctrl-C stops it.",
+        epilog=STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "question", nargs="+", metavar="QUESTION", help="the question; - reads standard input"
+    )
+    parser.add_argument(
+        "--creator", metavar="NAME", help="prefer this creator's material (name or slug)"
+    )
+    parser.add_argument(
+        "--conversation",
+        metavar="ID",
+        help="continue this conversation: the question may refer to earlier ones",
+    )
+    parser.add_argument("--json", action="store_true", help="print each event as a line of JSON")
+    parser.add_argument(
+        "--url",
+        default=os.environ.get("CHRYSOPEDIA_URL") or None,
+        help="the service (default: CHRYSOPEDIA_URL, else the one at HOST and PORT)",
+    )
+    parser.set_defaults(command=_ask)
 
 
 def _ask(settings: Settings, options: argparse.Namespace) -> int:
@@ -176,71 +152,107 @@ def _ask(settings: Settings, options: argparse.Namespace) -> int:
     )
 
 
+def _add_ingest(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "ingest",
+        help="read folders of pages and transcripts into the library",
+        description="Read folders of pages and transcripts into the library. Unchanged files are"
+        " skipped. The exit status is 1 if a file could not be read.",
+    )
+    parser.add_argument(
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="FOLDER",
+        help="a folder that has a subfolder per creator",
+    )
+    parser.add_argument("--name", help="the library's name (default: the folder's name)")
+    parser.add_argument(
+        "--prune", action="store_true", help="also remove documents that the folder no longer has"
+    )
+    parser.set_defaults(command=_ingest)
+
+
 def _ingest(settings: Settings, options: argparse.Namespace) -> int:
-    from app.cli.library import backing_servers, ingest_folder, library, remove_sample_library
-    from app.services.ingest.report import summary
+    from app.cli.ingest import ingest
 
-    async def ingest() -> int:
-        status = 0
-        where = "DATABASE_URL" if settings.database_url else settings.data_dir.resolve()
-        async with (
-            backing_servers(settings, memory=False) as complete,
-            library(complete) as into,
-        ):
-            for folder in options.folders:
-                report = await ingest_folder(into, folder, name=options.name, prune=options.prune)
-                print(f"{summary(report)}\n  kept in   {where}", flush=True)
-                status = 1 if report.broken else status
-            if not settings.database_url:
-                await remove_sample_library(into)
-        return status
+    return asyncio.run(ingest(settings, options.folders, name=options.name, prune=options.prune))
 
-    return asyncio.run(ingest())
+
+def _add_reindex(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "reindex",
+        help="embed the library with the configured EMBEDDING_MODEL",
+        description="Embed the library with the configured EMBEDDING_MODEL. Running services keep"
+        " using the previous embeddings until they are restarted; the next ingestion deletes"
+        " those. An interrupted run continues where it stopped.",
+    )
+    parser.set_defaults(command=_reindex)
 
 
 def _reindex(settings: Settings, options: argparse.Namespace) -> int:
-    from app.cli.library import backing_servers, library, reindex
+    from app.cli.reindex import reindex
 
-    async def work() -> int:
-        async with backing_servers(settings, memory=False) as complete, library(complete) as into:
-            name = await reindex(into)
-        print(f"The library is embedded by {name}. Start the services again that are to use it.")
-        return 0
+    return asyncio.run(reindex(settings))
 
-    return asyncio.run(work())
+
+def _add_calibrate(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "calibrate",
+        help='recalibrate the threshold for "no answer"',
+        description='Recalibrate the threshold for "no answer" on the library\'s own passages.'
+        " Ingestion does this whenever a fifth of the passages has changed.",
+    )
+    parser.set_defaults(command=_calibrate)
 
 
 def _calibrate(settings: Settings, options: argparse.Namespace) -> int:
-    from app.cli.library import backing_servers, calibrate, library
+    from app.cli.calibrate import calibrate
 
-    async def work() -> int:
-        async with backing_servers(settings, memory=False) as complete, library(complete) as into:
-            print(await calibrate(into))
-        return 0
-
-    return asyncio.run(work())
+    return asyncio.run(calibrate(settings))
 
 
-def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
-    from app.cli.library import backing_servers, evaluate
-    from app.services.evaluation.output import as_json, as_table
+def _add_eval(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "eval",
+        help="measure search quality on questions with known answers",
+        description="Measure search quality on questions with known answers, in temporary databases"
+        " on the same server. A set is a folder in BEIR format (corpus.jsonl, queries.jsonl,"
+        " qrels/*.tsv), or a library with a questions.jsonl.",
+    )
+    parser.add_argument(
+        "sets", nargs="+", type=Path, metavar="SET", help="a folder of documents and questions"
+    )
+    parser.add_argument("--split", help="which judgements to use if a set has several: dev, test …")
+    parser.add_argument(
+        "--within",
+        metavar="FIELD",
+        help="limit each search to documents with the query's value of this metadata field",
+    )
+    parser.add_argument(
+        "--questions", type=Path, metavar="FILE", help="questions for a library that has none"
+    )
+    parser.add_argument(
+        "--off-topic",
+        type=Path,
+        metavar="FILE",
+        help="questions that must be refused (default: the questions of the other sets)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(command=_eval)
 
-    async def work() -> int:
-        async with backing_servers(settings, memory=False) as complete:
-            reports = await evaluate(
-                complete,
-                options.sets,
-                split=options.split,
-                within=options.within,
-                questions=options.questions,
-                off_topic=options.off_topic,
-            )
-        print(as_json(reports) if options.json else as_table(reports))
-        return 0
 
-    return asyncio.run(work())
+def _eval(settings: Settings, options: argparse.Namespace) -> int:
+    from app.cli.eval import run_evaluation
 
-
-def _refuse(error: Exception, status: int) -> int:
-    print(f"chrysopedia-chat: {error}", file=sys.stderr)
-    return status
+    return asyncio.run(
+        run_evaluation(
+            settings,
+            options.sets,
+            split=options.split,
+            within=options.within,
+            questions=options.questions,
+            off_topic=options.off_topic,
+            json=options.json,
+        )
+    )

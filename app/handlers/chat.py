@@ -50,5 +50,5 @@ async def _follow(request: Request[State], cursor: codec.Cursor) -> Response:
             "Last-Event-ID is unknown for this turn; omit it to replay from the start."
         )
     if cursor.number >= 0:
-        request.state["metrics"].resumed()
+        request.state["metrics"].resumes.inc()
     return codec.stream_response(request, turn, cursor.number)

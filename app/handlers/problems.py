@@ -56,7 +56,7 @@ def problem_response(request: Request, error: Exception) -> Response:
     """Return the problem document for a ChatError, or for an HTTPException of Starlette's."""
     match error:
         case ChatError(kind=kind):
-            request.state["metrics"].refused(kind)
+            request.state["metrics"].refusals.labels(kind).inc()
             known = PROBLEM_TYPES[kind]
             problem = Problem(urn(kind), known.title, known.status, error.detail, error.errors)
             headers = _headers(error)

@@ -1,7 +1,9 @@
-"""Brings a database up to date: a connection and `schema.sql` in, the database's state out."""
+"""PostgreSQL connections and schema migrations."""
 
 import logging
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import TypeAlias
 
@@ -10,15 +12,16 @@ from msgspec import Struct
 
 log = logging.getLogger(__name__)
 
-# A connection of one's own, or one out of a pool.
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+# A connection, either separate or from a pool.
 Connection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 )
 
-# Any number that nothing else in the database locks.
+# Advisory lock of migrations: an arbitrary number that nothing else in the database uses.
 LOCK_KEY = 0x63687279736F
-# Seconds for one part; a pool's own time limit is meant for questions.
-PART_LIMIT = 3600.0
+# Seconds for one migration; the pool's own timeout is for searches.
+MIGRATION_TIMEOUT = 3600.0
 MARK = re.compile(r"^-- migration (\d+): (.+)$", re.MULTILINE)
 
 # $1 version, $2 title
@@ -31,9 +34,9 @@ CREATE = """
         applied_at timestamptz NOT NULL DEFAULT now()
     )
 """
-# The first that has sparse vectors and searches a filtered index to the end.
-PGVECTOR = (0, 8)
-PGVECTOR_OFFERED = """
+# The first version with sparse vectors and iterative scans of a filtered index.
+MIN_PGVECTOR = (0, 8)
+PGVECTOR_AVAILABLE = """
 SELECT count(*) > 0 FROM pg_available_extension_versions
 WHERE name = 'vector' AND string_to_array(version, '.')::integer[] >= ARRAY[0, 8]
 """
@@ -46,10 +49,10 @@ SELECT to_regclass('passages') IS NOT NULL AND NOT EXISTS (
 
 
 class MigrationError(Exception):
-    """The database cannot be brought up to date; the message is one line that says why."""
+    """The database cannot be migrated; the message is one line that says why."""
 
 
-class Part(Struct, frozen=True):
+class Migration(Struct, frozen=True):
     """One numbered change of the schema."""
 
     version: int
@@ -58,76 +61,117 @@ class Part(Struct, frozen=True):
 
 
 class DatabaseState(Struct, frozen=True):
-    """The version of the schema, and of pgvector where the database has it (0.8 or newer)."""
+    """The version of the schema, and that of pgvector; None without pgvector 0.8 or newer."""
 
     version: int
     pgvector: str | None
 
 
-def parts(schema: str) -> tuple[Part, ...]:
-    """Split a schema at its marks `-- migration N: title`; the versions must be 1, 2, 3 …."""
+@asynccontextmanager
+async def open_pool(
+    url: str,
+    *,
+    size: int,
+    timeout: float,  # noqa: ASYNC109 - to connect, not for the block
+) -> AsyncIterator[tuple[Pool, DatabaseState]]:
+    """Connect to PostgreSQL and migrate its schema; yields a pool and the database's state.
+
+    Raises OSError, TimeoutError, asyncpg's errors, and MigrationError.
+    """
+    async with asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=size,
+        timeout=timeout,
+        init=configure_connection,
+        # Nothing changes a session after `init`; not resetting it saves a round trip per release.
+        reset=_keep_session,
+    ) as pool:
+        async with pool.acquire() as connection:
+            state = await migrate(connection)
+        yield pool, state
+
+
+async def configure_connection(connection: asyncpg.Connection) -> None:
+    """Set how a connection plans searches."""
+    # JIT takes longer than the search itself, and planning it again for each question gains
+    # nothing. Filtered by creator or topic, the scan of the embeddings' index must continue until
+    # it has enough rows.
+    await connection.execute(
+        "SET jit = off; SET plan_cache_mode = force_generic_plan;"
+        " SET hnsw.ef_search = 100; SET hnsw.iterative_scan = relaxed_order"
+    )
+
+
+async def _keep_session(connection: object) -> None:
+    pass
+
+
+def read_migrations(schema: str) -> tuple[Migration, ...]:
+    """Split a schema at its lines `-- migration N: title`; the versions must be 1, 2, 3 …."""
     marks = list(MARK.finditer(schema))
     ends = [mark.start() for mark in marks[1:]] + [len(schema)]
-    found = tuple(
-        Part(int(mark[1]), mark[2].strip(), schema[mark.end() : end].strip())
+    migrations = tuple(
+        Migration(int(mark[1]), mark[2].strip(), schema[mark.end() : end].strip())
         for mark, end in zip(marks, ends, strict=True)
     )
-    if [part.version for part in found] != list(range(1, len(found) + 1)):
+    if [each.version for each in migrations] != list(range(1, len(migrations) + 1)):
         raise ValueError("the migrations of a schema must be numbered 1, 2, 3 … in order")
-    return found
+    return migrations
 
 
 async def migrate(connection: Connection, schema: str | None = None) -> DatabaseState:
-    """Apply the parts of the schema that the database lacks, each in a transaction of its own.
+    """Apply the migrations that the database lacks, each in its own transaction.
 
-    Any number of processes may call this at once: each part runs once. The schema is the
-    service's own where none is given. Raises MigrationError where a part fails, which leaves the
-    parts before it, or where the database is newer than the schema.
+    Any number of processes may call this at once: each migration runs once. The default schema is
+    `schema.sql`. Raises MigrationError if a migration fails, which leaves the earlier ones
+    applied, or if the database is newer than the schema.
     """
-    if schema is None:
-        schema = _read("schema.sql")
-    wanted = parts(schema)
-    while not await _apply_next(connection, wanted):
+    migrations = read_migrations(_read("schema.sql") if schema is None else schema)
+    while not await _apply_next(connection, migrations):
         pass
-    return DatabaseState(len(wanted), await _ensure_pgvector(connection))
+    return DatabaseState(len(migrations), await _ensure_pgvector(connection))
 
 
-async def _apply_next(connection: Connection, wanted: tuple[Part, ...]) -> bool:
-    """Apply the first part that is missing; True when none is.
+async def _apply_next(connection: Connection, migrations: tuple[Migration, ...]) -> bool:
+    """Apply the first missing migration; True if none is missing.
 
-    The lock lasts as long as the transaction, so a crash frees it and a connection pooler between
-    us and the database does not matter.
+    The lock is the transaction's, so a crash releases it, and it works behind a connection pooler.
     """
     async with connection.transaction():
         await _lock(connection)
         version = await _version(connection)
-        if version > len(wanted):
+        if version > len(migrations):
             raise MigrationError(
-                f"the database is at version {version} of the schema, and this release knows only"
-                f" {len(wanted)}: run the newer release, or restore a backup made before it"
+                f"the database has schema version {version}, but this release supports only"
+                f" {len(migrations)}: run the newer release, or restore a backup made before it"
             )
-        if version == len(wanted):
+        if version == len(migrations):
             return True
-        part = wanted[version]
+        migration = migrations[version]
         try:
-            await connection.execute(part.sql, timeout=PART_LIMIT)
-            await connection.execute(RECORD, part.version, part.title)
+            await connection.execute(migration.sql, timeout=MIGRATION_TIMEOUT)
+            await connection.execute(RECORD, migration.version, migration.title)
         except asyncpg.PostgresError as error:
             raise MigrationError(
-                f"migration {part.version} ({part.title}) failed and was undone: {error}"
+                f"migration {migration.version} ({migration.title}) failed and was rolled back:"
+                f" {error}"
             ) from error
     return False
 
 
 async def _lock(connection: Connection) -> None:
-    # A role may have a time limit for its statements; a long part, or the wait for one, is fine.
+    # The role's own limits must not cut off a long migration, or the wait for another process's.
     await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
-    await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK_KEY, timeout=PART_LIMIT)
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock($1)", LOCK_KEY, timeout=MIGRATION_TIMEOUT
+    )
 
 
 async def _version(connection: Connection) -> int:
-    """Return the last version that was applied, 0 in an empty database."""
-    # Asked first: a role that may not create tables can still find that nothing is to be done.
+    """Return the last version applied, 0 for an empty database."""
+    # CREATE TABLE IF NOT EXISTS would fail for a role that may not create tables, even if the
+    # database is up to date.
     if not await connection.fetchval(EXISTS):
         await connection.execute(CREATE)
     version: int = await connection.fetchval(
@@ -137,21 +181,21 @@ async def _version(connection: Connection) -> int:
 
 
 async def _ensure_pgvector(connection: Connection) -> str | None:
-    """Create the extension where the server has it, and what needs it; its version, or None."""
+    """Create the extension and the columns that need it; returns its version, None without it."""
     try:
         async with connection.transaction():
             await _lock(connection)
             version: str | None = await connection.fetchval(PGVECTOR_VERSION)
-            if version is None and await connection.fetchval(PGVECTOR_OFFERED):
+            if version is None and await connection.fetchval(PGVECTOR_AVAILABLE):
                 await connection.execute("CREATE EXTENSION vector")
                 version = await connection.fetchval(PGVECTOR_VERSION)
-            if version is None or _numbers(version) < PGVECTOR:
+            if version is None or _numbers(version) < MIN_PGVECTOR:
                 return None
             if await connection.fetchval(LACKS_WEIGHTS):
-                await connection.execute(_read("vectors.sql"), timeout=PART_LIMIT)
+                await connection.execute(_read("vectors.sql"), timeout=MIGRATION_TIMEOUT)
     except asyncpg.PostgresError as error:
-        # Only search by meaning needs it, and it is often the administrator's to create.
-        log.warning("pgvector cannot be used: %s", error)
+        # Only search by meaning needs it, and often only an administrator may create it.
+        log.warning("cannot use pgvector: %s", error)
         return None
     return version
 

@@ -1,6 +1,6 @@
--- The library's tables. Each part that begins with `-- migration N` runs once, in order, in a
--- transaction of its own, under an advisory lock; `schema_migrations` keeps what has run.
--- What has been released is never edited: a change is a new part at the end.
+-- The library's tables. Each part that begins with `-- migration N` runs once, in order, in its own
+-- transaction, under an advisory lock; `schema_migrations` records which have run.
+-- Never edit a released part: add a new one at the end.
 
 -- migration 1: creators, documents, passages, and the words in them
 
@@ -14,7 +14,7 @@ CREATE TABLE creators (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     slug     text NOT NULL UNIQUE,
     name     text NOT NULL,
-    name_key text NOT NULL                  -- the name folded: no case, no accents (services/text.py)
+    name_key text NOT NULL                  -- the name folded: no case, no accents (services/search/text.py)
 );
 CREATE INDEX creators_name_key ON creators (name_key text_pattern_ops);
 
@@ -30,7 +30,7 @@ CREATE TABLE documents (
     library_id   bigint NOT NULL REFERENCES libraries,
     creator_id   bigint NOT NULL REFERENCES creators,
     topic_id     bigint REFERENCES topics,
-    key          text NOT NULL,             -- names the document within its library
+    key          text NOT NULL,             -- identifies the document within its library
     kind         text NOT NULL CHECK (kind IN ('video', 'page')),
     title        text NOT NULL,
     url          text,
@@ -38,7 +38,7 @@ CREATE TABLE documents (
     speakers     text[] NOT NULL DEFAULT '{}',
     published    date,
     words        integer NOT NULL,
-    content_hash bytea NOT NULL,            -- of all that the rows were made from
+    content_hash bytea NOT NULL,            -- hash of everything the rows were made from
     ingested_at  timestamptz NOT NULL DEFAULT now(),
     UNIQUE (library_id, key)
 );
@@ -66,7 +66,7 @@ CREATE INDEX passages_search ON passages USING gin (search);
 CREATE INDEX passages_creator ON passages (creator_id);
 CREATE INDEX passages_topic ON passages (topic_id);
 
--- In how many passages of a language a lexeme stands: what makes a word worth something.
+-- Document frequencies: how many passages of a language contain a lexeme.
 CREATE TABLE terms (
     language text NOT NULL,
     lexeme   text NOT NULL,
@@ -74,23 +74,23 @@ CREATE TABLE terms (
     PRIMARY KEY (language, lexeme)
 );
 
--- How many passages there are in each language. `stale` is set with every change of its passages
--- and cleared when its terms have been counted anew, so a run that was cut off is made good later.
+-- The number of passages in each language. `stale` is set with every change of its passages and
+-- cleared when its terms have been counted again, so that an interrupted run is completed later.
 CREATE TABLE languages (
     language text PRIMARY KEY,
     passages integer NOT NULL,
     stale    boolean NOT NULL
 );
 
--- Words as they are indexed and searched. `/ _ @ =` would glue words together.
+-- Words as they are indexed and searched. `/ _ @ =` would otherwise join words.
 CREATE FUNCTION tokenize(language text, body text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN to_tsvector(language::regconfig, translate(body, '/_@=', '    '));
 
--- migration 2: lengths for BM25, texts apart from what is searched, embedders, the gate
+-- migration 2: lengths for BM25, texts in their own table, embedders, gates
 
--- What is shown of a passage. Only the few that are found are read, so the rows that a search walks
--- over stay narrow.
+-- What is shown of a passage. Read only for the passages found, so that the rows that a search
+-- scans stay narrow.
 CREATE TABLE passage_texts (
     passage_id     bigint PRIMARY KEY REFERENCES passages ON DELETE CASCADE,
     heading        text NOT NULL DEFAULT '',
@@ -99,41 +99,32 @@ CREATE TABLE passage_texts (
     start_seconds  double precision,
     end_seconds    double precision
 );
-INSERT INTO passage_texts
-SELECT id, heading, first_sentence, sentences, start_seconds, end_seconds FROM passages;
 ALTER TABLE passages
     DROP COLUMN heading, DROP COLUMN first_sentence, DROP COLUMN sentences,
     DROP COLUMN start_seconds, DROP COLUMN end_seconds,
-    ADD COLUMN length integer NOT NULL DEFAULT 0;    -- words, as they are searched
+    ADD COLUMN length integer NOT NULL DEFAULT 0;    -- in words, as they are searched
 
 CREATE FUNCTION words_in(search tsvector) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (SELECT coalesce(sum(cardinality(positions)), 0)::integer FROM unnest(search));
-UPDATE passages SET length = words_in(search);
 
--- How often a word stands in a passage. Over one word with all weights 1, ts_rank gives the sum of
--- 1/k² for k = 1 … n, over pi²/6, and what is missing to the whole is about 1/(n + ½).
+-- How often a word occurs in a passage. For one word and with all weights 1, ts_rank returns the sum
+-- of 1/k² for k = 1 … n, divided by pi²/6; its difference from 1 is about 1/(n + ½).
 CREATE FUNCTION frequency(search tsvector, word tsquery) RETURNS double precision
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN round(CASE WHEN search @@ word
         THEN 1 / (1.6449341 * greatest(1e-4, 1 - ts_rank('{1, 1, 1, 1}', search, word))) - 0.5
         ELSE 0 END);
 
--- Passages are counted anew when a tenth of them has changed since; until then only new ones are
--- added (those above `counted_to`). `mean_length` is what the weights of BM25 were made with.
+-- Passages are counted again once a tenth of them has changed; until then only new ones are added
+-- (those above `counted_to`). `mean_length` is the mean that the BM25 weights were computed with.
 ALTER TABLE languages
     ADD COLUMN changed     integer NOT NULL DEFAULT 0,
     ADD COLUMN counted_to  bigint NOT NULL DEFAULT 0,
     ADD COLUMN mean_length real NOT NULL DEFAULT 0;
-UPDATE languages l SET (counted_to, mean_length) = (
-    SELECT coalesce(max(id), 0), coalesce(avg(length), 0) FROM passages WHERE language = l.language
-);
--- Those that a run which was cut off left uncounted are counted in full by the next.
-UPDATE languages l SET changed = (SELECT 1 + count(*) FROM passages WHERE language = l.language)
-WHERE stale;
 
--- Whose embeddings there are. Those of each embedder are a table of their own, `embeddings_ID`, so
--- that one can be made while another serves; it serves once it is complete.
+-- Embedders. The embeddings of each are in a separate table, `embeddings_ID`, so that one can be
+-- filled while another serves; an embedder serves once it is complete.
 CREATE TABLE embedders (
     id        integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name      text NOT NULL UNIQUE,
@@ -141,11 +132,11 @@ CREATE TABLE embedders (
     complete  boolean NOT NULL DEFAULT false
 );
 
--- What decides whether a question is answered, learned from the library; the newest counts.
+-- Answerability classifiers, trained on the library; the newest is used.
 CREATE TABLE gates (
     id            integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    embedder_id   integer REFERENCES embedders ON DELETE CASCADE,  -- null: search by words alone
-    passages      bigint NOT NULL,          -- how many there were
-    model         jsonb NOT NULL,           -- see services/gate.py
+    embedder_id   integer REFERENCES embedders ON DELETE CASCADE,  -- null: search by words only
+    passages      bigint NOT NULL,          -- their number at the time
+    model         jsonb NOT NULL,           -- see services/search/answerability.py
     calibrated_at timestamptz NOT NULL DEFAULT now()
 );

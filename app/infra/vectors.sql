@@ -1,12 +1,12 @@
--- What needs pgvector: run when the server is first found to have it, or to have it again.
+-- Everything that needs pgvector. Runs when the extension is first available, or available again.
 
--- A lexeme's place in the sparse vectors. It depends on the word alone, so no numbers have to be
--- kept; two words of one passage and one question share a place once in some million pairs.
+-- A lexeme's position in the sparse vectors: a hash, so no numbering has to be stored. Two words of
+-- a passage and a question collide about once in a million pairs.
 CREATE OR REPLACE FUNCTION place(lexeme text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN 1 + ('x' || left(md5(lexeme), 7))::bit(28)::integer;
 
--- A passage's weights of BM25 (k1 0.9, b 0.4): its inner product with the words' idf is its score.
+-- A passage's BM25 weights (k1 0.9, b 0.4); their inner product with the words' idf is the score.
 CREATE OR REPLACE FUNCTION bm25_weights(search tsvector, length integer, mean_length real)
     RETURNS sparsevec
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -17,7 +17,7 @@ CREATE OR REPLACE FUNCTION bm25_weights(search tsvector, length integer, mean_le
                    max(tf * 1.9 / (tf + 0.9 * (0.6 + 0.4 * length / mean_length))) AS weight
             FROM unnest(search) CROSS JOIN LATERAL (SELECT cardinality(positions) AS tf) counted
             GROUP BY 1
-            -- A sparse vector holds no more; nobody's minute has as many words.
+            -- The most that a sparse vector holds; no passage has that many words.
             ORDER BY weight DESC
             LIMIT 16000
         ) weighed
@@ -27,7 +27,7 @@ ALTER TABLE passages ADD COLUMN weights sparsevec(268435456);
 UPDATE passages p SET weights = bm25_weights(search, length, l.mean_length)
 FROM languages l WHERE l.language = p.language AND l.mean_length > 0;
 
--- An extension that was dropped took the embeddings with it.
+-- Dropping the extension dropped the embeddings, too.
 DO $$
 DECLARE gone integer;
 BEGIN

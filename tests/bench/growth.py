@@ -12,11 +12,11 @@ from time import perf_counter
 import asyncpg
 import msgspec
 
+from app.bootstrap import build_embedder, build_retriever, open_database, open_indexer
 from app.config import Settings
 from app.infra.database import Connection, DatabaseState
 from app.infra.embedded import postgres
 from app.infra.http.client import HTTPClient
-from app.library import database, embedder_of, indexing, retriever_of
 from app.schemas import Sentence
 from app.services.evaluation.scratch_database import with_database_name
 from app.services.ingest.progress import Progress
@@ -71,12 +71,12 @@ class StageTimer:
 async def measure(url: str, passages: int) -> Measured:
     """Fill the database with `passages` passages unless it has some, and search it."""
     settings = Settings(database_url=url, embedding_model="wordllama", database_timeout=60)
-    async with database(settings) as (pool, state), HTTPClient() as http:
+    async with open_database(settings) as (pool, state), HTTPClient() as http:
         async with pool.acquire() as connection:
             seconds = await _fill(connection, passages, settings, state)
             questions = await _questions(connection)
-        embedder = embedder_of(settings, http, questions=True)
-        retriever = retriever_of(settings, pool, state, embedder)
+        embedder = build_embedder(settings, http, questions=True)
+        retriever = build_retriever(settings, pool, state, embedder)
         sequential = await _search(pool, retriever, questions, concurrency=1)
         concurrent = await _search(pool, retriever, questions, concurrency=CONCURRENCY)
         async with pool.acquire() as connection:
@@ -110,7 +110,7 @@ async def _fill(
             connection, library, document, name, available, pgvector=True
         )
         stages.begin("")
-    async with indexing(settings, state) as how:
+    async with open_indexer(settings, state) as how:
         await how.update(connection, changed, stages)
     stages.begin("")
     return stages.seconds

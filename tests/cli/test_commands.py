@@ -1,9 +1,7 @@
-"""`python -m app`, as a process: `ingest` and what it says, and the help."""
+"""The other commands of `python -m app`: what they print, their exit statuses, and the help."""
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,28 +11,16 @@ import asyncpg
 import pytest
 
 from app.services.ingest.store.embeddings import embedding_indexes
-from tests.cli.test_serve import client_of, ended, served
+from tests.cli.processes import end, run, serving
 from tests.services.evaluation.folders import beir_folder
 from tests.services.search.search_library import many_passages
 
 pytestmark = pytest.mark.anyio
 
 
-def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, with these settings and no others."""
-    return subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "app", *arguments],
-        env={"PATH": os.environ["PATH"], **settings},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.fixture
 def library(tmp_path: Path) -> Path:
-    """A folder with a page and a file that is broken."""
+    """A folder with a page and a broken file."""
     folder = tmp_path / "library"
     (folder / "anna").mkdir(parents=True)
     page = "---\ntitle: Delay\ntopic: Delay\n---\nKeep the feedback of a tape delay below 40 %.\n"
@@ -43,7 +29,9 @@ def library(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_broken_file_is_named_and_the_rest_goes_in(library: Path, database_url: str) -> None:
+def test_a_broken_file_is_reported_and_the_others_are_ingested(
+    library: Path, database_url: str
+) -> None:
     done = run("ingest", str(library), DATABASE_URL=database_url)
     assert done.returncode == 1
     assert "library: 1 added, 1 broken" in done.stdout
@@ -54,11 +42,11 @@ def test_a_broken_file_is_named_and_the_rest_goes_in(library: Path, database_url
     again = run("ingest", str(library), DATABASE_URL=database_url)
     assert again.returncode == 0
     assert "library: 1 unchanged" in again.stdout
-    # Not a terminal: no bar, and nothing to say where nothing is done.
+    # Not a terminal, and nothing was done: no progress.
     assert again.stderr == ""
 
 
-def test_a_page_beside_the_creators_folders_is_named_and_no_error(
+def test_a_page_outside_the_creators_folders_is_reported_but_not_an_error(
     library: Path, database_url: str
 ) -> None:
     (library / "anna" / "broken.srt").unlink()
@@ -70,49 +58,45 @@ def test_a_page_beside_the_creators_folders_is_named_and_no_error(
     assert "README" not in done.stdout
 
 
-def test_what_cannot_be_ingested_is_said_in_one_line(tmp_path: Path, database_url: str) -> None:
+def test_a_missing_folder_is_reported_in_one_line(tmp_path: Path, database_url: str) -> None:
     done = run("ingest", str(tmp_path / "nowhere"), DATABASE_URL=database_url)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "nowhere" in done.stderr
 
 
-async def test_a_library_is_ingested_into_the_database_of_a_service_that_runs(
-    library: Path, tmp_path: Path
+async def test_ingest_uses_the_database_of_a_running_service(
+    library: Path, sample_data_dir: Path
 ) -> None:
-    data_dir = str(tmp_path / "state")
-    with served(DATA_DIR=data_dir) as process:
-        async with client_of(process) as client:
-            done = await anyio.to_thread.run_sync(
-                lambda: run("ingest", str(library), DATA_DIR=data_dir)
-            )
-            assert "1 added" in done.stdout
-            assert done.stdout.endswith("The sample library has made room for yours.\n")
-            (creator,) = (await client.call("GET", "/api/v1/creators"))[1]
-            assert creator["slug"] == "anna"
-            events = await client.ask("How much feedback for a tape delay?", creator="anna")
-            assert events[-1].data["cascade_tier"] == "creator"
-        await ended(process, signal.SIGINT)
+    async with serving(DATA_DIR=str(sample_data_dir)) as service:
+        done = await anyio.to_thread.run_sync(
+            lambda: run("ingest", str(library), DATA_DIR=str(sample_data_dir))
+        )
+        assert "1 added" in done.stdout
+        assert "sample library" in done.stdout.splitlines()[-1]
+        (creator,) = (await service.client.call("GET", "/api/v1/creators"))[1]
+        assert creator["slug"] == "anna"
+        events = await service.client.ask("How much feedback for a tape delay?", creator="anna")
+        assert events[-1].data["cascade_tier"] == "creator"
+        await end(service)
 
 
-async def test_a_library_is_embedded_anew_and_its_gate_learned(
+async def test_reindex_embeds_a_library_and_calibrate_calibrates_it(
     database: asyncpg.Connection, database_url: str
 ) -> None:
     await many_passages(database, 3)
     embedded = run("reindex", DATABASE_URL=database_url)
     assert (embedded.returncode, embedded.stdout.count("\n")) == (0, 1), embedded.stderr
-    assert embedded.stdout.startswith("The library is embedded by wordllama-256. ")
+    assert "wordllama-256" in embedded.stdout
     ((index, complete),) = (await embedding_indexes(database)).values()
     assert (index.name, complete) == ("wordllama-256", True)
 
-    learned = run("calibrate", DATABASE_URL=database_url)
-    assert (learned.returncode, learned.stderr) == (0, "")
-    assert learned.stdout == (
-        "The library is too small to learn from: rules that fit most libraries decide.\n"
-    )
+    calibrated = run("calibrate", DATABASE_URL=database_url)
+    assert (calibrated.returncode, calibrated.stderr) == (0, "")
+    assert "too small" in calibrated.stdout
 
 
-def test_a_set_is_measured_as_a_table_or_as_json(database_url: str, tmp_path: Path) -> None:
+def test_eval_prints_a_table_or_json(database_url: str, tmp_path: Path) -> None:
     mixing = beir_folder(tmp_path / "mixing")
     settings = {"DATABASE_URL": database_url, "EMBEDDING_MODEL": "none"}
     table = run("eval", str(mixing), **settings)
@@ -126,16 +110,37 @@ def test_a_set_is_measured_as_a_table_or_as_json(database_url: str, tmp_path: Pa
     assert (measured["name"], measured["questions"], measured["ndcg_at_10"]) == ("mixing", 2, 1.0)
 
 
-def test_a_folder_that_is_no_set_is_said_in_one_line(database_url: str, tmp_path: Path) -> None:
+def test_eval_refuses_a_folder_that_is_not_a_set_in_one_line(
+    database_url: str, tmp_path: Path
+) -> None:
     done = run("eval", str(tmp_path), DATABASE_URL=database_url)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1, done.stderr
     assert str(tmp_path) in done.stderr
 
 
-def test_the_help_names_every_command_and_the_main_settings() -> None:
+def test_the_help_lists_every_command_and_the_main_settings() -> None:
     done = run("--help")
     for word in ("serve", "ask", "ingest", "reindex", "calibrate", "eval"):
         assert re.search(rf"^    {word}\s", done.stdout, re.MULTILINE), word
     for word in ("DATA_DIR", "DATABASE_URL", "REDIS_URL", "LLM_BASE_URL", "EMBEDDING_MODEL"):
         assert word in done.stdout
+
+
+@pytest.mark.parametrize("command", ["serve", "ask", "ingest", "reindex", "calibrate", "eval"])
+def test_help_imports_no_command(command: str) -> None:
+    script = """
+import sys
+from app.cli.parser import main
+try:
+    main([sys.argv[1], "--help"])
+finally:
+    assert not {"app.cli." + sys.argv[1], "asyncpg", "redis", "starlette"} & set(sys.modules)
+"""
+    if command == "ask":
+        script = script.replace('"app.cli." + sys.argv[1], ', "")
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", script, command], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"chrysopedia-chat {command}" in done.stdout

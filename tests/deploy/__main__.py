@@ -13,8 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from app import logs
-from app.cli.library import CommandError, OnlyWords, backing_servers, library
-from app.cli.serve import keep_sample
+from app.cli.embedded_servers import embedded_servers
+from app.cli.errors import CommandError, NotFullyEmbedded
+from app.cli.library import open_library
+from app.cli.sample_library import update_sample_library
 from app.config import Settings, SettingsError
 from tests.certificate import make_certificate
 from tests.nginx import nginx
@@ -29,11 +31,11 @@ async def run(settings: Settings, port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     with tempfile.TemporaryDirectory(prefix="chrysopedia-") as folder:
         certificate = make_certificate(Path(folder), ["localhost"])
-        async with backing_servers(settings) as complete:
+        async with embedded_servers(settings) as complete:
             if not settings.database_url:
-                async with library(complete) as into:
-                    with suppress(OnlyWords):
-                        await keep_sample(into)
+                async with open_library(complete) as library:
+                    with suppress(NotFullyEmbedded):
+                        await update_sample_library(library)
             each = {**environment(complete), "HOST": "127.0.0.1", "PORT": "0"}
             async with worker(each) as one, worker(each) as other:
                 addresses = [it.url.removeprefix("http://") for it in (one, other)]

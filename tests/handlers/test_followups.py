@@ -6,9 +6,9 @@ from pathlib import Path
 import anyio
 import pytest
 
+from app.bootstrap import build_embedder, build_retriever, open_database
 from app.config import Settings
 from app.infra.http.client import HTTPClient
-from app.library import database, embedder_of, retriever_of
 from app.services.evaluation.conversations import standalone_query
 from app.services.evaluation.measure import served_recall
 from app.services.evaluation.passages import PassageIndex, read_passage_index
@@ -51,13 +51,14 @@ async def test_follow_ups_find_what_the_standalone_questions_find(
 ) -> None:
     settings = Settings(database_url=library_url, embedding_model=embedding_model)
     dataset = conversations()
-    async with database(settings) as (pool, state), HTTPClient() as http:
+    async with open_database(settings) as (pool, state), HTTPClient() as http:
         async with pool.acquire() as connection:
             named = {
                 answer.document for question in dataset.questions for answer in question.answers
             }
             index = await read_passage_index(connection, named)
-        searcher = retriever_of(settings, pool, state, embedder_of(settings, http, questions=True))
+        embedder = build_embedder(settings, http, questions=True)
+        searcher = build_retriever(settings, pool, state, embedder)
         with anyio.fail_after(20):
             report = summarize_follow_ups(await served(searcher, dataset, index))
     assert all(

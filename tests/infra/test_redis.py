@@ -1,4 +1,4 @@
-"""One client for a server and for a cluster: it finds its nodes, and finds them again."""
+"""Redis clients of a server and of a cluster: commands, failures, failover."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ SPREAD = [f"{{{n}}}" for n in range(30)]
 
 @pytest.fixture(scope="module")
 async def nodes(anyio_backend: object) -> AsyncIterator[Cluster]:
-    """A cluster whose nodes may be stopped; who does so starts them again."""
+    """A cluster; a test that stops a node starts it again."""
     async with cluster() as nodes:
         yield nodes
 
@@ -39,7 +39,7 @@ async def server(anyio_backend: object, redis_url: str) -> AsyncIterator[RedisCl
 
 
 @pytest.mark.parametrize("kind", ["redis", "redis+cluster"])
-async def test_a_server_that_is_away_is_missed_at_the_first_command_only(kind: str) -> None:
+async def test_an_unreachable_server_fails_commands_but_not_the_client(kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     async with redis_client(f"{kind}://127.0.0.1:{port}", timeout=1) as redis:
@@ -53,7 +53,7 @@ async def test_a_server_that_is_away_is_missed_at_the_first_command_only(kind: s
 
 
 @pytest.mark.parametrize("kind", ["redis", "redis+cluster"])
-async def test_a_server_that_hangs_is_not_waited_for(kind: str) -> None:
+async def test_a_server_that_hangs_times_out(kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         async with redis_client(f"{kind}://127.0.0.1:{port}", timeout=0.05) as redis:
@@ -61,7 +61,7 @@ async def test_a_server_that_hangs_is_not_waited_for(kind: str) -> None:
                 await redis.get("a")
 
 
-async def _commands_do_what_they_do(redis: RedisClient) -> None:
+async def _check_commands(redis: RedisClient) -> None:
     await check(redis)
     assert await redis.set("once", b"\xff", nx=True, ex=30) is True
     assert await redis.set("once", b"", nx=True, ex=30) is None
@@ -91,14 +91,12 @@ async def _commands_do_what_they_do(redis: RedisClient) -> None:
         assert isinstance(several[12], ResponseError)
 
 
-async def test_commands_do_on_a_server_what_is_asked(server: RedisClient) -> None:
-    await _commands_do_what_they_do(server)
+async def test_commands_work_on_a_server(server: RedisClient) -> None:
+    await _check_commands(server)
 
 
-async def test_commands_do_the_same_on_a_cluster_whichever_node_has_the_key(
-    redis: RedisClient, nodes: Cluster
-) -> None:
-    await _commands_do_what_they_do(redis)
+async def test_commands_work_on_every_node_of_a_cluster(redis: RedisClient, nodes: Cluster) -> None:
+    await _check_commands(redis)
     for node in nodes.nodes:
         with node.client() as client:
             assert client.dbsize() > 3
@@ -114,7 +112,7 @@ def _moved(nodes: Cluster, slot: int) -> None:
             client.cluster("SETSLOT", slot, "NODE", owner)
 
 
-async def test_a_slot_that_moves_is_followed(redis: RedisClient, nodes: Cluster) -> None:
+async def test_a_moved_slot_is_followed(redis: RedisClient, nodes: Cluster) -> None:
     assert isinstance(redis, RedisCluster)
     await redis.get("a")
     own = [key for key in SPREAD if redis.keyslot(key) < 5_000][:7]
@@ -131,7 +129,7 @@ async def test_a_slot_that_moves_is_followed(redis: RedisClient, nodes: Cluster)
         assert client.dbsize() == 7
 
 
-async def test_a_node_that_goes_away_cuts_nobody_off_from_the_others_and_is_found_again(
+async def test_a_lost_node_does_not_affect_the_others_and_is_used_again_once_back(
     redis: RedisClient, nodes: Cluster
 ) -> None:
     assert isinstance(redis, RedisCluster)
@@ -178,7 +176,7 @@ def _node_of(redis: RedisCluster, key: str) -> int:
 
 
 @pytest.mark.slow
-async def test_a_replica_is_found_that_took_over_from_a_node_which_hangs(
+async def test_a_replica_that_took_over_from_a_hanging_node_is_found(
     anyio_backend: object,
 ) -> None:
     async with (
@@ -208,7 +206,7 @@ async def _set_in_time(redis: RedisClient, key: str) -> bool:
         return False
 
 
-async def test_a_cluster_whose_addresses_all_changed_is_found_by_the_name_in_the_url(
+async def test_a_cluster_with_all_new_addresses_is_found_through_the_url(
     nodes: Cluster,
 ) -> None:
     async with (

@@ -11,8 +11,8 @@ import aiohttp
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from app.cli.library import library
-from app.cli.serve import keep_sample
+from app.cli.library import open_library
+from app.cli.sample_library import update_sample_library
 from app.config import Settings
 from app.infra.embedded import servers
 from tests.servers import free_ports
@@ -63,8 +63,8 @@ async def soak_environment(rate: float) -> AsyncIterator[Environment]:
                 "LOG_LEVEL": "warning",
                 **{name: str(value) for name, value in SETTINGS.items()},
             }
-            async with library(Settings.from_environment(environment)) as into:
-                await keep_sample(into)
+            async with open_library(Settings.from_environment(environment)) as library:
+                await update_sample_library(library)
             workers = Workers(http, Path(folder), environment, free_ports(2))
             redis = Redis.from_url(backing.redis_url or "")
             try:

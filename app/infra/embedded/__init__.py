@@ -1,6 +1,6 @@
-"""PostgreSQL and Valkey out of wheels: a data folder in, the URLs of two running servers out.
+"""PostgreSQL and Valkey from wheels, run on a data folder for `make run` and the tests.
 
-For `make run` and the tests; production points DATABASE_URL and REDIS_URL at servers of its own.
+In production, DATABASE_URL and REDIS_URL name other servers.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 from msgspec import Struct
 
-from app.infra.embedded.data_dir_lock import EmbeddedError, owner
+from app.infra.embedded.data_dir_lock import EmbeddedError, find_owner
 from app.infra.embedded.postgres import postgres
 from app.infra.embedded.valkey import valkey
 
@@ -19,7 +19,7 @@ __all__ = ["EmbeddedError", "Servers", "attach", "postgres", "servers", "valkey"
 
 
 class Servers(Struct, frozen=True):
-    """Running servers: how to connect (None where one does not run), and the process they serve."""
+    """URLs of running servers, None for one that does not run, and the process that owns them."""
 
     database_url: str | None
     redis_url: str | None
@@ -30,10 +30,10 @@ class Servers(Struct, frozen=True):
 async def servers(
     data_dir: Path, *, database: bool = True, memory: bool = True
 ) -> AsyncIterator[Servers]:
-    """Run the wanted servers on `data_dir` for the length of the block; both start at once.
+    """Run one or both servers on `data_dir` for the length of the block; they start concurrently.
 
-    Enter it on the main thread: the servers stop by themselves when the thread that started them
-    is gone. Raises EmbeddedError where one cannot run.
+    Enter it on a thread that lives as long: the servers stop when the thread that started them
+    ends. Raises EmbeddedError if one cannot run.
     """
     wanted = {"postgres": postgres} if database else {}
     if memory:
@@ -54,8 +54,10 @@ async def servers(
 
 
 def attach(data_dir: Path) -> Servers | None:
-    """Find the servers that another process runs on `data_dir`; None where none is ready."""
-    found = {name: owner(data_dir, name) for name in ("postgres", "valkey")}
-    urls = {name: it.url for name, it in found.items() if it and it.url}
-    pids = [it.pid for it in found.values() if it and it.url]
-    return Servers(urls.get("postgres"), urls.get("valkey"), pids[0]) if pids else None
+    """Find the servers that another process runs on `data_dir`; None if none is ready."""
+    owners = {name: find_owner(data_dir, name) for name in ("postgres", "valkey")}
+    ready = {name: owner for name, owner in owners.items() if owner and owner.url}
+    if not ready:
+        return None
+    urls = {name: owner.url for name, owner in ready.items()}
+    return Servers(urls.get("postgres"), urls.get("valkey"), next(iter(ready.values())).pid)

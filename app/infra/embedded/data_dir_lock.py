@@ -1,8 +1,8 @@
-"""A server's folder within the data folder: claimed for one copy at a time, or looked up by others.
+"""Locks on a server's folder within the data folder: one copy of a server at a time.
 
-Two locks of the kernel's, which no crash can leave behind. `owner.lock` is held by the process that
-runs the server and tells who that is and how to connect. `server.lock` is inherited by the server
-and all its children: while one of them lives, nobody else starts on the same files.
+There are two kernel locks, which a crash releases. `owner.lock` is held by the process that runs
+the server and records its id and how to connect. `server.lock` is inherited by the server and all
+its children: while one of them lives, no other server starts on the same files.
 """
 
 import errno
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -22,11 +22,12 @@ from msgspec import Struct
 
 from app.infra.embedded.wait import until
 
-# What a socket's address holds, less the NUL at its end.
-SOCKET_LIMIT = 107 if sys.platform == "linux" else 103
-LONGEST_SOCKET_NAME = len("/.s.PGSQL.5432")
-# Seconds: how long a glance of `owner()` may hold the lock, and how long an orphan may take to end.
-GLANCE_LIMIT, ORPHAN_LIMIT = 0.5, 30
+# Maximum length of a socket's path, without the NUL at its end.
+MAX_SOCKET_PATH = 107 if sys.platform == "linux" else 103
+LONGEST_SOCKET_NAME = "/.s.PGSQL.5432"
+# Seconds that `find_owner` may hold a lock; that an orphaned server has to end by itself, and that
+# it has after it was told to.
+PROBE_TIME, ORPHAN_TIME, ORPHAN_STOP_TIME = 0.5, 2, 30
 
 
 class EmbeddedError(Exception):
@@ -34,15 +35,15 @@ class EmbeddedError(Exception):
 
 
 class Owner(Struct, frozen=True):
-    """What `owner.lock` tells: the process that runs the server, and once it runs, the rest."""
+    """The record in `owner.lock`: the process ids of owner and server, and the server's URL."""
 
     pid: int
     server: int | None = None
     url: str | None = None
 
 
-class Claim(Struct, frozen=True):
-    """A server's folder while this process owns it; the two locks are open files."""
+class DataDirLock(Struct, frozen=True):
+    """A locked server folder, and the folder for its sockets; the locks are file descriptors."""
 
     folder: Path
     sockets: Path
@@ -51,51 +52,51 @@ class Claim(Struct, frozen=True):
 
     @property
     def log(self) -> Path:
-        """Where the server writes what it has to say."""
+        """The file that the server logs to."""
         return self.folder / "log"
 
     def publish(self, server: int | None = None, url: str | None = None) -> None:
-        """Tell other processes who runs here: the server's process id and how to connect."""
-        record = Owner(os.getpid(), server, url)
+        """Record the server's process id and URL for other processes."""
         os.ftruncate(self.owner_lock, 0)
-        os.pwrite(self.owner_lock, msgspec.json.encode(record), 0)
+        os.pwrite(self.owner_lock, msgspec.json.encode(Owner(os.getpid(), server, url)), 0)
 
 
 @asynccontextmanager
-async def claim(data_dir: Path, name: str) -> AsyncIterator[Claim]:
-    """Own the folder `name` in the data folder, made where it is missing, until the block ends.
+async def lock_data_dir(data_dir: Path, name: str) -> AsyncIterator[DataDirLock]:
+    """Lock the folder `name` of the data folder, created if missing, until the block ends.
 
-    Raises EmbeddedError where it cannot be used or another copy owns it.
+    Raises EmbeddedError if it cannot be used or another process has locked it.
     """
     with ExitStack() as stack:
-        with files_of(data_dir):
+        with data_dir_errors(data_dir):
             folder = Path(os.getcwd(), data_dir, name)
             owner_lock = _open_lock(folder / "owner.lock", stack)
             await _lock_owner(owner_lock, data_dir)
             server_lock = _open_lock(folder / "server.lock", stack)
-            await _lock_server(server_lock, folder, _read(owner_lock))
-            sockets = _prepare(folder, stack)
-            claimed = Claim(folder, sockets, owner_lock, server_lock)
-            claimed.publish()
+            await _lock_server(server_lock, folder, _read_owner(owner_lock))
+            if (folder / "log").exists():
+                (folder / "log").replace(folder / "log.1")
+            lock = DataDirLock(folder, _socket_folder(folder, stack), owner_lock, server_lock)
+            lock.publish()
         stack.callback(os.ftruncate, owner_lock, 0)
-        yield claimed
+        yield lock
 
 
-def owner(data_dir: Path, name: str) -> Owner | None:
-    """Return who runs the server `name` of a data folder; None where nobody does."""
+def find_owner(data_dir: Path, name: str) -> Owner | None:
+    """Return the record of who runs the server `name`, None if it does not run."""
     try:
         file = os.open(data_dir / name / "owner.lock", os.O_RDONLY)
     except OSError:
         return None
     try:
-        return None if _try_lock(file, fcntl.LOCK_SH) else _read(file)
+        return None if _try_lock(file, fcntl.LOCK_SH) else _read_owner(file)
     finally:
         os.close(file)
 
 
 @contextmanager
-def files_of(data_dir: Path) -> Iterator[None]:
-    """Turn what the file system refuses within the block into an EmbeddedError."""
+def data_dir_errors(data_dir: Path) -> Iterator[None]:
+    """Turn an OSError of the block into an EmbeddedError that names the data folder."""
     try:
         yield
     except OSError as error:
@@ -103,13 +104,12 @@ def files_of(data_dir: Path) -> Iterator[None]:
         if error.errno in (errno.EEXIST, errno.ENOTDIR):
             reason = "it, or a folder above it, is a file"
         raise EmbeddedError(
-            f"{data_dir} cannot be the data folder: {reason};"
-            " set DATA_DIR to a folder that can be written and has room"
+            f"cannot use {data_dir} as the data folder: {reason};"
+            " set DATA_DIR to a folder that is writable and has free space"
         ) from error
 
 
 def _open_lock(path: Path, stack: ExitStack) -> int:
-    """Open a lock's file, made with its folders where they are missing."""
     path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -118,31 +118,31 @@ def _open_lock(path: Path, stack: ExitStack) -> int:
 
 
 async def _lock_owner(file: int, data_dir: Path) -> None:
-    if not await until(lambda: _try_lock(file, fcntl.LOCK_EX), GLANCE_LIMIT):
-        before = _read(file)
+    if not await until(lambda: _try_lock(file, fcntl.LOCK_EX), PROBE_TIME):
+        owner = _read_owner(file)
         raise EmbeddedError(
-            f"{data_dir} is in use by another copy (process {before.pid if before else 'unknown'});"
-            " stop that one or set DATA_DIR"
+            f"{data_dir} is in use by another copy (process {owner.pid if owner else 'unknown'});"
+            " stop it or set DATA_DIR to another folder"
         )
 
 
-async def _lock_server(file: int, folder: Path, before: Owner | None) -> None:
-    """Wait for the end of servers whose owner was killed, after which they stop by themselves."""
-    if sys.platform != "linux" and before and before.server:
-        # Nothing tells them there; the lock says whether that process is still the server.
-        if not _try_lock(file, fcntl.LOCK_EX):
-            os.kill(before.server, signal.SIGINT)
-    if not await until(lambda: _try_lock(file, fcntl.LOCK_EX), ORPHAN_LIMIT):
+async def _lock_server(file: int, folder: Path, previous: Owner | None) -> None:
+    """Wait until servers whose owner was killed have ended, and end those that do not."""
+    if await until(lambda: _try_lock(file, fcntl.LOCK_EX), ORPHAN_TIME):
+        return
+    if previous and previous.server:
+        # The lock is held, so this is still the server's id and not another process's.
+        with suppress(ProcessLookupError):
+            os.kill(previous.server, signal.SIGINT)
+    if not await until(lambda: _try_lock(file, fcntl.LOCK_EX), ORPHAN_STOP_TIME):
         raise EmbeddedError(
-            f"a server of an earlier run still works in {folder}; end it or set DATA_DIR"
+            f"a server of an earlier run still runs in {folder};"
+            " stop it or set DATA_DIR to another folder"
         )
 
 
-def _prepare(folder: Path, stack: ExitStack) -> Path:
-    """Put the last run's log aside; return a folder whose sockets have addresses short enough."""
-    log = folder / "log"
-    if log.exists():
-        log.replace(folder / "log.1")
+def _socket_folder(folder: Path, stack: ExitStack) -> Path:
+    """Return a folder for sockets: the server's, or a temporary one if its path is too long."""
     if _fits(folder):
         return folder
     temporary = Path(tempfile.gettempdir())
@@ -156,9 +156,9 @@ def _prepare(folder: Path, stack: ExitStack) -> Path:
 
 
 def _fits(folder: Path) -> bool:
-    """Tell whether sockets in the folder can be bound, and named in a URL and on a command line."""
-    length = len(os.fsencode(folder)) + LONGEST_SOCKET_NAME
-    return length <= SOCKET_LIMIT and str(folder).isprintable() and "," not in str(folder)
+    """Return whether sockets in the folder can be bound, and named in URLs and on command lines."""
+    length = len(os.fsencode(folder)) + len(LONGEST_SOCKET_NAME)
+    return length <= MAX_SOCKET_PATH and str(folder).isprintable() and "," not in str(folder)
 
 
 def _try_lock(file: int, mode: int) -> bool:
@@ -169,8 +169,8 @@ def _try_lock(file: int, mode: int) -> bool:
     return True
 
 
-def _read(owner_lock: int) -> Owner | None:
+def _read_owner(file: int) -> Owner | None:
     try:
-        return msgspec.json.decode(os.pread(owner_lock, 4096, 0), type=Owner)
+        return msgspec.json.decode(os.pread(file, 4096, 0), type=Owner)
     except msgspec.DecodeError:
         return None

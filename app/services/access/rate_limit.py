@@ -1,4 +1,4 @@
-"""A caller comes in; one who asks too often is turned away. Counted in Redis, for all workers."""
+"""Rate limits per caller, counted in Redis for all workers."""
 
 import asyncio
 import logging
@@ -11,8 +11,8 @@ log = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
 
-# KEYS[1] the caller's count · ARGV[1] the seconds it lasts. Gives the count and what is left of
-# them; in one step, so that no count lasts for ever.
+# KEYS[1] the caller's count · ARGV[1] its expiry in seconds. Returns the count and the seconds
+# until it expires. Atomic, so that no count is left without an expiry.
 COUNT = """
 local count = redis.call('INCR', KEYS[1])
 if count == 1 then
@@ -23,7 +23,7 @@ return {count, redis.call('TTL', KEYS[1])}
 
 
 class RateLimiter:
-    """Lets each caller ask `limit` questions a minute; 0 sets no limit."""
+    """Allows each caller `limit` questions a minute; 0 is unlimited. `timeout` is in seconds."""
 
     def __init__(self, redis: RedisClient, *, limit: int, timeout: float) -> None:
         self._redis = redis
@@ -31,25 +31,25 @@ class RateLimiter:
         self._timeout = timeout
 
     async def admit(self, caller: str) -> None:
-        """Count a question of an address; raises TooManyRequests.
+        """Count a question from an address; raises TooManyRequests.
 
-        Where Redis is away, everyone is let in.
+        Every question is admitted while Redis is unavailable.
         """
         if self._limit == 0:
             return
-        key = f"limit:{{{_network(caller)}}}"
+        key = f"limit:{{{_caller_id(caller)}}}"
         try:
             async with asyncio.timeout(self._timeout):
-                count, left = await self._redis.eval(COUNT, 1, key, WINDOW_SECONDS)
+                count, reset = await self._redis.eval(COUNT, 1, key, WINDOW_SECONDS)
         except REDIS_ERRORS as error:
-            log.warning("questions are not counted: %s", type(error).__name__)
+            log.warning("rate limit not checked, Redis is unavailable: %s", type(error).__name__)
             return
         if count > self._limit:
-            raise TooManyRequests(limit=self._limit, window=WINDOW_SECONDS, reset=left)
+            raise TooManyRequests(limit=self._limit, window=WINDOW_SECONDS, reset=reset)
 
 
-def _network(address: str) -> str:
-    """Return whose an address is: with IPv6 one caller has all addresses of a network."""
+def _caller_id(address: str) -> str:
+    """Return what identifies a caller: an IPv4 address, or an IPv6 /64 network."""
     try:
         known = ip_address(address)
     except ValueError:

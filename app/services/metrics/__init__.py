@@ -1,1 +1,1 @@
-"""Counters and histograms of one worker."""
+"""Metrics of one worker."""

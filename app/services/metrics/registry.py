@@ -1,91 +1,43 @@
-"""What happens in a worker is counted here; `prometheus_text` tells Prometheus of it.
-
-Counting is next to free, since each token pays for it: whoever counts calls a method, and what can
-be read when it is asked for is not counted at all but read then, see `Metrics.readings`. A
-`prometheus_client.Histogram` takes 9,000 instructions a value, this one 2,500, and 700 where many
-values come at once.
-"""
+"""The metrics that a worker counts, in a Prometheus registry of its own."""
 
 import asyncio
 from array import array
-from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate, pairwise, product
-from math import inf
+from itertools import product
 from operator import sub
 from time import perf_counter
-from typing import Literal, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
-from msgspec import Struct
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from app.errors import ChatError, LibraryUnavailable, ModelFailed, ShuttingDown, TurnLost
 from app.schemas import Done, Event, Failed, Sources
+from app.services.metrics.histogram import BatchHistogram
 
-# The upper bounds of what is told apart, in seconds.
-WAITS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-FIRSTS = (*WAITS[2:], 10.0, 30.0, 60.0)
-TURNS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0)
-# The tier of a turn that failed.
+PREFIX = "chrysopedia_"
+
+# Upper bounds of histogram buckets, in seconds.
+SHORT_TIMES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+FIRST_EVENT_TIMES = (*SHORT_TIMES[2:], 10.0, 30.0, 60.0)
+TURN_TIMES = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0)
+# The tier of turns that failed.
 NO_TIER = "unknown"
-# Seconds from one look at the event loop to the next.
-LOOK = 1.0
-
-
-def _endings() -> Iterator[tuple[str, str]]:
-    """Give the tiers and the endings of turns that are to be expected."""
-    fields = get_type_hints(Done)
-    yield from product(get_args(fields["cascade_tier"]), get_args(fields["finish_reason"]))
-    for failure in (LibraryUnavailable, ModelFailed, ShuttingDown, TurnLost):
-        yield NO_TIER, failure.kind
-
-
-def _problems(error: type[ChatError] = ChatError) -> Iterator[str]:
-    """Yield the kinds of all errors."""
-    yield error.kind
-    for narrower in error.__subclasses__():
-        yield from _problems(narrower)
-
-
-class Histogram:
-    """How often values up to each of some bounds came; the bounds ascend."""
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = bounds
-        # Of each bound and what is not above it but above the one before; at last all the others.
-        self._counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count a value."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self.sum += value
-
-    def observe_all(self, values: Iterable[float]) -> None:
-        """Count many values, each at a third of what it costs alone."""
-        ascending = sorted(values)
-        places = [bisect_right(ascending, bound) for bound in self._bounds]
-        for place, (begin, end) in enumerate(pairwise((0, *places, len(ascending)))):
-            self._counts[place] += end - begin
-        self.sum += sum(ascending)
-
-    def buckets(self) -> list[tuple[float, int]]:
-        """Return each bound, the last of them infinite, and how many values are not above it."""
-        return list(zip((*self._bounds, inf), accumulate(self._counts), strict=True))
-
-
-class Reading(Struct, frozen=True):
-    """What is read when it is asked for: its name without prefix and suffix, and what it is."""
-
-    name: str
-    what: str
-    read: Callable[[], float]
-    kind: Literal["gauge", "counter"] = "gauge"
+# Seconds between two measurements of the event loop's lag.
+LAG_INTERVAL = 1.0
 
 
 class TurnTimes:
-    """When a turn began, by `perf_counter`, and when each of its tokens came: 8 bytes each."""
+    """When a turn began and when each of its tokens came, by `perf_counter`."""
 
     def __init__(self) -> None:
         self.began = perf_counter()
@@ -93,89 +45,137 @@ class TurnTimes:
 
 
 class Metrics:
-    """All that one worker counts. Times are in seconds."""
+    """All metrics of one worker; times are in seconds.
+
+    Counters begin at 0 for all expected label values: from a series that appears with its first
+    event Prometheus cannot compute a rate.
+    """
 
     def __init__(self) -> None:
-        # By tier and ending, and by problem. Those that are to be expected are there from the
-        # start: from one that appears with its first turn no rate can be told.
-        self.turns = Counter[tuple[str, str]](dict.fromkeys(_endings(), 0))
-        self.refusals = Counter[str](dict.fromkeys(_problems(), 0))
-        self.resumes = 0
-        self.model_retries = 0
-        self.model_fallbacks = 0
-        self.sources = Histogram(FIRSTS)
-        self.first_tokens = Histogram(FIRSTS)
-        self.between_tokens = Histogram(WAITS)
-        self.turn_durations = Histogram(TURNS)
-        self.database_waits = Histogram(WAITS)
-        self.loop_lags = Histogram(WAITS)
-        self.readings: list[Reading] = []
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.turns = Counter(
+            f"{PREFIX}turns",
+            "Turns that ended, by the tier that answered and how they ended.",
+            ("tier", "ending"),
+            registry=self.registry,
+        )
+        for tier, ending in _expected_endings():
+            self.turns.labels(tier, ending)
+        self.refusals = Counter(
+            f"{PREFIX}requests_refused",
+            "Requests answered with an error instead of a stream, by kind of error.",
+            ("reason",),
+            registry=self.registry,
+        )
+        for reason in _error_kinds():
+            self.refusals.labels(reason)
+        self.resumes = self._counter("resumes", "Viewers that reconnected to a stream.")
+        self.model_retries = self._counter(
+            "model_retries", "Retries of requests to the same model."
+        )
+        self.model_fallbacks = self._counter(
+            "model_fallbacks", "Turns that were handed to the fallback model."
+        )
+        self.time_to_sources = self._histogram(
+            "time_to_sources", "Time from the start of a turn to its sources.", FIRST_EVENT_TIMES
+        )
+        self.time_to_first_token = self._histogram(
+            "time_to_first_token",
+            "Time from the start of a turn to its first token.",
+            FIRST_EVENT_TIMES,
+        )
+        self.time_between_tokens = BatchHistogram(
+            f"{PREFIX}time_between_tokens_seconds",
+            "Time between two tokens of a turn, counted when the turn ends.",
+            SHORT_TIMES,
+        )
+        self.registry.register(self.time_between_tokens)
+        self.turn_duration = self._histogram(
+            "turn_duration", "Time from the start of a turn to its end.", TURN_TIMES
+        )
+        self.database_wait = self._histogram(
+            "database_wait", "Time spent waiting for a database connection.", SHORT_TIMES
+        )
+        self.event_loop_lag = self._histogram(
+            "event_loop_lag", "Delay of a timer in the event loop, once a second.", SHORT_TIMES
+        )
 
-    def said(self, event: Event, times: TurnTimes) -> None:
-        """Count what an event of a turn tells; a token's is its time alone."""
+    def add_gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """Add a gauge whose value is read when metrics are collected."""
+        Gauge(PREFIX + name, documentation, registry=self.registry).set_function(read)
+
+    def add_counter(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """Add a counter whose value is read when metrics are collected."""
+        self.registry.register(_ReadCounter(PREFIX + name, documentation, read))
+
+    def record_event(self, event: Event, times: TurnTimes) -> None:
+        """Count an event of a turn; tokens are counted by their times when the turn ends."""
         took = perf_counter() - times.began
         match event:
             case Sources():
-                self.sources_found(took)
+                self.time_to_sources.observe(took)
             case Done():
-                self.tokens_came(times.began, times.tokens)
-                self.turn_ended(event.cascade_tier, event.finish_reason, took)
+                self._record_end(event.cascade_tier, event.finish_reason, took, times)
             case Failed():
-                self.tokens_came(times.began, times.tokens)
-                self.turn_ended(None, event.kind, took)
+                self._record_end(NO_TIER, event.kind, took, times)
 
-    def sources_found(self, seconds: float) -> None:
-        """Count a turn that has its sources, so long after it began."""
-        self.sources.observe(seconds)
-
-    def tokens_came(self, began: float, times: Sequence[float]) -> None:
-        """Count the tokens of a turn, by when it began and when each came: once, at its end."""
-        if times:
-            self.first_tokens.observe(times[0] - began)
-            self.between_tokens.observe_all(map(sub, times[1:], times))
-
-    def turn_ended(self, tier: str | None, ending: str, seconds: float) -> None:
-        """Count a turn: the tier that answered, and a finish reason or the slug of an error.
-
-        Where it failed before there was a tier, that is None.
-        """
-        self.turns[tier or NO_TIER, ending] += 1
-        self.turn_durations.observe(seconds)
-
-    def refused(self, reason: str) -> None:
-        """Count a request that got an error instead of a stream, by the error's slug."""
-        self.refusals[reason] += 1
-
-    def resumed(self) -> None:
-        """Count a viewer who came back."""
-        self.resumes += 1
-
-    def model_retried(self) -> None:
-        """Count a further try at the same model."""
-        self.model_retries += 1
-
-    def model_fell_back(self) -> None:
-        """Count a try at the fallback model for want of the first."""
-        self.model_fallbacks += 1
-
-    def waited_for_database(self, seconds: float) -> None:
-        """Count a connection to the database that was waited for."""
-        self.database_waits.observe(seconds)
+    def _record_end(self, tier: str, ending: str, took: float, times: TurnTimes) -> None:
+        self.turns.labels(tier, ending).inc()
+        self.turn_duration.observe(took)
+        if tokens := times.tokens:
+            self.time_to_first_token.observe(tokens[0] - times.began)
+            self.time_between_tokens.observe(map(sub, tokens[1:], tokens))
 
     @contextmanager
-    def watching_the_loop(self, every: float = LOOK) -> Iterator[None]:
-        """Look every so many seconds how late the event loop is, for the length of the block."""
+    def measuring_loop_lag(self, every: float = LAG_INTERVAL) -> Iterator[None]:
+        """Measure the event loop's lag every so many seconds for the length of the block."""
         loop = asyncio.get_running_loop()
         timer: asyncio.TimerHandle
 
-        def look(due: float) -> None:
+        def measure(due: float) -> None:
             nonlocal timer
             now = perf_counter()
-            self.loop_lags.observe(max(0.0, now - due))
-            timer = loop.call_later(every, look, now + every)
+            self.event_loop_lag.observe(max(0.0, now - due))
+            timer = loop.call_later(every, measure, now + every)
 
-        timer = loop.call_later(every, look, perf_counter() + every)
+        timer = loop.call_later(every, measure, perf_counter() + every)
         try:
             yield
         finally:
             timer.cancel()
+
+    def _counter(self, name: str, documentation: str) -> Counter:
+        return Counter(PREFIX + name, documentation, registry=self.registry)
+
+    def _histogram(self, name: str, documentation: str, bounds: Sequence[float]) -> Histogram:
+        return Histogram(
+            f"{PREFIX}{name}_seconds", documentation, buckets=bounds, registry=self.registry
+        )
+
+
+class _ReadCounter(Collector):
+    """A counter whose value something else keeps: prometheus_client has that for gauges only."""
+
+    def __init__(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(self._name, self._documentation, self._read())
+
+
+def _expected_endings() -> Iterator[tuple[str, str]]:
+    """Yield each tier and ending that a turn can have."""
+    fields = get_type_hints(Done)
+    yield from product(get_args(fields["cascade_tier"]), get_args(fields["finish_reason"]))
+    for failure in (LibraryUnavailable, ModelFailed, ShuttingDown, TurnLost):
+        yield NO_TIER, failure.kind
+
+
+def _error_kinds(error: type[ChatError] = ChatError) -> Iterator[str]:
+    yield error.kind
+    for narrower in error.__subclasses__():
+        yield from _error_kinds(narrower)

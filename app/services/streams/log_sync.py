@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 
-from app.infra.redis import RedisClient, start_over
+from app.infra.redis import RedisClient, drop_idle_connections
 from app.services.streams.batch import Batch, ignore, lease_key, stop_key
 from app.services.streams.local import LocalStream
 from app.services.streams.remote import RemoteStream
@@ -103,7 +103,7 @@ class LogSync:
         async with self._ticking:
             if not self._works and not await self._batch().execute():
                 # Nothing is made ready in vain.
-                await start_over(self._redis)
+                await drop_idle_connections(self._redis)
                 return False
             now = asyncio.get_running_loop().time()
             batch = self._batch()

@@ -269,7 +269,7 @@ class StreamRunner:
             log.append(frame)
             turn.times.tokens.append(perf_counter())
             return
-        self._metrics.said(event, turn.times)
+        self._metrics.record_event(event, turn.times)
         ended = isinstance(event, Done | Failed)
         log.add((frame,), ended=ended, failed=isinstance(event, Failed))
         turn.begin()

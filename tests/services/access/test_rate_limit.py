@@ -1,4 +1,4 @@
-"""Callers are counted by the minute, by all workers together; Redis away, everyone is let in."""
+"""Rate limits: shared by all workers, per minute, and off while Redis is unavailable."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ async def redis(anyio_backend: object, redis_url: str) -> AsyncIterator[RedisCli
         yield redis
 
 
-async def test_who_asks_too_often_is_told_when_to_come_back(redis: RedisClient) -> None:
+async def test_a_caller_over_the_limit_is_refused_by_every_worker(redis: RedisClient) -> None:
     workers = [RateLimiter(redis, limit=3, timeout=5) for _ in range(2)]
     for n in range(3):
         await workers[n % 2].admit("192.0.2.1")
@@ -29,7 +29,7 @@ async def test_who_asks_too_often_is_told_when_to_come_back(redis: RedisClient) 
     await workers[0].admit("192.0.2.2")
 
 
-async def test_a_count_lasts_a_minute_from_its_first_question_on(redis: RedisClient) -> None:
+async def test_the_limit_resets_a_minute_after_the_first_question(redis: RedisClient) -> None:
     limiter = RateLimiter(redis, limit=1, timeout=5)
     await limiter.admit("a")
     (key,) = await redis.keys("*")
@@ -42,7 +42,7 @@ async def test_a_count_lasts_a_minute_from_its_first_question_on(redis: RedisCli
     await limiter.admit("a")
 
 
-async def test_an_address_of_ipv6_counts_with_its_network(redis: RedisClient) -> None:
+async def test_ipv6_addresses_of_one_network_share_a_limit(redis: RedisClient) -> None:
     limiter = RateLimiter(redis, limit=1, timeout=5)
     await limiter.admit("2001:db8:1:2::1")
     with pytest.raises(TooManyRequests):
@@ -57,7 +57,7 @@ async def test_without_a_limit_nothing_is_counted(redis: RedisClient) -> None:
     assert await redis.keys("*") == []
 
 
-async def test_everyone_is_let_in_where_redis_does_not_answer() -> None:
+async def test_everyone_is_admitted_if_redis_does_not_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
         async with redis_client(url, timeout=5) as redis:

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.cli.library import empty_library
+from app.cli.eval import open_empty_library
 from app.config import Settings
 from app.services.evaluation.errors import EvaluationError
 from app.services.evaluation.run import evaluate
@@ -28,7 +28,7 @@ OTHER_QUESTIONS = {"t1": "How old does an oak tree become?", "t2": "Why is the s
 @pytest.fixture
 def open_library(database_url: str, tmp_path: Path) -> OpenLibrary:
     settings = Settings(database_url=database_url, data_dir=tmp_path / "data")
-    return partial(empty_library, settings)
+    return partial(open_empty_library, settings)
 
 
 async def test_datasets_are_evaluated_one_after_another_and_leave_nothing_behind(

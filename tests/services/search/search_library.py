@@ -8,8 +8,8 @@ from pathlib import Path
 
 import asyncpg
 
+from app.bootstrap import open_database
 from app.config import Settings
-from app.library import database
 from app.services.ingest.report import Report
 from app.services.ingest.run import ingest
 from app.services.ingest.store.indexer import Indexer
@@ -227,7 +227,7 @@ async def open_retriever(
     embedding_timeout: float = 5.0,
 ) -> AsyncIterator[PostgresRetriever]:
     """Search a database as the service does. The timeout is in seconds."""
-    async with database(Settings(database_url=url)) as (pool, state):
+    async with open_database(Settings(database_url=url)) as (pool, state):
         yield PostgresRetriever(
             pool,
             pgvector=state.pgvector is not None,

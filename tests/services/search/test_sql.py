@@ -8,7 +8,7 @@ import anyio
 import asyncpg
 import pytest
 
-from app.library import _prepare
+from app.infra.database import configure_connection
 from app.services.ingest.store.embeddings import CREATE_TABLE
 from app.services.ingest.store.term_statistics import refresh_statistics
 from app.services.search.sql import EmbeddingIndex, search_statement
@@ -81,7 +81,7 @@ async def library_url(anyio_backend: object, shared: SharedServers) -> AsyncIter
 async def library(anyio_backend: object, library_url: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection prepared as in the service, with generic query plans."""
     connection = await asyncpg.connect(library_url)
-    await _prepare(connection)
+    await configure_connection(connection)
     with anyio.fail_after(30):
         yield connection
     await connection.close()

@@ -10,8 +10,11 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from app.cli.library import SAMPLE, CommandError, Library, ingest_folder, library, reindex
-from app.cli.serve import check_embedder, keep_sample
+from app.cli.errors import CommandError
+from app.cli.library import Library, ingest_folder, open_library
+from app.cli.reindex import reindex
+from app.cli.sample_library import SAMPLE, update_sample_library
+from app.cli.serve import check_embedder
 from app.config import Settings
 from app.schemas import Matching
 from app.services.ingest.errors import IngestError, NotEmbedded
@@ -63,7 +66,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def ingested(settings: Settings, folder: Path) -> None:
-    async with library(settings) as into:
+    async with open_library(settings) as into:
         await ingest_folder(into, folder)
 
 
@@ -93,8 +96,8 @@ async def test_services_keep_searching_while_another_embedder_takes_over(
             return dataclasses.replace(whole, steps=(searched, *whole.steps))
 
         slow.answers(answer, hold, answer)
-        async with library(second) as into, anyio.create_task_group() as tasks:
-            tasks.start_soon(reindex, into)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reindex, second)
             await slow.asked(2)
             half_done = {
                 name: done for name, (_, done) in (await embedding_indexes(database)).items()
@@ -115,7 +118,7 @@ async def test_other_embedder_is_refused_with_the_command_that_reindexes(
 ) -> None:
     await ingested(first, folder)
     write_files(folder, {"mara/new.md": page("New", "This is not ingested.")})
-    async with library(replace(first, embedding_model="second")) as into:
+    async with open_library(replace(first, embedding_model="second")) as into:
         with pytest.raises(CommandError, match="python -m app reindex") as refusal:
             await check_embedder(into)
         assert "EMBEDDING_MODEL=first" in str(refusal.value)
@@ -128,10 +131,10 @@ async def test_other_embedder_is_refused_with_the_command_that_reindexes(
 
 async def test_reindex_without_an_embedder_is_refused(first: Settings, folder: Path) -> None:
     settings = replace(first, embedding_base_url="", embedding_model="none")
-    async with library(settings) as into:
+    async with open_library(settings) as into:
         await ingest_folder(into, folder)
-        with pytest.raises(CommandError, match="EMBEDDING_MODEL"):
-            await reindex(into)
+    with pytest.raises(CommandError, match="EMBEDDING_MODEL"):
+        await reindex(settings)
 
 
 async def test_failed_embeddings_are_added_by_the_next_run(
@@ -192,7 +195,7 @@ async def test_classifiers_fitted_to_a_removed_sample_library_are_deleted(
     await save_classifier(database, "{}")
     await database.execute("UPDATE gates SET passages = 122")
 
-    await keep_sample(Library(database, Indexer(pgvector=True)))
+    await update_sample_library(Library(database, Indexer(pgvector=True)))
 
     assert await database.fetchval("SELECT count(*) FROM passages") == 2
     assert await database.fetchval("SELECT count(*) FROM gates") == 0

@@ -1,0 +1,9 @@
+"""Errors that end a command."""
+
+
+class CommandError(Exception):
+    """A command cannot do its work; the message is one line that says why and what to do."""
+
+
+class NotFullyEmbedded(CommandError):
+    """The library is stored, but some passages have no embedding: they are found by words only."""

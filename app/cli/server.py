@@ -1,0 +1,112 @@
+"""The HTTP server: a listening socket, and uvicorn with a graceful shutdown for streams."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+
+from app.cli.errors import CommandError
+from app.services.streams.runner import StreamRunner
+
+# Seconds that slow viewers have to read the rest of a stream once all turns have ended.
+READ_REMAINDER = 10
+
+
+@contextmanager
+def bind(host: str, port: int) -> Iterator[socket.socket]:
+    """Bind a socket that does not listen yet, closed when the block ends. Raises CommandError.
+
+    It listens once the server can answer; until then a load balancer tries the next worker.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise _cannot_listen(f"{host}:{port}", error) from None
+        yield listener
+
+
+def drop_stalled_connections(listener: socket.socket, seconds: float) -> None:
+    """Make the kernel drop a connection whose peer acknowledges nothing for this many seconds.
+
+    Accepted connections inherit the option. The service itself gives up a send that takes too
+    long, but only the kernel can discard what a closed connection has not sent, or notice early
+    that a peer vanished. Works for TCP on Linux; elsewhere connections stay until the peer closes.
+    """
+    if listener.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_USER_TIMEOUT"):
+        milliseconds = max(1, round(seconds * 1_000))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
+class Server(uvicorn.Server):
+    """Serves an application, and drains it on SIGINT or SIGTERM: running answers are finished.
+
+    While it drains it still accepts connections, so that clients learn at once that another
+    worker has to answer. A second signal ends all streams. `serve` returns after a signal instead
+    of raising it again as uvicorn does, so that the embedded servers are stopped too.
+    """
+
+    def __init__(self, app: Starlette, on_started: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=READ_REMAINDER,
+            )
+        )
+        self._app = app
+        self._on_started = on_started
+        self._draining: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start listening, then call `on_started`. Raises CommandError."""
+        try:
+            await super().startup(sockets)
+        except OSError as error:
+            # Another process has bound the same port since (SO_REUSEADDR) and listens already.
+            await self.lifespan.shutdown()
+            raise _cannot_listen("this address", error) from None
+        if not self.should_exit:
+            self._on_started()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle SIGINT and SIGTERM for the length of the block."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._shut_down)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _shut_down(self) -> None:
+        runner: StreamRunner | None = getattr(self._app.state, "runner", None)
+        if runner is None:
+            # The application has not started yet.
+            self.should_exit = True
+        elif self._draining is None:
+            runner.draining.set()
+            self._draining = asyncio.create_task(self._drain(runner))
+        else:
+            runner.shutdown_now()
+            self.should_exit = True
+
+    async def _drain(self, runner: StreamRunner) -> None:
+        await runner.drained.wait()
+        self.should_exit = True
+
+
+def _cannot_listen(address: str, error: OSError) -> CommandError:
+    reason = (error.strerror or str(error)).lower()
+    return CommandError(f"cannot listen on {address}: {reason}; set HOST or PORT to another")
