@@ -16,7 +16,6 @@ from app.config import Settings
 from app.infra.http.client import HTTPClient
 from app.infra.redis import redis_client
 from app.library import NONE, database, embedder_of, retriever_of
-from app.schemas import Event
 from app.services.access.rate_limit import RateLimiter
 from app.services.chat.answerer import Answerer
 from app.services.chat.memory import RedisMemory
@@ -24,10 +23,7 @@ from app.services.metrics.registry import Metrics, Reading
 from app.services.models.extractive.model import ExtractiveModel
 from app.services.models.openai import ModelConfig, OpenAIModel
 from app.services.search.retriever import PostgresRetriever
-from app.services.streams import EventStore
-from app.services.streams.heartbeat import Heartbeat
-from app.services.streams.idempotency import IdempotencyStore
-from app.services.streams.runner import StreamRunner
+from app.services.streams import EventStore, Heartbeat, IdempotencyStore, StreamRunner
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +43,7 @@ class State(TypedDict):
     """What handlers find in `request.state`."""
 
     settings: Settings
+    answerer: Answerer
     runner: StreamRunner
     heartbeat: Heartbeat
     retriever: PostgresRetriever
@@ -59,16 +56,14 @@ class State(TypedDict):
 async def services(
     settings: Settings,
     *,
-    encode: Callable[[str, int, Event], bytes],
     encode_lost: Callable[[str, int], bytes],
     shutdown_requested: Callable[[], bool],
 ) -> AsyncIterator[State]:
     """Open every connection, build the services, and close all of it in the end.
 
-    `settings` names the servers; the database's tables are made or migrated. `encode` makes the
-    frame that viewers are sent of a turn's id, an event's number, and the event; `encode_lost` the
-    one that ends a turn whose worker died. `shutdown_requested` tells whether the server around the
-    application was, without anybody having told the runner.
+    `settings` names the servers; the database's tables are made or migrated. `encode_lost`
+    makes the last frame of a stream whose worker died, from the stream's id and the frame's number.
+    `shutdown_requested` returns whether the server around the application is shutting down.
     """
     async with (
         database(settings) as (pool, state),
@@ -76,7 +71,7 @@ async def services(
         # Half of a lease: one that cannot be renewed in time is to be tried anew in time.
         redis_client(
             settings.redis_url, timeout=settings.turn_lease / 2, single_connection=True
-        ) as ticking,
+        ) as sync_redis,
         HTTPClient(getproxies_environment()) as http,
         anyio.create_task_group() as tasks,
     ):
@@ -94,49 +89,50 @@ async def services(
             ttl=settings.memory_ttl,
             timeout=settings.memory_timeout,
         )
-        event_log = EventStore(
+        event_store = EventStore(
             redis,
-            ticking=ticking,
+            sync_redis=sync_redis,
             lease=settings.turn_lease,
             grace=settings.turn_grace,
             replay=settings.turn_replay,
-            lost=encode_lost,
+            encode_lost=encode_lost,
         )
         model = _model(http, settings, metrics) if settings.llm_base_url else None
+        answerer = Answerer(
+            retriever=retriever,
+            model=model or ExtractiveModel(),
+            memory=memory,
+            rewriter=model,
+            rewrite_timeout=settings.condense_timeout,
+            history_tokens=settings.history_tokens,
+            answer_timeout=settings.llm_answer_timeout,
+        )
         runner = StreamRunner(
-            answerer=Answerer(
-                retriever=retriever,
-                model=model or ExtractiveModel(),
-                memory=memory,
-                rewriter=model,
-                rewrite_timeout=settings.condense_timeout,
-                history_tokens=settings.history_tokens,
-                answer_timeout=settings.llm_answer_timeout,
-            ),
-            event_log=event_log,
-            claims=IdempotencyStore(redis),
-            encode=encode,
-            metrics=metrics,
-            most_turns=settings.max_turns,
+            event_store=event_store,
+            idempotency=IdempotencyStore(redis),
+            max_streams=settings.max_turns,
             grace=settings.turn_grace,
             drain_time=settings.drain_time,
         )
 
-        metrics.readings = _readings(settings, runner, event_log, pool)
+        metrics.readings = _readings(settings, runner, event_store, pool)
 
-        def look() -> None:
+        def check_shutdown() -> None:
             if shutdown_requested():
                 runner.draining.set()
 
-        tasks.start_soon(event_log.run)
+        tasks.start_soon(event_store.run)
         tasks.start_soon(runner.drain)
         try:
             with metrics.watching_the_loop():
                 yield State(
                     settings=settings,
+                    answerer=answerer,
                     runner=runner,
                     heartbeat=Heartbeat(
-                        every=settings.heartbeat, send_timeout=settings.send_timeout, look=look
+                        every=settings.heartbeat,
+                        stall_timeout=settings.send_timeout,
+                        on_check=check_shutdown,
                     ),
                     retriever=retriever,
                     memory=memory,
@@ -155,23 +151,25 @@ async def services(
 def _readings(
     settings: Settings,
     runner: StreamRunner,
-    event_log: EventStore,
+    event_store: EventStore,
     pool: "asyncpg.Pool[asyncpg.Record]",
 ) -> list[Reading]:
     return [
         Reading("turns_running", "Turns that run on this worker.", lambda: runner.running),
         Reading("turns_limit", "How many may run on it.", lambda: settings.max_turns),
-        Reading("viewers", "Viewers here, of turns that run anywhere.", lambda: event_log.viewers),
+        Reading(
+            "viewers", "Viewers here, of turns that run anywhere.", lambda: event_store.viewers
+        ),
         Reading(
             "log_writes",
             "Round trips in which streams were logged in Redis.",
-            lambda: event_log.writes,
+            lambda: event_store.writes,
             "counter",
         ),
         Reading(
             "log_writes_failed",
             "Round trips in which they were not, or not all.",
-            lambda: event_log.failed_writes,
+            lambda: event_store.failed_writes,
             "counter",
         ),
         Reading("database_connections", "Connections to the database.", pool.get_size),

@@ -30,7 +30,7 @@ from app.cli.slow_viewers import cut_off_after
 from app.config import Settings
 from app.services.ingest.errors import EmbedderMismatch
 from app.services.ingest.report import Report, summary
-from app.services.streams.runner import StreamRunner
+from app.services.streams import StreamRunner
 
 log = logging.getLogger(__name__)
 
