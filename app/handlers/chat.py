@@ -13,7 +13,7 @@ from app.services.streams import IdempotencyKey
 
 
 class Chat(HTTPEndpoint):
-    """The chat."""
+    """The resource that questions are posted to."""
 
     async def post(self, request: Request[State]) -> Response:
         """Answer a question, or resume the stream that `Last-Event-ID` names."""

@@ -34,7 +34,8 @@ class Producer(Protocol):
     async def produce(self, stream: LocalStream) -> None:
         """Add frames to the stream, the last one with `ended`.
 
-        What it raises instead ends the stream: with its own error frame if it is a ChatError.
+        If it raises, the stream ends with an `error_frame`; an exception that is not a ChatError
+        becomes TurnLost.
         """
         ...
 
@@ -228,7 +229,7 @@ class StreamRunner:
             async with asyncio.timeout(REDIS_TIMEOUT):
                 # A caller with the same key on another worker must find the stream.
                 if not await stream.wait_for_first_write():
-                    raise Unavailable("Redis does not answer.")
+                    raise Unavailable("Redis is unavailable.")
             running.existing = await self._idempotency.claim(
                 key, stream.stream_id, expiry_ms=stream.expiry_ms, find=self._store.open_settled
             )
