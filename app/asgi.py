@@ -41,7 +41,7 @@ def _routes(site: Site, api_docs: ApiDocs) -> list[BaseRoute]:
     return [
         Route("/", site.index, methods=["GET"], include_in_schema=False),
         Route("/static/{version}/{name:path}", site.file, methods=["GET"], include_in_schema=False),
-        Route("/api/v1/chat", chat.ask, methods=["POST"]),
+        Route("/api/v1/chat", chat.Chat),
         Route("/api/v1/chat/{turn_id}", chat.Turn),
         Route("/api/v1/conversations/{conversation_id}", conversations.Conversation),
         Route("/api/v1/creators", library.creators, methods=["GET"]),
@@ -63,7 +63,6 @@ def _lifespan(
             log.warning(NOT_INSTALLED)
         async with services(
             settings,
-            encode=codec.frame,
             encode_lost=codec.lost_frame,
             shutdown_requested=lambda: AppStatus.should_exit,
         ) as state:

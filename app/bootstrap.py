@@ -13,7 +13,6 @@ from app.config import Settings
 from app.infra.database import DatabaseState, Pool, open_pool
 from app.infra.http.client import HTTPClient
 from app.infra.redis import redis_client
-from app.schemas import Event
 from app.services.access.rate_limit import RateLimiter
 from app.services.chat.answerer import Answerer
 from app.services.chat.memory import RedisMemory
@@ -31,10 +30,7 @@ from app.services.search.embedding.local import (
 )
 from app.services.search.embedding.remote import RemoteConfig, RemoteEmbedder
 from app.services.search.retriever import PostgresRetriever
-from app.services.streams import EventStore
-from app.services.streams.heartbeat import Heartbeat
-from app.services.streams.idempotency import IdempotencyStore
-from app.services.streams.runner import StreamRunner
+from app.services.streams import EventStore, Heartbeat, IdempotencyStore, StreamRunner
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +50,7 @@ class State(TypedDict):
     """What handlers find in `request.state`."""
 
     settings: Settings
+    answerer: Answerer
     runner: StreamRunner
     heartbeat: Heartbeat
     retriever: PostgresRetriever
@@ -66,16 +63,15 @@ class State(TypedDict):
 async def services(
     settings: Settings,
     *,
-    encode: Callable[[str, int, Event], bytes],
     encode_lost: Callable[[str, int], bytes],
     shutdown_requested: Callable[[], bool],
 ) -> AsyncIterator[State]:
     """Open all connections and build the services; everything is closed when the block ends.
 
-    The settings must name a database and a Redis. `encode` turns a turn's id, an event's number
-    and the event into a frame for viewers; `encode_lost` makes the frame that ends a turn whose
-    worker died. `shutdown_requested` reports a shutdown that the server began by itself.
-    Raises what `open_pool` raises, and ValueError for a wrong Redis URL.
+    The settings must name a database and a Redis. `encode_lost` makes the last frame of a stream
+    whose worker died, from the stream's id and the frame's number. `shutdown_requested` reports a
+    shutdown that the server began by itself. Raises what `open_pool` raises, and ValueError for a
+    wrong Redis URL.
     """
     async with (
         open_database(settings) as (pool, state),
@@ -83,7 +79,7 @@ async def services(
         # Half a lease, so that a renewal that times out can be repeated before the lease ends.
         redis_client(
             settings.redis_url, timeout=settings.turn_lease / 2, single_connection=True
-        ) as ticking,
+        ) as sync_redis,
         HTTPClient(getproxies_environment()) as http,
         anyio.create_task_group() as tasks,
     ):
@@ -101,49 +97,50 @@ async def services(
             ttl=settings.memory_ttl,
             timeout=settings.memory_timeout,
         )
-        event_log = EventStore(
+        event_store = EventStore(
             redis,
-            ticking=ticking,
+            sync_redis=sync_redis,
             lease=settings.turn_lease,
             grace=settings.turn_grace,
             replay=settings.turn_replay,
-            lost=encode_lost,
+            encode_lost=encode_lost,
         )
         model = _model(http, settings, metrics) if settings.llm_base_url else None
+        answerer = Answerer(
+            retriever=retriever,
+            model=model or ExtractiveModel(),
+            memory=memory,
+            rewriter=model,
+            rewrite_timeout=settings.condense_timeout,
+            history_tokens=settings.history_tokens,
+            answer_timeout=settings.llm_answer_timeout,
+        )
         runner = StreamRunner(
-            answerer=Answerer(
-                retriever=retriever,
-                model=model or ExtractiveModel(),
-                memory=memory,
-                rewriter=model,
-                rewrite_timeout=settings.condense_timeout,
-                history_tokens=settings.history_tokens,
-                answer_timeout=settings.llm_answer_timeout,
-            ),
-            event_log=event_log,
-            claims=IdempotencyStore(redis),
-            encode=encode,
-            metrics=metrics,
-            most_turns=settings.max_turns,
+            event_store=event_store,
+            idempotency=IdempotencyStore(redis),
+            max_streams=settings.max_turns,
             grace=settings.turn_grace,
             drain_time=settings.drain_time,
         )
 
-        _add_readings(metrics, settings, runner, event_log, pool)
+        _add_readings(metrics, settings, runner, event_store, pool)
 
-        def look() -> None:
+        def check_shutdown() -> None:
             if shutdown_requested():
                 runner.draining.set()
 
-        tasks.start_soon(event_log.run)
+        tasks.start_soon(event_store.run)
         tasks.start_soon(runner.drain)
         try:
             with metrics.measuring_loop_lag():
                 yield State(
                     settings=settings,
+                    answerer=answerer,
                     runner=runner,
                     heartbeat=Heartbeat(
-                        every=settings.heartbeat, send_timeout=settings.send_timeout, look=look
+                        every=settings.heartbeat,
+                        stall_timeout=settings.send_timeout,
+                        on_check=check_shutdown,
                     ),
                     retriever=retriever,
                     memory=memory,
@@ -160,20 +157,20 @@ async def services(
 
 
 def _add_readings(
-    metrics: Metrics, settings: Settings, runner: StreamRunner, event_log: EventStore, pool: Pool
+    metrics: Metrics, settings: Settings, runner: StreamRunner, event_store: EventStore, pool: Pool
 ) -> None:
     for name, documentation, read in (
         ("turns_running", "Turns running on this worker.", lambda: runner.running),
         ("turns_limit", "Maximum turns running at once.", lambda: settings.max_turns),
-        ("viewers", "Viewers of turns on any worker.", lambda: event_log.viewers),
+        ("viewers", "Viewers of turns on any worker.", lambda: event_store.viewers),
         ("database_connections", "Open database connections.", pool.get_size),
         ("database_connections_idle", "Idle database connections.", pool.get_idle_size),
         ("database_connections_limit", "Maximum database connections.", pool.get_max_size),
     ):
         metrics.add_gauge(name, documentation, read)
-    metrics.add_counter("log_writes", "Writes to the event log.", lambda: event_log.writes)
+    metrics.add_counter("log_writes", "Writes to the event log.", lambda: event_store.writes)
     metrics.add_counter(
-        "log_writes_failed", "Failed writes to the event log.", lambda: event_log.failed_writes
+        "log_writes_failed", "Failed writes to the event log.", lambda: event_store.failed_writes
     )
 
 

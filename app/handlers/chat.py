@@ -1,5 +1,6 @@
 """Ask a question, follow a turn's stream, stop a turn."""
 
+import msgspec
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
@@ -7,19 +8,31 @@ from starlette.responses import Response
 from app.bootstrap import State
 from app.errors import BadRequest
 from app.handlers import codec
+from app.handlers.turn_producer import TurnProducer, new_turn
+from app.services.streams import IdempotencyKey
 
 
-async def ask(request: Request[State]) -> Response:
-    """Answer a question, or resume the stream that `Last-Event-ID` names."""
-    if cursor := codec.cursor(request):
-        return await _follow(request, cursor)
-    runner = request.state["runner"]
-    # A full or draining worker refuses before it reads the body or counts the question.
-    runner.admit()
-    await request.state["limiter"].admit(request.client.host if request.client else "")
-    key = codec.idempotency_key(request)
-    turn_id = await runner.start(await codec.read_chat_request(request), key)
-    return codec.stream_response(request, await runner.open(turn_id))
+class Chat(HTTPEndpoint):
+    """The resource that questions are posted to."""
+
+    async def post(self, request: Request[State]) -> Response:
+        """Answer a question, or resume the stream that `Last-Event-ID` names."""
+        if cursor := codec.cursor(request):
+            return await _follow(request, cursor)
+        runner = request.state["runner"]
+        # A full or draining worker refuses before it reads the body or counts the question.
+        runner.admit()
+        await request.state["limiter"].admit(request.client.host if request.client else "")
+        key = codec.idempotency_key(request)
+        question = await codec.read_chat_request(request)
+        turn = new_turn(question)
+        turn_id = await runner.start(
+            TurnProducer(turn, request.state["answerer"], request.state["metrics"]),
+            turn.turn_id,
+            metadata=turn.conversation_id,
+            key=IdempotencyKey.for_request(key, msgspec.json.encode(question)) if key else None,
+        )
+        return codec.stream_response(request, await runner.open(turn_id))
 
 
 class Turn(HTTPEndpoint):

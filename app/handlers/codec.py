@@ -21,7 +21,7 @@ from app.errors import (
     UnsupportedMediaType,
 )
 from app.handlers.problems import error_event
-from app.handlers.sse_response import TurnStream
+from app.handlers.sse_response import StreamResponse
 from app.limits import (
     BODY_LIMIT,
     CONVERSATION_ID,
@@ -149,9 +149,10 @@ def json_response(value: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status, headers, "application/json")
 
 
-def stream_response(request: Request[State], turn: StreamBuffer, after: int = -1) -> TurnStream:
+def stream_response(request: Request[State], turn: StreamBuffer, after: int = -1) -> StreamResponse:
     """Return the SSE response that sends a turn's frames after number `after`."""
-    return TurnStream(turn, after, request.state["heartbeat"])
+    headers = {"X-Conversation-Id": turn.header.metadata, "X-Turn-Id": turn.stream_id}
+    return StreamResponse(turn.follow(after), request.state["heartbeat"], headers)
 
 
 def frame(turn_id: str, number: int, event: Event) -> bytes:

@@ -1,158 +1,235 @@
-"""The reply that streams a turn, called as servers do it, by one whose sends may stand still."""
+"""Tests of the streaming response, called like a server calls it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
 import anyio
 import pytest
 from sse_starlette.sse import SendTimeoutError
 from starlette.types import Message
 
-from app.handlers.sse_response import PING, TurnStream
-from app.services.streams import ReconnectElsewhere, StreamBuffer
-from app.services.streams.heartbeat import Heartbeat
+from app.handlers.sse_response import PING, StreamResponse
+from app.services.streams import Heartbeat, ReconnectElsewhere, StreamBuffer
 from app.services.streams.log_format import Header
 
 pytestmark = pytest.mark.anyio
 
+request_name: ContextVar[str] = ContextVar("request_name", default="none")
+
 
 class Server:
-    """Notes what is sent: the start, and bodies. From send `stuck_at` on, each waits for `goes_on`.
+    """Records the response. The body message with index `blocked_at` waits for `unblocked`."""
 
-    It tells of the reply's end and of a hang-up as ASGI has it: by `http.disconnect`.
-    """
-
-    def __init__(self, stuck_at: int | None = None) -> None:
+    def __init__(self, blocked_at: int | None = None) -> None:
         self.start: Message = {}
         self.bodies: list[bytes] = []
-        self.goes_on = anyio.Event()
-        self.stuck = anyio.Event()
-        self.gone = anyio.Event()
-        self._stuck_at = stuck_at
+        self.blocked = anyio.Event()
+        self.unblocked = anyio.Event()
+        self.disconnected = anyio.Event()
+        self._blocked_at = blocked_at
 
     async def receive(self) -> Message:
-        await self.gone.wait()
+        await self.disconnected.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.start = message
             return
-        if len(self.bodies) == self._stuck_at:
-            self.stuck.set()
-            # In more than one step, as a server may.
+        if len(self.bodies) == self._blocked_at:
+            self.blocked.set()
             await anyio.lowlevel.checkpoint()
-            await self.goes_on.wait()
+            await self.unblocked.wait()
         self.bodies.append(message["body"])
         if not message["more_body"]:
-            self.gone.set()
+            self.disconnected.set()
 
-    async def ask(self, turn: StreamBuffer, method: str = "GET", most: float = 60) -> None:
-        heartbeat = Heartbeat(every=most / 2, send_timeout=most, look=lambda: None)
-        stream = TurnStream(turn, -1, heartbeat)
+    async def serve(
+        self, stream: StreamBuffer, method: str = "GET", send_timeout: float = 60
+    ) -> None:
+        """Send a stream; a heartbeat is due after half of `send_timeout`."""
+        heartbeat = Heartbeat(
+            every=send_timeout / 2, stall_timeout=send_timeout, on_check=lambda: None
+        )
+        response = StreamResponse(stream.follow(), heartbeat, {"X-Name": "value"})
         with anyio.fail_after(5):
-            await stream({"type": "http", "method": method}, self.receive, self.send)
-        assert turn.viewers == 0
+            await response({"type": "http", "method": method}, self.receive, self.send)
 
     @asynccontextmanager
-    async def asked(self, turn: StreamBuffer) -> AsyncIterator[None]:
-        """Ask, and wait for the reply's end at the end."""
+    async def serving(self, stream: StreamBuffer) -> AsyncIterator[None]:
+        """Serve a stream during the block, and wait for the end of the response."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.ask, turn)
+            tasks.start_soon(self.serve, stream)
             await anyio.wait_all_tasks_blocked()
             yield
 
 
 @pytest.fixture
-def turn() -> StreamBuffer:
-    return StreamBuffer("t", Header("c", "w"))
+async def stream() -> AsyncIterator[StreamBuffer]:
+    stream = StreamBuffer("s", Header("", "w"))
+    yield stream
+    assert stream.viewers == 0
 
 
-async def test_frames_leave_in_the_call_that_brings_them_and_then_the_end(
-    turn: StreamBuffer,
-) -> None:
-    turn.add([b"0", b"1"])
+async def test_frames_are_sent_as_they_come_and_then_the_end(stream: StreamBuffer) -> None:
+    stream.extend([b"0", b"1"])
     server = Server()
-    async with server.asked(turn):
-        assert (b"x-turn-id", b"t") in server.start["headers"]
+    async with server.serving(stream):
+        assert (b"x-name", b"value") in server.start["headers"]
         assert server.bodies == [b"01"]
-        turn.append(b"2")
+        stream.append(b"2")
+        await anyio.wait_all_tasks_blocked()
         assert server.bodies == [b"01", b"2"]
-        turn.add([b"3"], ended=True)
-        assert server.bodies == [b"01", b"2", b"3", b""]
+        stream.extend([b"3"], ended=True)
+    assert server.bodies == [b"01", b"2", b"3", b""]
 
 
-async def test_what_comes_while_a_send_stands_still_follows_it_in_one(turn: StreamBuffer) -> None:
-    server = Server(stuck_at=1)
-    async with server.asked(turn):
-        turn.append(b"0")
-        turn.append(b"1")
-        turn.append(b"2")
-        turn.add([b"3"], ended=True)
-        await server.stuck.wait()
+async def test_frames_that_arrive_during_a_send_are_sent_together(stream: StreamBuffer) -> None:
+    server = Server(blocked_at=1)
+    async with server.serving(stream):
+        stream.append(b"0")
+        await anyio.wait_all_tasks_blocked()
+        stream.append(b"1")
+        await server.blocked.wait()
+        stream.append(b"2")
+        stream.extend([b"3"], ended=True)
         assert server.bodies == [b"0"]
-        server.goes_on.set()
+        server.unblocked.set()
     assert server.bodies == [b"0", b"1", b"23", b""]
 
 
-@pytest.mark.parametrize("stuck_at", [0, 1], ids=["the frames", "the end"])
-async def test_no_send_may_take_longer_than_its_time(turn: StreamBuffer, stuck_at: int) -> None:
-    turn.add([b"0", b"1"], ended=True)
+@pytest.mark.parametrize("blocked_at", [0, 1], ids=["frames", "end"])
+async def test_a_send_that_takes_too_long_ends_the_response(
+    stream: StreamBuffer, blocked_at: int
+) -> None:
+    stream.extend([b"0", b"1"], ended=True)
     with pytest.raises(SendTimeoutError):
-        await Server(stuck_at).ask(turn, most=0.02)
+        await Server(blocked_at).serve(stream, send_timeout=0.02)
 
 
-async def test_a_silent_stream_gets_pings_until_its_viewer_hangs_up(turn: StreamBuffer) -> None:
+async def test_a_silent_stream_sends_pings_until_the_client_disconnects(
+    stream: StreamBuffer,
+) -> None:
     server = Server()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.ask, turn, "GET", 0.04)
+        tasks.start_soon(server.serve, stream, "GET", 0.04)
         with anyio.fail_after(5):
             while len(server.bodies) < 2:
                 await anyio.lowlevel.checkpoint()
-        server.gone.set()
+        server.disconnected.set()
     assert set(server.bodies) == {PING}
 
 
-async def test_a_viewer_that_hangs_up_while_a_send_stands_still_gets_no_more(
-    turn: StreamBuffer,
+async def test_a_client_that_disconnects_during_a_send_gets_nothing_more(
+    stream: StreamBuffer,
 ) -> None:
-    server = Server(stuck_at=0)
-    async with server.asked(turn):
-        turn.append(b"0")
-        await server.stuck.wait()
-        server.gone.set()
-    server.goes_on.set()
-    turn.append(b"1")
+    server = Server(blocked_at=0)
+    async with server.serving(stream):
+        stream.append(b"0")
+        await server.blocked.wait()
+        server.disconnected.set()
+    server.unblocked.set()
+    stream.append(b"1")
     await anyio.wait_all_tasks_blocked()
     assert server.bodies == []
 
 
-async def test_one_that_is_sent_away_has_no_end(turn: StreamBuffer) -> None:
+async def test_a_detached_viewer_gets_no_end(stream: StreamBuffer) -> None:
     server = Server()
-    turn.add([b"0"])
-    turn.cut()
+    stream.append(b"0")
+    stream.detach_viewers()
     with pytest.raises(ReconnectElsewhere):
-        await server.ask(turn)
+        await server.serve(stream)
     assert server.bodies == [b"0"]
 
 
-async def test_a_send_that_fails_ends_its_own_stream_and_no_other(turn: StreamBuffer) -> None:
+async def test_a_failing_send_ends_its_own_response_only(stream: StreamBuffer) -> None:
     class Broken(Server):
         async def send(self, message: Message) -> None:
             if message["type"] == "http.response.body":
                 raise RuntimeError("broken")
 
-    whole = Server()
-    async with whole.asked(turn):
-        turn.append(b"0")
-        with pytest.raises(RuntimeError, match="broken"):
-            await Broken().ask(turn)
-        turn.add([b"1"], ended=True)
-    assert whole.bodies == [b"0", b"1", b""]
-
-
-async def test_head_gives_the_headers_alone(turn: StreamBuffer) -> None:
-    turn.add([b"0"], ended=True)
     server = Server()
-    await server.ask(turn, "HEAD")
+    async with server.serving(stream):
+        stream.append(b"0")
+        with pytest.raises(RuntimeError, match="broken"):
+            await Broken().serve(stream)
+        stream.extend([b"1"], ended=True)
+    assert server.bodies == [b"0", b"1", b""]
+
+
+async def test_a_failing_receive_ends_the_response(stream: StreamBuffer) -> None:
+    class Broken(Server):
+        async def receive(self) -> Message:
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        await Broken().serve(stream)
+
+
+async def test_a_head_request_gets_headers_only(stream: StreamBuffer) -> None:
+    stream.extend([b"0"], ended=True)
+    server = Server()
+    await server.serve(stream, "HEAD")
     assert server.bodies == [b""]
+
+
+async def test_a_timeout_around_send_cancels_neither_the_producer_nor_other_viewers(
+    stream: StreamBuffer,
+) -> None:
+    class Impatient(Server):
+        """Like a middleware that limits each send."""
+
+        async def send(self, message: Message) -> None:
+            async with asyncio.timeout(0.02):
+                await super().send(message)
+
+    async def produce() -> None:
+        for number in range(5):
+            stream.append(b"%d" % number)
+            await asyncio.sleep(0.02)
+        stream.extend([b"end"], ended=True)
+
+    slow, fast = Impatient(blocked_at=1), Impatient()
+
+    async def serve_slow() -> None:
+        with pytest.raises(TimeoutError):
+            await slow.serve(stream)
+
+    async with fast.serving(stream), anyio.create_task_group() as tasks:
+        tasks.start_soon(serve_slow)
+        await anyio.wait_all_tasks_blocked()
+        producer = asyncio.create_task(produce())
+        await producer
+    assert slow.bodies == [b"0"]
+    assert fast.bodies == [b"0", b"1", b"2", b"3", b"4", b"end", b""]
+
+
+async def test_send_runs_in_the_context_of_its_own_request(stream: StreamBuffer) -> None:
+    class Named(Server):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+            self.seen: set[str] = set()
+
+        async def send(self, message: Message) -> None:
+            self.seen.add(request_name.get())
+            await super().send(message)
+
+        async def serve_named(self, stream: StreamBuffer) -> None:
+            request_name.set(self.name)
+            await self.serve(stream)
+
+    servers = [Named("a"), Named("b")]
+    request_name.set("producer")
+    async with anyio.create_task_group() as tasks:
+        for server in servers:
+            tasks.start_soon(server.serve_named, stream)
+        await anyio.wait_all_tasks_blocked()
+        stream.append(b"0")
+        await anyio.wait_all_tasks_blocked()
+        stream.extend([b"1"], ended=True)
+    assert [server.seen for server in servers] == [{"a"}, {"b"}]
+    assert [server.bodies for server in servers] == [[b"0", b"1", b""]] * 2

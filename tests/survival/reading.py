@@ -1,4 +1,4 @@
-"""A stream comes in; its frames go out one by one, byte for byte as they were sent."""
+"""Helpers that read a stream frame by frame, without decoding it."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -11,12 +11,12 @@ import anyio
 from tests.service import CHAT, Client
 
 QUESTION = "How fast should the attack be when I side-chain the bass to the kick?"
-# Seconds for what should come at once, on a machine that does other things too.
+# Seconds for what should happen immediately, on a busy machine.
 SOON = 10
 
 
 class Reader:
-    """Reads a stream; `frames` is what has come so far, comments left out."""
+    """Reads a stream; `frames` are those received so far, without comments."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.frames: list[bytes] = []
@@ -26,7 +26,7 @@ class Reader:
         self._buffer = b""
 
     async def until(self, count: int) -> list[bytes]:
-        """Read until so many frames have come, and return all that have."""
+        """Read until `count` frames have been received; return all of them."""
         with anyio.fail_after(SOON):
             while len(self.frames) < count:
                 assert await self._read(), f"the stream ends after {self.frames}"
@@ -40,8 +40,8 @@ class Reader:
         assert not self._buffer, "the stream ends within a frame"
         return self.frames
 
-    def hang_up(self) -> None:
-        """Go away, as a closed laptop does."""
+    def disconnect(self) -> None:
+        """Close the connection."""
         self._response.close()
 
     async def _read(self) -> bool:
@@ -53,7 +53,7 @@ class Reader:
 
 @asynccontextmanager
 async def asking(worker: Client, key: str = "", **fields: str) -> AsyncIterator[Reader]:
-    """POST a question, with an Idempotency-Key if there is one."""
+    """POST a question, with an Idempotency-Key if `key` is given."""
     headers = {"Idempotency-Key": key} if key else {}
     body = {"query": QUESTION, **fields}
     with anyio.fail_after(SOON):
@@ -70,7 +70,7 @@ async def following(
     after: bytes | None = None,
     method: Literal["GET", "POST"] = "GET",
 ) -> AsyncIterator[Reader]:
-    """Follow a turn from its start, or after a frame of it, in either of the two ways."""
+    """Follow a turn from its start, or after one of its frames, by GET or POST."""
     headers = {} if after is None else {"Last-Event-ID": id_of(after)}
     with anyio.fail_after(SOON):
         response = await _request(worker, turn_id, method, headers)
@@ -82,7 +82,7 @@ async def following(
 async def status_after(
     worker: Client, turn_id: str, cursor: str, method: Literal["GET", "POST"] = "GET"
 ) -> int:
-    """Ask for what follows a cursor, and tell only the status."""
+    """Return the status of a request for the events after a cursor."""
     with anyio.fail_after(SOON):
         response = await _request(worker, turn_id, method, {"Last-Event-ID": cursor})
     response.close()
@@ -119,7 +119,7 @@ def said(frames: list[bytes]) -> str:
 
 
 def ending(frames: list[bytes]) -> str:
-    """Tell how a whole stream ended: the reason of its `done`, or `error`; once and last."""
+    """Return the finish reason of the one `done`, or "error"; asserts that it is last."""
     last = [frame for frame in frames if name_of(frame) in ("done", "error")]
     assert last == frames[-1:], frames
     return str(data_of(last[0])["finish_reason"]) if name_of(last[0]) == "done" else "error"

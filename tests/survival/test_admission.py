@@ -1,4 +1,4 @@
-"""A worker that runs as many turns as it may refuses more, before any work, and says so."""
+"""Tests of workers that run as many turns as they may."""
 
 import asyncio
 from urllib.parse import urlsplit
@@ -27,7 +27,7 @@ def settings(model_settings: Settings) -> Settings:
 
 
 async def refused(service: Client) -> None:
-    """Ask what the worker has no place for."""
+    """Assert that the worker refuses a question because it is full."""
     status, problem, headers = await service.call("POST", CHAT, json={"query": QUESTION})
     assert (status, problem["status"]) == (503, 503)
     assert problem["type"] == "urn:chrysopedia:problem:unavailable"
@@ -35,13 +35,13 @@ async def refused(service: Client) -> None:
 
 
 async def readiness(service: Client) -> tuple[int, str]:
-    """Tell the status of the worker's readiness, and what it says of itself."""
+    """Return the status of `/readyz` and the state of the worker."""
     status, ready, _ = await service.call("GET", "/readyz")
     assert ready["ready"] == (status == 200)
     return status, ready["parts"]["worker"]
 
 
-async def test_a_full_worker_refuses_until_a_turn_has_ended(
+async def test_a_full_worker_refuses_questions_until_a_turn_ends(
     settings: Settings, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -60,7 +60,7 @@ async def test_a_full_worker_refuses_until_a_turn_has_ended(
     assert len(model.requests) == 2
 
 
-async def test_a_full_worker_follows_and_stops_its_turns(
+async def test_a_full_worker_still_serves_and_stops_its_turns(
     settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event()))
@@ -74,7 +74,7 @@ async def test_a_full_worker_follows_and_stops_its_turns(
         assert ending(await reader.rest()) == "stopped"
 
 
-async def test_the_body_of_what_is_refused_is_not_waited_for(
+async def test_a_full_worker_refuses_before_reading_the_body(
     settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event()))
@@ -92,7 +92,7 @@ async def test_the_body_of_what_is_refused_is_not_waited_for(
     assert b"\r\nretry-after: " in head
 
 
-async def test_what_is_refused_does_not_count_against_the_callers_limit(
+async def test_refused_questions_do_not_count_against_the_rate_limit(
     settings: Settings, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -109,7 +109,7 @@ async def test_what_is_refused_does_not_count_against_the_callers_limit(
         assert (await service.call("POST", CHAT, json={"query": QUESTION}))[0] == 429
 
 
-async def test_of_many_that_ask_at_once_so_many_are_answered_as_there_are_places(
+async def test_of_many_concurrent_questions_only_max_turns_are_answered(
     settings: Settings, model: ScriptedModel
 ) -> None:
     held = anyio.Event()

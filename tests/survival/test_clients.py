@@ -1,4 +1,4 @@
-"""Clients that people use come back by themselves through nginx and finish the answer."""
+"""Tests of unmodified clients that reconnect through nginx."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -24,7 +24,7 @@ from tests.workers import Worker, environment, worker
 
 pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
-# Seconds for a client to start, and to come back twice: Chromium takes 3 before it does.
+# Seconds for a client to start and to reconnect twice: Chromium waits 3 before it does.
 LIMIT = 60
 
 NODE = pytest.mark.needs("node", "npm")
@@ -35,9 +35,9 @@ CLIENTS = [
 ]
 
 
-@pytest.mark.parametrize("end", [Worker.kill, Worker.terminate], ids=["killed", "told to end"])
+@pytest.mark.parametrize("end", [Worker.kill, Worker.terminate], ids=["killed", "terminated"])
 @pytest.mark.parametrize("client", CLIENTS)
-async def test_a_client_finishes_the_answer_though_its_connection_and_its_worker_go_away(
+async def test_a_client_gets_the_whole_answer_after_losing_its_connection_and_worker(
     client: Callable[[str, str], AbstractAsyncContextManager[Told]],
     end: Callable[[Worker], None],
     model_settings: Settings,
@@ -45,7 +45,7 @@ async def test_a_client_finishes_the_answer_though_its_connection_and_its_worker
 ) -> None:
     cut, gone = anyio.Event(), anyio.Event()
     model.answers(say("One,", " two,", cut, " three,", gone, " four."))
-    # It waits no longer than this for the streams of others to end.
+    # How long the worker serves viewers of other workers' streams when it shuts down.
     settings = replace(model_settings, drain_time=0.2)
     with anyio.fail_after(LIMIT):
         async with (
@@ -53,12 +53,12 @@ async def test_a_client_finishes_the_answer_though_its_connection_and_its_worker
             worker(environment(settings)) as other,
             relay(own.url.removeprefix("http://")) as to_own,
             relay(other.url.removeprefix("http://")) as to_other,
-            # The first request goes to the first: that is the turn's own worker.
+            # The first request goes to the first address, so that worker runs the turn.
             nginx([to_own.address, to_other.address], PAGE) as front,
             client(front.url, QUESTION) as told,
         ):
             await told.token(" two,")
-            # Wherever it is, it has to come back, and can only come to the other worker.
+            # Whichever worker serves the client now, it must reconnect to the other one.
             await to_own.close()
             to_other.cut()
             cut.set()

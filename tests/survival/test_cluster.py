@@ -1,4 +1,4 @@
-"""Two workers on a Redis cluster: what one server does for them, three nodes do together."""
+"""Tests of two workers on a Redis cluster of three nodes."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -16,19 +16,19 @@ from tests.survival.reading import QUESTION, SOON, asking, data_of, ending, foll
 pytestmark = pytest.mark.anyio
 
 Workers = tuple[Client, Client]
-# Turns enough for all nodes to have some of their keys.
+# Enough turns for every node to have some of their keys.
 MANY = 40
 
 
-# Turns enough for the node that goes away to have some of their keys.
+# Enough turns for the lost node to have some of their keys.
 SEVERAL = 12
-# Seconds in which a token comes, whatever Redis does: a fraction of what a command may take.
+# Seconds for a token to arrive whatever Redis does: a fraction of a command's timeout.
 AT_ONCE = 0.5
 
 
 @asynccontextmanager
 async def stopped(nodes: Cluster) -> AsyncIterator[None]:
-    """Stop a node, and with it the whole cluster, which has no other for its slots."""
+    """Stop a node; the cluster fails, since no other node has its slots."""
     await nodes.nodes[1].stop()
     await nodes.wait_for_state("fail")
     yield
@@ -38,7 +38,7 @@ async def stopped(nodes: Cluster) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def frozen(nodes: Cluster) -> AsyncIterator[None]:
-    """Let a node hang while the others have yet to find out."""
+    """Freeze a node before the others notice."""
     nodes.nodes[1].freeze()
     yield
     nodes.nodes[1].thaw()
@@ -50,39 +50,39 @@ Gone = Callable[[Cluster], AbstractAsyncContextManager[None]]
 
 @pytest.fixture(scope="module")
 async def nodes(anyio_backend: object) -> AsyncIterator[Cluster]:
-    """A cluster whose nodes may be stopped; who does so starts them again."""
+    """A cluster; tests that stop nodes start them again."""
     async with cluster() as nodes:
         yield nodes
 
 
 @pytest.fixture
 def cluster_settings(model_settings: Settings, nodes: Cluster) -> Settings:
-    """Settings of a worker on the cluster, which is empty at first."""
+    """Settings of a worker on the emptied cluster."""
     nodes.flush()
     return replace(model_settings, redis_url=nodes.url)
 
 
 @pytest.fixture
 async def workers(cluster_settings: Settings) -> AsyncIterator[Workers]:
-    """Two workers that know of each other only through the cluster."""
+    """Two workers that share nothing but the cluster and the database."""
     async with running(cluster_settings) as one, running(cluster_settings) as other:
         yield one, other
 
 
 async def memory_of(worker: Client) -> str:
-    """Tell what /readyz says of memory."""
+    """Return the state of memory in `/readyz`."""
     with anyio.fail_after(SOON):
         _, state, _ = await worker.call("GET", "/readyz")
     return str(state["parts"]["memory"])
 
 
 async def turns_of(worker: Client, conversation_id: str) -> list[str]:
-    """Tell the answers that a conversation remembers."""
+    """Return the answers of a conversation."""
     _, kept, _ = await worker.call("GET", f"/api/v1/conversations/{conversation_id}")
     return [turn["answer"] for turn in kept["turns"]]
 
 
-async def test_a_conversation_goes_on_on_the_other_worker(
+async def test_a_conversation_continues_on_the_other_worker(
     workers: Workers, model: ScriptedModel
 ) -> None:
     one, other = workers
@@ -97,7 +97,7 @@ async def test_a_conversation_goes_on_on_the_other_worker(
     assert (await one.call("GET", "/api/v1/conversations/c-1"))[0] == 404
 
 
-async def test_an_answer_is_followed_on_the_other_worker_and_replayed_after_its_end(
+async def test_the_other_worker_serves_an_answer_while_it_runs_and_replays_it(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -115,9 +115,7 @@ async def test_an_answer_is_followed_on_the_other_worker_and_replayed_after_its_
         assert await late.rest() == whole[1:]
 
 
-async def test_a_stop_on_the_other_worker_ends_the_turn(
-    workers: Workers, model: ScriptedModel
-) -> None:
+async def test_the_other_worker_stops_a_turn(workers: Workers, model: ScriptedModel) -> None:
     model.answers(say("One", anyio.Event(), "never"))
     one, other = workers
     async with asking(one) as first, following(other, first.turn_id) as elsewhere:
@@ -130,7 +128,7 @@ async def test_a_stop_on_the_other_worker_ends_the_turn(
     assert await turns_of(other, first.conversation_id) == ["One"]
 
 
-async def test_an_idempotency_key_asks_once_on_both_workers(
+async def test_an_idempotency_key_works_across_workers(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -152,7 +150,7 @@ async def test_an_idempotency_key_asks_once_on_both_workers(
     assert len(model.requests) == 1
 
 
-async def test_many_turns_at_once_have_their_keys_on_all_nodes_and_every_key_expires(
+async def test_keys_of_concurrent_turns_spread_over_all_nodes_and_expire(
     workers: Workers, model: ScriptedModel, nodes: Cluster
 ) -> None:
     held = anyio.Event()
@@ -177,7 +175,7 @@ async def test_many_turns_at_once_have_their_keys_on_all_nodes_and_every_key_exp
 
 
 @pytest.mark.parametrize("gone", [stopped, frozen])
-async def test_a_node_that_goes_away_holds_nobody_up_and_once_it_is_back_all_is_logged(
+async def test_a_lost_node_delays_no_viewer_and_everything_is_logged_once_it_is_back(
     workers: Workers, model: ScriptedModel, nodes: Cluster, gone: Gone
 ) -> None:
     gates = [anyio.Event() for _ in range(3)]
@@ -213,7 +211,7 @@ async def test_a_node_that_goes_away_holds_nobody_up_and_once_it_is_back_all_is_
     assert await turns_of(other, "c-1") == ["One more more more"]
 
 
-async def test_a_worker_starts_and_answers_while_the_whole_cluster_is_away(
+async def test_a_worker_starts_and_answers_while_the_cluster_is_down(
     cluster_settings: Settings, model: ScriptedModel, nodes: Cluster
 ) -> None:
     for node in nodes.nodes:

@@ -1,4 +1,4 @@
-"""A worker is killed in the middle of an answer: viewers get what was logged, then an error."""
+"""Tests of viewers whose worker is killed in the middle of an answer."""
 
 from collections.abc import AsyncIterator
 
@@ -27,20 +27,20 @@ from tests.workers import Worker, environment, worker
 pytestmark = pytest.mark.anyio
 
 LEASE = 1.0
-# Seconds within which the first viewer is told of the loss, and any later one: a lease that is
-# missing has a moment to come back.
-TOLD, TOLD_AGAIN = LEASE + 3, 3
+# Seconds until the first viewer and any later one get the error: a missing lease may come back for
+# two seconds.
+ERROR_LIMIT, REPLAY_LIMIT = LEASE + 3, 3
 
 
 @pytest.fixture
 def settings(model_settings: Settings) -> Settings:
-    """Settings of workers whose death is noticed soon."""
+    """Settings of workers with a short lease."""
     return replace(model_settings, turn_lease=LEASE)
 
 
 @pytest.fixture
 async def other(settings: Settings) -> AsyncIterator[Client]:
-    """The worker that lives on."""
+    """The worker that survives."""
     async with running(settings) as client:
         yield client
 
@@ -58,7 +58,7 @@ async def test_viewers_of_a_killed_worker_get_the_logged_frames_and_one_retryabl
     model.answers(say("One", " two", anyio.Event(), "never"))
     async with asking(mortal) as first, following(other, first.turn_id) as remote:
         seen = list(await first.until(3))
-        # What the other worker gives is in the log.
+        # What the other worker serves has been logged.
         await remote.until(3)
         killed = anyio.current_time()
         mortal.kill()
@@ -71,28 +71,28 @@ async def test_viewers_of_a_killed_worker_get_the_logged_frames_and_one_retryabl
     assert whole[:-1] == seen
     assert whole[-1] == back.frames[-1]
     assert name_of(whole[-1]) == "error"
-    # The dead worker may have sent a fourth event that nobody else knows: this is not that one.
+    # Not the id of a fourth event that the dead worker may have sent without logging it.
     assert id_of(whole[-1]) != f"{first.turn_id}-3"
     problem = data_of(whole[-1])
     assert problem["type"] == "urn:chrysopedia:problem:turn-lost"
     assert problem["retryable"] is True
-    assert took < TOLD, took
-    await the_same_is_told_again(other, first.turn_id, whole)
+    assert took < ERROR_LIMIT, took
+    await assert_replayed(other, first.turn_id, whole)
 
 
-async def the_same_is_told_again(client: Client, turn_id: str, whole: list[bytes]) -> None:
-    """A stream that was given up is like any that has ended."""
-    with anyio.fail_after(TOLD_AGAIN):
+async def assert_replayed(client: Client, turn_id: str, whole: list[bytes]) -> None:
+    """Assert that a lost stream behaves like any other that has ended."""
+    with anyio.fail_after(REPLAY_LIMIT):
         async with following(client, turn_id) as late:
             assert await late.rest() == whole
     for method in ("GET", "POST"):
-        with anyio.fail_after(TOLD_AGAIN):
+        with anyio.fail_after(REPLAY_LIMIT):
             assert await status_after(client, turn_id, id_of(whole[-1]), method) == 204
-    with anyio.fail_after(TOLD_AGAIN):
+    with anyio.fail_after(REPLAY_LIMIT):
         assert (await client.call("DELETE", f"{CHAT}/{turn_id}"))[0] == 202
 
 
-async def test_a_worker_that_never_heard_of_the_turn_tells_the_same(
+async def test_a_worker_that_never_served_the_turn_replays_the_same_error(
     mortal: Worker, other: Client, settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"))
@@ -106,7 +106,7 @@ async def test_a_worker_that_never_heard_of_the_turn_tells_the_same(
         assert await reader.rest() == whole
 
 
-async def test_a_viewer_that_has_more_than_was_logged_gets_the_error_too(
+async def test_a_viewer_ahead_of_the_log_gets_the_error(
     mortal: Worker, other: Client, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -114,7 +114,7 @@ async def test_a_viewer_that_has_more_than_was_logged_gets_the_error_too(
     async with asking(mortal) as first:
         await first.until(2)
         held.set()
-        # Killed in the middle of what comes: the last of it has hardly been logged.
+        # Killed during a burst: its last tokens are hardly logged yet.
         seen = list(await first.until(250))
         mortal.kill()
     async with following(other, first.turn_id, seen[-1]) as back:
@@ -124,7 +124,7 @@ async def test_a_viewer_that_has_more_than_was_logged_gets_the_error_too(
     assert sorted(set(numbers)) == numbers
 
 
-async def test_a_key_of_a_killed_worker_starts_afresh_on_the_other(
+async def test_the_key_of_a_killed_workers_turn_can_be_used_again(
     mortal: Worker, other: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"), say("All of it."))
@@ -135,7 +135,7 @@ async def test_a_key_of_a_killed_worker_starts_afresh_on_the_other(
     conflicts = 0
     with anyio.fail_after(SOON):
         while (answered := await other.call("POST", CHAT, json=body, headers=key))[0] == 409:
-            # Until the lease has lapsed, nobody can tell that the turn is not running.
+            # Until the lease expires the turn counts as running.
             assert answered[2]["Location"] == f"{CHAT}/{first.turn_id}"
             conflicts += 1
     status, _, headers = answered
@@ -148,10 +148,10 @@ async def test_a_key_of_a_killed_worker_starts_afresh_on_the_other(
     assert len(model.requests) == 2
 
 
-async def test_a_key_of_a_worker_killed_before_its_first_event_starts_afresh(
+async def test_the_key_of_a_turn_killed_before_its_first_event_can_be_used_again(
     mortal: Worker, other: Client, model: ScriptedModel
 ) -> None:
-    # A follow-up asks the model before it searches, and so before anything is sent.
+    # A follow-up calls the model before the first event is sent.
     model.answers(say("One"), say(anyio.Event()), say("And the release?"), say("All of it."))
     await other.ask(QUESTION, conversation_id="c-death")
     body = {"query": "And the release?", "conversation_id": "c-death"}
@@ -170,12 +170,12 @@ async def test_a_key_of_a_worker_killed_before_its_first_event_starts_afresh(
 
 
 async def broken(client: Client, body: dict[str, str], headers: dict[str, str]) -> None:
-    """Ask what the worker does not live to answer."""
+    """Send a request whose worker dies before it answers."""
     with pytest.raises(aiohttp.ClientError):
         await client.call("POST", CHAT, json=body, headers=headers)
 
 
-async def test_what_had_ended_before_the_worker_was_killed_is_whole(
+async def test_a_turn_that_ended_before_its_worker_was_killed_is_complete(
     mortal: Worker, other: Client, settings: Settings, model: ScriptedModel
 ) -> None:
     async with asking(mortal) as first, following(other, first.turn_id) as remote:

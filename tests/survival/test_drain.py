@@ -1,4 +1,4 @@
-"""A worker is told to end: it takes nothing new, and what runs has its time to end well."""
+"""Tests of workers that shut down while turns are running."""
 
 import asyncio
 import os
@@ -23,20 +23,20 @@ from tests.workers import PROJECT, START_LIMIT, environment, worker
 
 pytestmark = pytest.mark.anyio
 
-# Seconds in which a worker that has nothing left to do ends, and one that was told twice.
+# Seconds for a worker to exit when it is idle, or after a second signal.
 AT_ONCE = 5
 SHUTTING_DOWN = "urn:chrysopedia:problem:shutting-down"
 
 
 @pytest.fixture
 async def other(model_settings: Settings) -> AsyncIterator[Client]:
-    """The worker that stays."""
+    """The worker that keeps running."""
     async with running(model_settings) as client:
         yield client
 
 
-async def drains(client: Client) -> None:
-    """Wait until the worker says, to whoever newly asks, that it drains."""
+async def wait_until_draining(client: Client) -> None:
+    """Wait until the worker reports that it is draining."""
     with anyio.fail_after(1):
         while (answered := await client.call("GET", "/readyz"))[0] == 200:
             pass
@@ -44,7 +44,7 @@ async def drains(client: Client) -> None:
     assert (status, ready["ready"], ready["parts"]["worker"]) == (503, False, "draining")
 
 
-async def test_a_draining_worker_takes_no_question_and_its_viewers_stay_to_the_end(
+async def test_a_draining_worker_refuses_questions_and_serves_viewers_to_the_end(
     model_settings: Settings, other: Client, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -53,7 +53,7 @@ async def test_a_draining_worker_takes_no_question_and_its_viewers_stay_to_the_e
         async with asking(leaving) as reader, following(other, reader.turn_id) as elsewhere:
             await reader.until(2)
             leaving.terminate()
-            await drains(leaving)
+            await wait_until_draining(leaving)
             status, problem, headers = await leaving.call("POST", CHAT, json={"query": QUESTION})
             assert (status, problem["type"]) == (503, SHUTTING_DOWN)
             assert int(headers["Retry-After"]) > 0
@@ -71,7 +71,7 @@ async def test_a_draining_worker_takes_no_question_and_its_viewers_stay_to_the_e
         assert await afterwards.rest() == frames
 
 
-async def test_what_is_left_after_the_drain_time_ends_with_an_error_and_is_remembered(
+async def test_turns_left_after_the_drain_time_end_with_an_error_and_are_remembered(
     model_settings: Settings, other: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One", " two", anyio.Event(), "never"))
@@ -92,7 +92,7 @@ async def test_what_is_left_after_the_drain_time_ends_with_an_error_and_is_remem
     assert [turn["answer"] for turn in conversation["turns"]] == ["One two"]
 
 
-async def test_an_idle_worker_ends_at_once(model_settings: Settings) -> None:
+async def test_an_idle_worker_exits_immediately(model_settings: Settings) -> None:
     async with worker(environment(model_settings)) as leaving:
         assert (await leaving.call("GET", "/readyz"))[0] == 200
         leaving.terminate()
@@ -100,7 +100,7 @@ async def test_an_idle_worker_ends_at_once(model_settings: Settings) -> None:
             assert await leaving.ended() == 0
 
 
-async def test_a_second_signal_ends_it_at_once(
+async def test_a_second_signal_shuts_down_immediately(
     model_settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event()))
@@ -108,14 +108,14 @@ async def test_a_second_signal_ends_it_at_once(
         async with asking(leaving) as reader:
             await reader.until(2)
             leaving.terminate()
-            await drains(leaving)
+            await wait_until_draining(leaving)
             leaving.terminate()
             assert data_of((await reader.rest())[-1])["type"] == SHUTTING_DOWN
         with anyio.fail_after(AT_ONCE):
             assert await leaving.ended() == 0
 
 
-async def test_it_ends_though_redis_does_not_answer(
+async def test_a_worker_exits_while_redis_is_unavailable(
     model_settings: Settings, redis_url: str, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -134,7 +134,7 @@ async def test_it_ends_though_redis_does_not_answer(
     assert (said(frames), data_of(frames[-1])["memory"]) == ("One two", "unavailable")
 
 
-async def test_viewers_of_another_workers_turn_stay_for_the_drain_time_and_resume_there(
+async def test_viewers_of_another_workers_turn_are_disconnected_after_the_drain_time(
     model_settings: Settings, other: Client, model: ScriptedModel
 ) -> None:
     while_draining, afterwards = anyio.Event(), anyio.Event()
@@ -144,10 +144,10 @@ async def test_viewers_of_another_workers_turn_stay_for_the_drain_time_and_resum
         async with following(leaving, owner.turn_id) as remote:
             await remote.until(2)
             leaving.terminate()
-            await drains(leaving)
+            await wait_until_draining(leaving)
             while_draining.set()
             seen = list(await remote.until(3))
-            # Cut, not ended: no client may take this for a whole answer.
+            # The reply breaks off, so that no client takes it for the whole answer.
             with pytest.raises(aiohttp.ClientPayloadError):
                 await remote.rest()
             assert remote.frames == seen
@@ -164,7 +164,7 @@ async def test_viewers_of_another_workers_turn_stay_for_the_drain_time_and_resum
 async def plain_uvicorn(
     settings: Settings,
 ) -> AsyncIterator[tuple[Process, str]]:
-    """Run the application by uvicorn's own command; yields the process and its URL."""
+    """Run the application with uvicorn's own command; yields the process and its URL."""
     command = "-m uvicorn app.asgi:create_app --factory --port 0"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -188,8 +188,8 @@ async def plain_uvicorn(
         await process.communicate()
 
 
-@pytest.mark.parametrize("goes_on", [True, False], ids=["the model goes on", "it does not"])
-async def test_under_plain_uvicorn_viewers_get_the_end_too(
+@pytest.mark.parametrize("goes_on", [True, False], ids=["the model finishes", "the model hangs"])
+async def test_viewers_get_the_end_of_the_stream_under_plain_uvicorn(
     model_settings: Settings, model: ScriptedModel, goes_on: bool
 ) -> None:
     held = anyio.Event()
@@ -203,7 +203,7 @@ async def test_under_plain_uvicorn_viewers_get_the_end_too(
                 held.set()
             frames = await reader.rest()
         with anyio.fail_after(SOON):
-            # It has no more to do with the signal when it is done.
+            # uvicorn raises the signal again when it has finished.
             assert await process.wait() == -signal.SIGTERM
     assert ending(frames) == ("stop" if goes_on else "error")
     assert said(frames) == ("One two" if goes_on else "One")

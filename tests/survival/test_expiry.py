@@ -1,4 +1,4 @@
-"""Whatever workers write to Valkey goes away by itself."""
+"""Tests that every key that workers write to Valkey expires."""
 
 from collections.abc import Iterator
 
@@ -20,21 +20,23 @@ Workers = tuple[Client, Client]
 
 @pytest.fixture
 def valkey(redis_url: str) -> Iterator[redis.Redis]:
-    """A client that looks at what the workers leave there."""
+    """A client that inspects the keys of the workers."""
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         yield client
 
 
 def kinds(valkey: redis.Redis) -> set[str]:
-    """Name the kinds of keys there are; each of them expires."""
+    """Return the prefixes of all keys; asserts that each key expires."""
     keys = list(valkey.scan_iter())
-    # Minus one is for keys that stay; what has gone meanwhile is minus two.
+    # -1: the key has no expiry. -2: it expired meanwhile.
     assert [key for key in keys if valkey.pttl(key) == -1] == []
     return {key.split(":")[0] for key in keys}
 
 
-async def every_kind_of_turn(workers: Workers, model: ScriptedModel, valkey: redis.Redis) -> None:
-    """Run turns that end well, are stopped, and are abandoned, looking for keys that stay."""
+async def run_every_kind_of_turn(
+    workers: Workers, model: ScriptedModel, valkey: redis.Redis
+) -> None:
+    """Run turns that finish, are stopped and are abandoned, and check their keys."""
     held = anyio.Event()
     model.answers(say("One", held), say("One", anyio.Event()), say("One", anyio.Event()))
     one, other = workers
@@ -59,21 +61,21 @@ async def every_kind_of_turn(workers: Workers, model: ScriptedModel, valkey: red
     assert "conversation" in kinds(valkey)
 
 
-async def test_every_key_expires_from_its_first_write_on(
+async def test_every_key_has_an_expiry_from_its_first_write(
     model_settings: Settings, model: ScriptedModel, valkey: redis.Redis
 ) -> None:
     settings = replace(model_settings, turn_grace=0.3)
     async with running(settings) as one, running(settings) as other:
-        await every_kind_of_turn((one, other), model, valkey)
+        await run_every_kind_of_turn((one, other), model, valkey)
     assert kinds(valkey) >= {"turn", "idempotency", "conversation"}
 
 
-async def test_soon_after_the_replay_time_nothing_is_left_of_any_turn(
+async def test_no_keys_of_turns_are_left_after_the_replay_time(
     model_settings: Settings, model: ScriptedModel, valkey: redis.Redis
 ) -> None:
     settings = replace(model_settings, turn_grace=0.3, turn_replay=1.0, turn_lease=0.5)
     async with running(settings) as one, running(settings) as other:
-        await every_kind_of_turn((one, other), model, valkey)
+        await run_every_kind_of_turn((one, other), model, valkey)
         left = sorted(valkey.scan_iter())
         assert await until(lambda: kinds(valkey) <= {"conversation"}, SOON), (
             left,

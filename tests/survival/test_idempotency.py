@@ -1,4 +1,4 @@
-"""An Idempotency-Key asks once, whichever worker it comes to, however often, even at once."""
+"""Tests of idempotency keys across two workers."""
 
 from contextlib import AsyncExitStack
 from functools import partial
@@ -17,7 +17,7 @@ Workers = tuple[Client, Client]
 BODY = {"query": QUESTION}
 
 
-async def test_while_the_turn_runs_the_other_worker_names_its_stream(
+async def test_a_repeated_request_gets_the_location_of_the_running_stream(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -35,11 +35,11 @@ async def test_while_the_turn_runs_the_other_worker_names_its_stream(
     assert len(model.requests) == 1
 
 
-async def test_a_turn_without_an_event_yet_is_named_too_and_can_be_followed(
+async def test_a_turn_without_events_can_be_followed(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
-    # A follow-up asks the model before it searches, and so before anything is sent.
+    # A follow-up calls the model before the first event is sent.
     model.answers(say("One"), say(held, "And the release?"), say("Two"))
     one, other = workers
     await one.ask(QUESTION, conversation_id="c-1")
@@ -57,7 +57,7 @@ async def test_a_turn_without_an_event_yet_is_named_too_and_can_be_followed(
     assert len(model.requests) == 3
 
 
-async def test_after_its_end_the_finished_stream_replays_on_the_other_worker(
+async def test_a_repeated_request_replays_the_finished_stream(
     workers: Workers, model: ScriptedModel
 ) -> None:
     one, other = workers
@@ -72,9 +72,7 @@ async def test_after_its_end_the_finished_stream_replays_on_the_other_worker(
     assert len(model.requests) == 1
 
 
-async def test_another_body_is_refused_on_the_other_worker_while_it_runs_and_after(
-    workers: Workers, model: ScriptedModel
-) -> None:
+async def test_a_key_with_another_body_is_refused(workers: Workers, model: ScriptedModel) -> None:
     held = anyio.Event()
     model.answers(say("One", held))
     one, other = workers
@@ -89,7 +87,7 @@ async def test_another_body_is_refused_on_the_other_worker_while_it_runs_and_aft
     assert len(model.requests) == 1
 
 
-async def test_two_first_requests_at_the_same_instant_ask_once(
+async def test_concurrent_requests_with_one_key_run_one_turn(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -104,7 +102,7 @@ async def test_two_first_requests_at_the_same_instant_ask_once(
             answered[key].append((worker, response))
             stack.callback(response.close)
             if response.status == 409:
-                # Whoever is sent there may go there at once.
+                # The stream can be followed as soon as its location is known.
                 turn_id = response.headers["Location"].removeprefix(f"{CHAT}/")
                 await stack.enter_async_context(following(worker, turn_id))
 
@@ -126,7 +124,7 @@ async def test_two_first_requests_at_the_same_instant_ask_once(
     assert len(model.requests) == len(keys)
 
 
-async def test_a_turn_that_ended_in_an_error_starts_afresh_on_the_other_worker(
+async def test_the_key_of_a_failed_turn_can_be_used_again(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say(), say("Now [1]."))
@@ -141,7 +139,7 @@ async def test_a_turn_that_ended_in_an_error_starts_afresh_on_the_other_worker(
     assert len(model.requests) == 2
 
 
-async def test_keys_are_told_apart_and_questions_without_one_too(
+async def test_each_key_and_each_request_without_one_runs_its_own_turn(
     workers: Workers, model: ScriptedModel
 ) -> None:
     turns = set()

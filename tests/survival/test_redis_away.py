@@ -1,4 +1,4 @@
-"""Redis goes away, hangs, is slow, or forgets, in the middle of answers."""
+"""Tests of answers while Redis is down, hangs, is slow, or loses its data."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -18,9 +18,9 @@ from tests.survival.reading import SOON, asking, data_of, following, said
 
 pytestmark = pytest.mark.anyio
 
-# Seconds in which a token comes, whatever Redis does: a fraction of what a slow command takes.
+# Seconds for a token to arrive whatever Redis does: a fraction of a slow command's time.
 AT_ONCE = 0.25
-# Seconds to look whether anything happens that should not.
+# Seconds to check that nothing happens.
 A_WHILE = 0.5
 
 
@@ -31,7 +31,7 @@ async def proxy(redis_url: str) -> AsyncIterator[RedisProxy]:
 
 
 class Outage(Struct, frozen=True):
-    """What takes Redis away from `worker`, and what gives it back."""
+    """Begins and ends an outage of Redis for `worker`."""
 
     begin: Callable[[], None]
     end: Callable[[], None]
@@ -46,7 +46,7 @@ def outage(request: pytest.FixtureRequest, proxy: RedisProxy) -> Outage:
 
 @pytest.fixture
 async def worker(model_settings: Settings, proxy: RedisProxy) -> AsyncIterator[Client]:
-    """A worker whose way to Redis the test has in its hands."""
+    """A worker whose connection to Redis goes through `proxy`."""
     settings = replace(model_settings, redis_url=proxy.url, memory_timeout=0.3)
     async with running(settings) as worker:
         yield worker
@@ -54,12 +54,12 @@ async def worker(model_settings: Settings, proxy: RedisProxy) -> AsyncIterator[C
 
 @pytest.fixture
 async def other(model_settings: Settings) -> AsyncIterator[Client]:
-    """A worker that always reaches Redis."""
+    """A worker without outages."""
     async with running(model_settings) as worker:
         yield worker
 
 
-async def test_live_viewers_notice_nothing_but_a_memory_that_is_unavailable(
+async def test_local_viewers_only_notice_that_memory_is_unavailable(
     worker: Client, model: ScriptedModel, outage: Outage
 ) -> None:
     words = [(anyio.Event(), f" word {number}") for number in range(5)]
@@ -76,7 +76,7 @@ async def test_live_viewers_notice_nothing_but_a_memory_that_is_unavailable(
     outage.end()
 
 
-async def test_once_it_is_back_the_next_turn_is_logged_and_remembered(
+async def test_the_next_turn_after_an_outage_is_logged_and_remembered(
     worker: Client, other: Client, model: ScriptedModel, outage: Outage
 ) -> None:
     outage.begin()
@@ -95,7 +95,7 @@ async def test_once_it_is_back_the_next_turn_is_logged_and_remembered(
     assert [turn["answer"] for turn in conversation["turns"]] == ["One two"]
 
 
-async def test_a_turn_that_runs_across_an_outage_is_whole_in_the_log_afterwards(
+async def test_a_turn_that_runs_through_an_outage_is_logged_completely(
     worker: Client, other: Client, model: ScriptedModel, outage: Outage
 ) -> None:
     meanwhile, afterwards = anyio.Event(), anyio.Event()
@@ -113,7 +113,7 @@ async def test_a_turn_that_runs_across_an_outage_is_whole_in_the_log_afterwards(
         assert await late.rest() == reader.frames[1:]
 
 
-async def test_viewers_of_another_workers_turn_wait_and_get_every_event_once(
+async def test_remote_viewers_wait_and_get_every_event_once(
     worker: Client, other: Client, model: ScriptedModel, outage: Outage
 ) -> None:
     meanwhile, afterwards = anyio.Event(), anyio.Event()
@@ -129,7 +129,7 @@ async def test_viewers_of_another_workers_turn_wait_and_get_every_event_once(
         assert await remote.rest() == await reader.rest()
 
 
-async def test_a_slow_redis_does_not_slow_the_tokens(
+async def test_a_slow_redis_does_not_delay_tokens(
     worker: Client, model: ScriptedModel, proxy: RedisProxy
 ) -> None:
     proxy.delay = 0.5
@@ -146,7 +146,7 @@ async def test_a_slow_redis_does_not_slow_the_tokens(
     assert data_of(frames[-1])["finish_reason"] == "stop"
 
 
-async def test_a_redis_that_lost_everything_is_told_everything_again(
+async def test_streams_are_logged_again_after_redis_lost_its_data(
     worker: Client, other: Client, model: ScriptedModel, redis_url: str
 ) -> None:
     held = anyio.Event()
@@ -161,7 +161,7 @@ async def test_a_redis_that_lost_everything_is_told_everything_again(
             assert await late.rest() == reader.frames
 
 
-async def test_a_worker_whose_lease_lapsed_while_redis_was_away_has_time_to_renew_it(
+async def test_a_lease_that_expired_during_an_outage_can_be_renewed(
     model_settings: Settings, model: ScriptedModel, redis_url: str
 ) -> None:
     held = anyio.Event()
@@ -179,18 +179,18 @@ async def test_a_worker_whose_lease_lapsed_while_redis_was_away_has_time_to_rene
         viewers.cut()
         async with Redis.from_url(redis_url) as redis:
             await redis.flushall()
-        # More than a client tries again before it gives up.
+        # More attempts than a client makes before it gives up.
         assert await until(lambda: min(owners.refused, viewers.refused) > 4, SOON)
         asked = viewers.times_asked
         viewers.restore()
-        # More than a connection's greeting and two looks at the lease.
+        # More than a new connection and two reads of the lease.
         assert await until(lambda: viewers.times_asked > asked + 6, SOON)
         owners.restore()
         held.set()
         assert await remote.rest() == await reader.rest()
 
 
-async def test_while_no_turn_runs_nothing_is_asked_of_redis(
+async def test_redis_is_not_used_while_no_turn_runs(
     worker: Client, other: Client, proxy: RedisProxy
 ) -> None:
     async with asking(worker) as reader:
@@ -202,7 +202,7 @@ async def test_while_no_turn_runs_nothing_is_asked_of_redis(
     assert not await until(lambda: proxy.times_asked > asked, A_WHILE)
 
 
-async def test_viewers_of_other_workers_turns_hold_no_connection_each(
+async def test_remote_viewers_share_one_connection(
     worker: Client, other: Client, model: ScriptedModel, proxy: RedisProxy
 ) -> None:
     held = anyio.Event()
@@ -221,7 +221,7 @@ async def test_viewers_of_other_workers_turns_hold_no_connection_each(
     assert proxy.most_connections <= 3
 
 
-async def test_a_turn_that_cannot_be_looked_up_is_to_be_asked_for_again(
+async def test_a_remote_turn_is_unavailable_during_an_outage(
     worker: Client, other: Client, model: ScriptedModel, outage: Outage
 ) -> None:
     model.answers(say("One", anyio.Event()))

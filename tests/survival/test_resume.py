@@ -1,4 +1,4 @@
-"""A turn that one worker runs is followed on another: every event once, in order, no gap."""
+"""Tests of viewers on another worker than the turn's: every event once, in order, no gap."""
 
 from contextlib import AsyncExitStack
 from typing import Literal
@@ -16,12 +16,12 @@ pytestmark = pytest.mark.anyio
 
 Workers = tuple[Client, Client]
 both_ways = pytest.mark.parametrize("method", ["GET", "POST"])
-# What would come apart in a log that did not keep the bytes as they are.
+# Characters that break a log that does not keep bytes as they are.
 AWKWARD = ("One", " \u2028two\n\n", " \x1e\x1fend\x1fdone\x1e", " \x00three\r", " 🎛 four")
 
 
 @both_ways
-async def test_a_viewer_may_join_on_the_other_worker_after_any_event(
+async def test_a_viewer_can_resume_on_the_other_worker_after_any_event(
     workers: Workers, model: ScriptedModel, method: Literal["GET", "POST"]
 ) -> None:
     held = anyio.Event()
@@ -44,7 +44,7 @@ async def test_a_viewer_may_join_on_the_other_worker_after_any_event(
 
 
 @both_ways
-async def test_an_ended_turn_replays_on_the_other_worker_after_any_event(
+async def test_an_ended_turn_is_replayed_on_the_other_worker_after_any_event(
     workers: Workers, model: ScriptedModel, method: Literal["GET", "POST"]
 ) -> None:
     model.answers(say(*AWKWARD))
@@ -59,7 +59,7 @@ async def test_an_ended_turn_replays_on_the_other_worker_after_any_event(
     assert len(model.requests) == 1
 
 
-async def test_viewers_on_both_workers_get_the_same_stream_from_its_start(
+async def test_viewers_on_both_workers_get_the_same_stream(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -79,7 +79,7 @@ async def test_viewers_on_both_workers_get_the_same_stream_from_its_start(
     assert (said(whole), ending(whole)) == ("One two [1].", "stop")
 
 
-async def test_viewers_who_join_while_tokens_keep_coming_miss_none_and_get_none_twice(
+async def test_viewers_that_join_during_a_burst_get_each_event_once(
     workers: Workers, model: ScriptedModel
 ) -> None:
     gates, burst = [anyio.Event() for _ in range(20)], [" said"] * 100
@@ -93,7 +93,7 @@ async def test_viewers_who_join_while_tokens_keep_coming_miss_none_and_get_none_
         joined: list[tuple[int, Reader]] = []
         for number, gate in enumerate(gates):
             at = len(await first.until(1 + number * len(burst))) - 1
-            # They join where the first viewer is; meanwhile the next tokens come.
+            # They join where the first viewer is, while the next tokens arrive.
             gate.set()
             for after in (first.frames[at], first.frames[at // 2]):
                 view = following(other, first.turn_id, after)
@@ -104,7 +104,7 @@ async def test_viewers_who_join_while_tokens_keep_coming_miss_none_and_get_none_
             assert await reader.rest() == whole[at + 1 :]
 
 
-async def test_a_viewer_may_change_the_worker_after_every_event(
+async def test_a_viewer_can_change_workers_after_every_event(
     workers: Workers, model: ScriptedModel
 ) -> None:
     gates = [anyio.Event() for _ in range(12)]
@@ -115,7 +115,7 @@ async def test_a_viewer_may_change_the_worker_after_every_event(
     async with asking(workers[0]) as first:
         frames = list(await first.until(1))
     for n, gate in enumerate(gates):
-        # Nothing says that what came last on the one is in the log already.
+        # The last event of one worker may not be logged yet.
         async with following(workers[n % 2], first.turn_id, frames[-1]) as reader:
             gate.set()
             frames.append((await reader.until(1))[0])
@@ -125,7 +125,7 @@ async def test_a_viewer_may_change_the_worker_after_every_event(
     assert said(frames) == "".join(f" {n}" for n in range(len(gates)))
 
 
-async def test_a_turn_is_found_on_the_other_worker_as_soon_as_its_headers_are_there(
+async def test_a_turn_is_found_on_the_other_worker_as_soon_as_its_headers_are_sent(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say(anyio.Event(), "never"))
@@ -139,12 +139,12 @@ async def test_a_turn_is_found_on_the_other_worker_as_soon_as_its_headers_are_th
             assert await reader.until(1) == await first.until(1)
 
 
-async def test_cursors_are_held_against_their_turn_on_the_other_worker(
+async def test_the_other_worker_rejects_cursors_of_other_turns(
     model_settings: Settings, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
     model.answers(say("Hello"), say("One", held))
-    # A cursor past all that is logged is waited for as long as a worker's death takes to show.
+    # A cursor beyond the log is waited for as long as a crash takes to be detected.
     settings = replace(model_settings, turn_lease=0.2)
     async with (
         running(settings) as one,
@@ -169,7 +169,7 @@ async def test_cursors_are_held_against_their_turn_on_the_other_worker(
             await first.rest()
 
 
-async def test_a_turn_that_nobody_knows_is_not_found(workers: Workers) -> None:
+async def test_an_unknown_turn_is_not_found(workers: Workers) -> None:
     unknown = "t_" + "0" * 32
     for worker in workers:
         for name in (unknown, "else", "t_*"):
@@ -184,7 +184,7 @@ async def test_an_ended_turn_outlives_its_worker(
     model.answers(say(*AWKWARD))
     async with running(model_settings) as one, asking(one) as first:
         whole = await first.rest()
-    # This one has never heard of the turn.
+    # This worker has never served the turn.
     async with (
         running(model_settings) as other,
         following(other, first.turn_id) as reader,

@@ -1,7 +1,7 @@
-"""Two workers behind nginx are restarted one after the other under fifty streams: nothing is lost.
+"""Restarts two workers behind nginx, one after the other, under fifty streams.
 
-Half of the viewers follow the answer that they asked for; the other half ask, and then follow as a
-browser's EventSource does. Whoever is cut off comes back with `Last-Event-ID`.
+Half of the viewers read the reply to their own question; the others ask, and then follow the turn
+like a browser's EventSource. Viewers that are disconnected resume with `Last-Event-ID`.
 """
 
 import re
@@ -23,17 +23,17 @@ from tests.workers import Worker, environment, worker
 pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
 STREAMS = 50
-# Seconds: for a worker's own answers to end in, and for those of others that are followed there.
+# Seconds for a worker's own turns and for its viewers of other turns.
 DRAIN_TIME = 5.0
-# Seconds: workers start four times, on a machine that does other things too.
+# Seconds: workers start four times, on a busy machine.
 LIMIT = 120
-# Tells which worker answered.
+# Reports which worker answered.
 WHICH = "add_header X-Worker $upstream_addr always;"
 WHOLE = "One, two, three."
 
 
 class Viewer(Struct, eq=False):
-    """A client, and what it has seen of one answer; `worker` is the address of the turn's own."""
+    """A client and the events it has received; `worker` is the address of the turn's worker."""
 
     number: int
     turn_id: str = ""
@@ -46,15 +46,15 @@ class Viewer(Struct, eq=False):
 
 
 async def watch(front: Client, viewer: Viewer) -> None:
-    """Ask, and follow the answer to its end, however often the connection is cut."""
+    """Ask, and follow the answer to its end, however often the connection breaks."""
     url = front.url + CHAT
     question = {"query": f"{QUESTION} No. {viewer.number}."}
     async with front.http.post(url, json=question) as response:
         assert response.status == 200, await response.text()
         viewer.turn_id = response.headers["X-Turn-Id"]
-        # Where it was refused first, the last of these is the one that took it.
+        # If a worker refused it, the last address is the one that accepted it.
         viewer.worker = response.headers["X-Worker"].split(", ")[-1]
-        # Not every other one: those are all on one worker.
+        # Not every second one: those are all on one worker.
         if viewer.number % 4 < 2:
             await read(response, viewer)
     while not viewer.ended.is_set():
@@ -68,7 +68,7 @@ async def watch(front: Client, viewer: Viewer) -> None:
 
 
 async def read(response: aiohttp.ClientResponse, viewer: Viewer) -> None:
-    """Take what comes until the stream ends or is cut."""
+    """Read until the stream ends or breaks."""
     try:
         async for event in Stream(response).events():
             viewer.events.append(event)
@@ -88,8 +88,8 @@ async def keep_asking(front: Client, answers: list[str], scope: anyio.CancelScop
             answers.append(answer(await front.ask(QUESTION)))
 
 
-async def shutdown_requested(running: Worker) -> None:
-    """Have a worker drain, and wait until it says so."""
+async def shut_down(running: Worker) -> None:
+    """Terminate a worker, and wait until it reports that it is draining."""
     running.terminate()
     while (await running.call("GET", "/readyz"))[0] == 200:
         pass
@@ -120,14 +120,14 @@ async def test_a_rolling_restart_loses_no_event(
                 tasks.start_soon(keep_asking, front, answers, asking)
                 for viewer in viewers:
                     await viewer.begun.wait()
-                await shutdown_requested(one)
+                await shut_down(one)
                 first_is_away.set()
                 for viewer in viewers:
                     if viewer.worker == addresses[0]:
                         viewer.goes_on.set()
                 assert await one.ended() == 0
                 async with worker(settings[0]):
-                    await shutdown_requested(other)
+                    await shut_down(other)
                     for viewer in viewers:
                         viewer.goes_on.set()
                     assert await other.ended() == 0

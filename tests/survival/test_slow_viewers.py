@@ -1,4 +1,4 @@
-"""A viewer that does not read is cut off, holds up nobody meanwhile, and may resume."""
+"""Tests of viewers that do not read what they are sent."""
 
 import json
 import socket
@@ -20,29 +20,29 @@ from tests.survival.reading import QUESTION
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel does not cut"),
+    pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs TCP_USER_TIMEOUT"),
 ]
 
-# More than the kernel holds for a connection by itself, in pieces that are quick to make.
+# More than the kernel buffers for a connection.
 LONG = ["x" * 65_536] * 96
 SEND_TIMEOUT = 0.3
 CONNECTIONS = Path("/proc/net/tcp")
 
 
 def connected(service: Client, port: int) -> bool:
-    """Tell whether the service's side of a connection from `port` still exists."""
+    """Return whether the service's side of the connection from `port` still exists."""
     ends = f":{urlsplit(service.url).port:04X} 0100007F:{port:04X} "
     return ends in CONNECTIONS.read_text()
 
 
-async def cut_off(service: Client, port: int) -> None:
-    """Wait until the service's side of a connection is gone, with all that it held."""
-    assert await until(lambda: not connected(service, port), 10), "the viewer is not cut off"
+async def wait_until_cut_off(service: Client, port: int) -> None:
+    """Wait until the service's side of a connection is closed."""
+    assert await until(lambda: not connected(service, port), 10), "the viewer is still connected"
 
 
 @contextmanager
-def deaf(service: Client, request: str, body: bytes = b"") -> Iterator[int]:
-    """Send a request and read none of its reply; yields the port that it came from."""
+def not_reading(service: Client, request: str, body: bytes = b"") -> Iterator[int]:
+    """Send a request and do not read the reply; yields the client's port."""
     head = f"{request} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
     with socket.socket() as viewer:
         viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
@@ -53,7 +53,7 @@ def deaf(service: Client, request: str, body: bytes = b"") -> Iterator[int]:
 
 @asynccontextmanager
 async def slow(service: Client) -> AsyncIterator[tuple[Stream, int]]:
-    """Ask a question and read nothing until the test does; yields the stream and its port."""
+    """Ask a question without reading; yields the stream and the client's port."""
     async with (
         aiohttp.ClientSession(read_bufsize=1_024) as http,
         Client(http, service.url).stream({"query": QUESTION}) as stream,
@@ -65,14 +65,14 @@ async def slow(service: Client) -> AsyncIterator[tuple[Stream, int]]:
 
 
 async def rest_until_cut(stream: Stream) -> list[Event]:
-    """Read the whole events that still come before the connection breaks."""
+    """Return the complete events that arrive before the connection breaks."""
     seen: list[Event] = []
     try:
         async for event in stream.events():
             seen.append(event)
     except aiohttp.ClientError:
         return seen
-    raise AssertionError("the stream ended as if this were all")
+    raise AssertionError("the stream ended normally")
 
 
 @pytest.fixture
@@ -80,14 +80,14 @@ def settings(model_settings: Settings) -> Settings:
     return replace(model_settings, send_timeout=SEND_TIMEOUT)
 
 
-async def test_a_viewer_that_does_not_read_is_cut_off_and_gets_the_rest_when_it_resumes(
+async def test_a_viewer_that_does_not_read_is_disconnected_and_can_resume(
     settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say(*LONG))
     async with running(settings) as service:
         async with slow(service) as (stream, port):
             turn_id = stream.response.headers["X-Turn-Id"]
-            await cut_off(service, port)
+            await wait_until_cut_off(service, port)
             seen = await rest_until_cut(stream)
         async with service.follow(turn_id, seen[-1].id) as resumed:
             events = seen + await resumed.rest()
@@ -96,7 +96,7 @@ async def test_a_viewer_that_does_not_read_is_cut_off_and_gets_the_rest_when_it_
     assert events[-1].name == "done"
 
 
-async def test_a_viewer_that_does_not_read_slows_neither_its_turn_nor_another_viewer(
+async def test_a_viewer_that_does_not_read_delays_neither_its_turn_nor_other_viewers(
     settings: Settings, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -112,30 +112,30 @@ async def test_a_viewer_that_does_not_read_slows_neither_its_turn_nor_another_vi
     assert (answer(events), events[-1].name) == ("One" + "".join(LONG), "done")
 
 
-async def test_an_ended_answer_that_its_viewer_does_not_read_is_not_kept_for_it(
+async def test_a_viewer_that_does_not_read_an_ended_answer_is_disconnected(
     settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say(*LONG), say("x" * 40_000))
     async with running(settings) as service:
         for _ in range(2):
             done = (await service.ask(QUESTION))[-1].data
-            with deaf(service, f"GET {CHAT}/{done['turn_id']}") as port:
-                await cut_off(service, port)
+            with not_reading(service, f"GET {CHAT}/{done['turn_id']}") as port:
+                await wait_until_cut_off(service, port)
 
 
-async def test_a_viewer_that_takes_not_even_heartbeats_is_cut_off_and_watches_no_longer(
+async def test_a_viewer_that_does_not_read_heartbeats_no_longer_counts(
     settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say("x" * 40_000, anyio.Event()))
     question = json.dumps({"query": QUESTION}).encode()
     async with running(replace(settings, heartbeat=0.05, turn_grace=0.1)) as service:
-        with deaf(service, f"POST {CHAT}", question) as port:
-            await cut_off(service, port)
+        with not_reading(service, f"POST {CHAT}", question) as port:
+            await wait_until_cut_off(service, port)
         with anyio.fail_after(5):
             await model.disconnected.wait()
 
 
-async def test_idle_streams_get_heartbeats_without_an_id_on_any_worker(
+async def test_silent_streams_send_heartbeats_on_any_worker(
     settings: Settings, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -161,7 +161,7 @@ async def test_idle_streams_get_heartbeats_without_an_id_on_any_worker(
 
 
 async def heartbeats(stream: Stream, times: int = 3) -> bytes:
-    """Read a stream until so many heartbeats have come."""
+    """Read a stream until it has `times` heartbeats."""
     text = b""
     with anyio.fail_after(5):
         while text.count(b": ping\n\n") < times:

@@ -1,4 +1,4 @@
-"""A turn is stopped from any worker: the model is let go at once, and viewers are told."""
+"""Tests of stopping turns from any worker."""
 
 import anyio
 import pytest
@@ -10,7 +10,7 @@ from tests.survival.reading import SOON, asking, ending, following, said
 pytestmark = pytest.mark.anyio
 
 Workers = tuple[Client, Client]
-# Seconds from the stop to the model's seeing it, as the service promises.
+# Seconds until the model's connection is closed, as documented.
 STOP_LIMIT = 0.5
 
 
@@ -18,7 +18,7 @@ async def stop(worker: Client, turn_id: str) -> int:
     return (await worker.call("DELETE", f"{CHAT}/{turn_id}"))[0]
 
 
-async def test_a_stop_on_the_other_worker_ends_the_turn_within_half_a_second(
+async def test_the_other_worker_stops_a_turn_within_half_a_second(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"))
@@ -34,11 +34,11 @@ async def test_a_stop_on_the_other_worker_ends_the_turn_within_half_a_second(
                 await model.disconnected.wait()
             took.append(anyio.current_time() - asked)
             assert ending(await first.rest()) == "stopped"
-    # The best of them: what else this machine does is not the service's doing.
+    # The best of them, since the machine is busy.
     assert min(took) < STOP_LIMIT, took
 
 
-async def test_a_stop_tells_the_viewers_on_both_workers_and_what_was_said_is_remembered(
+async def test_viewers_on_both_workers_see_the_stop_and_the_answer_is_remembered(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say("One", " two", anyio.Event(), "never"))
@@ -60,7 +60,7 @@ async def test_a_stop_tells_the_viewers_on_both_workers_and_what_was_said_is_rem
         assert [turn["answer"] for turn in kept["turns"]] == ["One two"]
 
 
-async def test_a_stop_right_after_the_headers_finds_the_turn(
+async def test_a_turn_can_be_stopped_right_after_its_headers(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say(anyio.Event(), "never"))
@@ -71,7 +71,7 @@ async def test_a_stop_right_after_the_headers_finds_the_turn(
             assert ending(await first.rest()) == "stopped"
 
 
-async def test_a_stop_ends_no_other_turn(workers: Workers, model: ScriptedModel) -> None:
+async def test_a_stop_does_not_end_other_turns(workers: Workers, model: ScriptedModel) -> None:
     held = anyio.Event()
     model.answers(say("One", held, " two"))
     one, other = workers
@@ -85,7 +85,7 @@ async def test_a_stop_ends_no_other_turn(workers: Workers, model: ScriptedModel)
             assert (said(await reader.rest()), ending(reader.frames)) == ("One two", "stop")
 
 
-async def test_a_stop_is_good_twice_and_after_the_end_and_changes_nothing(
+async def test_stopping_again_or_after_the_end_changes_nothing(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"), say("Whole"))
@@ -103,7 +103,7 @@ async def test_a_stop_is_good_twice_and_after_the_end_and_changes_nothing(
             assert await replay.rest() == reader.frames
 
 
-async def test_a_turn_that_nobody_knows_cannot_be_stopped(workers: Workers) -> None:
+async def test_an_unknown_turn_cannot_be_stopped(workers: Workers) -> None:
     for worker in workers:
         for unknown in ("t_" + "0" * 32, "else"):
             assert await stop(worker, unknown) == 404

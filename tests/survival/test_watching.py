@@ -1,4 +1,4 @@
-"""A turn goes on while somebody watches on any worker, and for a grace time after."""
+"""Tests of turns that lose their viewers."""
 
 from collections.abc import AsyncIterator
 
@@ -25,22 +25,22 @@ async def workers(model_settings: Settings) -> AsyncIterator[Workers]:
         yield one, other
 
 
-async def let_go(model: ScriptedModel) -> None:
-    """Wait until a turn is no longer worth the model's work."""
+async def wait_for_abandonment(model: ScriptedModel) -> None:
+    """Wait until a turn closes its connection to the model."""
     with anyio.fail_after(SOON):
         await model.disconnected.wait()
     model.disconnected = anyio.Event()
 
 
-async def graces_pass(worker: Client, model: ScriptedModel) -> None:
-    """Wait for several times the grace time: turns that nobody watches tell when it is over."""
+async def wait_for_several_grace_times(worker: Client, model: ScriptedModel) -> None:
+    """Wait until four turns without viewers were abandoned, one after the other."""
     for _ in range(4):
         async with asking(worker) as gone:
             await gone.until(1)
-        await let_go(model)
+        await wait_for_abandonment(model)
 
 
-async def test_a_turn_that_nobody_watches_on_any_worker_is_abandoned_after_its_grace(
+async def test_a_turn_without_viewers_is_abandoned_after_the_grace_time(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"))
@@ -48,7 +48,7 @@ async def test_a_turn_that_nobody_watches_on_any_worker_is_abandoned_after_its_g
     async with asking(one) as first:
         await first.until(2)
     left = anyio.current_time()
-    await let_go(model)
+    await wait_for_abandonment(model)
     assert anyio.current_time() - left > GRACE / 2
     async with following(other, first.turn_id) as reader:
         assert (said(await reader.rest()), ending(reader.frames)) == ("One", "abandoned")
@@ -57,7 +57,7 @@ async def test_a_turn_that_nobody_watches_on_any_worker_is_abandoned_after_its_g
         assert [turn["answer"] for turn in kept["turns"]] == ["One"]
 
 
-async def test_a_viewer_on_the_other_worker_alone_keeps_the_turn_running(
+async def test_a_viewer_on_the_other_worker_keeps_the_turn_running(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -65,13 +65,13 @@ async def test_a_viewer_on_the_other_worker_alone_keeps_the_turn_running(
     one, other = workers
     async with asking(one) as first, following(other, first.turn_id) as reader:
         await reader.until(2)
-        first.hang_up()
-        await graces_pass(one, model)
+        first.disconnect()
+        await wait_for_several_grace_times(one, model)
         held.set()
         assert (said(await reader.rest()), ending(reader.frames)) == ("One two", "stop")
 
 
-async def test_a_viewer_that_comes_back_in_time_on_another_worker_finds_the_turn_running(
+async def test_a_viewer_that_returns_in_time_finds_the_turn_running(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -80,13 +80,13 @@ async def test_a_viewer_that_comes_back_in_time_on_another_worker_finds_the_turn
     async with asking(one) as first:
         seen = list(await first.until(2))
     async with following(other, first.turn_id, seen[-1]) as reader:
-        await graces_pass(one, model)
+        await wait_for_several_grace_times(one, model)
         held.set()
         frames = seen + await reader.rest()
     assert (said(frames), ending(frames)) == ("One two", "stop")
 
 
-async def test_the_turn_is_abandoned_once_the_last_viewer_on_the_other_worker_has_gone(
+async def test_a_turn_is_abandoned_after_its_last_remote_viewer_leaves(
     workers: Workers, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"))
@@ -97,19 +97,19 @@ async def test_the_turn_is_abandoned_once_the_last_viewer_on_the_other_worker_ha
         following(other, first.turn_id) as third,
     ):
         await third.until(2)
-        first.hang_up()
-        second.hang_up()
-        await graces_pass(one, model)
-        # Still there: the third keeps it.
+        first.disconnect()
+        second.disconnect()
+        await wait_for_several_grace_times(one, model)
+        # The third viewer keeps it running.
         async with following(one, first.turn_id, third.frames[0]) as back:
             assert await back.until(1) == third.frames[1:2]
-        third.hang_up()
-        await let_go(model)
+        third.disconnect()
+        await wait_for_abandonment(model)
     async with following(other, first.turn_id) as late:
         assert (said(await late.rest()), ending(late.frames)) == ("One", "abandoned")
 
 
-async def test_viewers_who_take_turns_on_two_workers_keep_the_turn_running(
+async def test_viewers_that_alternate_between_workers_keep_the_turn_running(
     workers: Workers, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
@@ -121,7 +121,7 @@ async def test_viewers_who_take_turns_on_two_workers_keep_the_turn_running(
             assert await reader.until(1) == seen[1:]
             async with asking(workers[0]) as gone:
                 await gone.until(1)
-            await let_go(model)
+            await wait_for_abandonment(model)
     async with following(workers[1], first.turn_id, seen[-1]) as reader:
         held.set()
         frames = seen + await reader.rest()

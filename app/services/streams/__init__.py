@@ -1,7 +1,29 @@
-"""The frames of turns come in; anyone may read a turn on any worker, while it runs and after."""
+"""Durable streams: producers run apart from connections, and any worker serves their viewers.
 
+See README.md in this folder.
+"""
+
+from app.services.streams.abandonment import AbandonmentTimer
 from app.services.streams.buffer import ReconnectElsewhere, StreamBuffer, Viewer
 from app.services.streams.event_store import EventStore
+from app.services.streams.heartbeat import Heartbeat
+from app.services.streams.idempotency import IdempotencyKey, IdempotencyStore
 from app.services.streams.local import LocalStream
+from app.services.streams.remote import RemoteStream
+from app.services.streams.runner import Producer, StopReason, StreamRunner
 
-__all__ = ["EventStore", "LocalStream", "ReconnectElsewhere", "StreamBuffer", "Viewer"]
+__all__ = [
+    "AbandonmentTimer",
+    "EventStore",
+    "Heartbeat",
+    "IdempotencyKey",
+    "IdempotencyStore",
+    "LocalStream",
+    "Producer",
+    "ReconnectElsewhere",
+    "RemoteStream",
+    "StopReason",
+    "StreamBuffer",
+    "StreamRunner",
+    "Viewer",
+]

@@ -1,51 +1,54 @@
-"""Viewers of a turn come and go; when none has watched it for the grace time, it is ended."""
+"""Ends a stream that has had no viewers for some time."""
 
 import asyncio
 from collections.abc import Callable
 
-from app.services.streams import LocalStream
+from app.services.streams.local import LocalStream
 
-# Seconds for which it counts that a tick has seen no viewers elsewhere; and until the next look
-# where that is too long ago, or never was.
-FRESH, LOOK = 0.3, 0.05
+# Seconds for which the last check for viewers on other workers is valid.
+MAX_CHECK_AGE = 0.3
+# Seconds until the timer looks again if that check is too old.
+RECHECK_INTERVAL = 0.05
 
 
 class AbandonmentTimer:
-    """Calls `end` when for `seconds` nobody has watched a turn, here or on another worker."""
+    """Calls `on_abandoned` when a stream had no viewers on any worker for `seconds`."""
 
-    def __init__(self, turn: LocalStream, seconds: float, end: Callable[[], None]) -> None:
-        self._turn = turn
+    def __init__(
+        self, stream: LocalStream, seconds: float, on_abandoned: Callable[[], None]
+    ) -> None:
+        self._stream = stream
         self._seconds = seconds
-        self._end = end
+        self._on_abandoned = on_abandoned
         self._timer: asyncio.TimerHandle | None = None
-        self._over = False
-        turn.on_watched = self._cancel
-        turn.on_unwatched = self.begin
+        self._closed = False
+        stream.on_watched_changed = self.restart
 
-    def begin(self) -> None:
-        """Begin to count, unless somebody watches here or the turn is over."""
-        if self._turn.viewers == 0 and not self._over:
-            self._turn.looked_at = None
+    def restart(self) -> None:
+        """Start counting from zero, unless the stream has viewers here or the timer is closed."""
+        self._cancel()
+        if self._stream.viewers == 0 and not self._closed:
+            self._stream.remote_viewers_checked_at = None
             self._wait(self._seconds)
 
     def close(self) -> None:
-        """Count no more: the turn is over."""
-        self._over = True
+        """Stop counting for good."""
+        self._closed = True
         self._cancel()
 
     def _wait(self, seconds: float) -> None:
-        self._cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._check)
 
-    def _look(self) -> None:
-        until, looked_at = self._turn.watched_until, self._turn.looked_at
+    def _check(self) -> None:
+        watched_until = self._stream.remote_viewers_until
+        checked_at = self._stream.remote_viewers_checked_at
         now = asyncio.get_running_loop().time()
-        if until > now:
-            self._wait(until - now)
-        elif looked_at is None or now > looked_at + FRESH:
-            self._wait(LOOK)
+        if watched_until > now:
+            self._wait(watched_until - now)
+        elif checked_at is None or now > checked_at + MAX_CHECK_AGE:
+            self._wait(RECHECK_INTERVAL)
         else:
-            self._end()
+            self._on_abandoned()
 
     def _cancel(self) -> None:
         if self._timer is not None:

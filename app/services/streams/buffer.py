@@ -1,88 +1,80 @@
-"""Frames of one turn come in; whoever follows it gets them in order, from any place.
-
-What a worker knows of a turn lies here, whether it runs the turn itself or reads what another
-worker has logged of it.
-"""
+"""The frames of one stream in memory, and the viewers that read them."""
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Self
 
 from app.services.streams.log_format import Header
 
-# Frames that leave in one send: many, for speed, and no more, since a viewer that does not read
-# has one send's worth in its connection's buffer.
-MAX_AT_ONCE = 256
+# A viewer that stops reading holds one item in its connection's buffer, so the size is limited.
+MAX_FRAMES_PER_ITEM = 256
 
 
 class ReconnectElsewhere(Exception):
-    """A viewer is to leave this worker although its turn goes on: it may follow it elsewhere."""
-
-
-def _nothing() -> None:
-    return None
+    """The stream goes on, but this worker no longer serves its viewers."""
 
 
 class StreamBuffer:
-    """A turn's frames so far; one's place in the list is its number. `ended` says that is all."""
+    """Frames in order; a frame's index is its number. After `ended` no more are added."""
 
-    def __init__(self, turn_id: str, header: Header) -> None:
-        self.turn_id = turn_id
+    def __init__(self, stream_id: str, header: Header) -> None:
+        self.stream_id = stream_id
         self.header = header
         self.frames: list[bytes] = []
         self.ended = False
+        # Whether the last frame is an error.
         self.failed = False
         self.viewers = 0
-        # Called when the first viewer comes, and when the last one has gone.
-        self.on_watched: Callable[[], None] = _nothing
-        self.on_unwatched: Callable[[], None] = _nothing
-        self.cut_off = False
-        self._following: list[Viewer] = []
+        # Called when the first viewer arrives and when the last one leaves.
+        self.on_watched_changed: Callable[[], None] | None = None
+        self.detached = False
+        self._viewers: list[Viewer] = []
         self._waiters: list[asyncio.Future[None]] = []
 
     def append(self, frame: bytes) -> None:
-        """Add a frame, which is not the last, and have whoever follows look."""
+        """Add a frame that is not the last one."""
         self.frames.append(frame)
-        if self._following or self._waiters:
-            self.wake()
+        self.wake()
 
-    def add(self, frames: Sequence[bytes], *, ended: bool = False, failed: bool = False) -> None:
-        """Add frames at the end; `failed`: the last one is an error."""
+    def extend(self, frames: Sequence[bytes], *, ended: bool = False, failed: bool = False) -> None:
+        """Add frames; `failed` says that the last one is an error."""
         self.frames.extend(frames)
         self.ended, self.failed = ended, failed
         self.wake()
 
-    def cut(self) -> None:
-        """Send all viewers here away, though the turn may go on."""
-        self.cut_off = True
+    def detach_viewers(self) -> None:
+        """Make viewers raise ReconnectElsewhere once they have read all frames here."""
+        self.detached = True
         self.wake()
 
-    def follow(self, look: Callable[[], None], after: int = -1) -> "Viewer":
-        """Follow the frames after number `after`; `look` is called whenever there are more."""
+    def follow(self, after: int = -1) -> "Viewer":
+        """Return a viewer of the frames after number `after`."""
+        return Viewer(self, after)
+
+    def subscribe(self, viewer: "Viewer") -> None:
+        """Count a viewer, and wake it when there is more to read."""
+        self._viewers.append(viewer)
         self.viewers += 1
-        viewer = Viewer(self, look, after)
-        self._following.append(viewer)
-        if self.viewers == 1:
-            self.on_watched()
-        return viewer
+        if self.viewers == 1 and self.on_watched_changed:
+            self.on_watched_changed()
 
-    def unfollow(self, viewer: "Viewer") -> None:
-        """Take note that a viewer has left."""
+    def unsubscribe(self, viewer: "Viewer") -> None:
+        """Undo `subscribe`."""
+        self._viewers.remove(viewer)
         self.viewers -= 1
-        self._following.remove(viewer)
-        if self.viewers == 0:
-            self.on_unwatched()
+        if self.viewers == 0 and self.on_watched_changed:
+            self.on_watched_changed()
 
-    def grown(self) -> asyncio.Future[None]:
-        """Return what is done at the next `wake`."""
+    def wait_for_more(self) -> asyncio.Future[None]:
+        """Return a future that the next `wake` completes."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         return waiter
 
     def wake(self) -> None:
-        """Have whoever follows or waits look again."""
-        # A copy: one who looks may find that it has to leave.
-        for viewer in tuple(self._following):
-            viewer.look()
+        """Make viewers and waiters check the state of the stream."""
+        for viewer in self._viewers:
+            viewer.wake()
         while self._waiters:
             waiter = self._waiters.pop()
             if not waiter.done():
@@ -90,42 +82,67 @@ class StreamBuffer:
 
 
 class Viewer:
-    """Follows one turn, from anywhere in it, until it says that it will `leave`."""
+    """Iterates over the frames of a stream; use it within `with`.
 
-    __slots__ = ("_left", "_next", "_turn", "look")
+    An item is all unread frames joined, or empty as a heartbeat (see `Heartbeat`). Raises
+    ReconnectElsewhere.
+    """
 
-    def __init__(self, turn: StreamBuffer, look: Callable[[], None], after: int) -> None:
-        self.look = look
-        self._turn = turn
+    __slots__ = ("_loop", "_next", "_stream", "_waiter", "idle", "stalled")
+
+    def __init__(self, stream: StreamBuffer, after: int) -> None:
+        # Seconds since the last item, as counted by the heartbeat.
+        self.idle = 0.0
+        # Whether the reader took too long with an item.
+        self.stalled = False
+        self._stream = stream
         self._next = after + 1
-        self._left = False
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[bool] | None = None
 
-    def take(self) -> bytes:
-        """Return the frames that are there and were not taken, joined; maybe nothing.
+    def __enter__(self) -> Self:
+        self._stream.subscribe(self)
+        return self
 
-        Raises ReconnectElsewhere where none are left and none will come here.
-        """
-        frames, at = self._turn.frames, self._next
-        left = len(frames) - at
-        if left == 1:
-            self._next += 1
-            return frames[at]
-        if left > 1:
-            self._next += min(left, MAX_AT_ONCE)
-            return b"".join(frames[at : self._next])
-        if self._turn.cut_off and not self._turn.ended:
-            raise ReconnectElsewhere
-        return b""
+    def __exit__(self, *_: object) -> None:
+        self._stream.unsubscribe(self)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next item as soon as there is one."""
+        stream = self._stream
+        frames = stream.frames
+        while (count := len(frames) - self._next) <= 0:
+            if stream.ended:
+                self.idle = 0.0
+                raise StopAsyncIteration
+            if stream.detached:
+                raise ReconnectElsewhere
+            self._waiter = self._loop.create_future()
+            if await self._waiter:
+                self.idle = 0.0
+                return b""
+        self.idle = 0.0
+        first = self._next
+        if count == 1:
+            self._next = first + 1
+            return frames[first]
+        self._next = first + min(count, MAX_FRAMES_PER_ITEM)
+        return b"".join(frames[first : self._next])
 
     @property
-    def over(self) -> bool:
-        """Whether all was taken, to the turn's end."""
-        return self._turn.ended and self._next >= len(self._turn.frames)
+    def waiting(self) -> bool:
+        """Whether the reader has read everything and waits for more."""
+        return self._waiter is not None and not self._waiter.done()
 
-    def leave(self) -> None:
-        """Follow no longer."""
-        if not self._left:
-            self._left = True
-            # Whoever looks holds this viewer: without it both are gone at once, and not some day.
-            self.look = _nothing
-            self._turn.unfollow(self)
+    def wake(self) -> None:
+        """Make a waiting reader check for frames."""
+        if (waiter := self._waiter) is not None and not waiter.done():
+            waiter.set_result(False)
+
+    def beat(self) -> None:
+        """Return an empty item to a waiting reader."""
+        if (waiter := self._waiter) is not None and not waiter.done():
+            waiter.set_result(True)

@@ -1,7 +1,7 @@
-"""The frames of turns come in; anyone may read a turn on any worker, while it runs and after.
+"""Finds and creates streams on any worker.
 
-A turn that this worker runs is read from memory, and logged in Redis; one that another worker runs
-is mirrored from there.
+Streams that this worker runs are read from memory and logged in Redis; streams of other workers are
+read from their logs.
 """
 
 import asyncio
@@ -13,28 +13,28 @@ import anyio
 
 from app.errors import NotFound, Unavailable
 from app.infra.redis import REDIS_ERRORS, RedisClient
-from app.services.streams.batch import lease_key, log_key, stop_key
 from app.services.streams.buffer import StreamBuffer
+from app.services.streams.keys import lease_key, log_key, stop_key
 from app.services.streams.local import MIN_EXPIRY, LocalStream
 from app.services.streams.log_format import Header, decode_header
-from app.services.streams.log_sync import TICK, LogSync
-from app.services.streams.remote import PATIENCE, RemoteStream
+from app.services.streams.log_sync import SYNC_INTERVAL, LogSync
+from app.services.streams.remote import LOST_TIMEOUT, RemoteStream
 
 log = logging.getLogger(__name__)
 
-# Seconds that a request to stop a turn is kept for its worker.
+# Seconds that a stop request is kept for the stream's worker.
 STOP_EXPIRY = 60
-# How many turns are looked up at a time: each takes a connection.
-MAX_LOOKS = 20
-# So many events at most may a viewer have seen that its dead worker did not log.
+# Logs that are loaded at the same time: each load takes a connection.
+MAX_LOADS = 20
+# A viewer may have seen this many frames that its worker died before logging.
 MAX_UNLOGGED = 10_000
-# Seconds for a worker that lives to show that it has logged what it had to say.
-SETTLING = 1.0
-# A number that no event has: whoever waits for it waits for all that is said by now.
-NEVER = 1 << 62
-UNREADABLE = "Streams cannot be looked up at the moment. Try again."
+# Seconds for a live worker to show that it has logged what it had produced.
+SETTLE_TIMEOUT = 1.0
+# A number that no frame has: waiting for it waits for all frames produced by now.
+NO_FRAME = 1 << 62
+UNAVAILABLE = "Streams cannot be read at the moment. Try again in a few seconds."
 
-# KEYS[1] the turns that a worker is to stop · ARGV[1] one more · ARGV[2] the expiry in seconds.
+# KEYS[1] the stop requests of a worker · ARGV[1] a stream id · ARGV[2] the expiry in seconds
 STOP = """
 redis.call('SADD', KEYS[1], ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
@@ -42,176 +42,173 @@ redis.call('EXPIRE', KEYS[1], ARGV[2])
 
 
 class EventStore:
-    """All logs, as one worker sees them; `run` has to run for as long as it is used.
+    """All streams, as one worker sees them. `run` must be running while it is used.
 
-    `ticking` is a client for the ticks alone, so that no other command holds them up. `lease`,
-    `grace` and `replay` are in seconds: how long a worker that gives no sign counts as alive, how
-    long a turn may go unwatched, and how long an ended one can be read. `lost(turn_id, number)`
-    makes the frame that ends a turn whose worker died.
+    `sync_redis` is a client for the sync loop alone, so that no other command delays it. `lease`,
+    `grace` and `replay` are in seconds: how long a worker that does not renew its lease counts as
+    alive, how long a stream may have no viewers, and how long an ended stream can be read.
+    `encode_lost(stream_id, number)` makes the last frame of a stream whose worker died.
     """
 
     def __init__(
         self,
         redis: RedisClient,
         *,
-        ticking: RedisClient,
+        sync_redis: RedisClient,
         lease: float,
         grace: float,
         replay: float,
-        lost: Callable[[str, int], bytes],
+        encode_lost: Callable[[str, int], bytes],
     ) -> None:
         self._redis = redis
         self._lease = lease
         self._replay = replay
-        self._lost = lost
-        # Workers that were found dead, and when: the next of their turns need not be waited for.
-        self._dead: dict[str, float] = {}
-        self._looks = asyncio.Semaphore(MAX_LOOKS)
-        self._ticks = LogSync(ticking, lease=lease, grace=grace, end_lost=self._end_lost)
-        self.worker = self._ticks.worker
-        self.run = self._ticks.run
-        self.flush = self._ticks.flush
+        self._encode_lost = encode_lost
+        # When each dead worker was found dead: its other streams can be ended without waiting.
+        self._dead_workers: dict[str, float] = {}
+        self._loads = asyncio.Semaphore(MAX_LOADS)
+        self._sync = LogSync(sync_redis, lease=lease, grace=grace, on_lost=self._end_lost)
+        self.worker = self._sync.worker
+        self.run = self._sync.run
+        self.flush = self._sync.flush
 
-    def on_stop(self, stop: Callable[[str], None]) -> None:
-        """Have this called with the id of a turn that another worker wants stopped."""
-        self._ticks.on_stop = stop
+    def create(self, stream_id: str, metadata: str, on_stop: Callable[[], None]) -> LocalStream:
+        """Create a stream that this worker runs; see `Header` for `metadata`.
 
-    def begin(self, turn_id: str, conversation_id: str) -> LocalStream:
-        """Begin the log of a turn that this worker runs."""
-        header = Header(conversation_id, self.worker)
-        turn = LocalStream(turn_id, header, replay=self._replay)
-        self._ticks.add(turn)
-        return turn
-
-    async def open(self, turn_id: str, after: int = -1) -> StreamBuffer:
-        """Find a turn, on whichever worker it runs or ran; raises NotFound and Unavailable.
-
-        What is returned has all frames that are logged by now, and grows as long as it is followed.
-        A viewer that has seen event `after` on the turn's own worker may know more than the log:
-        then this waits for it.
+        `on_stop` is called for each request to stop it, from whichever worker.
         """
-        turn = await self._find(turn_id, after)
-        if after >= len(turn.frames):
-            turn = await self._up_to_date(turn, after)
-        return turn
+        header = Header(metadata, self.worker)
+        stream = LocalStream(stream_id, header, replay=self._replay, on_stop=on_stop)
+        self._sync.add_local(stream)
+        return stream
 
-    async def settled(self, turn_id: str) -> StreamBuffer:
-        """Find a turn as `open` does; one that ended before this was called has ended.
+    async def open(self, stream_id: str, after: int = -1) -> StreamBuffer:
+        """Find a stream, on whichever worker it runs or ran; raises NotFound and Unavailable.
 
-        Unless its worker gives no sign of life: then it counts as running until it is lost.
+        The result has all frames that are logged, and grows while it is followed. A viewer that
+        comes from the stream's own worker may have seen frames that are not logged yet: this waits
+        for frame `after`.
         """
-        turn = await self._find(turn_id, -1)
-        with anyio.move_on_after(SETTLING):
-            return await self._up_to_date(turn, NEVER)
-        return turn
+        stream = await self._find(stream_id, after)
+        if after >= len(stream.frames):
+            stream = await self._catch_up(stream, after)
+        return stream
 
-    async def stop(self, turn_id: str) -> None:
-        """Have the turn's worker stop it, if it still runs; raises NotFound and Unavailable."""
-        turn = await self._find(turn_id, -1)
-        if turn.ended:
+    async def open_settled(self, stream_id: str) -> StreamBuffer:
+        """Find a stream like `open`; if it ended before this call, the result has ended too.
+
+        A stream whose worker does not renew its lease counts as running until it is lost.
+        """
+        stream = await self._find(stream_id, -1)
+        with anyio.move_on_after(SETTLE_TIMEOUT):
+            return await self._catch_up(stream, NO_FRAME)
+        return stream
+
+    async def stop(self, stream_id: str) -> None:
+        """Ask the stream's worker to stop it, unless it has ended; raises NotFound, Unavailable."""
+        stream = await self._find(stream_id, -1)
+        if stream.ended:
             return
-        key = stop_key(turn.header.worker)
-        with redis_answers():
-            await self._redis.eval(STOP, 1, key, turn_id, STOP_EXPIRY)
+        if isinstance(stream, LocalStream):
+            stream.on_stop()
+            return
+        with _unavailable_on_redis_error():
+            await self._redis.eval(STOP, 1, stop_key(stream.header.worker), stream_id, STOP_EXPIRY)
 
     @property
     def remote_viewers(self) -> int:
-        """How many viewers here follow turns of other workers."""
-        return sum(mirror.viewers for mirror in self._ticks.mirrors.values())
+        """The number of viewers here of streams of other workers."""
+        return sum(stream.viewers for stream in self._sync.remote.values())
 
     @property
     def viewers(self) -> int:
-        """How many viewers here follow turns that run, wherever they do."""
-        return sum(turn.viewers for turn in self._ticks.turns.values()) + self.remote_viewers
+        """The number of viewers here of streams that run on any worker."""
+        return sum(stream.viewers for stream in self._sync.local.values()) + self.remote_viewers
 
     @property
     def writes(self) -> int:
-        """How often what was new went to Redis, so far."""
-        return self._ticks.done
+        """The number of round trips to Redis that succeeded."""
+        return self._sync.succeeded
 
     @property
     def failed_writes(self) -> int:
-        """How often that failed, so far."""
-        return self._ticks.failed
+        """The number of round trips to Redis that failed."""
+        return self._sync.failed
 
-    def cut_remote_viewers(self) -> None:
-        """End the reading of turns of other workers: their viewers may come back elsewhere."""
-        for mirror in self._ticks.mirrors.values():
-            mirror.cut()
+    def detach_remote_viewers(self) -> None:
+        """Make the viewers of other workers' streams reconnect elsewhere."""
+        for stream in self._sync.remote.values():
+            stream.detach_viewers()
 
-    async def _up_to_date(self, turn: StreamBuffer, after: int) -> StreamBuffer:
-        """Wait until event `after` is there, or all that the turn's worker has said by now."""
-        if turn.ended or not isinstance(turn, RemoteStream):
-            return turn
-        with anyio.move_on_after(self._lease + 2 * PATIENCE) as limit:
-            await turn.caught_up(after)
-        if limit.cancelled_caught:
-            raise Unavailable(UNREADABLE)
-        # It may have ended by the loss of its worker, which each viewer is told in its place.
-        return await self._find(turn.turn_id, after) if turn.ended else turn
+    async def _catch_up(self, stream: StreamBuffer, number: int) -> StreamBuffer:
+        """Wait for frame `number`, or for all that the stream's worker has produced by now."""
+        if stream.ended or not isinstance(stream, RemoteStream):
+            return stream
+        with anyio.move_on_after(self._lease + 2 * LOST_TIMEOUT) as timeout:
+            await stream.wait_for(number)
+        if timeout.cancelled_caught:
+            raise Unavailable(UNAVAILABLE)
+        # If its worker died meanwhile, the frame that says so depends on what the viewer has seen.
+        return await self._find(stream.stream_id, number) if stream.ended else stream
 
-    async def _find(self, turn_id: str, after: int) -> StreamBuffer:
-        if turn := self._ticks.turns.get(turn_id):
-            return turn
-        if mirror := self._ticks.mirrors.get(turn_id):
-            mirror.keep(asyncio.get_running_loop().time())
-            return mirror
-        mirror = await self._look(turn_id)
-        if mirror is None:
-            # It may have begun a moment ago.
-            await asyncio.sleep(2 * TICK)
-            mirror = await self._look(turn_id)
-        if mirror is None:
+    async def _find(self, stream_id: str, after: int) -> StreamBuffer:
+        if local := self._sync.local.get(stream_id):
+            return local
+        if remote := self._sync.remote.get(stream_id):
+            remote.keep(asyncio.get_running_loop().time())
+            return remote
+        stream = await self._load(stream_id)
+        if stream is None:
+            # It may have been created a moment ago.
+            await asyncio.sleep(2 * SYNC_INTERVAL)
+            stream = await self._load(stream_id)
+        if stream is None:
             raise NotFound("There is no such stream, or it is no longer kept. Ask again.")
-        if mirror.missing_since is not None and not self._is_dead(mirror.header.worker):
-            await asyncio.sleep(PATIENCE)
-            mirror = await self._look(turn_id) or mirror
-        if mirror.missing_since is not None:
-            self._end_lost(mirror, after)
-        return mirror if mirror.ended else self._ticks.mirror(mirror)
+        if stream.lease_missing_since is not None and not self._is_dead(stream.header.worker):
+            await asyncio.sleep(LOST_TIMEOUT)
+            stream = await self._load(stream_id) or stream
+        if stream.lease_missing_since is not None:
+            self._end_lost(stream, after)
+        return stream if stream.ended else self._sync.add_remote(stream)
 
-    async def _look(self, turn_id: str) -> RemoteStream | None:
-        """Read a turn's log once, and whether its worker lives."""
-        async with self._looks:
-            return await self._read(turn_id)
-
-    async def _read(self, turn_id: str) -> RemoteStream | None:
-        with redis_answers():
-            whole = await self._redis.get(log_key(turn_id)) or b""
-            assert isinstance(whole, bytes)  # noqa: S101 - the client decodes nothing
-            found = decode_header(whole)
-            if found is None:
-                return None
-            header, records = found
-            now = asyncio.get_running_loop().time()
-            mirror = RemoteStream(turn_id, header, now)
-            mirror.take_records(records, len(whole))
-            if not mirror.ended:
-                mirror.lease_seen(now, await self._redis.get(lease_key(header.worker)))
-                if mirror.missing_since is None:
-                    self._dead.pop(header.worker, None)
-        return mirror
+    async def _load(self, stream_id: str) -> RemoteStream | None:
+        """Read a stream's log and its worker's lease once."""
+        async with self._loads:
+            with _unavailable_on_redis_error():
+                encoded = await self._redis.get(log_key(stream_id)) or b""
+                assert isinstance(encoded, bytes)  # noqa: S101 - the client decodes nothing
+                decoded = decode_header(encoded)
+                if decoded is None:
+                    return None
+                header, records = decoded
+                now = asyncio.get_running_loop().time()
+                stream = RemoteStream(stream_id, header, now)
+                stream.add_records(records, len(encoded))
+                if not stream.ended:
+                    stream.on_lease(now, await self._redis.get(lease_key(header.worker)))
+                    if stream.lease_missing_since is None:
+                        self._dead_workers.pop(header.worker, None)
+        return stream
 
     def _is_dead(self, worker: str) -> bool:
-        long_ago = anyio.current_time() - MIN_EXPIRY
-        self._dead = {it: since for it, since in self._dead.items() if since > long_ago}
-        return worker in self._dead
+        oldest = anyio.current_time() - MIN_EXPIRY
+        self._dead_workers = {it: at for it, at in self._dead_workers.items() if at > oldest}
+        return worker in self._dead_workers
 
-    def _end_lost(self, mirror: RemoteStream, after: int = -1) -> None:
-        """End a turn whose worker died; a viewer may have seen events that it did not log."""
-        self._dead[mirror.header.worker] = anyio.current_time()
-        missing = after + 1 - len(mirror.frames)
+    def _end_lost(self, stream: RemoteStream, after: int = -1) -> None:
+        """End a stream whose worker died, for a viewer that may have seen unlogged frames."""
+        self._dead_workers[stream.header.worker] = anyio.current_time()
+        missing = after + 1 - len(stream.frames)
         missing = missing if 0 < missing <= MAX_UNLOGGED else 0
-        mirror.add([b""] * missing)
-        last = self._lost(mirror.turn_id, len(mirror.frames))
-        mirror.add([last], ended=True, failed=True)
+        stream.extend([b""] * missing)
+        last = self._encode_lost(stream.stream_id, len(stream.frames))
+        stream.extend([last], ended=True, failed=True)
 
 
 @contextmanager
-def redis_answers() -> Iterator[None]:
-    """Turn the errors of Redis within the block into Unavailable."""
+def _unavailable_on_redis_error() -> Iterator[None]:
     try:
         yield
     except REDIS_ERRORS as error:
-        log.warning("a stream cannot be looked up: %s", type(error).__name__)
-        raise Unavailable(UNREADABLE) from error
+        log.warning("stream lookup failed: %s", type(error).__name__)
+        raise Unavailable(UNAVAILABLE) from error

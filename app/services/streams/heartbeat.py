@@ -1,77 +1,64 @@
-"""Streams come in while they are open; the silent ones have to ping, the stuck ones to give up.
+"""Heartbeats for viewers that wait, and a timeout for readers that stall.
 
-One clock for all streams of a worker, and only while there are any: a time-out and a task for each
-stream cost more than all else that is done for it.
+One timer serves all viewers of a worker, and runs only while there are any: a timer and a timeout
+of its own for each viewer would cost more than everything else that is done for it.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
-# The longest time, in seconds, from one look at the streams to the next.
-LONGEST_STEP = 0.5
-# So many looks at least in the shortest time that is measured by them.
-LOOKS = 4
+from app.services.streams.buffer import Viewer
 
-
-class OpenStream(Protocol):
-    """A stream to a viewer; `silent` are the seconds since its last send, which sets them to 0."""
-
-    silent: float
-
-    @property
-    def sending(self) -> bool:
-        """Whether a send is under way."""
-        ...
-
-    def ping(self) -> None:
-        """Send something that says nothing."""
-        ...
-
-    def give_up(self) -> None:
-        """End the send that is under way, and the stream; it may be told so again."""
-        ...
+# The longest time between two checks, in seconds.
+MAX_INTERVAL = 0.5
+# Checks within the shortest time that they measure.
+MIN_CHECKS = 4
 
 
 class Heartbeat:
-    """Has streams that sent nothing for `every` seconds ping, and ends sends after `send_timeout`.
+    """Makes viewers that waited for `every` seconds return an empty item.
 
-    `look` is called with each look at the streams.
+    Cancels readers that take longer than `stall_timeout` seconds with an item. `on_check` is called
+    at each check.
     """
 
-    def __init__(self, *, every: float, send_timeout: float, look: Callable[[], None]) -> None:
+    def __init__(self, *, every: float, stall_timeout: float, on_check: Callable[[], None]) -> None:
         self._every = every
-        self._send_timeout = send_timeout
-        self._look = look
-        self._step = min(LONGEST_STEP, every / LOOKS, send_timeout / LOOKS)
-        self._streams: set[OpenStream] = set()
+        self._stall_timeout = stall_timeout
+        self._on_check = on_check
+        self._interval = min(MAX_INTERVAL, every / MIN_CHECKS, stall_timeout / MIN_CHECKS)
+        self._readers: dict[Viewer, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
-    def watching(self, stream: OpenStream) -> Iterator[None]:
-        """Look after a stream for as long as it is open."""
-        self._streams.add(stream)
+    def watch(self, viewer: Viewer, reader: asyncio.Task[None]) -> Iterator[None]:
+        """Check a viewer within the block; `reader` is the task that iterates over it.
+
+        Sets `viewer.stalled` before it cancels the reader.
+        """
+        self._readers[viewer] = reader
         if self._timer is None:
-            self._wait()
+            self._start_timer()
         try:
             yield
         finally:
-            self._streams.discard(stream)
+            del self._readers[viewer]
 
-    def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._step, self._beat)
+    def _start_timer(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._interval, self._check)
 
-    def _beat(self) -> None:
+    def _check(self) -> None:
         self._timer = None
-        if self._streams:
-            # Before all else: whatever goes wrong below, all streams depend on the next beat.
-            self._wait()
-        for stream in self._streams:
-            stream.silent += self._step
-            if stream.sending:
-                if stream.silent > self._send_timeout:
-                    stream.give_up()
-            elif stream.silent >= self._every:
-                stream.ping()
-        self._look()
+        if self._readers:
+            # First: if this check fails, the next one must still happen.
+            self._start_timer()
+        for viewer, reader in self._readers.items():
+            viewer.idle += self._interval
+            if viewer.waiting:
+                if viewer.idle >= self._every:
+                    viewer.beat()
+            elif viewer.idle > self._stall_timeout:
+                viewer.stalled = True
+                reader.cancel()
+        self._on_check()

@@ -1,87 +1,98 @@
-"""Idempotency keys come in; the turn that each stands for goes out, the same on every worker."""
+"""Idempotency keys in Redis: which stream each one stands for, on every worker."""
 
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from app.errors import NotFound, TurnRunning, Unprocessable
 from app.infra.redis import RedisClient
-from app.schemas import ChatRequest
-from app.services.streams import StreamBuffer
+from app.services.streams.buffer import StreamBuffer
 
-# Seconds that Redis may take for a step of a claim; then the question goes first.
-CLAIMING = 2.0
-ANOTHER_BODY = "This Idempotency-Key was used with another body. Use a new key for a new question."
+# Seconds that Redis may take for a step; after that the request goes on without its key.
+REDIS_TIMEOUT = 2.0
+OTHER_REQUEST = "This Idempotency-Key belongs to another request. Use a new key for a new request."
 
-# KEYS[1] the claim · ARGV[1] the claim it may replace, "" for none · ARGV[2] the new one
-# · ARGV[3] its expiry in milliseconds. Gives the claim that stands after it, all in one step.
+# KEYS[1] the key · ARGV[1] the claim that may be replaced, "" for none · ARGV[2] the new claim
+# · ARGV[3] its expiry in milliseconds. Returns the claim that holds the key afterwards.
 CLAIM = """
-local standing = redis.call('GET', KEYS[1]) or ''
-if standing ~= ARGV[1] then
-  return standing
+local current = redis.call('GET', KEYS[1]) or ''
+if current ~= ARGV[1] then
+  return current
 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return ARGV[2]
 """
 
 
-class Claim(Struct, frozen=True):
-    """A turn, and a digest of the request that it answers."""
+class IdempotencyKey(Struct, frozen=True):
+    """A client's key, and a digest of the request that it sent with it."""
 
-    turn_id: str
+    value: str
+    digest: str
+
+    @classmethod
+    def for_request(cls, value: str, request: bytes) -> "IdempotencyKey":
+        """Return the key of an encoded request."""
+        return cls(value, hashlib.sha256(request).hexdigest())
+
+    @property
+    def redis_key(self) -> str:
+        """The name of the key in Redis."""
+        return f"idempotency:{{{hashlib.sha256(self.value.encode()).hexdigest()}}}"
+
+
+class Claim(Struct, frozen=True):
+    """What Redis keeps for a key. Workers of an earlier release share these JSON names."""
+
+    stream_id: str = field(name="turn_id")
     digest: str
 
 
-def claim_of(turn_id: str, request: ChatRequest) -> Claim:
-    """Make the claim of a turn."""
-    digest = hashlib.sha256(msgspec.json.encode(request)).hexdigest()
-    return Claim(turn_id, digest)
-
-
-def claim_key(key: str) -> str:
-    """Name where in Redis the claim to an Idempotency-Key is kept."""
-    return f"idempotency:{{{hashlib.sha256(key.encode()).hexdigest()}}}"
-
-
 class IdempotencyStore:
-    """Which turn an Idempotency-Key stands for, in Redis: the keys of all callers together."""
+    """Maps idempotency keys, those of all callers together, to streams."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
-    async def settle(
-        self, key: str, claim: Claim, expiry: int, find: Callable[[str], Awaitable[StreamBuffer]]
+    async def claim(
+        self,
+        key: IdempotencyKey,
+        stream_id: str,
+        *,
+        expiry_ms: int,
+        find: Callable[[str], Awaitable[StreamBuffer]],
     ) -> str | None:
-        """Claim a key (of `claim_key`), or return the finished turn that it stands for.
+        """Claim a key for a stream, or return the finished stream that it stands for.
 
-        A turn that failed, or is kept no more, makes room. The claim lasts `expiry` milliseconds.
-        `find` gives a turn's frames or raises NotFound. Raises TurnRunning, Unprocessable for
-        another body, and one of REDIS_ERRORS.
+        A stream that failed, or is no longer kept, is replaced. `find` returns a stream or raises
+        NotFound. Raises TurnRunning, Unprocessable for another request, and one of REDIS_ERRORS.
         """
-        mine = msgspec.json.encode(claim)
-        raw = await self._claim(key, mine, expiry, b"")
-        while raw != mine:
-            standing = msgspec.json.decode(raw, type=Claim)
-            if standing.digest != claim.digest:
-                raise Unprocessable(ANOTHER_BODY)
+        mine = msgspec.json.encode(Claim(stream_id, key.digest))
+        current = await self._replace(key, b"", mine, expiry_ms)
+        while current != mine:
+            holder = msgspec.json.decode(current, type=Claim)
+            if holder.digest != key.digest:
+                raise Unprocessable(OTHER_REQUEST)
             try:
-                earlier = await find(standing.turn_id)
+                stream = await find(holder.stream_id)
             except NotFound:
                 pass
             else:
-                if not earlier.ended:
-                    raise TurnRunning(standing.turn_id)
-                if not earlier.failed:
-                    return standing.turn_id
-            raw = await self._claim(key, mine, expiry, raw)
+                if not stream.ended:
+                    raise TurnRunning(holder.stream_id)
+                if not stream.failed:
+                    return holder.stream_id
+            current = await self._replace(key, current, mine, expiry_ms)
         return None
 
-    async def _claim(self, key: str, claim: bytes, expiry: int, instead: bytes) -> bytes:
-        """Claim a key where no claim stands, or only `instead`; return the one that stands now."""
-        async with asyncio.timeout(CLAIMING):
-            standing = await self._redis.eval(CLAIM, 1, key, instead, claim, expiry)
-        assert isinstance(standing, bytes)  # noqa: S101 - the client decodes nothing
-        return standing
+    async def _replace(
+        self, key: IdempotencyKey, expected: bytes, new: bytes, expiry_ms: int
+    ) -> bytes:
+        """Store a claim if the key holds the expected one; return the claim that holds it now."""
+        async with asyncio.timeout(REDIS_TIMEOUT):
+            current = await self._redis.eval(CLAIM, 1, key.redis_key, expected, new, expiry_ms)
+        assert isinstance(current, bytes)  # noqa: S101 - the client decodes nothing
+        return current

@@ -1,136 +1,141 @@
-"""A turn of this worker says things; from tick to tick they are written to its log in Redis."""
+"""A stream that this worker runs, and how its log in Redis is kept up to date."""
 
+from collections.abc import Callable
 from functools import partial
 
-from app.services.streams.batch import Batch, ignore, log_key, watched_key
+from app.services.streams.batch import Batch
 from app.services.streams.buffer import StreamBuffer
+from app.services.streams.keys import log_key, remote_viewers_key
 from app.services.streams.log_format import Header, encode, encode_header
 
-# Seconds: how long the log of a running turn outlives a worker that died, at least.
+# Seconds that the log of a running stream outlives its worker, at least.
 MIN_EXPIRY = 60.0
-# Seconds after which a writer makes sure that the log is still there.
-RENEWAL = 1.0
+# Seconds between renewals of the log's expiry, which also show whether Redis still has the log.
+RENEWAL_INTERVAL = 1.0
 
 
 class LocalStream(StreamBuffer):
-    """A turn of this worker; its frames are logged from tick to tick. Times are in seconds."""
+    """The buffer of a stream that this worker runs; `LogSync` writes its frames to Redis.
 
-    def __init__(self, turn_id: str, header: Header, *, replay: float) -> None:
-        super().__init__(turn_id, header)
-        self._key = log_key(turn_id)
+    `replay` is how many seconds an ended stream can be read. `on_stop` is called when someone wants
+    the stream to end.
+    """
+
+    def __init__(
+        self, stream_id: str, header: Header, *, replay: float, on_stop: Callable[[], None]
+    ) -> None:
+        super().__init__(stream_id, header)
+        self.on_stop = on_stop
+        # A key in Redis that expires together with the log.
+        self.idempotency_key: str | None = None
+        # Nothing is left to be written.
+        self.fully_logged = False
+        # The loop time until which a viewer on another worker counts, and of the last check.
+        self.remote_viewers_until = 0.0
+        self.remote_viewers_checked_at: float | None = None
+        self._key = log_key(stream_id)
         self._replay = replay
-        # A key that is the turn's, and lasts as long as its log.
-        self.claim: str | None = None
-        # How much is in Redis for certain: frames, and bytes with all that is around them.
-        self._stored = 0
-        self._length = 0
-        # The same as it will be when what is on its way has arrived.
-        self._sent = 0
-        self._sent_length = 0
+        # The frames and bytes that Redis has confirmed, and those it has once it confirms the
+        # write that is under way.
+        self._logged_frames = self._logged_bytes = 0
+        self._sent_frames = self._sent_bytes = 0
         self._renew_at = 0.0
-        self._forget_at: float | None = None
-        self._tried = False
+        self._give_up_at: float | None = None
+        self._write_attempted = False
         self._discarded = False
-        # Whether nothing is left to be written.
-        self.complete = False
-        # Until when a viewer on another worker still counts, and when that was asked last.
-        self.watched_until = 0.0
-        self.looked_at: float | None = None
 
     @property
-    def expiry(self) -> int:
-        """How long the log outlives the last sign of life, in milliseconds."""
+    def expiry_ms(self) -> int:
+        """How long the log of a running stream lasts without being renewed."""
         return round(max(self._replay, MIN_EXPIRY) * 1_000)
 
-    def whole(self) -> bytes:
-        """Return all of the log, as it should be in Redis."""
+    def encoded_log(self) -> bytes:
+        """Return the whole log as it should be in Redis."""
         record = encode(self.frames, 0, ended=self.ended, failed=self.failed)
         return encode_header(self.header) + record
 
     def write(self, batch: Batch, now: float) -> int:
-        """Log what is new, keep all of it from expiring, and ask for viewers elsewhere.
-
-        Returns how many bytes the batch has grown by.
-        """
+        """Add the commands that bring the log up to date, and return how many bytes they write."""
         if self._discarded:
-            batch.add(self._removed, "DEL", self._key)
+            batch.add("DEL", self._key, on_reply=self._on_deleted)
             return 0
         if self.ended:
             self._give_up(now)
         data = b""
-        if self._length == 0:
-            data = self.whole()
-            batch.add(self._set, "SET", self._key, _text(data), "PX", self._lasting)
-        elif self._stored < len(self.frames):
-            new = self.frames[self._stored :]
-            data = encode(new, self._stored, ended=self.ended, failed=self.failed)
-            batch.add(self._appended, "APPEND", self._key, _text(data))
-        self._sent, self._sent_length = len(self.frames), self._length + len(data)
+        if self._logged_bytes == 0:
+            data = self.encoded_log()
+            batch.add("SET", self._key, _text(data), "PX", self._ttl_ms, on_reply=self._on_set)
+        elif self._logged_frames < len(self.frames):
+            new = self.frames[self._logged_frames :]
+            data = encode(new, self._logged_frames, ended=self.ended, failed=self.failed)
+            batch.add("APPEND", self._key, _text(data), on_reply=self._on_appended)
+        self._sent_frames, self._sent_bytes = len(self.frames), self._logged_bytes + len(data)
         if self.ended or now >= self._renew_at:
-            self._renew_at = now + RENEWAL
-            batch.add(self._renewed, "PEXPIRE", self._key, self._lasting)
-            if self.claim:
-                batch.add(ignore, "PEXPIRE", self.claim, self._lasting)
+            self._renew_at = now + RENEWAL_INTERVAL
+            batch.add("PEXPIRE", self._key, self._ttl_ms, on_reply=self._on_renewed)
+            if self.idempotency_key:
+                batch.add("PEXPIRE", self.idempotency_key, self._ttl_ms)
         if not self.ended and self.viewers == 0:
-            batch.add(partial(self._looked, now), "PTTL", watched_key(self.turn_id))
+            key = remote_viewers_key(self.stream_id)
+            batch.add("PTTL", key, on_reply=partial(self._on_remote_viewers, now))
         return len(data)
 
     def discard(self) -> None:
-        """Remove the log of a turn that never began."""
+        """Remove the log of a stream that produced nothing."""
         self._discarded = True
 
-    async def published(self) -> bool:
-        """Wait until Redis was told of the turn, and tell whether other workers can find it now."""
-        while not self._tried:
-            await self.grown()
-        return self._length > 0
+    async def wait_for_first_write(self) -> bool:
+        """Wait for the first attempt to write the log; return whether Redis has it now."""
+        while not self._write_attempted:
+            await self.wait_for_more()
+        return self._logged_bytes > 0
 
     @property
-    def _lasting(self) -> int:
-        return max(1, round(self._replay * 1_000)) if self.ended else self.expiry
+    def _ttl_ms(self) -> int:
+        return max(1, round(self._replay * 1_000)) if self.ended else self.expiry_ms
 
     def _give_up(self, now: float) -> None:
-        if self._forget_at is None:
-            self._forget_at = now + self._replay
-        elif now > self._forget_at:
-            # Redis has been away for so long that nobody may read this any more.
-            self.complete = True
+        if self._give_up_at is None:
+            self._give_up_at = now + self._replay
+        elif now > self._give_up_at:
+            # Redis was unavailable for as long as an ended stream can be read.
+            self.fully_logged = True
 
-    def _set(self, reply: object) -> None:
+    def _on_set(self, reply: object) -> None:
         if reply == 1:
-            self._note()
-        if not self._tried:
-            self._tried = True
+            self._confirm()
+        if not self._write_attempted:
+            self._write_attempted = True
             self.wake()
 
-    def _appended(self, reply: object) -> None:
-        if reply == self._sent_length:
-            self._note()
+    def _on_appended(self, reply: object) -> None:
+        if reply == self._sent_bytes:
+            self._confirm()
         else:
-            # Something else is in Redis than should be: an append that came twice after a lost
-            # reply, or nothing, since its memory is gone. The next tick writes all of it.
-            self._length = 0
+            # The log has another length than expected: an append was repeated after a lost reply,
+            # or Redis lost its memory. The next write replaces the whole log.
+            self._logged_bytes = 0
 
-    def _removed(self, reply: object) -> None:
-        # Where that did not work it expires.
-        self.complete = True
+    def _on_deleted(self, reply: object) -> None:
+        # If this failed the log expires.
+        self.fully_logged = True
 
-    def _renewed(self, reply: object) -> None:
+    def _on_renewed(self, reply: object) -> None:
         if not reply or isinstance(reply, Exception):
-            self._length = 0
+            self._logged_bytes = 0
 
-    def _note(self) -> None:
-        self._stored, self._length = self._sent, self._sent_length
-        self.complete = self.ended and self._stored == len(self.frames)
+    def _confirm(self) -> None:
+        self._logged_frames, self._logged_bytes = self._sent_frames, self._sent_bytes
+        self.fully_logged = self.ended and self._logged_frames == len(self.frames)
 
-    def _looked(self, now: float, reply: object) -> None:
-        left = reply if isinstance(reply, int) else 0
-        # Never sooner than was known before: where Redis is in trouble viewers cannot tell of
-        # themselves, and where it has lost its memory they will in a moment.
-        self.watched_until = max(self.watched_until, now + max(0, left) / 1_000)
-        self.looked_at = now
+    def _on_remote_viewers(self, now: float, reply: object) -> None:
+        ttl_ms = reply if isinstance(reply, int) else 0
+        # Never earlier than before: while Redis is unavailable viewers elsewhere cannot report
+        # themselves, and after it lost its memory they do so with their next poll.
+        self.remote_viewers_until = max(self.remote_viewers_until, now + max(0, ttl_ms) / 1_000)
+        self.remote_viewers_checked_at = now
 
 
-def _text(records: bytes) -> str:
-    # Frames are UTF-8; one that is not may spoil its own log, but no tick.
-    return records.decode(errors="replace")
+def _text(data: bytes) -> str:
+    # Frames are UTF-8. One that is not spoils its own log, but not the whole batch.
+    return data.decode(errors="replace")

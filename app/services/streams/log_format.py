@@ -1,10 +1,9 @@
-"""Frames of a turn come in; the bytes of its log in Redis go out, and the other way about. Pure.
+"""Encoding of a stream's log, the string in Redis that holds its frames.
 
-A log is one string: a header, records, and at last an end. A record is what was written at a time:
-the number of its first frame, and the frames; the end has the number of all. The control characters
-between them cannot be in a frame, since JSON escapes them. The numbers make the log readable
-whatever happened to a write: what came twice or lacks something before it shows, and so does a log
-that was written anew in other records, to a reader that goes on where it was.
+A log is a header, then records, then an end mark. A record holds the frames of one write and the
+number of the first; the end mark holds the number of all frames. Control characters separate the
+parts: frames must not contain them, and JSON escapes them. The numbers show a reader what was
+written twice, what is missing, and when the log was written again with other record boundaries.
 """
 
 from collections.abc import Sequence
@@ -17,17 +16,21 @@ END, DONE, FAILED = b"end%d", b"done", b"failed"
 
 
 class Header(Struct, frozen=True):
-    """The conversation of a turn, and the worker that runs it."""
+    """What every reader of a stream learns first.
 
-    conversation_id: str
+    `metadata` is any text without control characters that the stream was created with; `worker` is
+    the id of the worker that runs the stream.
+    """
+
+    metadata: str
     worker: str
 
 
 class Part(Struct, frozen=True):
-    """What a reader that knew some frames has learnt from a part of a log.
+    """New frames in a part of a log.
 
-    `ended` and `failed` say whether the last frame is there, and is an error. `torn` says that the
-    part does not go on where the reader was: it has to read the log again from the start.
+    `ended` says that they include the last frame, `failed` that it is an error. `torn` says that
+    the part does not continue where the reader was: the reader must start over.
     """
 
     frames: list[bytes]
@@ -37,12 +40,12 @@ class Part(Struct, frozen=True):
 
 
 def encode_header(header: Header) -> bytes:
-    """Make the beginning of a log."""
-    return HEADER + header.conversation_id.encode() + UNIT + header.worker.encode() + RECORD
+    """Return the beginning of a log."""
+    return HEADER + header.metadata.encode() + UNIT + header.worker.encode() + RECORD
 
 
 def encode(frames: Sequence[bytes], first: int, *, ended: bool, failed: bool) -> bytes:
-    """Make a record of frames, the first of them number `first`, and the end where it is."""
+    """Return a record of frames whose first has number `first`, and the end mark if `ended`."""
     record = b"\x1d%d\x1f%b\x1e" % (first, UNIT.join(frames)) if frames else b""
     if ended:
         record += END % (first + len(frames)) + UNIT + (FAILED if failed else DONE) + RECORD
@@ -50,16 +53,16 @@ def encode(frames: Sequence[bytes], first: int, *, ended: bool, failed: bool) ->
 
 
 def decode_header(log: bytes) -> tuple[Header, bytes] | None:
-    """Split a whole log into its header and the records; None where it has no header."""
+    """Split a whole log into header and records; None if it has no header."""
     if not log.startswith(HEADER):
         return None
     head, _, records = log.partition(RECORD)
-    _, conversation_id, worker = head.decode().split(UNIT.decode())
-    return Header(conversation_id, worker), records
+    _, metadata, worker = head.decode().split(UNIT.decode())
+    return Header(metadata, worker), records
 
 
 def decode(records: bytes, known: int) -> Part:
-    """Read the records that follow where `known` frames are known; what is known is passed over."""
+    """Decode records for a reader that has the first `known` frames, which are skipped."""
     frames: list[bytes] = []
     for record in records.split(RECORD)[:-1]:
         head, *contents = record.split(UNIT)

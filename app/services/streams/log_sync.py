@@ -1,46 +1,44 @@
-"""Turns and mirrors come in; ten times a second they are written to Redis and read from it.
+"""The loop that exchanges streams with Redis.
 
-All work of a worker is one round trip, a tick, and only while there is any: no viewer and no turn
-has a connection or a task of its own.
+A worker does all its Redis work for streams in one round trip every 100 ms, and only while it has
+any: no stream and no viewer has a connection or a task of its own.
 """
 
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 
 from app.infra.redis import RedisClient, drop_idle_connections
-from app.services.streams.batch import Batch, ignore, lease_key, stop_key
+from app.services.streams.batch import Batch
+from app.services.streams.keys import lease_key, stop_key
 from app.services.streams.local import LocalStream
 from app.services.streams.remote import RemoteStream
 
 log = logging.getLogger(__name__)
 
-# Seconds from one tick to the next; and more where Redis does not answer.
-TICK, REST = 0.1, 0.5
-# Bytes of logs in one round trip, about: after an outage there may be much to write.
+# Seconds between two round trips, and between two attempts while Redis is unavailable.
+SYNC_INTERVAL, RETRY_INTERVAL = 0.1, 0.5
+# The approximate limit of bytes written in one round trip: after an outage there may be much to
+# write.
 MAX_BYTES = 4 << 20
-# Turns that are taken from those to stop in one tick: a script gives a command some thousand words.
+# Stop requests processed in one round trip: a script passes a command some thousand arguments.
 MAX_STOPS = 1_000
-# Seconds for what has ended to be logged when the worker ends.
-FLUSH_LIMIT = 5.0
-# Milliseconds for which a viewer elsewhere counts beyond the grace time: ticks may be late.
-MARGIN = 1_000
-
-_TOLD = {
-    True: (logging.INFO, "streams are logged again"),
-    False: (logging.WARNING, "streams are not logged: Redis does not answer, or not as it should"),
-}
+# Seconds for the last frames to be logged when the worker shuts down.
+FLUSH_TIMEOUT = 5.0
+# Milliseconds for which viewers are reported beyond the grace time, since a round trip may be late.
+VIEWERS_MARGIN_MS = 1_000
 
 
 class LogSync:
-    """The turns that this worker runs, and the mirrors of those that it only reads.
+    """Writes the streams that this worker runs, and reads those that it only serves.
 
-    `lease` and `grace` are in seconds: how long a worker that gives no sign counts as alive, and
-    how long a turn may go unwatched. `end_lost` ends a mirror whose turn's worker died.
+    `lease` and `grace` are in seconds: how long a worker that does not renew its lease counts as
+    alive, and how long a stream may have no viewers. `on_lost` is called with a stream whose worker
+    died.
     """
 
     def __init__(
@@ -49,146 +47,148 @@ class LogSync:
         *,
         lease: float,
         grace: float,
-        end_lost: Callable[[RemoteStream], None],
+        on_lost: Callable[[RemoteStream], None],
     ) -> None:
         self.worker = f"w_{secrets.token_hex(8)}"
-        self.turns: dict[str, LocalStream] = {}
-        self.mirrors: dict[str, RemoteStream] = {}
-        # Called with the id of a turn that another worker wants stopped.
-        self.on_stop: Callable[[str], None] = ignore
-        # How often Redis was written to, and how often in vain.
-        self.done = 0
+        self.local: dict[str, LocalStream] = {}
+        self.remote: dict[str, RemoteStream] = {}
+        # Round trips that succeeded and that failed.
+        self.succeeded = 0
         self.failed = 0
         self._redis = redis
-        self._lease = round(lease * 1_000)
-        self._watched_for = round(grace * 1_000) + MARGIN
-        self._end_lost = end_lost
-        self._beat = 0
-        self._fresh: list[LocalStream] = []
-        self._stopped: tuple[str, ...] = ()
-        self._work = anyio.Event()
-        self._begun = asyncio.Event()
-        self._works = True
-        self._ticking = asyncio.Lock()
+        self._lease_ms = round(lease * 1_000)
+        self._viewers_ttl_ms = round(grace * 1_000) + VIEWERS_MARGIN_MS
+        self._on_lost = on_lost
+        self._renewals = 0
+        # Local streams that no round trip has written yet.
+        self._new: list[LocalStream] = []
+        self._handled_stops: tuple[str, ...] = ()
+        self._has_streams = anyio.Event()
+        self._wake = asyncio.Event()
+        self._redis_available = True
+        self._lock = asyncio.Lock()
 
-    def add(self, turn: LocalStream) -> None:
-        """Log a turn from now on: at once, so that other workers find it, then with each tick."""
-        self.turns[turn.turn_id] = turn
-        self._fresh.append(turn)
-        self._begun.set()
-        self._work.set()
+    def add_local(self, stream: LocalStream) -> None:
+        """Log a stream: at once, so that other workers find it, then with each round trip."""
+        self.local[stream.stream_id] = stream
+        self._new.append(stream)
+        self._wake.set()
+        self._has_streams.set()
 
-    def mirror(self, mirror: RemoteStream) -> RemoteStream:
-        """Read a turn from now on; returns the mirror of it that there is already, if there is."""
-        self._work.set()
-        return self.mirrors.setdefault(mirror.turn_id, mirror)
+    def add_remote(self, stream: RemoteStream) -> RemoteStream:
+        """Read a stream from now on; return the one that is being read if there is one already."""
+        self._has_streams.set()
+        return self.remote.setdefault(stream.stream_id, stream)
 
     async def run(self) -> None:
-        """Tick for ever, but only while there is something to do."""
+        """Synchronize for ever, while there are streams."""
         while True:
-            await self._work.wait()
-            works = await self._try(self.tick)
-            if not self.turns and not self.mirrors:
-                self._work = anyio.Event()
-            await self._rest(TICK if works else REST)
+            await self._has_streams.wait()
+            available = await self._guard(self.sync)
+            if not self.local and not self.remote:
+                self._has_streams = anyio.Event()
+            await self._wait(SYNC_INTERVAL if available else RETRY_INTERVAL)
 
     async def flush(self) -> None:
-        """Wait until all that has ended is logged, for as long as that may take."""
-        with anyio.move_on_after(FLUSH_LIMIT):
-            while self.turns and await self._try(self.tick):
+        """Wait until all streams that have ended are logged, up to FLUSH_TIMEOUT."""
+        with anyio.move_on_after(FLUSH_TIMEOUT):
+            while self.local and await self._guard(self.sync):
                 pass
 
-    async def tick(self) -> bool:
-        """Write and read all there is to write and to read; tell whether Redis answered."""
-        async with self._ticking:
-            if not self._works and not await self._batch().execute():
-                # Nothing is made ready in vain.
+    async def sync(self) -> bool:
+        """Do one round trip for all streams; return whether every command succeeded."""
+        async with self._lock:
+            if not self._redis_available and not await self._batch().execute():
+                # No need to encode anything yet.
                 await drop_idle_connections(self._redis)
                 return False
             now = asyncio.get_running_loop().time()
             batch = self._batch()
-            batch.add(self._stop, "SMEMBERS", stop_key(self.worker))
-            if self._stopped:
-                batch.add(ignore, "SREM", stop_key(self.worker), *self._stopped)
-                self._stopped = ()
+            batch.add("SMEMBERS", stop_key(self.worker), on_reply=self._on_stops)
+            if self._handled_stops:
+                batch.add("SREM", stop_key(self.worker), *self._handled_stops)
+                self._handled_stops = ()
             room = MAX_BYTES
-            for turn in self.turns.values():
+            for local in self.local.values():
                 if room > 0:
-                    room -= turn.write(batch, now)
-            for mirror in self.mirrors.values():
-                mirror.read(batch, now, self._watched_for)
-            self._fresh.clear()
-            works = await batch.execute()
-            if works and room > 0:
-                # Whoever sees it change knows that all turns were written before.
-                self._beat += 1
-            self._sort_out(now)
-        return works
+                    room -= local.write(batch, now)
+            for remote in self.remote.values():
+                remote.poll(batch, now, self._viewers_ttl_ms)
+            self._new.clear()
+            succeeded = await batch.execute()
+            if succeeded and room > 0:
+                # A reader that sees the new value knows that all streams were written before.
+                self._renewals += 1
+            self._remove_finished(now)
+        return succeeded
 
     def _batch(self) -> Batch:
-        """Begin a batch with the worker's sign of life."""
+        """Return a batch that renews the worker's lease."""
         batch = Batch(self._redis)
-        batch.add(ignore, "SET", lease_key(self.worker), self._beat, "PX", self._lease)
+        batch.add("SET", lease_key(self.worker), self._renewals, "PX", self._lease_ms)
         return batch
 
-    async def _try(self, what: Callable[[], Any]) -> bool:
+    async def _guard(self, sync: Callable[[], Awaitable[bool]]) -> bool:
         try:
-            works: bool = await what()
+            available = await sync()
         except Exception:
-            # Whatever is wrong with one turn's log, all other streams depend on these ticks.
-            log.exception("a tick broke")
-            works = False
-        self.done += works
-        self.failed += not works
-        if works != self._works:
-            self._works = works
-            log.log(*_TOLD[works])
-        return works
+            # A bug in one stream must not stop the synchronization of all others.
+            log.exception("stream log sync failed")
+            available = False
+        self.succeeded += available
+        self.failed += not available
+        if available != self._redis_available:
+            self._redis_available = available
+            if available:
+                log.info("stream log sync recovered")
+            else:
+                log.warning("streams are not logged: Redis is unavailable or returned errors")
+        return available
 
-    async def _rest(self, seconds: float) -> None:
-        """Wait for the next tick; turns that begin meanwhile do not wait with it."""
-        over = False
+    async def _wait(self, seconds: float) -> None:
+        """Sleep until the next round trip; write new streams in the meantime."""
+        expired = False
 
-        def end() -> None:
-            nonlocal over
-            over = True
-            self._begun.set()
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            self._wake.set()
 
-        # A timer costs a fifth of what a time limit does: 20,000 instructions a tick.
-        timer = asyncio.get_running_loop().call_later(seconds, end)
+        # `asyncio.timeout` would take five times the 20,000 instructions of a timer.
+        timer = asyncio.get_running_loop().call_later(seconds, expire)
         try:
-            while not over:
-                await self._begun.wait()
-                self._begun.clear()
-                worked = self._works
-                if self._fresh and await self._try(self._write_fresh) and not worked:
+            while not expired:
+                await self._wake.wait()
+                self._wake.clear()
+                was_available = self._redis_available
+                if self._new and await self._guard(self._write_new) and not was_available:
                     return
         finally:
             timer.cancel()
 
-    async def _write_fresh(self) -> bool:
-        async with self._ticking:
-            if not self._fresh:
-                return self._works
+    async def _write_new(self) -> bool:
+        async with self._lock:
+            if not self._new:
+                return self._redis_available
             now = asyncio.get_running_loop().time()
             batch = self._batch()
-            for turn in self._fresh:
-                turn.write(batch, now)
-            self._fresh.clear()
+            for stream in self._new:
+                stream.write(batch, now)
+            self._new.clear()
             return await batch.execute()
 
-    def _sort_out(self, now: float) -> None:
-        """Drop what is done with, and end what is lost."""
-        for turn in [turn for turn in self.turns.values() if turn.complete]:
-            del self.turns[turn.turn_id]
-        for mirror in [mirror for mirror in self.mirrors.values() if mirror.idle(now)]:
-            del self.mirrors[mirror.turn_id]
-        for mirror in [mirror for mirror in self.mirrors.values() if mirror.lost]:
-            del self.mirrors[mirror.turn_id]
-            self._end_lost(mirror)
+    def _remove_finished(self, now: float) -> None:
+        for local in [local for local in self.local.values() if local.fully_logged]:
+            del self.local[local.stream_id]
+        for remote in [remote for remote in self.remote.values() if remote.is_idle(now)]:
+            del self.remote[remote.stream_id]
+        for remote in [remote for remote in self.remote.values() if remote.lost]:
+            del self.remote[remote.stream_id]
+            self._on_lost(remote)
 
-    def _stop(self, reply: Any) -> None:
+    def _on_stops(self, reply: Any) -> None:
         if isinstance(reply, set | list):
-            self._stopped = tuple(turn_id.decode() for turn_id in reply)[:MAX_STOPS]
-            for turn_id in self._stopped:
-                self.on_stop(turn_id)
+            self._handled_stops = tuple(stream_id.decode() for stream_id in reply)[:MAX_STOPS]
+            for stream_id in self._handled_stops:
+                if stream := self.local.get(stream_id):
+                    stream.on_stop()

@@ -1,120 +1,126 @@
-"""The log of another worker's turn comes in, tick by tick; its viewers here get the frames."""
+"""A stream that another worker runs, read from its log in Redis."""
 
 from functools import partial
 
-from app.services.streams.batch import Batch, ignore, lease_key, log_key, watched_key
+from app.services.streams.batch import Batch
 from app.services.streams.buffer import StreamBuffer
+from app.services.streams.keys import lease_key, log_key, remote_viewers_key
 from app.services.streams.log_format import Header, decode, decode_header
 
-# Seconds after which a reader of a silent log makes sure that it is still there.
+# Seconds without new frames after which a reader checks the log from its start.
 SILENCE = 2.0
-# Seconds that a mirror nobody follows is kept: its reader may be about to begin.
-IDLE = 2.0
-# Seconds that a worker's lease, or a silent turn's log, must be missing before a turn is given up:
-# where Redis was away, or lost its memory, the worker has to find that out first.
-PATIENCE = 2.0
-# Milliseconds that a silent log may come nearer to its expiry: its writer renews it each second.
-STALE = 5_000
-# So many signs of life of a worker later, all is logged that it had said when the first was read:
-# one may have been on its way, and what comes with the last may not have been read yet.
-BEATS = 3
+# Seconds for which a stream without viewers is still read: one may be about to follow it.
+IDLE_TIMEOUT = 2.0
+# Seconds that a worker's lease or a silent stream's log must be missing before the stream is lost:
+# if Redis was unavailable or lost its memory, the worker must notice first.
+LOST_TIMEOUT = 2.0
+# Milliseconds by which the remaining time of a silent log may fall: its worker renews it each
+# second.
+MAX_EXPIRY_DROP = 5_000
+# After this many lease renewals the log has all that the worker had produced before the first:
+# a write may have been under way, and the last one may not have been read yet.
+RENEWALS_TO_CATCH_UP = 3
 
 
 class RemoteStream(StreamBuffer):
-    """A turn of another worker, as its log in Redis tells of it."""
+    """The buffer of a stream that another worker runs; `LogSync` polls its log."""
 
-    def __init__(self, turn_id: str, header: Header, now: float) -> None:
-        super().__init__(turn_id, header)
-        self._offset = 0
-        self._heard_at = now
-        self._left_at = now
-        # Since when the worker's lease is missing, and the log.
-        self.missing_since: float | None = None
-        self._gone_since: float | None = None
+    def __init__(self, stream_id: str, header: Header, now: float) -> None:
+        super().__init__(stream_id, header)
+        # The worker is gone, or no longer writes this stream.
         self.lost = False
-        # The worker's last sign of life, the last that counted, and how many did.
-        self._sign = self._beat = b""
-        self._beats = 0
-        # The longest time to its expiry that the log was seen to have, in milliseconds.
-        self.freshest = 0
+        self.lease_missing_since: float | None = None
+        # The longest remaining time that the log was seen with, in milliseconds.
+        self.max_ttl_seen = 0
+        self._log_missing_since: float | None = None
+        # Where the next read of the log starts.
+        self._offset = 0
+        self._last_data_at = now
+        self._last_used_at = now
+        # The lease's latest value, the latest that was counted, and how many were.
+        self._lease = self._counted_lease = b""
+        self._renewals = 0
 
-    def idle(self, now: float) -> bool:
-        """Tell whether this need not be read any longer."""
+    def is_idle(self, now: float) -> bool:
+        """Return whether the log need not be read any longer."""
         if self.viewers:
-            self._left_at = now
-        return self.ended or now > self._left_at + IDLE
+            self._last_used_at = now
+        return self.ended or now > self._last_used_at + IDLE_TIMEOUT
 
-    def read(self, batch: Batch, now: float, watched_for: int) -> None:
-        """Ask for what is new, and say for so many milliseconds that somebody watches."""
-        if now > self._heard_at + SILENCE:
+    def poll(self, batch: Batch, now: float, viewers_ttl_ms: int) -> None:
+        """Add the commands that read new frames and report viewers to the stream's worker."""
+        if now > self._last_data_at + SILENCE:
             self._offset = 0
-            batch.add(self._aged, "PTTL", log_key(self.turn_id))
-        taking = partial(self._take, now, self._offset)
-        batch.add(partial(self.lease_seen, now), "GET", lease_key(self.header.worker))
-        batch.add(taking, "GETRANGE", log_key(self.turn_id), self._offset, -1)
+            batch.add("PTTL", log_key(self.stream_id), on_reply=self._on_ttl)
+        on_lease = partial(self.on_lease, now)
+        batch.add("GET", lease_key(self.header.worker), on_reply=on_lease)
+        on_log = partial(self._on_log, now, self._offset)
+        batch.add("GETRANGE", log_key(self.stream_id), self._offset, -1, on_reply=on_log)
         if self.viewers:
-            batch.add(ignore, "SET", watched_key(self.turn_id), 1, "PX", watched_for)
+            batch.add("SET", remote_viewers_key(self.stream_id), 1, "PX", viewers_ttl_ms)
 
-    def take_records(self, records: bytes, offset: int) -> None:
-        """Take the records of a log from somewhere on; the next ones are at byte `offset`."""
+    def add_records(self, records: bytes, next_offset: int) -> None:
+        """Add the frames of log records that end before byte `next_offset` of the log."""
         part = decode(records, len(self.frames))
-        self._offset = 0 if part.torn else offset
+        self._offset = 0 if part.torn else next_offset
         if part.frames or part.ended:
-            self.add(part.frames, ended=part.ended, failed=part.failed)
+            self.extend(part.frames, ended=part.ended, failed=part.failed)
 
     def keep(self, now: float) -> None:
-        """Go on reading for a while: somebody is about to follow."""
-        self._left_at = now
+        """Restart the idle timeout."""
+        self._last_used_at = now
 
-    async def caught_up(self, number: int) -> None:
-        """Wait for the frame of this number, the end, or all that the worker has said by now."""
+    async def wait_for(self, number: int) -> None:
+        """Wait for frame `number`, the end, or all that the worker has produced by now."""
+        enough = self._renewals + RENEWALS_TO_CATCH_UP
+        # Counted as a viewer, so that the log is read and the worker does not give up the stream.
         self.viewers += 1
-        enough = self._beats + BEATS
         try:
-            while len(self.frames) <= number and not self.ended and self._beats < enough:
-                await self.grown()
+            while len(self.frames) <= number and not self.ended and self._renewals < enough:
+                await self.wait_for_more()
         finally:
             self.viewers -= 1
 
-    def lease_seen(self, now: float, reply: object) -> None:
-        """Take the worker's sign of life, None where its lease has lapsed."""
-        self._sign = reply if isinstance(reply, bytes) else self._beat
-        missing = reply is None
-        self.missing_since = (self.missing_since or now) if missing else None
-        self._give_up(now, self.missing_since)
+    def on_lease(self, now: float, reply: object) -> None:
+        """Process the value of the worker's lease, None if it has expired."""
+        self._lease = reply if isinstance(reply, bytes) else self._counted_lease
+        self.lease_missing_since = (self.lease_missing_since or now) if reply is None else None
+        self._give_up(now, self.lease_missing_since)
 
-    def _take(self, now: float, offset: int, reply: object) -> None:
+    def _on_log(self, now: float, offset: int, reply: object) -> None:
         if not isinstance(reply, bytes):
-            # Redis, or a part of it, is in trouble: what seemed to be missing may be there.
-            self.missing_since = self._gone_since = None
+            # A part of Redis is unavailable: what seemed to be missing may exist.
+            self.lease_missing_since = self._log_missing_since = None
             return
         if self.ended:
             return
-        if self._sign != self._beat:
-            self._beat = self._sign
-            self._beats += 1
+        if self._lease != self._counted_lease:
+            self._counted_lease = self._lease
+            self._renewals += 1
             self.wake()
         known = len(self.frames)
         if offset and reply:
-            self.take_records(reply, offset + len(reply))
-        elif not offset and (found := decode_header(reply)):
-            self._gone_since = None
-            self.take_records(found[1], len(reply))
+            self.add_records(reply, offset + len(reply))
+        elif not offset and (decoded := decode_header(reply)):
+            self._log_missing_since = None
+            self.add_records(decoded[1], len(reply))
         elif not offset:
-            # It has expired, or Redis has lost it and nobody writes it again.
-            self._gone_since = self._gone_since or now
-            self._give_up(now, self._gone_since)
+            # The log has expired, or Redis lost it and its worker does not write it again.
+            self._log_missing_since = self._log_missing_since or now
+            self._give_up(now, self._log_missing_since)
         if reply:
-            self._heard_at = now
+            self._last_data_at = now
         if len(self.frames) > known:
-            # What is new may be the end: only a silent log is a lost one.
-            self.missing_since, self.lost = None, False
+            # The new frames may include the end: only a silent stream is lost.
+            self.lease_missing_since, self.lost = None, False
 
-    def _aged(self, reply: object) -> None:
-        """Give up a silent log that is not renewed: its writer takes the turn for done."""
+    def _on_ttl(self, reply: object) -> None:
+        """Give up a silent log that is not renewed: its worker believes that the stream ended."""
         if isinstance(reply, int) and reply > 0:
-            self.freshest = max(self.freshest, reply)
-            self.lost = self.lost or (reply < self.freshest - STALE and not self.ended)
+            self.max_ttl_seen = max(self.max_ttl_seen, reply)
+            expiring = reply < self.max_ttl_seen - MAX_EXPIRY_DROP
+            self.lost = self.lost or (expiring and not self.ended)
 
-    def _give_up(self, now: float, since: float | None) -> None:
-        self.lost = self.lost or (since is not None and now > since + PATIENCE and not self.ended)
+    def _give_up(self, now: float, missing_since: float | None) -> None:
+        missing_for_long = missing_since is not None and now > missing_since + LOST_TIMEOUT
+        self.lost = self.lost or (missing_for_long and not self.ended)

@@ -1,4 +1,4 @@
-"""Two workers' logs on one Redis, and a client that looks at what they keep there."""
+"""The event stores of two workers on one Redis, and a client to inspect their keys."""
 
 from collections.abc import AsyncIterator
 
@@ -6,19 +6,19 @@ import pytest
 from redis.asyncio import Redis
 
 from app.services.streams import EventStore
-from tests.services.streams.workers import log_of_a_worker
+from tests.services.streams.workers import event_store
 
 
 @pytest.fixture
 async def owner(redis_url: str) -> AsyncIterator[EventStore]:
-    async with log_of_a_worker(redis_url) as log:
-        yield log
+    async with event_store(redis_url) as store:
+        yield store
 
 
 @pytest.fixture
 async def other(redis_url: str) -> AsyncIterator[EventStore]:
-    async with log_of_a_worker(redis_url) as log:
-        yield log
+    async with event_store(redis_url) as store:
+        yield store
 
 
 @pytest.fixture

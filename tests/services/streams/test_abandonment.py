@@ -1,63 +1,59 @@
-"""A turn that nobody watches is ended when its grace time is over, and no watched one ever."""
+"""Tests of the timer that ends streams without viewers."""
 
 import anyio
 import pytest
 
-from app.services.streams import LocalStream
-from app.services.streams.abandonment import AbandonmentTimer
+from app.services.streams import AbandonmentTimer, LocalStream
 from app.services.streams.log_format import Header
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def turn() -> LocalStream:
-    return LocalStream("t", Header("c", "w"), replay=60)
+def stream() -> LocalStream:
+    return LocalStream("s", Header("", "w"), replay=60, on_stop=lambda: None)
 
 
-async def test_it_ends_when_a_tick_has_just_seen_nobody_elsewhere(turn: LocalStream) -> None:
-    ended = anyio.Event()
-    AbandonmentTimer(turn, 0.05, ended.set).begin()
-    turn.looked_at = anyio.current_time()
+async def test_it_expires_when_no_other_worker_has_viewers(stream: LocalStream) -> None:
+    expired = anyio.Event()
+    AbandonmentTimer(stream, 0.05, expired.set).restart()
+    stream.remote_viewers_checked_at = anyio.current_time()
     with anyio.fail_after(5):
-        await ended.wait()
+        await expired.wait()
 
 
-async def test_what_was_seen_long_ago_ends_nothing(turn: LocalStream) -> None:
-    # The worker was held up: somebody may have come meanwhile, elsewhere.
-    ended = anyio.Event()
-    AbandonmentTimer(turn, 0.01, ended.set).begin()
-    turn.looked_at = anyio.current_time() - 3
+async def test_it_waits_for_a_recent_check_of_other_workers(stream: LocalStream) -> None:
+    # The worker was delayed: viewers may have arrived elsewhere since the last check.
+    expired = anyio.Event()
+    AbandonmentTimer(stream, 0.01, expired.set).restart()
+    stream.remote_viewers_checked_at = anyio.current_time() - 3
     with anyio.move_on_after(0.2):
-        await ended.wait()
-    assert not ended.is_set()
-    turn.looked_at = anyio.current_time()
+        await expired.wait()
+    assert not expired.is_set()
+    stream.remote_viewers_checked_at = anyio.current_time()
     with anyio.fail_after(5):
-        await ended.wait()
+        await expired.wait()
 
 
-async def test_it_does_not_end_while_somebody_counts_elsewhere(turn: LocalStream) -> None:
-    ended = anyio.Event()
-    AbandonmentTimer(turn, 0.01, ended.set).begin()
-    turn.looked_at = anyio.current_time() + 60
-    turn.watched_until = until = anyio.current_time() + 0.2
+async def test_it_does_not_expire_while_another_worker_has_viewers(stream: LocalStream) -> None:
+    expired = anyio.Event()
+    AbandonmentTimer(stream, 0.01, expired.set).restart()
+    stream.remote_viewers_checked_at = anyio.current_time() + 60
+    stream.remote_viewers_until = until = anyio.current_time() + 0.2
     with anyio.fail_after(5):
-        await ended.wait()
+        await expired.wait()
     assert anyio.current_time() >= until
 
 
-async def test_a_viewer_here_stops_the_count_and_the_last_to_go_begins_it_anew(
-    turn: LocalStream,
-) -> None:
-    ended = anyio.Event()
-    grace = AbandonmentTimer(turn, 0.05, ended.set)
-    grace.begin()
-    turn.looked_at = anyio.current_time() + 60
-    viewer = turn.follow(lambda: None)
-    with anyio.move_on_after(0.2):
-        await ended.wait()
-    assert not ended.is_set()
-    viewer.leave()
-    turn.looked_at = anyio.current_time()
+async def test_a_viewer_stops_it_and_the_last_to_leave_restarts_it(stream: LocalStream) -> None:
+    expired = anyio.Event()
+    timer = AbandonmentTimer(stream, 0.05, expired.set)
+    timer.restart()
+    stream.remote_viewers_checked_at = anyio.current_time() + 60
+    with stream.follow():
+        with anyio.move_on_after(0.2):
+            await expired.wait()
+        assert not expired.is_set()
+    stream.remote_viewers_checked_at = anyio.current_time()
     with anyio.fail_after(5):
-        await ended.wait()
+        await expired.wait()

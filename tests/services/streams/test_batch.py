@@ -1,4 +1,4 @@
-"""Commands are sent together, and each gets its own reply."""
+"""Tests of batches of Redis commands, on one server and on a cluster."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -15,8 +15,8 @@ from tests.servers import OwnServer
 pytestmark = pytest.mark.anyio
 
 
-class Asked:
-    """A batch, and the replies to it by their numbers."""
+class Recording:
+    """A batch, and its replies by the number of the command."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._batch = Batch(redis)
@@ -24,7 +24,7 @@ class Asked:
         self.replies: dict[int, object] = {}
 
     def add(self, *command: str | int) -> None:
-        self._batch.add(partial(self.replies.__setitem__, self._number), *command)
+        self._batch.add(*command, on_reply=partial(self.replies.__setitem__, self._number))
         self._number += 1
 
     async def execute(self) -> bool:
@@ -41,45 +41,45 @@ async def client(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterato
             yield client
 
 
-async def test_each_command_gets_its_reply_whatever_that_is(client: RedisClient) -> None:
-    await client.set("bytes", b"\xff\x00 is no UTF-8")
-    asked = Asked(client)
-    asked.add("SET", "text", "vier ✓", "PX", 60_000)
-    asked.add("APPEND", "text", "!")
-    asked.add("GET", "bytes")
-    asked.add("SADD", "text", 1)
-    asked.add("GET", "missing")
-    asked.add("SADD", "numbers", 1, 2)
-    asked.add("SMEMBERS", "numbers")
-    asked.add("PTTL", "missing")
-    assert not await asked.execute(), "an error is among the replies"
-    error = asked.replies.pop(3)
+async def test_each_command_gets_its_own_reply(client: RedisClient) -> None:
+    await client.set("bytes", b"\xff\x00 is not UTF-8")
+    batch = Recording(client)
+    batch.add("SET", "text", "vier ✓", "PX", 60_000)
+    batch.add("APPEND", "text", "!")
+    batch.add("GET", "bytes")
+    batch.add("SADD", "text", 1)
+    batch.add("GET", "missing")
+    batch.add("SADD", "numbers", 1, 2)
+    batch.add("SMEMBERS", "numbers")
+    batch.add("PTTL", "missing")
+    assert not await batch.execute(), "one reply is an error"
+    error = batch.replies.pop(3)
     assert isinstance(error, ResponseError)
     assert str(error).startswith("WRONGTYPE")
-    members = asked.replies.pop(6)
+    members = batch.replies.pop(6)
     assert isinstance(members, set | list)
     assert set(members) == {b"1", b"2"}
-    assert asked.replies == {0: 1, 1: 9, 2: b"\xff\x00 is no UTF-8", 4: None, 5: 2, 7: -2}
+    assert batch.replies == {0: 1, 1: 9, 2: b"\xff\x00 is not UTF-8", 4: None, 5: 2, 7: -2}
     assert await client.get("text") == "vier ✓!".encode()
 
 
-async def test_there_may_be_more_commands_than_a_script_takes(client: RedisClient) -> None:
-    asked = Asked(client)
+async def test_more_commands_than_fit_into_one_script_are_executed(client: RedisClient) -> None:
+    batch = Recording(client)
     for number in range(2 * MAX_COMMANDS + 1):
-        asked.add("SADD", "set", number)
-    assert await asked.execute()
-    assert asked.replies == dict.fromkeys(range(2 * MAX_COMMANDS + 1), 1)
+        batch.add("SADD", "set", number)
+    assert await batch.execute()
+    assert batch.replies == dict.fromkeys(range(2 * MAX_COMMANDS + 1), 1)
 
 
-async def test_what_a_restarted_server_is_asked_it_answers(own_valkey: OwnServer) -> None:
+async def test_a_batch_succeeds_after_the_server_was_restarted(own_valkey: OwnServer) -> None:
     async with redis_client(own_valkey.url, timeout=5) as client:
         assert isinstance(client, Redis)
         for _ in range(2):
-            asked = Asked(client)
-            asked.add("SADD", "set", 1)
-            assert await asked.execute()
+            batch = Recording(client)
+            batch.add("SADD", "set", 1)
+            assert await batch.execute()
             await own_valkey.stop()
-            broken = Asked(client)
+            broken = Recording(client)
             broken.add("SADD", "set", 2)
             broken.add("SADD", "set", 3)
             assert not await broken.execute()

@@ -1,134 +1,109 @@
-"""All viewers of a turn get every frame once, in order, from wherever they begin."""
-
-import weakref
+"""Tests of stream buffers and their viewers."""
 
 import anyio
 import pytest
 
-from app.services.streams.buffer import MAX_AT_ONCE, ReconnectElsewhere, StreamBuffer
+from app.services.streams import ReconnectElsewhere, StreamBuffer
+from app.services.streams.buffer import MAX_FRAMES_PER_ITEM
 from app.services.streams.log_format import Header
-from tests.services.streams.following import following
+from tests.services.streams.workers import items
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def turn() -> StreamBuffer:
-    return StreamBuffer("t", Header("c", "w"))
+def stream() -> StreamBuffer:
+    return StreamBuffer("s", Header("", "w"))
 
 
-async def collect(turn: StreamBuffer, after: int, into: list[bytes]) -> None:
-    async for frames in following(turn, after):
-        into.append(frames)
+async def collect(stream: StreamBuffer, after: int, into: list[bytes]) -> None:
+    async for item in items(stream, after):
+        into.append(item)
 
 
-async def test_viewers_that_come_early_late_and_after_the_end_get_the_same(
-    turn: StreamBuffer,
-) -> None:
+async def test_early_late_and_replaying_viewers_read_each_frame_once(stream: StreamBuffer) -> None:
     viewers: list[list[bytes]] = [[], [], [], []]
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(collect, turn, -1, viewers[0])
+            tasks.start_soon(collect, stream, -1, viewers[0])
             await anyio.wait_all_tasks_blocked()
-            turn.add([b"0"])
+            stream.append(b"0")
             await anyio.wait_all_tasks_blocked()
-            tasks.start_soon(collect, turn, -1, viewers[1])
-            tasks.start_soon(collect, turn, 1, viewers[2])
+            tasks.start_soon(collect, stream, -1, viewers[1])
+            tasks.start_soon(collect, stream, 1, viewers[2])
             await anyio.wait_all_tasks_blocked()
-            turn.add([b"1", b"2"])
-            turn.add([b"3"], ended=True)
-        await collect(turn, -1, viewers[3])
-    assert [b"".join(frames) for frames in viewers] == [b"0123", b"0123", b"23", b"0123"]
-    assert viewers[3] == [b"0123"], "all that waits leaves at once"
+            stream.extend([b"1", b"2"])
+            stream.extend([b"3"], ended=True)
+        await collect(stream, -1, viewers[3])
+    assert [b"".join(items) for items in viewers] == [b"0123", b"0123", b"23", b"0123"]
 
 
-async def test_one_send_holds_no_more_than_so_many_frames(turn: StreamBuffer) -> None:
-    turn.add([b"."] * (2 * MAX_AT_ONCE + 1), ended=True)
-    sends: list[bytes] = []
-    await collect(turn, -1, sends)
-    assert [len(send) for send in sends] == [MAX_AT_ONCE, MAX_AT_ONCE, 1]
+async def test_all_unread_frames_are_one_item(stream: StreamBuffer) -> None:
+    stream.append(b"0")
+    stream.extend([b"1", b"2"], ended=True)
+    assert [item async for item in items(stream)] == [b"012"]
 
 
-async def test_a_viewer_that_goes_away_leaves_the_others_alone(turn: StreamBuffer) -> None:
-    gone: list[bytes] = []
+async def test_an_item_has_a_limited_number_of_frames(stream: StreamBuffer) -> None:
+    stream.extend([b"."] * (2 * MAX_FRAMES_PER_ITEM + 1), ended=True)
+    sizes = [len(item) async for item in items(stream)]
+    assert sizes == [MAX_FRAMES_PER_ITEM, MAX_FRAMES_PER_ITEM, 1]
+
+
+async def test_a_cancelled_viewer_does_not_affect_others(stream: StreamBuffer) -> None:
+    cancelled: list[bytes] = []
     stayed: list[bytes] = []
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(collect, turn, -1, stayed)
-            with anyio.CancelScope() as scope:
-                scope.cancel()
-                await collect(turn, -1, gone)
-            turn.add([b"0"], ended=True)
-    assert (gone, stayed) == ([], [b"0"])
+            tasks.start_soon(collect, stream, -1, stayed)
+            async with anyio.create_task_group() as others:
+                others.start_soon(collect, stream, -1, cancelled)
+                await anyio.wait_all_tasks_blocked()
+                assert stream.viewers == 2
+                others.cancel_scope.cancel()
+            assert stream.viewers == 1
+            stream.extend([b"0"], ended=True)
+    assert (cancelled, stayed) == ([], [b"0"])
 
 
-async def test_the_first_to_come_and_the_last_to_go_are_told_of(turn: StreamBuffer) -> None:
-    told: list[str] = []
-    turn.on_watched = lambda: told.append("watched")
-    turn.on_unwatched = lambda: told.append("unwatched")
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as tasks:
-            for _ in range(2):
-                tasks.start_soon(collect, turn, -1, [])
-            await anyio.wait_all_tasks_blocked()
-            assert (turn.viewers, told) == (2, ["watched"])
-            tasks.cancel_scope.cancel()
-    assert (turn.viewers, told) == (0, ["watched", "unwatched"])
+async def test_the_first_and_the_last_viewer_are_reported(stream: StreamBuffer) -> None:
+    reported: list[int] = []
+    stream.on_watched_changed = lambda: reported.append(stream.viewers)
+    with stream.follow(), stream.follow():
+        assert reported == [1]
+    assert reported == [1, 0]
 
 
-async def test_viewers_that_are_sent_away_have_had_what_is_there(turn: StreamBuffer) -> None:
+async def test_detached_viewers_get_the_frames_that_are_there(stream: StreamBuffer) -> None:
     seen: list[bytes] = []
 
     async def watch() -> None:
         with pytest.raises(ReconnectElsewhere):
-            await collect(turn, -1, seen)
+            await collect(stream, -1, seen)
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch)
             await anyio.wait_all_tasks_blocked()
-            turn.add([b"0"])
-            turn.cut()
+            stream.append(b"0")
+            stream.detach_viewers()
     assert seen == [b"0"]
 
 
-def test_what_comes_is_there_in_the_call_that_tells_of_it(turn: StreamBuffer) -> None:
+async def test_a_heartbeat_is_an_empty_item_for_a_waiting_viewer(stream: StreamBuffer) -> None:
     seen: list[bytes] = []
-    viewer = turn.follow(lambda: seen.append(viewer.take()))
-    turn.append(b"0")
-    turn.add([b"1", b"2"])
-    assert (seen, viewer.over) == ([b"0", b"12"], False)
-    turn.add([b"3"], ended=True)
-    assert (seen, viewer.over) == ([b"0", b"12", b"3"], True)
+    with anyio.fail_after(5), stream.follow() as viewer:
+        viewer.beat()
 
+        async def watch() -> None:
+            async for item in viewer:
+                seen.append(item)
 
-def test_one_that_leaves_when_it_looks_is_told_no_more_and_the_others_are(
-    turn: StreamBuffer,
-) -> None:
-    looks: list[str] = []
-
-    def look_and_leave() -> None:
-        looks.append("leaves")
-        leaving.leave()
-        leaving.leave()
-
-    leaving = turn.follow(look_and_leave)
-    turn.follow(lambda: looks.append("stays"))
-    turn.append(b"0")
-    turn.append(b"1")
-    assert (looks, turn.viewers) == (["leaves", "stays", "stays"], 1)
-
-
-def test_one_that_has_left_holds_nobody(turn: StreamBuffer) -> None:
-    class Looker:
-        def __init__(self) -> None:
-            self.viewer = turn.follow(self.look)
-
-        def look(self) -> None:
-            return None
-
-    looker = Looker()
-    gone = weakref.ref(looker)
-    looker.viewer.leave()
-    del looker
-    assert gone() is None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch)
+            await anyio.wait_all_tasks_blocked()
+            assert viewer.waiting
+            viewer.beat()
+            await anyio.wait_all_tasks_blocked()
+            stream.extend([b"0"], ended=True)
+    assert seen == [b"", b"0"]

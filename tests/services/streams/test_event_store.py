@@ -1,4 +1,4 @@
-"""Two workers' logs on one Redis: what one writes the other reads."""
+"""Tests of two event stores on one Redis: one writes, the other reads."""
 
 import anyio
 import pytest
@@ -7,157 +7,165 @@ from redis.asyncio import Redis
 from app.errors import NotFound
 from app.infra.embedded.wait import until
 from app.services.streams import EventStore, LocalStream, StreamBuffer
-from app.services.streams.batch import lease_key, log_key, watched_key
-from app.services.streams.log_sync import TICK
-from tests.services.streams.workers import collect, log_of_a_worker, seen
+from app.services.streams.keys import lease_key, log_key, remote_viewers_key, stop_key
+from app.services.streams.log_sync import SYNC_INTERVAL
+from tests.services.streams.workers import collect, create, event_store, read
 
 pytestmark = pytest.mark.anyio
 
 
-def watched_for(turn: LocalStream) -> float:
-    return max(0, turn.watched_until - anyio.current_time())
+def remote_viewers_time(stream: LocalStream) -> float:
+    return max(0, stream.remote_viewers_until - anyio.current_time())
 
 
-async def test_another_worker_reads_a_turn_as_it_goes_and_after_it(
+async def test_another_worker_reads_a_stream_while_it_runs_and_afterwards(
     owner: EventStore, other: EventStore
 ) -> None:
-    turn = owner.begin("t", "c")
-    turn.add([b"0", b"1"])
+    stream = create(owner)
+    stream.extend([b"0", b"1"])
     parts: list[bytes] = []
-    told = anyio.Event()
+    received = anyio.Event()
     with anyio.fail_after(10):
-        mirror = await other.open("t")
-        assert mirror.header.conversation_id == "c"
+        remote = await other.open("s")
+        assert remote.header.metadata == "metadata"
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(collect, mirror, parts, told)
-            await told.wait()
-            turn.add([b"2"])
-            turn.add([b"3", b"4"], ended=True)
+            tasks.start_soon(collect, remote, parts, received)
+            await received.wait()
+            stream.extend([b"2"])
+            stream.extend([b"3", b"4"], ended=True)
         assert b"".join(parts) == b"01234"
-        assert await seen(await other.open("t"), 2) == b"34"
-        assert await seen(await owner.open("t")) == b"01234"
+        assert await read(await other.open("s"), 2) == b"34"
+        assert await read(await owner.open("s")) == b"01234"
 
 
-async def test_a_turn_of_this_worker_is_read_from_memory(redis_url: str) -> None:
-    async with log_of_a_worker(redis_url, ticking=False) as log:
-        turn = log.begin("t", "c")
-        assert await log.open("t") is turn
+async def test_a_local_stream_is_read_from_memory(redis_url: str) -> None:
+    async with event_store(redis_url, syncing=False) as store:
+        stream = create(store)
+        assert await store.open("s") is stream
 
 
-async def test_a_turn_that_nobody_knows_is_not_found(other: EventStore) -> None:
+async def test_an_unknown_stream_is_not_found(other: EventStore) -> None:
     with pytest.raises(NotFound):
-        await other.open("t")
+        await other.open("s")
     with pytest.raises(NotFound):
-        await other.stop("t")
+        await other.stop("s")
 
 
-async def test_a_turn_that_begins_while_it_is_looked_for_is_found(
+async def test_a_stream_created_during_the_lookup_is_found(
     owner: EventStore, other: EventStore
 ) -> None:
     async with anyio.create_task_group() as tasks:
         found: list[StreamBuffer] = []
 
         async def look() -> None:
-            found.append(await other.open("t"))
+            found.append(await other.open("s"))
 
         tasks.start_soon(look)
         await anyio.wait_all_tasks_blocked()
-        owner.begin("t", "c").add([b"0"], ended=True)
-    assert await seen(found[0]) == b"0"
+        create(owner).extend([b"0"], ended=True)
+    assert await read(found[0]) == b"0"
 
 
-async def test_only_the_worker_that_runs_a_turn_is_told_to_stop_it(
+async def test_only_the_worker_that_runs_a_stream_stops_it(
     owner: EventStore, other: EventStore
 ) -> None:
-    stopped, told = [], anyio.Event()
+    stopped: list[str] = []
+    received = anyio.Event()
 
-    def stop(turn_id: str) -> None:
-        stopped.append(turn_id)
-        told.set()
+    def stop() -> None:
+        stopped.append("s")
+        received.set()
 
-    owner.on_stop(stop)
-    other.on_stop(lambda turn_id: stopped.append("wrong"))
-    turn = owner.begin("t", "c")
-    other.begin("u", "c")
+    stream = owner.create("s", "metadata", stop)
+    other.create("u", "metadata", lambda: stopped.append("u"))
     with anyio.fail_after(5):
-        await other.stop("t")
-        await told.wait()
-    turn.add([b"0"], ended=True)
+        await other.stop("s")
+        await received.wait()
+    stream.extend([b"0"], ended=True)
     await owner.flush()
-    await other.stop("t")
-    assert set(stopped) == {"t"}
+    await other.stop("s")
+    await owner.stop("s")
+    assert set(stopped) == {"s"}
 
 
-async def test_whoever_watches_elsewhere_is_known_of(owner: EventStore, other: EventStore) -> None:
-    turn = owner.begin("t", "c")
-    turn.add([b"0"])
+async def test_viewers_on_other_workers_are_reported(owner: EventStore, other: EventStore) -> None:
+    stream = create(owner)
+    stream.extend([b"0"])
     with anyio.fail_after(5):
-        assert await until(lambda: turn.looked_at is not None, 5)
-        assert not watched_for(turn)
-        mirror = await other.open("t")
+        assert await until(lambda: stream.remote_viewers_checked_at is not None, 5)
+        assert not remote_viewers_time(stream)
+        remote = await other.open("s")
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(collect, mirror, [], anyio.Event())
-            assert await until(lambda: watched_for(turn) > 50, 5)
+            tasks.start_soon(collect, remote, [], anyio.Event())
+            assert await until(lambda: remote_viewers_time(stream) > 50, 5)
             tasks.cancel_scope.cancel()
 
 
-async def test_a_viewer_that_knows_more_than_the_log_waits_for_it(
+async def test_opening_waits_for_frames_that_the_viewer_has_seen(
     owner: EventStore, other: EventStore
 ) -> None:
-    turn = owner.begin("t", "c")
-    turn.add([b"0"])
-    await other.open("t")
+    stream = create(owner)
+    stream.extend([b"0"])
+    await other.open("s")
     async with anyio.create_task_group() as tasks:
         found: list[StreamBuffer] = []
 
         async def come_back() -> None:
-            found.append(await other.open("t", after=2))
+            found.append(await other.open("s", after=2))
 
         tasks.start_soon(come_back)
-        turn.add([b"1", b"2"])
-    turn.add([b"3"], ended=True)
-    assert await seen(found[0], 2) == b"3"
+        stream.extend([b"1", b"2"])
+    stream.extend([b"3"], ended=True)
+    assert await read(found[0], 2) == b"3"
 
 
-async def test_a_cursor_that_nobody_can_have_is_given_back_after_a_while(redis_url: str) -> None:
+async def test_an_impossible_cursor_is_not_waited_for_for_long(redis_url: str) -> None:
     async with (
-        log_of_a_worker(redis_url, lease=0.3) as log,
-        log_of_a_worker(redis_url, lease=0.3) as other,
+        event_store(redis_url, lease=0.3) as store,
+        event_store(redis_url, lease=0.3) as other,
     ):
-        log.begin("t", "c").add([b"0"])
+        create(store).extend([b"0"])
         with anyio.fail_after(5):
-            assert len((await other.open("t", after=999)).frames) == 1
+            assert len((await other.open("s", after=999)).frames) == 1
 
 
-async def test_every_key_has_an_expiry_and_an_ended_turn_only_its_replay(
-    owner: EventStore, other: EventStore, redis: Redis
-) -> None:
+async def test_every_key_expires(owner: EventStore, other: EventStore, redis: Redis) -> None:
     await redis.set("idempotency:0", "", px=5_000)
-    turns = [owner.begin(f"t{n}", "c") for n in range(3)]
-    turns[0].claim = "idempotency:0"
-    mirror = await other.open("t0")
+    streams = [create(owner, f"s{n}") for n in range(3)]
+    streams[0].idempotency_key = "idempotency:0"
+    remote = await other.open("s0")
+    expected = {
+        log_key("s0"),
+        remote_viewers_key("s0"),
+        lease_key(owner.worker),
+        stop_key(owner.worker),
+        "idempotency:0",
+    }
+    seen: set[str] = set()
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(collect, mirror, [], anyio.Event())
-            await other.stop("t1")
-            expected = {log_key("t0"), watched_key("t0"), lease_key(owner.worker), "idempotency:0"}
-            expiries: dict[str, int] = {}
-            while not expected <= expiries.keys() or expiries["idempotency:0"] <= 5_000:
+            tasks.start_soon(collect, remote, [], anyio.Event())
+            await other.stop("s1")
+            while not expected <= seen or await redis.pttl("idempotency:0") <= 5_000:
                 expiries = {k.decode(): await redis.pttl(k) async for k in redis.scan_iter()}
-            assert all(expiry > 0 for expiry in expiries.values()), expiries
-            for turn in turns:
-                turn.add([b"0"], ended=True)
+                # -2: the key expired after it was listed.
+                assert -1 not in expiries.values(), expiries
+                seen |= expiries.keys()
+            for stream in streams:
+                stream.extend([b"0"], ended=True)
         await owner.flush()
-    assert 0 < await redis.pttl(log_key("t0")) <= 60_000
+    assert 0 < await redis.pttl(log_key("s0")) <= 60_000
 
 
-async def test_nothing_ticks_while_no_turn_runs(owner: EventStore, redis: Redis) -> None:
-    owner.begin("t", "c").add([b"0"], ended=True)
+async def test_redis_is_not_used_while_there_are_no_streams(
+    owner: EventStore, redis: Redis
+) -> None:
+    create(owner).extend([b"0"], ended=True)
     await owner.flush()
     await redis.delete(lease_key(owner.worker))
-    # Every tick renews the lease; one may have been on its way.
-    ticks = 0
-    with anyio.move_on_after(5 * TICK):
+    # Each round trip renews the lease; one may have been under way.
+    renewals = 0
+    with anyio.move_on_after(5 * SYNC_INTERVAL):
         while True:
-            ticks += await redis.delete(lease_key(owner.worker))
-    assert ticks <= 1
+            renewals += await redis.delete(lease_key(owner.worker))
+    assert renewals <= 1

@@ -1,76 +1,102 @@
-"""Silent streams ping, stuck ones give up, and nothing ticks where there are none."""
+"""Tests of heartbeats and stalled readers."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
 
-from app.services.streams.heartbeat import Heartbeat
+from app.services.streams import Heartbeat, StreamBuffer, Viewer
+from app.services.streams.log_format import Header
 
 pytestmark = pytest.mark.anyio
 
 
-class Stream:
-    """A stream that pings, and tells of it; one that is stuck gives up, and stays as it is."""
+class Reader:
+    """Reads a stream; `received` is set by each item, and `take` is awaited with it."""
 
-    def __init__(self, *, sending: bool = False, silent: float = 0.0) -> None:
-        self.sending, self.silent = sending, silent
-        self.pings = self.given_up = 0
-        self.told = anyio.Event()
+    def __init__(self, take: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint) -> None:
+        self.stream = StreamBuffer("s", Header("", "w"))
+        self.items: list[bytes] = []
+        self.received = anyio.Event()
+        self._take = take
+        self.viewer: Viewer
+        self.task: asyncio.Task[None]
 
-    def ping(self) -> None:
-        self.silent = 0.0
-        self.pings += 1
-        self.told.set()
+    async def _read(self) -> None:
+        async for item in self.viewer:
+            self.items.append(item)
+            self.received.set()
+            self.received = anyio.Event()
+            await self._take()
 
-    def give_up(self) -> None:
-        self.given_up += 1
-        self.told.set()
-
-
-async def test_a_silent_stream_pings_again_and_again() -> None:
-    heartbeat = Heartbeat(every=0.02, send_timeout=60, look=lambda: None)
-    stream = Stream()
-    with anyio.fail_after(5), heartbeat.watching(stream):
-        for _ in range(3):
-            stream.told = anyio.Event()
-            await stream.told.wait()
-    assert (stream.pings, stream.given_up) == (3, 0)
+    @asynccontextmanager
+    async def watched_by(self, heartbeat: Heartbeat) -> AsyncIterator[None]:
+        with self.stream.follow() as self.viewer:
+            self.task = asyncio.create_task(self._read())
+            with heartbeat.watch(self.viewer, self.task):
+                yield
+            self.task.cancel()
 
 
-async def test_a_send_that_takes_too_long_is_given_up_and_costs_no_other_its_ping() -> None:
-    heartbeat = Heartbeat(every=0.05, send_timeout=0.05, look=lambda: None)
-    stuck, silent = Stream(sending=True), Stream()
+def ignore() -> None:
+    """Do nothing at a check."""
+
+
+async def test_a_waiting_viewer_gets_heartbeats_repeatedly() -> None:
+    reader = Reader()
+    heartbeat = Heartbeat(every=0.02, stall_timeout=60, on_check=ignore)
+    with anyio.fail_after(5):
+        async with reader.watched_by(heartbeat):
+            for _ in range(3):
+                await reader.received.wait()
+    assert reader.items == [b"", b"", b""]
+    assert not reader.viewer.stalled
+
+
+async def test_a_stalled_reader_is_cancelled_and_others_keep_their_heartbeats() -> None:
+    stalled, waiting = Reader(anyio.sleep_forever), Reader()
+    stalled.stream.append(b"0")
+    heartbeat = Heartbeat(every=0.05, stall_timeout=0.05, on_check=ignore)
     began = anyio.current_time()
-    with anyio.fail_after(5), heartbeat.watching(stuck), heartbeat.watching(silent):
-        await stuck.told.wait()
-        await silent.told.wait()
+    with anyio.fail_after(5):
+        async with stalled.watched_by(heartbeat), waiting.watched_by(heartbeat):
+            await asyncio.wait([stalled.task])
+            await waiting.received.wait()
     assert anyio.current_time() - began >= 0.05
-    assert stuck.pings == silent.given_up == 0
+    assert stalled.viewer.stalled
+    assert stalled.task.cancelled()
+    assert not waiting.viewer.stalled
 
 
-async def test_a_send_that_only_came_after_a_long_silence_is_left_alone() -> None:
-    looks = anyio.Event()
-    heartbeat = Heartbeat(every=60, send_timeout=2.0, look=looks.set)
-    stream = Stream(silent=100.0)
-    with anyio.fail_after(5), heartbeat.watching(stream):
-        stream.sending, stream.silent = True, 0.0
-        await looks.wait()
-    assert (stream.pings, stream.given_up) == (0, 0)
+async def test_an_item_after_a_long_silence_does_not_count_as_stalled() -> None:
+    checked = anyio.Event()
+    reader = Reader(anyio.sleep_forever)
+    heartbeat = Heartbeat(every=60, stall_timeout=2.0, on_check=checked.set)
+    with anyio.fail_after(5):
+        async with reader.watched_by(heartbeat):
+            await anyio.wait_all_tasks_blocked()
+            reader.viewer.idle = 100.0
+            reader.stream.append(b"0")
+            await checked.wait()
+    assert reader.items == [b"0"]
+    assert not reader.viewer.stalled
 
 
-async def test_nothing_ticks_when_no_stream_is_open() -> None:
-    looks: list[float] = []
-    looked = anyio.Event()
+async def test_the_timer_stops_when_there_are_no_viewers() -> None:
+    checks: list[float] = []
+    checked = anyio.Event()
 
-    def look() -> None:
-        looks.append(asyncio.get_running_loop().time())
-        looked.set()
+    def on_check() -> None:
+        checks.append(asyncio.get_running_loop().time())
+        checked.set()
 
-    heartbeat = Heartbeat(every=0.04, send_timeout=60, look=look)
-    with anyio.fail_after(5), heartbeat.watching(Stream()):
-        await looked.wait()
+    heartbeat = Heartbeat(every=0.04, stall_timeout=60, on_check=on_check)
+    with anyio.fail_after(5):
+        async with Reader().watched_by(heartbeat):
+            await checked.wait()
     with anyio.move_on_after(0.1):
         await anyio.sleep_forever()
-    # The one that was under way when the last stream closed, at most.
-    assert len(looks) <= 2
+    # At most the check that was scheduled when the last viewer left.
+    assert len(checks) <= 2

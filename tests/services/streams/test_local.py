@@ -1,6 +1,7 @@
-"""What a turn asks of Redis, and what it makes of the replies."""
+"""Tests of the commands that log a local stream, and of how it handles their replies."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -11,66 +12,65 @@ from app.services.streams.log_format import Header
 
 
 class Recorder(Batch):
-    """A batch that goes nowhere: the test gives the replies."""
+    """A batch that is not sent: the test calls the callbacks."""
 
     def __init__(self) -> None:
-        self.takers: dict[str | bytes | int, Callable[[object], None]] = {}
+        self.callbacks: dict[str | int, Callable[[Any], None]] = {}
+        self.keys: set[str | int] = set()
 
-    def add(self, take: Callable[[object], None], *command: str | bytes | int) -> None:
-        self.takers[command[0]] = take
+    def add(self, *command: str | int, on_reply: Callable[[Any], None] | None = None) -> None:
+        self.keys.add(command[1])
+        if on_reply is not None:
+            self.callbacks[command[0]] = on_reply
 
 
-def written(turn: LocalStream, now: float) -> dict[str | bytes | int, Callable[[object], None]]:
+def written(stream: LocalStream, now: float) -> dict[str | int, Callable[[Any], None]]:
     batch = Recorder()
-    turn.write(batch, now)
-    return batch.takers
+    stream.write(batch, now)
+    return batch.callbacks
 
 
 @pytest.fixture
-def turn() -> LocalStream:
-    return LocalStream("t", Header("c", "w"), replay=5)
+def stream() -> LocalStream:
+    return LocalStream("s", Header("", "w"), replay=5, on_stop=lambda: None)
 
 
-@pytest.mark.parametrize("trouble", [RedisConnectionError(), -2])
-def test_whoever_was_seen_watching_counts_on_though_redis_is_in_trouble(
-    turn: LocalStream, trouble: object
+@pytest.mark.parametrize("reply", [RedisConnectionError(), -2])
+def test_known_remote_viewers_still_count_while_redis_has_trouble(
+    stream: LocalStream, reply: object
 ) -> None:
-    written(turn, 100)["PTTL"](5_000)
-    written(turn, 101)["PTTL"](trouble)
-    assert turn.watched_until == 105
-    written(turn, 106)["PTTL"](trouble)
-    assert turn.watched_until == 106
+    written(stream, 100)["PTTL"](5_000)
+    written(stream, 101)["PTTL"](reply)
+    assert stream.remote_viewers_until == 105
+    written(stream, 106)["PTTL"](reply)
+    assert stream.remote_viewers_until == 106
 
 
-def test_whoever_has_never_been_seen_does_not_count(turn: LocalStream) -> None:
-    written(turn, 100)["PTTL"](RedisConnectionError())
-    assert turn.watched_until == 100
+def test_there_are_no_remote_viewers_until_they_are_reported(stream: LocalStream) -> None:
+    written(stream, 100)["PTTL"](RedisConnectionError())
+    assert stream.remote_viewers_until == 100
 
 
-def test_a_log_that_is_not_as_long_as_it_should_be_is_written_whole(turn: LocalStream) -> None:
-    turn.add([b"0"])
-    written(turn, 100)["SET"](True)
-    turn.add([b"1"])
-    written(turn, 100.1)["APPEND"](3)
-    assert "SET" in written(turn, 100.2)
+def test_a_log_of_unexpected_length_is_rewritten(stream: LocalStream) -> None:
+    stream.append(b"0")
+    written(stream, 100)["SET"](True)
+    stream.append(b"1")
+    written(stream, 100.1)["APPEND"](3)
+    assert "SET" in written(stream, 100.2)
 
 
-def test_what_could_not_be_written_is_given_up_when_nobody_could_read_it_any_more(
-    turn: LocalStream,
-) -> None:
-    turn.add([b"0"], ended=True)
-    written(turn, 100)["SET"](RedisConnectionError())
-    assert not turn.complete
-    written(turn, 106)
-    assert turn.complete
+def test_an_ended_stream_is_given_up_when_its_replay_time_is_over(stream: LocalStream) -> None:
+    stream.extend([b"0"], ended=True)
+    written(stream, 100)["SET"](RedisConnectionError())
+    assert not stream.fully_logged
+    written(stream, 106)
+    assert stream.fully_logged
 
 
-def test_a_claim_is_renewed_only_once_it_is_the_turns(turn: LocalStream) -> None:
+def test_an_idempotency_key_is_renewed_with_the_log(stream: LocalStream) -> None:
     batch = Recorder()
-    renewed: list[str | bytes | int] = []
-    batch.add = lambda take, *command: renewed.append(command[1])  # type: ignore[method-assign]
-    turn.write(batch, 100)
-    assert "idempotency:k" not in renewed
-    turn.claim = "idempotency:k"
-    turn.write(batch, 102)
-    assert "idempotency:k" in renewed
+    stream.write(batch, 100)
+    assert "idempotency:k" not in batch.keys
+    stream.idempotency_key = "idempotency:k"
+    stream.write(batch, 102)
+    assert "idempotency:k" in batch.keys

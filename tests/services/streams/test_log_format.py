@@ -1,4 +1,4 @@
-"""What a log holds is read as it was written, and what is wrong with it shows."""
+"""Tests of the log format: round trips, repeated writes, gaps."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ printed = st.text(st.characters(min_codepoint=0x20, exclude_categories=["Cs"]))
 lists_of_frames = st.lists(printed.map(str.encode))
 
 
-def test_a_log_without_its_beginning_has_no_header() -> None:
+def test_a_truncated_log_has_no_header() -> None:
     log = encode_header(HEADER) + encode(FRAMES, 0, ended=True, failed=False)
     found = decode_header(log)
     assert found
@@ -29,7 +29,7 @@ def test_a_log_without_its_beginning_has_no_header() -> None:
 
 
 @given(lists_of_frames, st.data(), st.booleans())
-def test_every_reader_gets_the_frames_that_it_lacks(
+def test_a_reader_gets_exactly_the_frames_it_does_not_have(
     frames: list[bytes], data: st.DataObject, failed: bool
 ) -> None:
     known = data.draw(st.integers(0, len(frames)))
@@ -39,14 +39,14 @@ def test_every_reader_gets_the_frames_that_it_lacks(
     assert decode(rest, known) == Part(frames[known:])
 
 
-def test_what_was_written_twice_is_read_once() -> None:
+def test_repeated_records_are_read_once() -> None:
     first = encode(FRAMES[:2], 0, ended=False, failed=False)
     rest = encode(FRAMES[2:], 2, ended=True, failed=False)
     assert decode(first + first + rest, 0) == Part(FRAMES, ended=True)
     assert decode(first + rest, 1) == Part(FRAMES[1:], ended=True)
 
 
-def test_a_gap_and_a_piece_of_a_record_are_torn() -> None:
+def test_gaps_and_partial_records_are_torn() -> None:
     rest = encode(FRAMES[2:], 2, ended=True, failed=False)
     assert decode(rest, 1) == Part([], torn=True)
     assert decode(rest[3:], 2).torn
@@ -55,14 +55,12 @@ def test_a_gap_and_a_piece_of_a_record_are_torn() -> None:
 
 @given(lists_of_frames, st.integers(0, 9))
 @example([b"0", b"1", b"2", b"three"], 3)
-def test_a_reader_of_a_log_that_was_written_anew_is_told_nothing_wrong(
-    frames: list[bytes], known: int
-) -> None:
+def test_a_reader_of_a_rewritten_log_gets_no_wrong_frames(frames: list[bytes], known: int) -> None:
     each = [
         encode([frame], number, ended=False, failed=False) for number, frame in enumerate(frames)
     ]
-    anew = encode(frames, 0, ended=True, failed=False)
+    rewritten = encode(frames, 0, ended=True, failed=False)
     known = min(known, len(frames))
-    part = decode(anew[len(b"".join(each[:known])) :], known)
+    part = decode(rewritten[len(b"".join(each[:known])) :], known)
     assert part.frames == frames[known : known + len(part.frames)]
     assert not part.ended or known + len(part.frames) == len(frames)
