@@ -34,6 +34,8 @@ class AbandonmentTimer:
     def close(self) -> None:
         """Stop counting for good."""
         self._closed = True
+        # Without this reference cycle the stream's frames are freed at once.
+        self._stream.on_watched_changed = None
         self._cancel()
 
     def _wait(self, seconds: float) -> None:
