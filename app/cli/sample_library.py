@@ -1,4 +1,4 @@
-"""The sample library: ingested into an embedded database until the user adds a library."""
+"""The sample library: it is in an embedded database until the user ingests another library."""
 
 from importlib.resources import as_file, files
 
@@ -7,7 +7,7 @@ from app.services.ingest.lock import ingestion_lock
 from app.services.ingest.report import Report
 from app.services.ingest.store.libraries import delete_library, find_library
 
-# Not a possible folder name, so a user's library never has the same name.
+# Unlikely as a folder name, so that no user's library has the same name.
 SAMPLE = "(sample)"
 SAMPLE_FOLDER = "sample_library"
 
@@ -27,7 +27,7 @@ async def update_sample_library(library: Library) -> Report | None:
         await _remove(library)
         return None
     with as_file(files("app").joinpath(SAMPLE_FOLDER)) as folder:
-        # It is the same library even if the project was installed in another folder before.
+        # The project may have been installed in another folder before.
         await library.connection.execute(SET_FOLDER, SAMPLE, str(folder.resolve()))
         return await ingest_folder(library, folder, name=SAMPLE)
 

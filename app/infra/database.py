@@ -94,9 +94,9 @@ async def open_pool(
 
 async def configure_connection(connection: asyncpg.Connection) -> None:
     """Set how a connection plans searches."""
-    # JIT takes longer than the search itself, and planning it again for each question gains
-    # nothing. Filtered by creator or topic, the scan of the embeddings' index must continue until
-    # it has enough rows.
+    # JIT compilation takes longer than the search, and custom plans are no better than a generic
+    # one. With a filter on creator or topic, the scan of the HNSW index must continue until it has
+    # enough rows.
     await connection.execute(
         "SET jit = off; SET plan_cache_mode = force_generic_plan;"
         " SET hnsw.ef_search = 100; SET hnsw.iterative_scan = relaxed_order"
@@ -123,7 +123,7 @@ def read_migrations(schema: str) -> tuple[Migration, ...]:
 async def migrate(connection: Connection, schema: str | None = None) -> DatabaseState:
     """Apply the migrations that the database lacks, each in its own transaction.
 
-    Any number of processes may call this at once: each migration runs once. The default schema is
+    Several processes may call this at the same time; each migration runs once. The default schema is
     `schema.sql`. Raises MigrationError if a migration fails, which leaves the earlier ones
     applied, or if the database is newer than the schema.
     """
@@ -161,7 +161,7 @@ async def _apply_next(connection: Connection, migrations: tuple[Migration, ...])
 
 
 async def _lock(connection: Connection) -> None:
-    # The role's own limits must not cut off a long migration, or the wait for another process's.
+    # The role's own timeouts must not end a long migration, or the wait for another process's.
     await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
     await connection.execute(
         "SELECT pg_advisory_xact_lock($1)", LOCK_KEY, timeout=MIGRATION_TIMEOUT
@@ -194,7 +194,7 @@ async def _ensure_pgvector(connection: Connection) -> str | None:
             if await connection.fetchval(LACKS_WEIGHTS):
                 await connection.execute(_read("vectors.sql"), timeout=MIGRATION_TIMEOUT)
     except asyncpg.PostgresError as error:
-        # Only search by meaning needs it, and often only an administrator may create it.
+        # Only semantic search needs it, and often only an administrator may create it.
         log.warning("cannot use pgvector: %s", error)
         return None
     return version

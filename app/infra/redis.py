@@ -75,7 +75,7 @@ async def check(client: RedisClient) -> None:
 
 
 async def drop_idle_connections(client: RedisClient) -> None:
-    """Close idle connections: their server may not be the primary any more.
+    """Close idle connections, because their server may no longer be the primary.
 
     The connection of a client with `single_connection` must be idle.
     """
@@ -84,7 +84,7 @@ async def drop_idle_connections(client: RedisClient) -> None:
 
 
 def url_problem(url: str) -> str | None:
-    """Return in one line what is wrong with a URL, None if nothing is."""
+    """Return what is wrong with a URL in one line, None if it is valid."""
     try:
         _client(url, timeout=1)
     except ValueError as error:
@@ -104,14 +104,14 @@ class _ClusterClient(RedisCluster):
         additional_startup_nodes_info: list[tuple[str, int]] | None = None,
         last_failed_node_name: str | None = None,
     ) -> RedisCluster:
-        """Find out which node has which slots, if that is unknown or may have changed."""
+        """Read the map of slots to nodes, if it is unknown or may have changed."""
         if self._initialize:
             try:
                 await self.nodes_manager.initialize(
                     additional_startup_nodes_info, last_failed_node_name
                 )
             except RedisClusterException:
-                # All nodes may have new addresses; next time ask those of the URL, too.
+                # All nodes may have new addresses; next time try those of the URL, too.
                 for node in self.startup_nodes:
                     self.nodes_manager.startup_nodes.setdefault(node.name, node)
                 raise
@@ -121,7 +121,7 @@ class _ClusterClient(RedisCluster):
         return self
 
     async def aclose(self) -> None:
-        """Note that slots may have moved; redis-py calls this after an error."""
+        """Make the next command refresh the slots; redis-py calls this after an error."""
         self._initialize = True
 
     async def close_all(self) -> None:
@@ -178,7 +178,7 @@ def _cluster(parts: re.Match[str], options: dict[str, Any]) -> RedisCluster:
     given = dict(parse_url(f"{scheme}://{parts['user'] or ''}/{parts['query'] or ''}"))
     if given.pop("connection_class", None) is SSLConnection:
         given["ssl"] = True
-    # A moved slot is noted by itself; do not ask for all slots after some number of moves.
+    # Each move updates its slot, so all slots need not be read again after a number of moves.
     return _ClusterClient(startup_nodes=nodes, reinitialize_steps=0, **(options | given))
 
 

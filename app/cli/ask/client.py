@@ -1,8 +1,7 @@
 """Client for one turn: yields each event of its answer once, across broken connections.
 
-It uses the blocking client of the standard library rather than `infra.http`: the program does one
-thing at a time, and Ctrl-C must interrupt any wait and then stop the turn, which would be harder to
-follow with an event loop.
+It uses the blocking client of the standard library rather than `infra.http`: Ctrl-C must interrupt
+any wait and then stop the turn, which would be harder to follow with an event loop.
 """
 
 import os
@@ -43,7 +42,7 @@ _TEMPORARY = (429, 502, 503, 504)
 
 
 class TurnClient:
-    """A question, answered once however often it is sent, and the events of its answer.
+    """Sends a question, which retries never ask twice, and yields the events of its answer.
 
     `service` is an http or https URL; `report` prints a message to the user. Raises AskFailed.
     """
@@ -93,14 +92,14 @@ class TurnClient:
         self._backoff.set_patience(STOP_TIMEOUT)
         with suppress(AskFailed, HTTPException, OSError):
             if not self._turn_id:
-                # Sending the request again with its Idempotency-Key tells the turn's id.
+                # The response to a repeated request with the same Idempotency-Key has the turn's id.
                 with suppress(TryAgain):
                     self._open().close()
             if self._turn_id:
                 self._send("DELETE", self._turn_id).close()
 
     def _open(self) -> Any:
-        """Open the stream where it was left; raises like `_send`, and TryAgain."""
+        """Open the stream after the last event; raises like `_send`, and TryAgain."""
         resume = {"Last-Event-ID": self._last_id} if self._last_id else {}
         try:
             response = self._send("GET" if self._turn_id else "POST", self._turn_id, **resume)
@@ -126,7 +125,7 @@ class TurnClient:
         except (URLError, HTTPException) as error:
             if self._reached or isinstance(error, ConnectionError):
                 raise
-            # If the first request fails, retrying it will not help.
+            # The first request never reached the service: a retry would not either.
             if isinstance(error, HTTPException):
                 raise self._not_the_service() from None
             if isinstance(error.reason, SSLError):
@@ -148,7 +147,7 @@ class TurnClient:
         message, status = _message(rejection), rejection.code
         running = rejection.headers.get("Location", "").rpartition("/")[2]
         if status == 409 and running:
-            # The question was sent before, and its turn still runs.
+            # An earlier attempt has started the turn, which is still running.
             self._turn_id = running
             return TryAgain(message, 0)
         if status in _TEMPORARY:
@@ -164,10 +163,10 @@ class TurnClient:
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Follows no redirects: a redirected POST would lose its body."""
+    """Rejects redirects: a redirected POST would lose its body."""
 
     def redirect_request(self, *_: object) -> None:
-        """Return no request."""
+        """Return None, which rejects the redirect."""
 
 
 def _endpoint(service: str) -> Endpoint:

@@ -22,12 +22,12 @@ JSON: TypeAlias = dict[str, Any]
 PROBLEM = "application/problem+json"
 
 DESCRIPTION = (
-    "Ask a creators' library in plain words, and stream an answer drawn from the creators' own "
-    "videos and pages, with its sources.\n\n"
-    "A question is answered by a stream of server-sent events. The answer does not depend on one "
-    "connection: a client that lost its stream resumes with `Last-Event-ID`, on any worker, and an "
-    "`Idempotency-Key` makes retries safe.\n\n"
-    "Failures before the stream starts are HTTP statuses with a problem document (RFC 9457) whose "
+    "Ask a question in plain language and stream an answer drawn from creators' own videos and "
+    "pages, with its sources.\n\n"
+    "Answers are streams of server-sent events that outlive a connection: a client that was "
+    "disconnected resumes with `Last-Event-ID`, on any worker, and an `Idempotency-Key` makes "
+    "retries safe.\n\n"
+    "Failures before the stream starts are HTTP errors with a problem document (RFC 9457) whose "
     "`type` identifies the problem. `Retry-After` says when to retry a 429 or 503."
 )
 TAGS = {
@@ -63,7 +63,7 @@ def build_document(examples: Sequence[Example]) -> JSON:
     schemas = _Schemas()
     paths: dict[str, JSON] = {}
     for operation in OPERATIONS:
-        # Not references: Swagger UI does not resolve those of a path in time.
+        # Inlined, because Swagger UI renders a path before it has resolved references in it.
         common = [_parameter(each, (), schemas) for each in COMMON]
         path = paths.setdefault(operation.path, {"parameters": common})
         own = [example for example in examples if example.operation == operation.name]

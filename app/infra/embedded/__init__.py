@@ -30,10 +30,9 @@ class Servers(Struct, frozen=True):
 async def servers(
     data_dir: Path, *, database: bool = True, memory: bool = True
 ) -> AsyncIterator[Servers]:
-    """Run one or both servers on `data_dir` for the length of the block; they start concurrently.
+    """Run one or both servers on `data_dir` within the block; they start concurrently.
 
-    Enter it on a thread that lives as long: the servers stop when the thread that started them
-    ends. Raises EmbeddedError if one cannot run.
+    The servers stop when the thread that entered the block ends. Raises EmbeddedError if one cannot run.
     """
     wanted = {"postgres": postgres} if database else {}
     if memory:
