@@ -68,9 +68,7 @@ class TurnRunning(ChatError):
     kind = "turn-running"
 
     def __init__(self, turn_id: str) -> None:
-        super().__init__(
-            "A turn with this Idempotency-Key is still running. Follow its stream, or wait and retry."
-        )
+        super().__init__("A turn with this Idempotency-Key is still running. Follow its stream.")
         self.turn_id = turn_id
 
 

@@ -6,4 +6,4 @@ class CommandError(Exception):
 
 
 class NotFullyEmbedded(CommandError):
-    """The library is stored, but some passages have no embedding: only lexical search finds them."""
+    """The library is stored, but passages without an embedding are found by lexical search only."""

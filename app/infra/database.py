@@ -123,8 +123,7 @@ def read_migrations(schema: str) -> tuple[Migration, ...]:
 async def migrate(connection: Connection, schema: str | None = None) -> DatabaseState:
     """Apply the migrations that the database lacks, each in its own transaction.
 
-    Several processes may call this at the same time; each migration runs once. The default schema is
-    `schema.sql`. Raises MigrationError if a migration fails, which leaves the earlier ones
+    Concurrent calls are safe: each migration runs once. The default schema is `schema.sql`. Raises MigrationError if a migration fails, which leaves the earlier ones
     applied, or if the database is newer than the schema.
     """
     migrations = read_migrations(_read("schema.sql") if schema is None else schema)

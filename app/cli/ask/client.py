@@ -92,7 +92,7 @@ class TurnClient:
         self._backoff.set_patience(STOP_TIMEOUT)
         with suppress(AskFailed, HTTPException, OSError):
             if not self._turn_id:
-                # The response to a repeated request with the same Idempotency-Key has the turn's id.
+                # A repeated request with the same Idempotency-Key returns the turn's id.
                 with suppress(TryAgain):
                     self._open().close()
             if self._turn_id:

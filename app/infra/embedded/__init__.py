@@ -32,7 +32,7 @@ async def servers(
 ) -> AsyncIterator[Servers]:
     """Run one or both servers on `data_dir` within the block; they start concurrently.
 
-    The servers stop when the thread that entered the block ends. Raises EmbeddedError if one cannot run.
+    They stop when the thread that entered the block ends. Raises EmbeddedError if one cannot run.
     """
     wanted = {"postgres": postgres} if database else {}
     if memory:

@@ -1,8 +1,8 @@
 """Locks on a server's folder within the data folder, so that only one server uses it at a time.
 
-There are two kernel locks, which are released if their process crashes. `owner.lock` is held by the process that runs
-the server and records its id and how to connect. `server.lock` is inherited by the server and all
-its children: while one of them lives, no other server starts on the same files.
+Both locks are kernel locks, which a crash releases. `owner.lock` is held by the process that runs
+the server, and records its id and how to connect. `server.lock` is inherited by the server and all
+its children: while one of them runs, no other server starts on the same files.
 """
 
 import errno

@@ -81,8 +81,8 @@ class HTTPClient:
             try:
                 return await _with_head(response, until)
             except (BadResponse, ConnectionError):
-                # The server may have closed the idle connection meanwhile (RFC 9112, 9.3.1). Sending
-                # the request again is harmless even if it was processed.
+                # The server may have closed the idle connection (RFC 9112, 9.3.1). Sending the
+                # request again is harmless even if it was processed.
                 if response.started:
                     raise
         connect_by = min(until, asyncio.get_running_loop().time() + connect_timeout)
