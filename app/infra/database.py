@@ -123,8 +123,9 @@ def read_migrations(schema: str) -> tuple[Migration, ...]:
 async def migrate(connection: Connection, schema: str | None = None) -> DatabaseState:
     """Apply the migrations that the database lacks, each in its own transaction.
 
-    Concurrent calls are safe: each migration runs once. The default schema is `schema.sql`. Raises MigrationError if a migration fails, which leaves the earlier ones
-    applied, or if the database is newer than the schema.
+    Concurrent calls are safe: each migration runs once. The default schema is `schema.sql`. Raises
+    MigrationError if a migration fails, which leaves the earlier ones applied, or if the database
+    is newer than the schema.
     """
     migrations = read_migrations(_read("schema.sql") if schema is None else schema)
     while not await _apply_next(connection, migrations):

@@ -70,13 +70,13 @@ _FULL_QUESTION = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-# Few enough that the question's own words still dominate.
+# Low enough for the question's own words to dominate.
 _MAX_APPENDED = 6
 # In an unspaced script a "word" of more stems may be a whole sentence.
 _MAX_STEMS = 8
-# Content words with which a question is self-contained, and fewer after an acknowledgement.
+# Content words that make a question self-contained; fewer are enough after an acknowledgement.
 _SELF_CONTAINED, _SELF_CONTAINED_AFTER_ACKNOWLEDGEMENT = 4, 2
-# The same in all words, for languages without a stop word list; more after "and".
+# The same in all words, for languages without a stop word list; more are needed after "and".
 _SELF_CONTAINED_WORDS, _SELF_CONTAINED_CONTINUATION_WORDS = 6, 9
 
 
@@ -164,7 +164,7 @@ def _subject(question: str, last: PastTurn) -> str:
 
 
 def _is_self_contained(question: str, last: PastTurn, *, acknowledged: bool) -> bool:
-    """Return whether a question needs nothing from the last turn, which may be acknowledged."""
+    """Return whether a question can be understood without the last turn."""
     if _has_reference(question):
         return False
     continuation = _CONTINUATION.search(question) is not None
