@@ -62,9 +62,7 @@ def _lifespan(
         if site.missing:
             log.warning(NOT_INSTALLED)
         async with services(
-            settings,
-            encode_lost=codec.lost_frame,
-            shutdown_requested=lambda: AppStatus.should_exit,
+            settings, encode_lost=codec.lost_frame, shutdown_requested=lambda: AppStatus.should_exit
         ) as state:
             # The server drains the runner before it stops.
             app.state.runner = state["runner"]

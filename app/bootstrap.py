@@ -191,9 +191,7 @@ def _model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIMode
     )
 
 
-def open_database(
-    settings: Settings,
-) -> AbstractAsyncContextManager[tuple[Pool, DatabaseState]]:
+def open_database(settings: Settings) -> AbstractAsyncContextManager[tuple[Pool, DatabaseState]]:
     """Open the configured database; see `open_pool` for what it yields and raises."""
     return open_pool(
         settings.database_url, size=settings.database_pool, timeout=settings.database_timeout
@@ -222,9 +220,7 @@ def build_embedder(settings: Settings, http: HTTPClient, *, questions: bool) -> 
     name = settings.embedding_model
     if settings.embedding_base_url:
         config = RemoteConfig(
-            base_url=settings.embedding_base_url,
-            model=name,
-            api_key=settings.embedding_api_key,
+            base_url=settings.embedding_base_url, model=name, api_key=settings.embedding_api_key
         )
         if questions:
             limit = settings.embedding_timeout

@@ -87,8 +87,7 @@ Count: TypeAlias = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
 Share: TypeAlias = Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": 1})]
 Milliseconds: TypeAlias = Annotated[float, Meta(extra_json_schema={"minimum": 0})]
 Status: TypeAlias = Annotated[
-    int,
-    Meta(description="The HTTP status.", extra_json_schema={"minimum": 400, "maximum": 599}),
+    int, Meta(description="The HTTP status.", extra_json_schema={"minimum": 400, "maximum": 599})
 ]
 
 

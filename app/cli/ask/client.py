@@ -33,11 +33,7 @@ PROBLEM_LIMIT = 1 << 16
 
 _USAGE_ERRORS = (400, 413, 422)
 # The options that correspond to the fields of a request.
-_OPTIONS = {
-    "/query": "The question",
-    "/creator": "--creator",
-    "/conversation_id": "--conversation",
-}
+_OPTIONS = {"/query": "The question", "/creator": "--creator", "/conversation_id": "--conversation"}
 _TEMPORARY = (429, 502, 503, 504)
 
 

@@ -51,10 +51,7 @@ EVENTS: Mapping[str, Any] = {
         tuple[Citation, ...],
         Meta(description="Once, first: the sources, best first; empty if there are none."),
     ],
-    "token": Annotated[
-        str,
-        Meta(description="Any number of times: the next piece of the answer."),
-    ],
+    "token": Annotated[str, Meta(description="Any number of times: the next piece of the answer.")],
     "done": Annotated[Done, Meta(description="Last, if the turn succeeded.")],
     "error": Annotated[ErrorEvent, Meta(description="Last, if the turn failed.")],
 }

@@ -97,8 +97,7 @@ CREATOR = Parameter(
     "creator",
     "query",
     Annotated[
-        str,
-        Meta(extra_json_schema={"pattern": full_match(f"(?:{trimmed_text(CREATOR_LIMIT)})?")}),
+        str, Meta(extra_json_schema={"pattern": full_match(f"(?:{trimmed_text(CREATOR_LIMIT)})?")})
     ],
     "As in `ask`. An empty value is ignored.",
 )

@@ -75,8 +75,7 @@ def _notes(one: DatasetReport) -> Iterator[str]:
     if quoting := one.quoting:
         yield (
             f"{_percent(quoting.correct)} of {quoting.served:,} extractive answers are correct;"
-            f" {quoting.ungrounded:,} of {quoting.answers:,} say anything that is not in their"
-            " sources"
+            f" {quoting.ungrounded:,} of {quoting.answers:,} have text that is not in their sources"
         )
     if follow_ups := one.follow_ups:
         yield (

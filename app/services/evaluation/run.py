@@ -6,12 +6,7 @@ from pathlib import Path
 
 from app.services.evaluation.beir import BeirDataset
 from app.services.evaluation.conversations import standalone_query
-from app.services.evaluation.datasets import (
-    Dataset,
-    dataset_language,
-    questions_of,
-    read_datasets,
-)
+from app.services.evaluation.datasets import Dataset, dataset_language, questions_of, read_datasets
 from app.services.evaluation.errors import EvaluationError
 from app.services.evaluation.measure import (
     JudgedQuestion,

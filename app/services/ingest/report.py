@@ -9,7 +9,7 @@ MAX_UNASSIGNED_NAMED = 10
 
 
 class Report(Struct, frozen=True):
-    """What a library now holds, and what the run changed.
+    """What a library contains after a run, and what the run changed.
 
     `broken` has pairs of a path and a reason; `skipped` counts files in unsupported formats;
     `unassigned` has the paths of pages and transcripts that are not in a creator's folder, which

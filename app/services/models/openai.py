@@ -59,11 +59,7 @@ class _ModelAttemptFailed(AttemptFailed):
     """One attempt failed. `detail` is for the user, `reason` for the log."""
 
     def __init__(
-        self,
-        detail: str,
-        reason: str,
-        retry_after: float | None = None,
-        use_fallback: bool = True,
+        self, detail: str, reason: str, retry_after: float | None = None, use_fallback: bool = True
     ) -> None:
         super().__init__(reason, retry_after)
         self.error = ModelFailed(f"The language model {detail}.")

@@ -1,4 +1,4 @@
-"""Questions to calibrate with: some made from the library's own sentences, some off-topic.
+"""Questions for calibration: some made from the library's own sentences, some off-topic.
 
 `off_topic_questions.tsv` holds a fixed set of questions about other subjects.
 """
@@ -42,7 +42,7 @@ def off_topic_questions(languages: Sequence[str]) -> list[OffTopicQuestion]:
 
 
 def own_questions(passages: Sequence[Sequence[Sentence]]) -> list[str]:
-    """Make questions from sentences, the way people ask who do not remember the exact words."""
+    """Make questions that resemble sentences, as if asked without knowing their exact words."""
     rng = random.Random(len(passages))  # noqa: S311 -- reproducible, and not a secret
     pool = [_words(one.text) for sentences in passages for one in sentences]
     pool = [words for words in pool if len(words) >= MIN_SENTENCE]

@@ -33,7 +33,7 @@ class Hit(Struct, frozen=True):
 
 
 class Ranking(Struct, frozen=True):
-    """Each tier's passages, best first, and the tier that answers, with the verdicts on all."""
+    """Each tier's passages, best first, the tier that answers, and the verdicts on all tiers."""
 
     tier: Tier
     creator: CreatorRef | None
@@ -57,7 +57,7 @@ def build_ranking(
 ) -> Ranking:
     """Build the ranking from the rows of `execute_search`.
 
-    `embedding` is the question's. The classifier sees `per_document` passages of each document.
+    `embedding` is the question's. The classifier gets `per_document` passages of each document.
     """
     first = rows[0]
     slug, name = first["requested_slug"], first["requested_name"]

@@ -6,8 +6,8 @@ of the question's idf, `cosine` compares embeddings. Both are roughly between 0 
 
 from msgspec import Struct
 
-# Passages with words of the question that are scored at most; a library up to this size is always
-# scored in full.
+# The maximum number of passages with words of the question that are scored; a library up to this
+# size is always scored in full.
 MAX_MATCHED = 20_000
 # A creator or a set of topics with up to EXHAUSTIVE passages is compared passage by passage. A
 # larger one is filtered from the APPROXIMATE nearest neighbours in the whole library.

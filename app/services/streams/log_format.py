@@ -18,8 +18,8 @@ END, DONE, FAILED = b"end%d", b"done", b"failed"
 class Header(Struct, frozen=True):
     """The start of a log.
 
-    `metadata` is any text without control characters, given by the stream's creator; `worker` is the
-    id of the worker that runs the stream.
+    `metadata` is any text without control characters; `worker` is the id of the worker that runs
+    the stream.
     """
 
     metadata: str

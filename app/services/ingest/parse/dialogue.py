@@ -30,10 +30,10 @@ _BRACKETED = re.compile(rf"\[({CLOCK})\]")
 # `1:02:03`.
 _STAMP = re.compile(r"(?<!\w)\[(?:\d{1,3}[:.])?\d{1,3}:\d\d(?:[.,;:]\d{1,3})?\]")
 _EXACT = re.compile(r"(?:\d{1,3}:\d\d|\d\d\.\d\d):\d\d(?!\d)")
-# How many turns with a name and only minutes and seconds make a transcript.
+# The number of turns with a name and only minutes and seconds that make a transcript.
 _MIN_NAMED_TURNS = 3
 _NOT_A_SPEAKER = frozenset({"ad break", "break", "intermission"})
-# The time in `[unintelligible 00:44:13.15]` is not that of the words beside it.
+# The time in `[unintelligible 00:44:13.15]` is not the time of the words next to it.
 _UNCLEAR = re.compile(rf"(\[[^\[\]]*?)\s+{CLOCK}\]")
 _BREAK = re.compile(rf"(?:to\s)?(?:\s*\[{CLOCK}\]\s*(?:to\b|[-–—])?)+\s*")
 
@@ -86,7 +86,7 @@ def _are_speakers_turns(turns: Sequence[_Turn], speakers: Sequence[str]) -> bool
 
 
 def transcript_cues(blocks: Sequence[Block], speakers: Sequence[str] = ()) -> list[Cue]:
-    """Turn a transcript's blocks into cues that have the times written in it."""
+    """Turn a transcript's blocks into cues with the times that are written in it."""
     first_lines = (line for block in blocks for line in block.lines[:1])
     names = SpeakerNames(speakers, (_BRACKETED.sub("", line).strip() for line in first_lines))
     # Bold words at the start of a few blocks are terms; at the start of many they are speakers.

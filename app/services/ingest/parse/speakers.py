@@ -1,4 +1,4 @@
-"""Recognise speakers' names in front of what they say.
+"""Recognize speakers' names in front of their words.
 
 `Name:` at the start of a line is a speaker only if the name is known, follows `>>` or recurs;
 otherwise it stays part of the text.
@@ -45,7 +45,7 @@ class SpeakerNames:
     def split(self, line: str, speaker: str | None) -> tuple[bool, str | None, str]:
         """Split a line into whether the speaker changes, who speaks, and the words.
 
-        `speaker` is who spoke before. The new speaker is None if the line does not name anyone.
+        `speaker` is the previous speaker. The new one is None if the line does not name anyone.
         """
         chevrons = _CHEVRONS.match(line)
         rest = line[chevrons.end() :] if chevrons else line

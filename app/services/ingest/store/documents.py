@@ -90,7 +90,7 @@ SELECT language, 0, true, changed FROM unnest($1::text[], $2::integer[]) AS now 
 ON CONFLICT (language) DO UPDATE SET stale = true, changed = known.changed + excluded.changed
 """
 
-# $1 library · $2 keys; the statement still sees the passages that go with the documents
+# $1 library · $2 keys; the statement still sees the passages that are deleted by the cascade
 DELETE_DOCUMENTS = """
 WITH deleted AS (
     DELETE FROM documents WHERE library_id = $1 AND key = ANY($2::text[]) RETURNING id

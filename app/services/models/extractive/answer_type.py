@@ -126,7 +126,7 @@ def answer_type_scorer(question: str) -> Callable[[str], float]:
 
 
 def is_question(sentence: str) -> bool:
-    """Return whether a sentence ends like a question."""
+    """Return whether a sentence ends with a question mark."""
     return _QUESTION.search(sentence) is not None
 
 
