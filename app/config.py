@@ -156,16 +156,10 @@ class Settings(Struct, frozen=True, kw_only=True):
 def _is_http_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        host = (parts.hostname or "").encode("idna").decode()
-        # `port` raises ValueError if it is out of range.
-        return (
-            parts.scheme in ("http", "https")
-            and bool(host)
-            and parts.port != 0
-            and (host.isprintable() and " " not in host)
-        )
+        host, port = (parts.hostname or "").encode("idna").decode(), parts.port
     except ValueError:
         return False
+    return parts.scheme in ("http", "https") and port != 0 and bool(re.fullmatch("[!-~]+", host))
 
 
 def _explain(name: str, reason: str) -> str:

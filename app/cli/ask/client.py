@@ -139,7 +139,6 @@ class TurnClient:
         return response
 
     def _rejected(self, rejection: HTTPError) -> Exception:
-        """Return the exception for an error response."""
         message, status = _message(rejection), rejection.code
         running = rejection.headers.get("Location", "").rpartition("/")[2]
         if status == 409 and running:

@@ -225,7 +225,6 @@ class Answerer:
             return (), False
 
     async def _remember(self, conversation_id: str, turn: PastTurn) -> bool:
-        """Return whether the turn was stored."""
         try:
             await self._memory.remember(conversation_id, turn)
         except MemoryUnavailable:

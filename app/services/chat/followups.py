@@ -164,7 +164,6 @@ def _subject(question: str, last: PastTurn) -> str:
 
 
 def _is_self_contained(question: str, last: PastTurn, *, acknowledged: bool) -> bool:
-    """Return whether a question can be understood without the last turn."""
     if _has_reference(question):
         return False
     continuation = _CONTINUATION.search(question) is not None

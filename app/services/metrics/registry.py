@@ -55,19 +55,18 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.turns = Counter(
-            f"{PREFIX}turns",
+        self.turns = self._counter(
+            "turns",
             "Turns that ended, by the tier that answered and how they ended.",
-            ("tier", "ending"),
-            registry=self.registry,
+            "tier",
+            "ending",
         )
         for tier, ending in _expected_endings():
             self.turns.labels(tier, ending)
-        self.refusals = Counter(
-            f"{PREFIX}requests_refused",
-            "Requests answered with an error instead of a stream, by kind of error.",
-            ("reason",),
-            registry=self.registry,
+        self.refusals = self._counter(
+            "requests_refused",
+            "Requests answered with an error, not a stream, by reason.",
+            "reason",
         )
         for reason in _error_kinds():
             self.refusals.labels(reason)
@@ -146,8 +145,8 @@ class Metrics:
         finally:
             timer.cancel()
 
-    def _counter(self, name: str, documentation: str) -> Counter:
-        return Counter(PREFIX + name, documentation, registry=self.registry)
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(PREFIX + name, documentation, labels, registry=self.registry)
 
     def _histogram(self, name: str, documentation: str, bounds: Sequence[float]) -> Histogram:
         return Histogram(
@@ -168,7 +167,6 @@ class _ReadCounter(Collector):
 
 
 def _expected_endings() -> Iterator[tuple[str, str]]:
-    """Yield each tier and ending that a turn can have."""
     fields = get_type_hints(Done)
     yield from product(get_args(fields["cascade_tier"]), get_args(fields["finish_reason"]))
     for failure in (LibraryUnavailable, ModelFailed, ShuttingDown, TurnLost):

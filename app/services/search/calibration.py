@@ -147,8 +147,6 @@ async def _fit_for(
 
 
 class _ExampleRunner(Struct, frozen=True):
-    """Searches the library for many questions."""
-
     connection: Connection
     plan: SearchPlan
     embedder: Embedder | None

@@ -91,12 +91,5 @@ def _hit(row: asyncpg.Record) -> Hit:
 
 
 def passage_scores(row: asyncpg.Record) -> PassageScores:
-    """Return the scores in a result row."""
-    return PassageScores(
-        score=row["score"],
-        lexical=row["lexical"],
-        cosine=row["cosine"],
-        coverage=row["coverage"],
-        library_coverage=row["library_coverage"],
-        idf=row["idf"],
-    )
+    """Return the scores in a result row: its columns have the names of the fields."""
+    return PassageScores(*(row[name] for name in PassageScores.__struct_fields__))

@@ -109,7 +109,6 @@ def _join(run: Sequence[Cue]) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Return the spans of the sentences by their punctuation."""
     ends = [mark.end() for mark in _SENTENCE_END.finditer(text) if _ends_sentence(text, mark)]
     if not ends or ends[-1] < len(text):
         ends.append(len(text))

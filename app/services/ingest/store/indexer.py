@@ -95,7 +95,7 @@ class Indexer(Struct, frozen=True):
             raise NotEmbedded(name, str(error)) from None
 
     async def _drop_older_indexes(self, connection: Connection) -> None:
-        # A service that still uses an older index falls back to lexical search. A newer one stays: it
+        # A service that still uses an older index falls back to lexical search. A newer index
         # belongs to a reindex with settings that are about to replace these.
         indexes = await embedding_indexes(connection)
         if self.embedder and self.embedder.name in indexes:
