@@ -53,7 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     llm_first_token_timeout: Seconds = 30.0
     llm_silence_timeout: Seconds = 20.0
     llm_answer_timeout: Seconds = 300.0
-    # Seconds to rewrite a follow-up question so that it stands alone.
+    # Seconds for the model to rewrite a follow-up question.
     condense_timeout: Seconds = 2.0
 
     # Embedder: wordllama (also the default if it is installed), minilm, none, or a model of the
@@ -122,7 +122,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             if environment.get(name.upper(), "").strip()
         }
         try:
-            settings = msgspec.convert(given, cls, strict=False, dec_hook=_path)
+            # Path is the only type of a setting that msgspec does not convert.
+            settings = msgspec.convert(
+                given, cls, strict=False, dec_hook=lambda _, path: Path(path).expanduser()
+            )
         except msgspec.ValidationError as error:
             reason, _, path = str(error).partition(" - at `$.")
             name = path.rstrip("`")
@@ -173,14 +176,9 @@ def _explain(name: str, reason: str) -> str:
     return reason
 
 
-def _path(kind: type, value: str) -> Path:
-    # Path is the only type of a setting that msgspec does not convert.
-    return Path(value).expanduser()
-
-
 def _masked(name: str, value: object) -> object:
     if name.endswith("api_key"):
         return "***" if value else ""
     if isinstance(value, str):
-        return _SECRETS_IN_URL.sub(lambda it: "***@" if it[0].endswith("@") else "***", value)
+        return _SECRETS_IN_URL.sub(lambda found: "***@" if found[0].endswith("@") else "***", value)
     return value

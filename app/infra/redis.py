@@ -30,7 +30,7 @@ REDIS_ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError, Runtim
 
 DEFAULT_PORT = 6379
 # A connection's timeouts, as a fraction of the caller's: the client must notice that a node hangs
-# before the caller gives up, or it would never look for the node that took over.
+# before the caller gives up, or it would never discover the new primary.
 TIMEOUT_FRACTION = 0.75
 SERVER_SCHEMES, CLUSTER_SCHEMES = ("redis", "rediss", "unix"), ("redis+cluster", "rediss+cluster")
 _URL = re.compile(
@@ -186,7 +186,7 @@ def _addresses(parts: re.Match[str]) -> list[tuple[str, int]]:
     """Read the hosts and ports. Raises ValueError, without a password in its message."""
     try:
         found = [urlsplit(f"//{host}") for host in parts["hosts"].split(",")]
-        addresses = [(it.hostname or "", it.port or DEFAULT_PORT) for it in found]
+        addresses = [(parts.hostname or "", parts.port or DEFAULT_PORT) for parts in found]
     except ValueError:
         raise ValueError(
             "ports must be from 1 to 65535, IPv6 addresses in [brackets], and special characters"

@@ -83,7 +83,7 @@ class TurnClient:
             self._backoff.wait(problem)
 
     def stop(self) -> None:
-        """Stop the turn on the service; `events` then yields its last events, if they come soon."""
+        """Stop the turn; `events` then yields its last events, if they arrive in time."""
         self._timeout = STOP_TIMEOUT
         self._backoff.set_patience(STOP_TIMEOUT)
         with suppress(AskFailed, HTTPException, OSError):
@@ -192,7 +192,7 @@ def _message(rejection: HTTPError) -> str:
     """Return the message of the service, or the status line of a proxy."""
     with suppress(msgspec.DecodeError, OSError, HTTPException):
         problem = msgspec.json.decode(rejection.read(PROBLEM_LIMIT), type=Problem)
-        fields = (f"{_OPTIONS.get(it.pointer, it.pointer)} {it.detail}." for it in problem.errors)
+        fields = (f"{_OPTIONS.get(e.pointer, e.pointer)} {e.detail}." for e in problem.errors)
         return " ".join(fields) or problem.detail
     location = rejection.headers.get("Location")
     target = f", see {location}" if location else ""

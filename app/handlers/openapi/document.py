@@ -116,14 +116,14 @@ def _operation(
     if operation.parameters:
         spec["parameters"] = [_parameter(each, own, schemas) for each in operation.parameters]
     if operation.body:
-        accepted = [it for it in own if it.body is not None and it.status < 300]
+        accepted = [one for one in own if one.body is not None and one.status < 300]
         spec["requestBody"] = {
             "required": True,
             "content": {
                 "application/json": {
                     "schema": schemas.of(operation.body),
                     "examples": {
-                        it.name: {"summary": it.summary, "value": it.body} for it in accepted
+                        one.name: {"summary": one.summary, "value": one.body} for one in accepted
                     },
                 }
             },
@@ -144,9 +144,9 @@ def _parameter(parameter: Parameter, own: Iterable[Example], schemas: _Schemas) 
         "schema": schemas.of(parameter.type),
     }
     examples = {
-        it.name: {"summary": it.summary, "value": it.parameters[parameter.name]}
-        for it in own
-        if it.status < 300 and parameter.name in it.parameters
+        one.name: {"summary": one.summary, "value": one.parameters[parameter.name]}
+        for one in own
+        if one.status < 300 and parameter.name in one.parameters
     }
     return spec | ({"examples": examples} if examples else {})
 
@@ -164,7 +164,7 @@ def _response(response: ResponseSpec, own: Sequence[Example], schemas: _Schemas)
         spec["content"] = {
             media_type: _body(media_type, type_, schemas)
             | _examples(
-                it for it in own if (it.status, it.media_type) == (response.status, media_type)
+                one for one in own if (one.status, one.media_type) == (response.status, media_type)
             )
             for media_type, type_ in response.content.items()
         }
@@ -211,9 +211,9 @@ def _problems(
         # Not `const`: some client generators cannot combine it with the type of the field.
         exact = {"properties": {"type": {"enum": types}, "status": {"enum": [status]}}}
         # Examples of the operation itself, or else of others, since all have the same form.
-        matching = [it for it in every if it.status == status and it.reply.get("type") in types]
+        matching = [one for one in every if one.status == status and one.reply.get("type") in types]
         content = {"schema": {"allOf": [schemas.of(Problem), exact]}} | _examples(
-            [it for it in matching if it in own] or matching
+            [one for one in matching if one in own] or matching
         )
         responses[str(status)] = {
             "description": " ".join(f"{PROBLEM_TYPES[kind].title}." for kind in kinds),
@@ -228,7 +228,7 @@ def _headers(names: Iterable[str]) -> JSON:
 
 
 def _examples(examples: Iterable[Example]) -> JSON:
-    named = {it.name: {"summary": it.summary, "value": it.reply} for it in examples}
+    named = {one.name: {"summary": one.summary, "value": one.reply} for one in examples}
     return {"examples": named} if named else {}
 
 

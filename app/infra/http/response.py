@@ -197,7 +197,7 @@ class Response:
         self._keep_alive = False
 
     def on_message_begin(self) -> None:
-        """Stop the parser at a second response, which no request belongs to."""
+        """Reject a second response: there was only one request."""
         if self._complete:
             raise BadResponse("a second response follows")
 

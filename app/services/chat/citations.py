@@ -65,7 +65,7 @@ class CitationFilter:
         while at < len(held):
             bracket = held.find("[", at)
             end = bracket if bracket >= 0 else len(held)
-            # Spaces before a marker are held back, since a dropped marker takes them with it.
+            # Spaces before a marker are held back, since they are dropped if the marker is.
             blank = max(at, end - _MAX_SPACES)
             blank += len(held[blank:end].rstrip(" "))
             passed.append(self._pass(held[at:blank]))

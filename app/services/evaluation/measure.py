@@ -107,7 +107,7 @@ def judge_question(question: Question, query: str, index: PassageIndex) -> Judge
 async def measure(
     searcher: Searcher, questions: Sequence[JudgedQuestion], index: PassageIndex
 ) -> list[QuestionResult]:
-    """Search for every question, one after another. Raises LibraryUnavailable."""
+    """Search for the questions sequentially. Raises LibraryUnavailable."""
     for question in questions[:WARM_UP]:
         await searcher.search(question.text, question.creator)
     return [await _measure_one(searcher, question, index) for question in questions]

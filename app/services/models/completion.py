@@ -112,7 +112,7 @@ class _AnswerText:
         self._held = ""
 
     def add(self, piece: str, last: bool = False) -> str:
-        """Return the text that is certain so far; after the `last` piece, all that is left."""
+        """Return the text that is certain so far; with the `last` piece, all remaining text."""
         if self._part == "answer" and not self._held and piece.isascii():
             return piece
         text, self._held = self._held + piece, ""

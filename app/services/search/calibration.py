@@ -98,7 +98,8 @@ async def calibrate(
     off_topic = off_topic_questions(
         [row["language"] for row in languages if row["passages"] >= MIN_LANGUAGE_SHARE * passages]
     )
-    own = await _own_questions(connection)
+    sample = await connection.fetch(SAMPLE_PASSAGES, 4 * QUESTIONS)
+    own = own_questions([_SENTENCES.decode(row["sentences"]) for row in sample])
     questions = [*own, *(one.question for one in off_topic)]
     indexes = [None, plan.index] if plan.index and embedder else [None]
     total = len(indexes) * len(questions)
@@ -119,11 +120,6 @@ async def calibrate(
         await connection.execute(DELETE_OLDER, newest, index and index.id)
     report(total, total)
     return Calibration(passages, len(own), len(off_topic)) if fitted else None
-
-
-async def _own_questions(connection: Connection) -> list[str]:
-    rows = await connection.fetch(SAMPLE_PASSAGES, 4 * QUESTIONS)
-    return own_questions([_SENTENCES.decode(row["sentences"]) for row in rows])
 
 
 async def _fit_for(

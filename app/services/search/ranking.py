@@ -65,7 +65,8 @@ def build_ranking(
     hits: dict[Tier, list[Hit]] = {tier: [] for tier in TIERS}
     for row in rows:
         if row["tier"] is not None:
-            hits[TIERS[row["tier"] - 1]].append(_hit(row))
+            hit = Hit(row["id"], row["document_id"], row["ordinal"], passage_scores(row), row)
+            hits[TIERS[row["tier"] - 1]].append(hit)
     ranked = {tier: tuple(of_tier) for tier, of_tier in hits.items()}
     # An unknown creator starts one tier lower; without a creator only the library is searched.
     searched = TIERS[(0 if creator else 1 if creator_requested else 2) :]
@@ -84,10 +85,6 @@ def _classified(hits: Iterable[Hit], per_document: int) -> tuple[PassageScores, 
         if seen[hit.document_id] <= per_document:
             scores.append(hit.scores)
     return tuple(scores[:DEPTH])
-
-
-def _hit(row: asyncpg.Record) -> Hit:
-    return Hit(row["id"], row["document_id"], row["ordinal"], passage_scores(row), row)
 
 
 def passage_scores(row: asyncpg.Record) -> PassageScores:

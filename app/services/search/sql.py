@@ -201,7 +201,7 @@ _EMBEDDINGS = """
             SELECT embedding FROM {table} WHERE passage_id = candidates.id OFFSET 0
         ) e ON true"""
 # The embedding is a CTE because a parameter would be parsed from text for every row. The rows of
-# `library_neighbours` are computed only as far as they are read.
+# `library_neighbours` are computed lazily.
 _NEIGHBOURS_CTE = """question_embedding AS MATERIALIZED (
     SELECT $6::text::halfvec({dimension}) AS embedding
 ),

@@ -193,7 +193,7 @@ class EventStore:
 
     def _is_dead(self, worker: str) -> bool:
         oldest = anyio.current_time() - MIN_EXPIRY
-        self._dead_workers = {it: at for it, at in self._dead_workers.items() if at > oldest}
+        self._dead_workers = {w: at for w, at in self._dead_workers.items() if at > oldest}
         return worker in self._dead_workers
 
     def _end_lost(self, stream: RemoteStream, after: int = -1) -> None:

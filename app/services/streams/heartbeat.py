@@ -19,8 +19,8 @@ MIN_CHECKS = 4
 class Heartbeat:
     """Makes viewers that have waited for `every` seconds return an empty item.
 
-    Cancels readers that take longer than `stall_timeout` seconds with an item. `on_check` is called
-    at each check.
+    Cancels readers that take longer than `stall_timeout` seconds to process an item. `on_check` is
+    called at each check.
     """
 
     def __init__(self, *, every: float, stall_timeout: float, on_check: Callable[[], None]) -> None:

@@ -28,7 +28,7 @@ class LocalStream(StreamBuffer):
         self.on_stop = on_stop
         # A key in Redis that expires together with the log.
         self.idempotency_key: str | None = None
-        # Nothing is left to be written.
+        # Whether the stream has ended and Redis has all of it.
         self.fully_logged = False
         # The loop time until which a viewer on another worker counts, and of the last check.
         self.remote_viewers_until = 0.0

@@ -33,7 +33,7 @@ VIEWERS_MARGIN_MS = 1_000
 
 
 class LogSync:
-    """Writes the streams that this worker runs, and reads those that it only serves.
+    """Writes the streams that this worker runs, and reads those that have viewers on it.
 
     `lease` and `grace` are in seconds: how long a worker that does not renew its lease counts as
     alive, and how long a stream may have no viewers. `on_lost` is called with a stream whose worker

@@ -153,7 +153,7 @@ class StreamRunner:
         await self._store.stop(stream_id)
 
     async def drain(self) -> None:
-        """Wait until `draining` is set, then for all streams and viewers, and end what is left.
+        """Wait until `draining` is set, then for streams and viewers, and end those that remain.
 
         Viewers of other workers' streams are disconnected without an event, so that they resume
         elsewhere.

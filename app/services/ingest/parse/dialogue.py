@@ -26,8 +26,8 @@ _UTTERANCE = re.compile(
 _MAX_NAME_WORDS = 6
 _RATIO = re.compile(r"\d+:\d")
 _BRACKETED = re.compile(rf"\[({CLOCK})\]")
-# Times that ratios, opening hours and lap times do not look like: `[1:23]` apart from a word, and
-# `1:02:03`.
+# Times that cannot be ratios, opening hours or lap times: `[1:23]` that does not follow a word
+# directly, and `1:02:03`.
 _STAMP = re.compile(r"(?<!\w)\[(?:\d{1,3}[:.])?\d{1,3}:\d\d(?:[.,;:]\d{1,3})?\]")
 _EXACT = re.compile(r"(?:\d{1,3}:\d\d|\d\d\.\d\d):\d\d(?!\d)")
 # The number of utterances with a name and only minutes and seconds that make a transcript.
@@ -47,7 +47,7 @@ class _Utterance(Struct, frozen=True):
 
 
 def is_transcript(blocks: Sequence[Block], speakers: Sequence[str] = ()) -> bool:
-    """Return whether at least two lines certainly give a time of speech.
+    """Return whether at least two lines have an unambiguous time of speech.
 
     `Name: 1:23` may also be a ratio or an opening hour. Such lines count only if there are several,
     their times ascend, and a name recurs or is one of the `speakers`.

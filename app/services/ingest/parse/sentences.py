@@ -16,7 +16,7 @@ from app.services.ingest.parse.words import UNSPACED_SCRIPTS, count_words
 MAX_SENTENCE_WORDS = 60
 MAX_PIECE_WORDS = 40
 
-# Possessive, so that a file of nothing but punctuation takes linear time.
+# Possessive quantifiers keep the time linear for a file that is all punctuation.
 _SENTENCE_END = re.compile(
     r"(?:(?<![.!?…])[.!?…]++[\"'”’»)\]]*+(?=\s)|[؟।۔]+\s?|[。！？｡]+[」』”’）)]*)\s*"
 )

@@ -35,7 +35,7 @@ class SpeakerNames:
         self._known: dict[str, str] = {}
         for full in speakers:
             for part in {full, full.split()[0], full.split()[-1]} if full.split() else ():
-                # A first name that two speakers share stays as it is.
+                # A first name that two speakers share is not expanded.
                 key = fold(part)
                 self._known[key] = part if key in self._known else full
         labels = (_LABEL.match(_CHEVRONS.sub("", line)) for line in lines)

@@ -77,8 +77,8 @@ SELECT id, heading, first_sentence, sentences::jsonb, starts, ends
 FROM inserted JOIN given USING (ordinal)
 """
 
-# A new passage is weighted with its language's mean length at once, so that searches find it. The
-# passages of a new language get their weights with its statistics.
+# A new passage is weighted immediately, with the mean length of its language, so that searches find
+# it. The passages of a new language are weighted when its statistics are computed.
 WEIGHTS = """,
            bm25_weights(search, words_in(search), (
                SELECT mean_length FROM languages WHERE language = $4 AND mean_length > 0))"""

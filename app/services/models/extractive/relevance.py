@@ -49,7 +49,11 @@ class Candidate(Struct, frozen=True, eq=False):
     index: int
     text: str
     stems: tuple[str, ...]
-    words: int
+
+    @property
+    def words(self) -> int:
+        """The number of its words."""
+        return len(self.text.split())
 
     @property
     def number(self) -> int:
@@ -85,13 +89,7 @@ def rank_sentences(
 
 def _candidates(source: Source) -> list[Candidate]:
     return [
-        Candidate(
-            source,
-            index,
-            sentence.text,
-            tuple(stems(sentence.text, source.language)),
-            len(sentence.text.split()),
-        )
+        Candidate(source, index, sentence.text, tuple(stems(sentence.text, source.language)))
         for index, sentence in enumerate(source.sentences)
     ]
 
