@@ -39,7 +39,7 @@ def configure(form: Literal["auto", "text", "json"], level: str) -> None:
             "disable_existing_loggers": False,
             "filters": {
                 "request": {"()": lambda: _add_ids},
-                "incomplete": {"()": lambda: _is_not_incomplete_response},
+                "incomplete": {"()": lambda: _skip_incomplete_response},
             },
             "formatters": {"chosen": formatters[form]},
             "handlers": {
@@ -69,6 +69,6 @@ def _add_ids(record: logging.LogRecord) -> bool:
     return True
 
 
-def _is_not_incomplete_response(record: logging.LogRecord) -> bool:
+def _skip_incomplete_response(record: logging.LogRecord) -> bool:
     # The middleware logs the reason for an incomplete response.
     return not str(record.msg).startswith("ASGI callable returned without completing response")

@@ -115,7 +115,7 @@ class RemoteStream(StreamBuffer):
             self.lease_missing_since, self.lost = None, False
 
     def _on_ttl(self, reply: object) -> None:
-        """Give up a silent log that is not renewed: to its worker, the stream has ended."""
+        """Give up a silent log that is not renewed: its worker considers the stream ended."""
         if isinstance(reply, int) and reply > 0:
             self.max_ttl_seen = max(self.max_ttl_seen, reply)
             expiring = reply < self.max_ttl_seen - MAX_EXPIRY_DROP

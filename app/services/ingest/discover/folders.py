@@ -135,7 +135,7 @@ def _files(folder: Path, walk: _Walk) -> Iterator[Path]:
 
 
 def _has_text(path: Path) -> bool:
-    """Return whether a file in an unsupported format has text, so that its absence matters."""
+    """Return whether a file in an unsupported format has text and should be reported."""
     if path.suffix.lower() in _TECHNICAL_SUFFIXES or not path.suffix:
         return False
     with path.open("rb") as file:
