@@ -22,12 +22,12 @@ Connection: TypeAlias = (
 LOCK_KEY = 0x63687279736F
 # Seconds for one migration; the pool's own timeout is for searches.
 MIGRATION_TIMEOUT = 3600.0
-MARK = re.compile(r"^-- migration (\d+): (.+)$", re.MULTILINE)
+MIGRATION_HEADER = re.compile(r"^-- migration (\d+): (.+)$", re.MULTILINE)
 
 # $1 version, $2 title
-RECORD = "INSERT INTO schema_migrations (version, title) VALUES ($1, $2)"
-EXISTS = "SELECT to_regclass('schema_migrations') IS NOT NULL"
-CREATE = """
+RECORD_MIGRATION = "INSERT INTO schema_migrations (version, title) VALUES ($1, $2)"
+HAS_MIGRATIONS_TABLE = "SELECT to_regclass('schema_migrations') IS NOT NULL"
+CREATE_MIGRATIONS_TABLE = """
     CREATE TABLE schema_migrations (
         version    integer PRIMARY KEY,
         title      text NOT NULL,
@@ -109,7 +109,7 @@ async def _keep_session(connection: object) -> None:
 
 def read_migrations(schema: str) -> tuple[Migration, ...]:
     """Split a schema at its lines `-- migration N: title`; the versions must be 1, 2, 3 …."""
-    marks = list(MARK.finditer(schema))
+    marks = list(MIGRATION_HEADER.finditer(schema))
     ends = [mark.start() for mark in marks[1:]] + [len(schema)]
     migrations = tuple(
         Migration(int(mark[1]), mark[2].strip(), schema[mark.end() : end].strip())
@@ -151,7 +151,7 @@ async def _apply_next(connection: Connection, migrations: tuple[Migration, ...])
         migration = migrations[version]
         try:
             await connection.execute(migration.sql, timeout=MIGRATION_TIMEOUT)
-            await connection.execute(RECORD, migration.version, migration.title)
+            await connection.execute(RECORD_MIGRATION, migration.version, migration.title)
         except asyncpg.PostgresError as error:
             raise MigrationError(
                 f"migration {migration.version} ({migration.title}) failed and was rolled back:"
@@ -172,8 +172,8 @@ async def _version(connection: Connection) -> int:
     """Return the last version applied, 0 for an empty database."""
     # CREATE TABLE IF NOT EXISTS would fail for a role that may not create tables, even if the
     # database is up to date.
-    if not await connection.fetchval(EXISTS):
-        await connection.execute(CREATE)
+    if not await connection.fetchval(HAS_MIGRATIONS_TABLE):
+        await connection.execute(CREATE_MIGRATIONS_TABLE)
     version: int = await connection.fetchval(
         "SELECT coalesce(max(version), 0) FROM schema_migrations"
     )

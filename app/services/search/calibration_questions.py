@@ -35,9 +35,9 @@ class OffTopicQuestion(Struct, frozen=True):
 def off_topic_questions(languages: Sequence[str]) -> list[OffTopicQuestion]:
     """Return the questions in these languages, or the English ones if there are none."""
     text = files("app.services.search").joinpath(OFF_TOPIC_FILE).read_text(encoding="utf-8")
-    every = [OffTopicQuestion(*line.split("\t")) for line in text.splitlines()[1:]]
-    return [one for one in every if one.language in languages] or [
-        one for one in every if one.language == "en"
+    questions = [OffTopicQuestion(*line.split("\t")) for line in text.splitlines()[1:]]
+    return [one for one in questions if one.language in languages] or [
+        one for one in questions if one.language == "en"
     ]
 
 

@@ -105,7 +105,7 @@ def answer_type_scorer(question: str) -> Callable[[str], float]:
     question, a greeting, an announcement or a URL.
     """
     question = " ".join(question.split())[:_MAX_QUESTION]
-    expected = [answer for asked, answer in _ANSWER_TYPES if asked.search(question)]
+    expected = [answer for pattern, answer in _ANSWER_TYPES if pattern.search(question)]
     asks_who = _WHO.search(question) is not None
     question_words = set(re.findall(r"\w+", question.casefold()))
     definition = _definition_pattern(question)
