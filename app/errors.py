@@ -3,7 +3,7 @@
 The tree::
 
     ChatError                   internal
-    ├── BadRequest              bad-request             the body is not JSON, an id is malformed
+    ├── BadRequest              bad-request             invalid JSON, a malformed id or header
     ├── NotFound                not-found
     ├── NotAcceptable           not-acceptable
     ├── BodyTooSlow             body-too-slow
@@ -63,12 +63,12 @@ class NotAcceptable(ChatError):
 
 
 class TurnRunning(ChatError):
-    """The turn `turn_id`, which the Idempotency-Key belongs to, is still running."""
+    """The turn `turn_id`, which was started with the same Idempotency-Key, is still running."""
 
     kind = "turn-running"
 
     def __init__(self, turn_id: str) -> None:
-        super().__init__("This question is being answered. Follow its stream.")
+        super().__init__("A turn with this Idempotency-Key is still running. Follow its stream.")
         self.turn_id = turn_id
 
 

@@ -22,6 +22,6 @@ def full_match(expression: str) -> str:
 
 
 def trimmed_text(limit: int) -> str:
-    """Return an expression for 1 to `limit` characters without NUL, inside any white space."""
+    """Return an expression for 1 to `limit` characters but NUL, within optional white space."""
     inner = rf"[^{WHITE_SPACE}\x00]"
     return rf"[{WHITE_SPACE}]*{inner}(?:[^\x00]{{0,{limit - 2}}}{inner})?[{WHITE_SPACE}]*"

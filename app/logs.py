@@ -38,8 +38,8 @@ def configure(form: Literal["auto", "text", "json"], level: str) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "filters": {
-                "request": {"()": RequestFilter},
-                "incomplete": {"()": IncompleteResponseFilter},
+                "request": {"()": lambda: _add_ids},
+                "incomplete": {"()": lambda: _skip_incomplete_response},
             },
             "formatters": {"chosen": formatters[form]},
             "handlers": {
@@ -62,20 +62,13 @@ def configure(form: Literal["auto", "text", "json"], level: str) -> None:
     )
 
 
-class RequestFilter(logging.Filter):
-    """Adds the ids of the current request to each record."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Add the ids; returns True."""
-        record.request_id = request_id.get()
-        trace = tracing.current.get()
-        record.trace_id, record.span_id = (trace.trace_id, trace.span_id) if trace else ("-", "-")
-        return True
+def _add_ids(record: logging.LogRecord) -> bool:
+    record.request_id = request_id.get()
+    trace = tracing.current.get()
+    record.trace_id, record.span_id = (trace.trace_id, trace.span_id) if trace else ("-", "-")
+    return True
 
 
-class IncompleteResponseFilter(logging.Filter):
-    """Drops uvicorn's error about an incomplete response: the middleware logs the reason."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to log the record."""
-        return not str(record.msg).startswith("ASGI callable returned without completing response")
+def _skip_incomplete_response(record: logging.LogRecord) -> bool:
+    # The middleware logs the reason for an incomplete response.
+    return not str(record.msg).startswith("ASGI callable returned without completing response")

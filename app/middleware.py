@@ -42,7 +42,7 @@ class RequestContext:
         status = 0
         started = perf_counter()
 
-        # Not `async`: a coroutine for each token would take another 1,000 instructions.
+        # Not `async`: a coroutine per token would cost another 1,000 instructions.
         def send_with_id(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":

@@ -1,6 +1,6 @@
-"""The Structs of requests, responses, events and stored turns.
+"""Structs for requests, responses, events and stored turns.
 
-The OpenAPI document is generated from those that clients see, with these descriptions.
+The OpenAPI document is generated from those that clients see, descriptions included.
 """
 
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ from app.limits import (
 Tier: TypeAlias = Annotated[
     Literal["creator", "domain", "global", "none"],
     Meta(
-        description="Whose material: the named creator's, that of others on the creator's topics, "
-        "the whole library's, or none."
+        description="Where the sources are from: `creator`: the named creator; `domain`: any "
+        "creator on the same topics; `global`: the whole library; `none`: no sources."
     ),
 ]
 Kind: TypeAlias = Annotated[
@@ -37,11 +37,11 @@ FinishReason: TypeAlias = Annotated[
 ]
 Matching: TypeAlias = Annotated[
     Literal["hybrid", "lexical"],
-    Meta(description="`hybrid`: by words and embeddings; `lexical`: by words only."),
+    Meta(description="`hybrid`: words and embeddings were compared; `lexical`: only words."),
 ]
 Verdict: TypeAlias = Annotated[
     Literal["answers", "too little", "others say more", "not needed"],
-    Meta(description="Why this tier answers or does not."),
+    Meta(description="Why this tier was or was not used."),
 ]
 
 # msgspec does not check `extra_json_schema`. `handlers/codec.py` checks requests, with readable
@@ -87,8 +87,7 @@ Count: TypeAlias = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
 Share: TypeAlias = Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": 1})]
 Milliseconds: TypeAlias = Annotated[float, Meta(extra_json_schema={"minimum": 0})]
 Status: TypeAlias = Annotated[
-    int,
-    Meta(description="The HTTP status.", extra_json_schema={"minimum": 400, "maximum": 599}),
+    int, Meta(description="The HTTP status.", extra_json_schema={"minimum": 400, "maximum": 599})
 ]
 
 
@@ -144,7 +143,7 @@ class Citation(Struct, frozen=True):
     ]
     start_seconds: Annotated[float | None, Meta(description="Start of the moment in the video.")]
     end_seconds: Annotated[float | None, Meta(description="End of the moment in the video.")]
-    snippet: Annotated[str, Meta(description="The source's own words.")]
+    snippet: Annotated[str, Meta(description="A verbatim excerpt of the source.")]
     score: Annotated[Share, Meta(description="How well the source matches the question.")]
 
 
@@ -157,12 +156,10 @@ class Source(Struct, frozen=True):
 
 
 class TierHits(Struct, frozen=True):
-    """The search result of one tier."""
+    """The result of the search in one tier."""
 
     tier: Tier
-    hits: Annotated[
-        Count, Meta(description="How many of the tier's best passages match the question.")
-    ]
+    hits: Annotated[Count, Meta(description="How many of the best passages match the question.")]
     confidence: Annotated[
         Share,
         Meta(description="The probability that the tier has an answer; the threshold is 0.5."),
@@ -181,7 +178,7 @@ class Retrieval(Struct, frozen=True):
 
 
 class Scope(Struct, frozen=True):
-    """What was searched, and what each tier had."""
+    """What was searched, and the result in each tier."""
 
     creator: Annotated[
         CreatorRef | None,

@@ -32,7 +32,7 @@ class TraceContext(Struct, frozen=True):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of a request that is made on behalf of this one."""
+        """The headers that pass this trace on to another server."""
         parent = {"traceparent": f"00-{self.trace_id}-{self.span_id}-{self.sampled:02x}"}
         return parent | {"tracestate": self.state} if self.state else parent
 
@@ -41,7 +41,7 @@ current: ContextVar[TraceContext | None] = ContextVar("trace_context", default=N
 
 
 def outgoing_headers() -> dict[str, str]:
-    """Return the headers that pass on the current request's trace; empty outside a request."""
+    """Return the trace headers for requests to other servers; empty outside a request."""
     trace = current.get()
     return trace.headers if trace is not None else {}
 

@@ -1,4 +1,4 @@
-"""The command `calibrate`: learn when the library has no answer to a question."""
+"""The command `calibrate`: fit the threshold for "no answer" to the library."""
 
 from app.cli.embedded_servers import embedded_servers
 from app.cli.library import open_library, show_progress
@@ -7,7 +7,7 @@ from app.services.ingest.lock import ingestion_lock
 
 
 async def calibrate(settings: Settings) -> int:
-    """Calibrate the threshold for "no answer" and say from what. Raises CommandError."""
+    """Calibrate, and print the number of questions used. Raises CommandError."""
     async with (
         embedded_servers(settings, memory=False) as complete,
         open_library(complete) as library,

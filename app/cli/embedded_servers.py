@@ -1,4 +1,4 @@
-"""Run embedded servers in place of those that the settings do not name."""
+"""Embedded servers for a command whose settings name no others."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,13 +13,13 @@ from app.config import Settings
 async def embedded_servers(settings: Settings, *, memory: bool = True) -> AsyncIterator[Settings]:
     """Run an embedded server for each URL that is empty, and yield settings with its URL.
 
-    With `memory=False` only a database is needed; one that another process runs on the same data
-    folder is used as it is. Raises CommandError.
+    With `memory=False` only a database is run; if another process already runs one on the data
+    folder, that one is used. Raises CommandError.
     """
     if settings.database_url and (settings.redis_url or not memory):
         yield settings
         return
-    # A service that has its own servers does not import these.
+    # Not imported by services that use other servers.
     from app.infra import embedded
 
     async with AsyncExitStack() as stack:

@@ -2,8 +2,8 @@
 
 
 class CommandError(Exception):
-    """A command cannot do its work; the message is one line that says why and what to do."""
+    """A command failed; the message is one line that says why and what to do."""
 
 
 class NotFullyEmbedded(CommandError):
-    """The library is stored, but some passages have no embedding: they are found by words only."""
+    """The library is stored, but passages without an embedding are found by lexical search only."""

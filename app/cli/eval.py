@@ -1,4 +1,4 @@
-"""The command `eval`: measure the search on questions with known answers."""
+"""The command `eval`: measure search quality on questions with known answers."""
 
 import sys
 from collections.abc import AsyncIterator, Sequence

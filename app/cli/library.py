@@ -20,7 +20,7 @@ from app.services.search.embedding import EmbedderMissing
 
 
 class Library(Struct, frozen=True):
-    """A connection to the library's database, and how its passages are indexed."""
+    """A connection to the library's database, and the indexer of its passages."""
 
     connection: Connection
     indexer: Indexer
@@ -48,7 +48,7 @@ async def ingest_folder(
     library: Library, folder: Path, *, name: str | None = None, prune: bool = False
 ) -> Report:
     """Ingest a folder and show the progress on standard error. Raises CommandError."""
-    # Its parsers are slow to import, and `serve` often has nothing to ingest.
+    # Slow to import, and `serve` often has nothing to ingest.
     from app.services.ingest.run import ingest
 
     with show_progress() as progress:
@@ -64,7 +64,7 @@ async def ingest_folder(
 
 @contextmanager
 def show_progress() -> Iterator[Callable[[Progress], None]]:
-    """Show progress on standard error, and turn an error of the ingestion into CommandError."""
+    """Show progress on standard error, and turn ingestion errors into CommandError."""
     try:
         with ProgressDisplay() as progress:
             yield progress

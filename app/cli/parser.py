@@ -20,7 +20,7 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 ENVIRONMENT = """\
 settings, from the environment:
   HOST, PORT       address to listen on (127.0.0.1, 8000)
-  CHRYSOPEDIA_URL  service that `ask` asks (default: the one at HOST and PORT)
+  CHRYSOPEDIA_URL  service that `ask` connects to (default: the one at HOST and PORT)
   DATA_DIR         folder for the data of the embedded servers (.data)
   DATABASE_URL     your PostgreSQL; default: an embedded one
   REDIS_URL        your Redis (redis+cluster://host,host… for a cluster); default: an embedded

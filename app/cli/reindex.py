@@ -1,4 +1,4 @@
-"""The command `reindex`: embed the library with the embedder that is configured now."""
+"""The command `reindex`: embed the library with the configured embedder."""
 
 from app.cli.embedded_servers import embedded_servers
 from app.cli.errors import CommandError

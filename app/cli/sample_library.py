@@ -1,4 +1,4 @@
-"""The sample library: ingested into an embedded database until the user adds a library."""
+"""The sample library: it is in an embedded database until the user ingests another library."""
 
 from importlib.resources import as_file, files
 
@@ -7,7 +7,7 @@ from app.services.ingest.lock import ingestion_lock
 from app.services.ingest.report import Report
 from app.services.ingest.store.libraries import delete_library, find_library
 
-# Not a possible folder name, so a user's library never has the same name.
+# Unlikely as a folder name, so that no user's library has the same name.
 SAMPLE = "(sample)"
 SAMPLE_FOLDER = "sample_library"
 
@@ -23,31 +23,26 @@ SET_FOLDER = "UPDATE libraries SET path = $2 WHERE name = $1"
 
 async def update_sample_library(library: Library) -> Report | None:
     """Ingest the sample library, or remove it if there is another. Raises CommandError."""
-    if await _has_other_libraries(library):
-        await _remove(library)
+    if await remove_sample_library(library):
         return None
     with as_file(files("app").joinpath(SAMPLE_FOLDER)) as folder:
-        # It is the same library even if the project was installed in another folder before.
+        # The project may have been installed in another folder before.
         await library.connection.execute(SET_FOLDER, SAMPLE, str(folder.resolve()))
         return await ingest_folder(library, folder, name=SAMPLE)
 
 
-async def remove_sample_library(library: Library) -> None:
-    """Remove the sample library if there is another library. Raises CommandError."""
-    if await _has_other_libraries(library):
-        await _remove(library)
+async def remove_sample_library(library: Library) -> bool:
+    """Remove the sample library if there is another library, and return whether there is.
 
-
-async def _has_other_libraries(library: Library) -> bool:
-    return bool(await library.connection.fetchval(HAS_OTHER_LIBRARIES, SAMPLE))
-
-
-async def _remove(library: Library) -> None:
-    known = await find_library(library.connection, SAMPLE)
-    if known is None:
-        return
-    with show_progress() as progress:
-        async with ingestion_lock(library.connection, progress):
-            await delete_library(library.connection, known[0], pgvector=library.indexer.pgvector)
-            await library.indexer.update(library.connection, (), progress)
-    print("Your library has replaced the sample library.", flush=True)
+    Raises CommandError.
+    """
+    connection, indexer = library.connection, library.indexer
+    if not await connection.fetchval(HAS_OTHER_LIBRARIES, SAMPLE):
+        return False
+    if sample := await find_library(connection, SAMPLE):
+        with show_progress() as progress:
+            async with ingestion_lock(connection, progress):
+                await delete_library(connection, sample[0], pgvector=indexer.pgvector)
+                await indexer.update(connection, (), progress)
+        print("Your library has replaced the sample library.", flush=True)
+    return True

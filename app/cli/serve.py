@@ -48,7 +48,7 @@ async def serve(settings: Settings, folder: Path | None) -> None:
 async def _prepare_library(
     settings: Settings, folder: Path | None, *, sample: bool
 ) -> asyncpg.Record:
-    """Ingest what must be there before the first question; returns the row of CONTENTS."""
+    """Ingest `folder` or the sample library, and return the row of CONTENTS."""
     async with open_library(settings) as library:
         await check_embedder(library)
         report = None
@@ -58,8 +58,8 @@ async def _prepare_library(
             if sample:
                 report = await update_sample_library(library) or report
         except NotFullyEmbedded as error:
-            # Search by words still works, so this must not keep the service from starting.
-            log.warning("not all passages are embedded, searching by words only: %s", error)
+            # Lexical search still works, so the service starts all the same.
+            log.warning("some passages are not embedded, only lexical search finds them: %s", error)
         if report and (report.added or report.changed or report.broken or report.unassigned):
             print(summary(report), flush=True)
         contents = await library.connection.fetchrow(CONTENTS, SAMPLE)
@@ -68,7 +68,7 @@ async def _prepare_library(
 
 
 async def check_embedder(library: Library) -> None:
-    """Raise CommandError if the library was embedded by an embedder other than the configured."""
+    """Raise CommandError if the library is embedded with another embedder."""
     try:
         await library.indexer.check_embedder(library.connection)
     except EmbedderMismatch as error:

@@ -13,7 +13,7 @@ from app.cli.errors import CommandError
 from app.services.streams.runner import StreamRunner
 
 # Seconds that slow viewers have to read the rest of a stream once all turns have ended.
-READ_REMAINDER = 10
+SLOW_VIEWER_TIMEOUT = 10
 
 
 @contextmanager
@@ -35,9 +35,9 @@ def bind(host: str, port: int) -> Iterator[socket.socket]:
 def drop_stalled_connections(listener: socket.socket, seconds: float) -> None:
     """Make the kernel drop a connection whose peer acknowledges nothing for this many seconds.
 
-    Accepted connections inherit the option. The service itself gives up a send that takes too
-    long, but only the kernel can discard what a closed connection has not sent, or notice early
-    that a peer vanished. Works for TCP on Linux; elsewhere connections stay until the peer closes.
+    Accepted connections inherit the option. The service cancels a send that takes too long, but
+    only the kernel can discard the unsent data of a closed connection, or detect early that a peer
+    has vanished. Has an effect for TCP on Linux only.
     """
     if listener.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_USER_TIMEOUT"):
         milliseconds = max(1, round(seconds * 1_000))
@@ -45,10 +45,10 @@ def drop_stalled_connections(listener: socket.socket, seconds: float) -> None:
 
 
 class Server(uvicorn.Server):
-    """Serves an application, and drains it on SIGINT or SIGTERM: running answers are finished.
+    """Serves an application, and on SIGINT or SIGTERM lets running answers finish.
 
-    While it drains it still accepts connections, so that clients learn at once that another
-    worker has to answer. A second signal ends all streams. `serve` returns after a signal instead
+    Meanwhile it accepts connections, so that clients are told immediately to use another worker. A
+    second signal ends all streams. `serve` returns after a signal instead
     of raising it again as uvicorn does, so that the embedded servers are stopped too.
     """
 
@@ -60,7 +60,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_graceful_shutdown=READ_REMAINDER,
+                timeout_graceful_shutdown=SLOW_VIEWER_TIMEOUT,
             )
         )
         self._app = app
@@ -80,7 +80,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM for the length of the block."""
+        """Handle SIGINT and SIGTERM within the block."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._shut_down)

@@ -53,7 +53,7 @@ def error_event(failed: Failed) -> ErrorEvent:
 
 
 def problem_response(request: Request, error: Exception) -> Response:
-    """Return the problem document for a ChatError, or for an HTTPException of Starlette's."""
+    """Return the problem document for a ChatError or for Starlette's HTTPException."""
     match error:
         case ChatError(kind=kind):
             request.state["metrics"].refusals.labels(kind).inc()

@@ -107,11 +107,7 @@ class Site:
         return _response(request, file, _CHAT_POLICY, _IMMUTABLE if current else "no-store")
 
     def _page(
-        self,
-        request: Request[State],
-        page: StaticFile,
-        policy: str,
-        libraries: tuple[str, ...],
+        self, request: Request[State], page: StaticFile, policy: str, libraries: tuple[str, ...]
     ) -> Response:
         if not set(libraries).isdisjoint(self.missing):
             return PlainTextResponse(NOT_INSTALLED + "\n", 503, {"Cache-Control": "no-store"})

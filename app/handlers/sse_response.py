@@ -18,8 +18,8 @@ class StreamResponse(EventSourceResponse):
     """Sends what a viewer reads, until the stream ends or the client disconnects.
 
     The request's task waits for the disconnect and a second task sends. sse-starlette's own loop
-    adds a timeout and a log call to each message and runs four tasks for each stream, which costs
-    more than everything else that a stream does (see docs/performance.md).
+    adds a timeout and a log call to each message and runs four tasks per stream, which would cost
+    more than all other work for the stream (see docs/performance.md).
     """
 
     def __init__(self, viewer: Viewer, heartbeat: Heartbeat, headers: Mapping[str, str]) -> None:
@@ -32,7 +32,7 @@ class StreamResponse(EventSourceResponse):
         await send(
             {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         )
-        # They have been sent, and the response may live for minutes.
+        # Free the headers: the response may stay open for minutes.
         self.raw_headers = []
         if scope["method"] == "HEAD":
             await send(_END)

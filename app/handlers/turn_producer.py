@@ -1,4 +1,4 @@
-"""Runs a chat turn as the producer of a stream."""
+"""Produces the stream of a chat turn."""
 
 import secrets
 from functools import partial

@@ -1,1 +1,1 @@
-"""Database, Redis, HTTP and embedded servers that the services stand on."""
+"""Infrastructure for the services: PostgreSQL, Redis, an HTTP client and embedded servers."""

@@ -22,12 +22,12 @@ Connection: TypeAlias = (
 LOCK_KEY = 0x63687279736F
 # Seconds for one migration; the pool's own timeout is for searches.
 MIGRATION_TIMEOUT = 3600.0
-MARK = re.compile(r"^-- migration (\d+): (.+)$", re.MULTILINE)
+MIGRATION_HEADER = re.compile(r"^-- migration (\d+): (.+)$", re.MULTILINE)
 
 # $1 version, $2 title
-RECORD = "INSERT INTO schema_migrations (version, title) VALUES ($1, $2)"
-EXISTS = "SELECT to_regclass('schema_migrations') IS NOT NULL"
-CREATE = """
+RECORD_MIGRATION = "INSERT INTO schema_migrations (version, title) VALUES ($1, $2)"
+HAS_MIGRATIONS_TABLE = "SELECT to_regclass('schema_migrations') IS NOT NULL"
+CREATE_MIGRATIONS_TABLE = """
     CREATE TABLE schema_migrations (
         version    integer PRIMARY KEY,
         title      text NOT NULL,
@@ -94,9 +94,9 @@ async def open_pool(
 
 async def configure_connection(connection: asyncpg.Connection) -> None:
     """Set how a connection plans searches."""
-    # JIT takes longer than the search itself, and planning it again for each question gains
-    # nothing. Filtered by creator or topic, the scan of the embeddings' index must continue until
-    # it has enough rows.
+    # JIT compilation takes longer than the search, and custom plans are no better than a generic
+    # one. With a filter on creator or topic, the scan of the HNSW index must continue until it has
+    # enough rows.
     await connection.execute(
         "SET jit = off; SET plan_cache_mode = force_generic_plan;"
         " SET hnsw.ef_search = 100; SET hnsw.iterative_scan = relaxed_order"
@@ -109,7 +109,7 @@ async def _keep_session(connection: object) -> None:
 
 def read_migrations(schema: str) -> tuple[Migration, ...]:
     """Split a schema at its lines `-- migration N: title`; the versions must be 1, 2, 3 …."""
-    marks = list(MARK.finditer(schema))
+    marks = list(MIGRATION_HEADER.finditer(schema))
     ends = [mark.start() for mark in marks[1:]] + [len(schema)]
     migrations = tuple(
         Migration(int(mark[1]), mark[2].strip(), schema[mark.end() : end].strip())
@@ -123,9 +123,9 @@ def read_migrations(schema: str) -> tuple[Migration, ...]:
 async def migrate(connection: Connection, schema: str | None = None) -> DatabaseState:
     """Apply the migrations that the database lacks, each in its own transaction.
 
-    Any number of processes may call this at once: each migration runs once. The default schema is
-    `schema.sql`. Raises MigrationError if a migration fails, which leaves the earlier ones
-    applied, or if the database is newer than the schema.
+    Concurrent calls are safe: each migration runs once. The default schema is `schema.sql`. Raises
+    MigrationError if a migration fails, which leaves the earlier ones applied, or if the database
+    is newer than the schema.
     """
     migrations = read_migrations(_read("schema.sql") if schema is None else schema)
     while not await _apply_next(connection, migrations):
@@ -151,7 +151,7 @@ async def _apply_next(connection: Connection, migrations: tuple[Migration, ...])
         migration = migrations[version]
         try:
             await connection.execute(migration.sql, timeout=MIGRATION_TIMEOUT)
-            await connection.execute(RECORD, migration.version, migration.title)
+            await connection.execute(RECORD_MIGRATION, migration.version, migration.title)
         except asyncpg.PostgresError as error:
             raise MigrationError(
                 f"migration {migration.version} ({migration.title}) failed and was rolled back:"
@@ -161,7 +161,7 @@ async def _apply_next(connection: Connection, migrations: tuple[Migration, ...])
 
 
 async def _lock(connection: Connection) -> None:
-    # The role's own limits must not cut off a long migration, or the wait for another process's.
+    # The role's own timeouts must not end a long migration, or the wait for another process's.
     await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
     await connection.execute(
         "SELECT pg_advisory_xact_lock($1)", LOCK_KEY, timeout=MIGRATION_TIMEOUT
@@ -172,8 +172,8 @@ async def _version(connection: Connection) -> int:
     """Return the last version applied, 0 for an empty database."""
     # CREATE TABLE IF NOT EXISTS would fail for a role that may not create tables, even if the
     # database is up to date.
-    if not await connection.fetchval(EXISTS):
-        await connection.execute(CREATE)
+    if not await connection.fetchval(HAS_MIGRATIONS_TABLE):
+        await connection.execute(CREATE_MIGRATIONS_TABLE)
     version: int = await connection.fetchval(
         "SELECT coalesce(max(version), 0) FROM schema_migrations"
     )
@@ -194,7 +194,7 @@ async def _ensure_pgvector(connection: Connection) -> str | None:
             if await connection.fetchval(LACKS_WEIGHTS):
                 await connection.execute(_read("vectors.sql"), timeout=MIGRATION_TIMEOUT)
     except asyncpg.PostgresError as error:
-        # Only search by meaning needs it, and often only an administrator may create it.
+        # Only semantic search needs it, and often only an administrator may create it.
         log.warning("cannot use pgvector: %s", error)
         return None
     return version

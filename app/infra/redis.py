@@ -30,7 +30,7 @@ REDIS_ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError, Runtim
 
 DEFAULT_PORT = 6379
 # A connection's timeouts, as a fraction of the caller's: the client must notice that a node hangs
-# before the caller gives up, or it would never look for the node that took over.
+# before the caller gives up, or it would never discover the new primary.
 TIMEOUT_FRACTION = 0.75
 SERVER_SCHEMES, CLUSTER_SCHEMES = ("redis", "rediss", "unix"), ("redis+cluster", "rediss+cluster")
 _URL = re.compile(
@@ -75,7 +75,7 @@ async def check(client: RedisClient) -> None:
 
 
 async def drop_idle_connections(client: RedisClient) -> None:
-    """Close idle connections: their server may not be the primary any more.
+    """Close idle connections, because their server may no longer be the primary.
 
     The connection of a client with `single_connection` must be idle.
     """
@@ -84,7 +84,7 @@ async def drop_idle_connections(client: RedisClient) -> None:
 
 
 def url_problem(url: str) -> str | None:
-    """Return in one line what is wrong with a URL, None if nothing is."""
+    """Return what is wrong with a URL in one line, None if it is valid."""
     try:
         _client(url, timeout=1)
     except ValueError as error:
@@ -104,14 +104,14 @@ class _ClusterClient(RedisCluster):
         additional_startup_nodes_info: list[tuple[str, int]] | None = None,
         last_failed_node_name: str | None = None,
     ) -> RedisCluster:
-        """Find out which node has which slots, if that is unknown or may have changed."""
+        """Read the map of slots to nodes, if it is unknown or may have changed."""
         if self._initialize:
             try:
                 await self.nodes_manager.initialize(
                     additional_startup_nodes_info, last_failed_node_name
                 )
             except RedisClusterException:
-                # All nodes may have new addresses; next time ask those of the URL, too.
+                # All nodes may have new addresses; next time try those of the URL, too.
                 for node in self.startup_nodes:
                     self.nodes_manager.startup_nodes.setdefault(node.name, node)
                 raise
@@ -121,7 +121,7 @@ class _ClusterClient(RedisCluster):
         return self
 
     async def aclose(self) -> None:
-        """Note that slots may have moved; redis-py calls this after an error."""
+        """Make the next command refresh the slots; redis-py calls this after an error."""
         self._initialize = True
 
     async def close_all(self) -> None:
@@ -178,7 +178,7 @@ def _cluster(parts: re.Match[str], options: dict[str, Any]) -> RedisCluster:
     given = dict(parse_url(f"{scheme}://{parts['user'] or ''}/{parts['query'] or ''}"))
     if given.pop("connection_class", None) is SSLConnection:
         given["ssl"] = True
-    # A moved slot is noted by itself; do not ask for all slots after some number of moves.
+    # Each move updates its slot, so all slots need not be read again after a number of moves.
     return _ClusterClient(startup_nodes=nodes, reinitialize_steps=0, **(options | given))
 
 
@@ -186,7 +186,7 @@ def _addresses(parts: re.Match[str]) -> list[tuple[str, int]]:
     """Read the hosts and ports. Raises ValueError, without a password in its message."""
     try:
         found = [urlsplit(f"//{host}") for host in parts["hosts"].split(",")]
-        addresses = [(it.hostname or "", it.port or DEFAULT_PORT) for it in found]
+        addresses = [(parts.hostname or "", parts.port or DEFAULT_PORT) for parts in found]
     except ValueError:
         raise ValueError(
             "ports must be from 1 to 65535, IPv6 addresses in [brackets], and special characters"

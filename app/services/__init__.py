@@ -1,1 +1,1 @@
-"""What the service does, knowing nothing of HTTP."""
+"""Application logic, independent of HTTP."""

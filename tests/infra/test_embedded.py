@@ -160,7 +160,9 @@ async def test_another_process_can_use_the_running_servers(used_data_dir: Path) 
         assert read_line(copy) == "ready"
         found = attach(used_data_dir)
         assert found
-        assert found.pid == copy.pid
+        owner = find_owner(used_data_dir, "postgres")
+        assert owner
+        assert owner.pid == copy.pid
         assert found.database_url
         assert found.redis_url
         assert await ask(found.database_url, "SELECT 1") == 1

@@ -78,13 +78,13 @@ def _answer(turn: TurnClient, output: Output) -> ExitStatus:
     try:
         return _print_events(turn, output)
     except OSError:
-        # The answer cannot be written, or its reader is gone.
+        # The output cannot be written, or its reader has closed it.
         turn.stop()
         raise
     except KeyboardInterrupt:
         turn.stop()
     try:
-        # The rest of what the service had sent, and the sources.
+        # The rest of the answer that was already sent, and the sources.
         _print_events(turn, output)
     except AskFailed as failed:
         raise AskFailed(str(failed), ExitStatus.INTERRUPTED) from None
@@ -121,7 +121,7 @@ def _status(last: SSEEvent) -> ExitStatus:
 
 
 def _follow_up(service: str, creator: str | None) -> str:
-    """Return the command that asks the same service, also in another environment."""
+    """Return a command for follow-ups that does not depend on environment variables."""
     argv = sys.orig_argv
     command = argv[: argv.index("-m") + 2] if "-m" in argv else sys.argv[:1]
     options = ["--url", service] if service != Settings().url else []

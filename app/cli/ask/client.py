@@ -1,8 +1,7 @@
 """Client for one turn: yields each event of its answer once, across broken connections.
 
-It uses the blocking client of the standard library rather than `infra.http`: the program does one
-thing at a time, and Ctrl-C must interrupt any wait and then stop the turn, which would be harder to
-follow with an event loop.
+It uses the blocking client of the standard library rather than `infra.http`: Ctrl-C must interrupt
+any wait and then stop the turn, which would be harder to follow with an event loop.
 """
 
 import os
@@ -34,16 +33,12 @@ PROBLEM_LIMIT = 1 << 16
 
 _USAGE_ERRORS = (400, 413, 422)
 # The options that correspond to the fields of a request.
-_OPTIONS = {
-    "/query": "The question",
-    "/creator": "--creator",
-    "/conversation_id": "--conversation",
-}
+_OPTIONS = {"/query": "The question", "/creator": "--creator", "/conversation_id": "--conversation"}
 _TEMPORARY = (429, 502, 503, 504)
 
 
 class TurnClient:
-    """A question, answered once however often it is sent, and the events of its answer.
+    """Sends a question, which retries never ask twice, and yields the events of its answer.
 
     `service` is an http or https URL; `report` prints a message to the user. Raises AskFailed.
     """
@@ -88,19 +83,19 @@ class TurnClient:
             self._backoff.wait(problem)
 
     def stop(self) -> None:
-        """Stop the turn on the service; `events` then yields its last events, if they come soon."""
+        """Stop the turn; `events` then yields its last events, if they arrive in time."""
         self._timeout = STOP_TIMEOUT
         self._backoff.set_patience(STOP_TIMEOUT)
         with suppress(AskFailed, HTTPException, OSError):
             if not self._turn_id:
-                # Sending the request again with its Idempotency-Key tells the turn's id.
+                # A repeated request with the same Idempotency-Key returns the turn's id.
                 with suppress(TryAgain):
                     self._open().close()
             if self._turn_id:
                 self._send("DELETE", self._turn_id).close()
 
     def _open(self) -> Any:
-        """Open the stream where it was left; raises like `_send`, and TryAgain."""
+        """Open the stream after the last event; raises like `_send`, and TryAgain."""
         resume = {"Last-Event-ID": self._last_id} if self._last_id else {}
         try:
             response = self._send("GET" if self._turn_id else "POST", self._turn_id, **resume)
@@ -126,7 +121,7 @@ class TurnClient:
         except (URLError, HTTPException) as error:
             if self._reached or isinstance(error, ConnectionError):
                 raise
-            # If the first request fails, retrying it will not help.
+            # The first request never reached the service: a retry would not either.
             if isinstance(error, HTTPException):
                 raise self._not_the_service() from None
             if isinstance(error.reason, SSLError):
@@ -144,11 +139,10 @@ class TurnClient:
         return response
 
     def _rejected(self, rejection: HTTPError) -> Exception:
-        """Return the exception for an error response."""
         message, status = _message(rejection), rejection.code
         running = rejection.headers.get("Location", "").rpartition("/")[2]
         if status == 409 and running:
-            # The question was sent before, and its turn still runs.
+            # An earlier attempt has started the turn, which is still running.
             self._turn_id = running
             return TryAgain(message, 0)
         if status in _TEMPORARY:
@@ -164,10 +158,10 @@ class TurnClient:
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Follows no redirects: a redirected POST would lose its body."""
+    """Rejects redirects: a redirected POST would lose its body."""
 
     def redirect_request(self, *_: object) -> None:
-        """Return no request."""
+        """Return None, which rejects the redirect."""
 
 
 def _endpoint(service: str) -> Endpoint:
@@ -198,7 +192,7 @@ def _message(rejection: HTTPError) -> str:
     """Return the message of the service, or the status line of a proxy."""
     with suppress(msgspec.DecodeError, OSError, HTTPException):
         problem = msgspec.json.decode(rejection.read(PROBLEM_LIMIT), type=Problem)
-        fields = (f"{_OPTIONS.get(it.pointer, it.pointer)} {it.detail}." for it in problem.errors)
+        fields = (f"{_OPTIONS.get(e.pointer, e.pointer)} {e.detail}." for e in problem.errors)
         return " ".join(fields) or problem.detail
     location = rejection.headers.get("Location")
     target = f", see {location}" if location else ""

@@ -1,4 +1,4 @@
-"""Wording of an answer's scope and sources."""
+"""Describe an answer's scope and sources in words."""
 
 from app.schemas import Citation, Done
 
@@ -10,7 +10,7 @@ _ORIGINS = {
 
 
 def scope_line(done: Done, requested_creator: str | None) -> str:
-    """Say whose material the answer is from, and why not from the requested creator's."""
+    """Describe where the answer is from, and why it is not from the requested creator."""
     creator = done.scope.creator
     if done.cascade_tier == "creator" and creator:
         return f"From {creator.name}'s own videos and pages"

@@ -13,17 +13,17 @@ from app.cli.ask import messages
 from app.infra.http.sse import SSEEvent
 from app.schemas import Citation, Done
 
-# Control characters could move a terminal's cursor, or worse. Line feeds and tabs are text, and a
-# carriage return is dropped as half of a line end.
+# Control characters could send commands to a terminal. Line feeds and tabs are text; carriage
+# returns are dropped.
 _CONTROLS: dict[int, str | None] = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)}, "\ufffd")
 _CONTROLS |= {0x09: "\t", 0x0A: "\n", 0x0D: None}
-# Direction overrides make text, also a URL, read backwards. Right-to-left scripts do not need them.
+# Direction overrides can disguise a URL. Right-to-left scripts do not need them.
 _CONTROLS |= dict.fromkeys((0x202D, 0x202E), "\ufffd")
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
 
 class Output(Protocol):
-    """Prints one answer. Raises OSError if it cannot, BrokenPipeError if the reader is gone."""
+    """Prints one answer. Raises OSError, which is BrokenPipeError if the output was closed."""
 
     def print_event(self, event: SSEEvent) -> None:
         """Print an event."""

@@ -8,17 +8,17 @@ from urllib.error import URLError
 
 from app.cli.ask.exit_status import AskFailed, ExitStatus
 
-# Seconds to keep trying without any bytes from the service: a little longer than a rate limit's
-# minute, and than a worker takes to restart.
+# Seconds to keep trying without any bytes from the service: longer than a rate limit's window and
+# than the restart of a worker.
 PATIENCE = 65.0
-# Seconds between attempts: the first wait, which is doubled each time, and the longest.
+# Seconds before the second attempt, doubled for each further one, and the maximum.
 MIN_WAIT, MAX_WAIT = 0.2, 5.0
-# Waits from so many seconds on are reported to the user.
+# Waits of at least this many seconds are reported to the user.
 REPORTED_WAIT = 1.0
 
 
 class TryAgain(Exception):
-    """The service asks to try again, after `retry_after` seconds if it says; has its message."""
+    """The service rejected the request for now, with this message; `retry_after` is in seconds."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class Backoff:
         self.set_patience(PATIENCE)
 
     def set_patience(self, seconds: float) -> None:
-        """Set how long to keep trying without any bytes from the service, from now on."""
+        """Set how long to keep trying without any bytes from the service, starting now."""
         self._patience = seconds
         self.reset()
 

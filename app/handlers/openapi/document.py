@@ -22,12 +22,12 @@ JSON: TypeAlias = dict[str, Any]
 PROBLEM = "application/problem+json"
 
 DESCRIPTION = (
-    "Ask a creators' library in plain words, and stream an answer drawn from the creators' own "
-    "videos and pages, with its sources.\n\n"
-    "A question is answered by a stream of server-sent events. The answer does not depend on one "
-    "connection: a client that lost its stream resumes with `Last-Event-ID`, on any worker, and an "
-    "`Idempotency-Key` makes retries safe.\n\n"
-    "Failures before the stream starts are HTTP statuses with a problem document (RFC 9457) whose "
+    "Ask a question in plain language and stream an answer drawn from creators' own videos and "
+    "pages, with its sources.\n\n"
+    "Answers are streams of server-sent events that outlive a connection: a client that was "
+    "disconnected resumes with `Last-Event-ID`, on any worker, and an `Idempotency-Key` makes "
+    "retries safe.\n\n"
+    "Failures before the stream starts are HTTP errors with a problem document (RFC 9457) whose "
     "`type` identifies the problem. `Retry-After` says when to retry a 429 or 503."
 )
 TAGS = {
@@ -63,7 +63,7 @@ def build_document(examples: Sequence[Example]) -> JSON:
     schemas = _Schemas()
     paths: dict[str, JSON] = {}
     for operation in OPERATIONS:
-        # Not references: Swagger UI does not resolve those of a path in time.
+        # Inlined, because Swagger UI renders a path before it has resolved references in it.
         common = [_parameter(each, (), schemas) for each in COMMON]
         path = paths.setdefault(operation.path, {"parameters": common})
         own = [example for example in examples if example.operation == operation.name]
@@ -116,14 +116,14 @@ def _operation(
     if operation.parameters:
         spec["parameters"] = [_parameter(each, own, schemas) for each in operation.parameters]
     if operation.body:
-        accepted = [it for it in own if it.body is not None and it.status < 300]
+        accepted = [one for one in own if one.body is not None and one.status < 300]
         spec["requestBody"] = {
             "required": True,
             "content": {
                 "application/json": {
                     "schema": schemas.of(operation.body),
                     "examples": {
-                        it.name: {"summary": it.summary, "value": it.body} for it in accepted
+                        one.name: {"summary": one.summary, "value": one.body} for one in accepted
                     },
                 }
             },
@@ -144,9 +144,9 @@ def _parameter(parameter: Parameter, own: Iterable[Example], schemas: _Schemas) 
         "schema": schemas.of(parameter.type),
     }
     examples = {
-        it.name: {"summary": it.summary, "value": it.parameters[parameter.name]}
-        for it in own
-        if it.status < 300 and parameter.name in it.parameters
+        one.name: {"summary": one.summary, "value": one.parameters[parameter.name]}
+        for one in own
+        if one.status < 300 and parameter.name in one.parameters
     }
     return spec | ({"examples": examples} if examples else {})
 
@@ -164,7 +164,7 @@ def _response(response: ResponseSpec, own: Sequence[Example], schemas: _Schemas)
         spec["content"] = {
             media_type: _body(media_type, type_, schemas)
             | _examples(
-                it for it in own if (it.status, it.media_type) == (response.status, media_type)
+                one for one in own if (one.status, one.media_type) == (response.status, media_type)
             )
             for media_type, type_ in response.content.items()
         }
@@ -211,9 +211,9 @@ def _problems(
         # Not `const`: some client generators cannot combine it with the type of the field.
         exact = {"properties": {"type": {"enum": types}, "status": {"enum": [status]}}}
         # Examples of the operation itself, or else of others, since all have the same form.
-        matching = [it for it in every if it.status == status and it.reply.get("type") in types]
+        matching = [one for one in every if one.status == status and one.reply.get("type") in types]
         content = {"schema": {"allOf": [schemas.of(Problem), exact]}} | _examples(
-            [it for it in matching if it in own] or matching
+            [one for one in matching if one in own] or matching
         )
         responses[str(status)] = {
             "description": " ".join(f"{PROBLEM_TYPES[kind].title}." for kind in kinds),
@@ -228,7 +228,7 @@ def _headers(names: Iterable[str]) -> JSON:
 
 
 def _examples(examples: Iterable[Example]) -> JSON:
-    named = {it.name: {"summary": it.summary, "value": it.reply} for it in examples}
+    named = {one.name: {"summary": one.summary, "value": one.reply} for one in examples}
     return {"examples": named} if named else {}
 
 

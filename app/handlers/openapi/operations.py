@@ -51,10 +51,7 @@ EVENTS: Mapping[str, Any] = {
         tuple[Citation, ...],
         Meta(description="Once, first: the sources, best first; empty if there are none."),
     ],
-    "token": Annotated[
-        str,
-        Meta(description="Any number: the next piece of the answer. Joined, they are the answer."),
-    ],
+    "token": Annotated[str, Meta(description="Any number of times: the next piece of the answer.")],
     "done": Annotated[Done, Meta(description="Last, if the turn succeeded.")],
     "error": Annotated[ErrorEvent, Meta(description="Last, if the turn failed.")],
 }
@@ -170,8 +167,7 @@ OPERATIONS = (
         path="/api/v1/creators",
         tag="library",
         summary="List creators",
-        description="Returns at most 50 creators, by name, with how many videos and pages each "
-        "has.",
+        description="Returns at most 50 creators by name, with their numbers of videos and pages.",
         parameters=(PREFIX,),
         responses=(ResponseSpec(200, "The creators.", {JSON: tuple[CreatorEntry, ...]}),),
         problems=(Unprocessable, LibraryUnavailable),

@@ -24,7 +24,7 @@ HEADERS: Mapping[str, Any] = {
     "X-Request-Id": Annotated[
         str,
         Meta(
-            description="The request's id, given by the client or new. It is also in the log.",
+            description="The request's id, from the client or generated. The log has it too.",
             extra_json_schema={"pattern": full_match(REQUEST_ID)},
         ),
     ],
@@ -54,7 +54,7 @@ PROBLEM_HEADERS: Mapping[int, tuple[str, ...]] = {
     429: ("Retry-After", "RateLimit-Policy", "RateLimit"),
     503: ("Retry-After",),
 }
-# Every operation accepts these. Invalid values are replaced, not refused.
+# Every operation accepts these. Invalid values are replaced instead of rejected.
 COMMON = (
     Parameter(
         "X-Request-Id",
@@ -97,8 +97,7 @@ CREATOR = Parameter(
     "creator",
     "query",
     Annotated[
-        str,
-        Meta(extra_json_schema={"pattern": full_match(f"(?:{trimmed_text(CREATOR_LIMIT)})?")}),
+        str, Meta(extra_json_schema={"pattern": full_match(f"(?:{trimmed_text(CREATOR_LIMIT)})?")})
     ],
     "As in `ask`. An empty value is ignored.",
 )

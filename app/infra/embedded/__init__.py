@@ -3,7 +3,6 @@
 In production, DATABASE_URL and REDIS_URL name other servers.
 """
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -19,21 +18,19 @@ __all__ = ["EmbeddedError", "Servers", "attach", "postgres", "servers", "valkey"
 
 
 class Servers(Struct, frozen=True):
-    """URLs of running servers, None for one that does not run, and the process that owns them."""
+    """URLs of running servers, None for one that does not run."""
 
     database_url: str | None
     redis_url: str | None
-    pid: int
 
 
 @asynccontextmanager
 async def servers(
     data_dir: Path, *, database: bool = True, memory: bool = True
 ) -> AsyncIterator[Servers]:
-    """Run one or both servers on `data_dir` for the length of the block; they start concurrently.
+    """Run one or both servers on `data_dir` within the block; they start concurrently.
 
-    Enter it on a thread that lives as long: the servers stop when the thread that started them
-    ends. Raises EmbeddedError if one cannot run.
+    They stop when the thread that entered the block ends. Raises EmbeddedError if one cannot run.
     """
     wanted = {"postgres": postgres} if database else {}
     if memory:
@@ -50,14 +47,11 @@ async def servers(
                     group.start_soon(enter, name)
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        yield Servers(urls.get("postgres"), urls.get("valkey"), os.getpid())
+        yield Servers(urls.get("postgres"), urls.get("valkey"))
 
 
 def attach(data_dir: Path) -> Servers | None:
-    """Find the servers that another process runs on `data_dir`; None if none is ready."""
+    """Find the servers that other processes run on `data_dir`; None if none is ready."""
     owners = {name: find_owner(data_dir, name) for name in ("postgres", "valkey")}
-    ready = {name: owner for name, owner in owners.items() if owner and owner.url}
-    if not ready:
-        return None
-    urls = {name: owner.url for name, owner in ready.items()}
-    return Servers(urls.get("postgres"), urls.get("valkey"), next(iter(ready.values())).pid)
+    urls = {name: owner.url for name, owner in owners.items() if owner and owner.url}
+    return Servers(urls.get("postgres"), urls.get("valkey")) if urls else None

@@ -1,8 +1,8 @@
-"""Locks on a server's folder within the data folder: one copy of a server at a time.
+"""Locks on a server's folder within the data folder, so that only one server uses it at a time.
 
-There are two kernel locks, which a crash releases. `owner.lock` is held by the process that runs
-the server and records its id and how to connect. `server.lock` is inherited by the server and all
-its children: while one of them lives, no other server starts on the same files.
+Both locks are kernel locks, which a crash releases. `owner.lock` is held by the process that runs
+the server, and records its id and how to connect. `server.lock` is inherited by the server and all
+its children: while one of them runs, no other server starts on the same files.
 """
 
 import errno
@@ -25,8 +25,8 @@ from app.infra.embedded.wait import until
 # Maximum length of a socket's path, without the NUL at its end.
 MAX_SOCKET_PATH = 107 if sys.platform == "linux" else 103
 LONGEST_SOCKET_NAME = "/.s.PGSQL.5432"
-# Seconds that `find_owner` may hold a lock; that an orphaned server has to end by itself, and that
-# it has after it was told to.
+# Seconds that `find_owner` may hold a lock; for an orphaned server to end by itself; and for it to
+# end after SIGINT.
 PROBE_TIME, ORPHAN_TIME, ORPHAN_STOP_TIME = 0.5, 2, 30
 
 
@@ -83,7 +83,7 @@ async def lock_data_dir(data_dir: Path, name: str) -> AsyncIterator[DataDirLock]
 
 
 def find_owner(data_dir: Path, name: str) -> Owner | None:
-    """Return the record of who runs the server `name`, None if it does not run."""
+    """Return the record of the process that runs the server `name`, None if it does not run."""
     try:
         file = os.open(data_dir / name / "owner.lock", os.O_RDONLY)
     except OSError:

@@ -26,7 +26,7 @@ LOCALE = "C.UTF-8" if sys.platform == "linux" else "en_US.UTF-8"
 
 @asynccontextmanager
 async def postgres(data_dir: Path) -> AsyncIterator[str]:
-    """Run PostgreSQL on `data_dir`/postgres for the length of the block.
+    """Run PostgreSQL on `data_dir`/postgres within the block.
 
     Yields the URL of the database `chrysopedia` on a Unix socket, for asyncpg and psql.
     Raises EmbeddedError if it cannot run.

@@ -14,7 +14,7 @@ import anyio
 from app.infra.embedded.data_dir_lock import DataDirLock, EmbeddedError
 from app.infra.embedded.wait import until
 
-# Seconds. Recovery after a power failure may take long.
+# Seconds. Recovery after a power failure may be slow.
 START_TIMEOUT, STOP_TIMEOUT = 120, 20
 DISK_FULL = ("No space left on device", "wrote only")
 ERROR_MARKS = ("FATAL", "PANIC", "ERROR", "error:", "Error:")
@@ -28,7 +28,7 @@ async def running(
     *,
     data_of_unprivileged: Path | None = None,
 ) -> AsyncIterator[int]:
-    """Run a server for the length of the block, which begins when it is ready; yields its pid.
+    """Run a server within the block, which is entered when the server is ready; yields its pid.
 
     `data_of_unprivileged` is the data of a server that refuses to run as root. Raises
     EmbeddedError, with the last error of its log, if it does not start.
@@ -91,10 +91,10 @@ def _launch(
 
 
 def _wrapper(data_of_unprivileged: Path | None) -> list[str]:
-    """Return the program that starts the server, with its options; empty where there is none.
+    """Return the prefix of the command: a program that starts the server, and its options.
 
     `setpriv` (Linux) makes the kernel end the server when the thread that started it ends, and
-    runs it as `nobody` if we are root. Without it, the next start ends an orphaned server.
+    runs it as `nobody` if we are root. Without `setpriv`, the next start ends an orphaned server.
     """
     setpriv = shutil.which("setpriv")
     wrapper = [setpriv, "--pdeathsig", "INT"] if setpriv else []
@@ -113,14 +113,14 @@ def _wrapper(data_of_unprivileged: Path | None) -> list[str]:
 
 
 def _change_owner(folder: Path, user: pwd.struct_passwd) -> None:
-    """Change the owner of a folder and its contents; of the folder last, as it marks completion."""
+    """Change the owner of a folder's contents, then of the folder, which marks completion."""
     if folder.stat().st_uid != user.pw_uid:
         for path in (*folder.rglob("*"), folder):
             os.lchown(path, user.pw_uid, user.pw_gid)
 
 
 async def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Stop a server cleanly (SIGINT is a fast shutdown for both), or kill it if that takes long."""
+    """Stop a server cleanly (SIGINT is a fast shutdown for both), or kill it after STOP_TIMEOUT."""
     with anyio.CancelScope(shield=True):
         process.send_signal(signal.SIGINT)
         if not await until(lambda: process.poll() is not None, STOP_TIMEOUT):

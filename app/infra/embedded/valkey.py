@@ -14,7 +14,7 @@ from app.infra.embedded.process import running
 
 @asynccontextmanager
 async def valkey(data_dir: Path) -> AsyncIterator[str]:
-    """Run Valkey on `data_dir`/valkey for the length of the block; yields its `unix://` URL.
+    """Run Valkey on `data_dir`/valkey within the block; yields its `unix://` URL.
 
     Data is stored in an append-only file. Raises EmbeddedError if it cannot run.
     """

@@ -8,7 +8,7 @@ POLL_INTERVAL = 0.005
 
 
 async def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait until the condition is true; False if it is not after this many seconds."""
+    """Wait until the condition is true; return False if it is not within this many seconds."""
     deadline = anyio.current_time() + seconds
     while not condition():
         if anyio.current_time() > deadline:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from math import inf
 from socket import SOCK_STREAM
-from types import TracebackType
 from typing import cast
 
 from aiohappyeyeballs import start_connection
@@ -19,7 +18,7 @@ from app.infra.http.endpoint import Endpoint, Origin, proxy_for
 from app.infra.http.errors import BadResponse
 from app.infra.http.response import Response
 
-# How many idle connections are kept.
+# The number of idle connections to keep.
 MAX_IDLE = 256
 # Seconds after which the next address of a host is tried in parallel (RFC 8305).
 HAPPY_EYEBALLS_DELAY = 0.25
@@ -48,12 +47,7 @@ class HTTPClient:
     async def __aenter__(self) -> "HTTPClient":
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._sweeper is not None:
             self._sweeper.cancel()
         for connection in tuple(self._open):
@@ -87,8 +81,8 @@ class HTTPClient:
             try:
                 return await _with_head(response, until)
             except (BadResponse, ConnectionError):
-                # The server may have closed the idle connection meanwhile (RFC 9112, 9.3.1). If it
-                # has read the request all the same, it answers twice, which does no harm.
+                # The server may have closed the idle connection (RFC 9112, 9.3.1). Sending the
+                # request again is harmless even if it was processed.
                 if response.started:
                     raise
         connect_by = min(until, asyncio.get_running_loop().time() + connect_timeout)
@@ -106,7 +100,7 @@ class HTTPClient:
     def _release(self, connection: "_Connection", response: Response) -> None:
         transport = connection.transport
         if not response.reusable or transport.is_closing() or transport.get_write_buffer_size():
-            # Aborting makes the model stop generating at once.
+            # Aborting makes the model stop generating immediately.
             transport.abort()
             return
         loop = asyncio.get_running_loop()

@@ -17,7 +17,7 @@ _SAFE = "/%:@!$&'()*+,;=~"
 
 
 class Endpoint(Struct, frozen=True):
-    """Where to send requests, and the header lines that each of them has.
+    """Where to send requests, and the header lines that they have in common.
 
     `basic_auth` is the Authorization value for the user and password of the URL, if it has any.
     """

@@ -101,7 +101,7 @@ class Response:
         """Release the connection, and drop the rest of the body."""
         if self._timer is not None:
             self._timer.cancel()
-        # Breaks the reference cycles, so that memory does not wait for the garbage collector.
+        # Breaks the reference cycles, so that memory is freed without the garbage collector.
         self._parser = self._on_data = None
         on_close, self._on_close = self._on_close, None
         if on_close is not None:
@@ -164,7 +164,7 @@ class Response:
         if self._error is not None:
             raise self._error
         if self._until < self._timer_at:
-            # The timer alone could find each time that something has just arrived.
+            # The timer alone might never raise: something may have arrived each time it fires.
             if self._until <= self._loop.time():
                 raise TimeoutError
             self._set_timer()
@@ -197,7 +197,7 @@ class Response:
         self._keep_alive = False
 
     def on_message_begin(self) -> None:
-        """Stop the parser at a second response, which no request belongs to."""
+        """Reject a second response: there was only one request."""
         if self._complete:
             raise BadResponse("a second response follows")
 
@@ -229,5 +229,5 @@ class Response:
         self._head_complete = True
 
     def on_message_complete(self) -> None:
-        """Note the end of the body."""
+        """Record the end of the body."""
         self._complete = self._head_complete

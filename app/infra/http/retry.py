@@ -19,7 +19,8 @@ T = TypeVar("T")
 class AttemptFailed(Exception):
     """One attempt failed; the message says why, without secrets.
 
-    `retry_after` is the least number of seconds before the next attempt, None if none can help.
+    `retry_after` is the minimum number of seconds before the next attempt, None if a retry cannot
+    help.
     """
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
@@ -48,8 +49,8 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     ) -> T:
         """Call `attempt` with its deadline until it succeeds, and return its result.
 
-        The deadline is in the time of the running event loop. `name` is the request's in the log;
-        `on_retry` is called before each further attempt. Raises the last AttemptFailed.
+        The deadline is in the time of the running event loop. `name` is for the log, `on_retry` is
+        called before each further attempt. Raises the last AttemptFailed.
         """
         now = asyncio.get_running_loop().time
         deadline = now() + self.deadline

@@ -48,8 +48,8 @@ class SSEDecoder:
         if self._at_start:
             data = self._skip_bom(data)
         if self._between_events and len(data) <= self._shortcut_limit:
-            # Models send events of one line. This shortcut for them saves an eighth of all the
-            # instructions that a token costs the service.
+            # A shortcut for events of one line, which models send. It saves an eighth of all
+            # instructions per token.
             events = []
             rest = data.decode(errors="replace")
             while rest:

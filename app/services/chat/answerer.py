@@ -1,4 +1,4 @@
-"""Answer a question: the whole recipe is `Answerer.answer`."""
+"""Answers questions; `Answerer.answer` shows all the steps."""
 
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -32,8 +32,8 @@ from app.services.models.completion import Delta
 from app.services.models.extractive.model import NOTHING_FOUND
 from app.services.models.prompt import Prompt
 
-# Turns recalled at first. More seldom fit into the prompt, and decoding ten long ones takes a fifth
-# of the time before the first token.
+# Turns recalled first. More rarely fit into the prompt, and decoding ten long ones takes a fifth of
+# the time to the first token.
 RECENT_TURNS = 3
 CUT_SHORT = "The service is restarting and the answer was cut short. Ask again in a few seconds."
 
@@ -81,7 +81,7 @@ class Cancellation:
 
 
 class _AnswerStream:
-    """Emits the answer as it is written, and collects it."""
+    """Emits the answer as the model writes it, and collects it."""
 
     def __init__(self, sources: int, emit: Callable[[Event], None]) -> None:
         self._filter = CitationFilter(sources)
@@ -120,7 +120,7 @@ class _AnswerStream:
 
 
 class Answerer:
-    """Answers questions. `rewriter` rewrites follow-ups; without one a rule expands them.
+    """Answers questions. `rewriter` rewrites follow-ups; without it, a rule expands them.
 
     Timeouts are in seconds; `answer_timeout` limits a whole answer of the model.
     """
@@ -213,7 +213,7 @@ class Answerer:
             raise ModelFailed("The language model gave an empty answer. Ask again.")
 
     async def _recall(self, turn: TurnInput) -> tuple[tuple[PastTurn, ...], bool]:
-        """Return the turns to build on, and whether memory is available."""
+        """Return the conversation's latest turns, and whether memory is available."""
         if turn.new_conversation:
             return (), True
         try:
@@ -225,7 +225,6 @@ class Answerer:
             return (), False
 
     async def _remember(self, conversation_id: str, turn: PastTurn) -> bool:
-        """Return whether the turn was stored."""
         try:
             await self._memory.remember(conversation_id, turn)
         except MemoryUnavailable:

@@ -32,7 +32,7 @@ _MARKER = re.compile(r"\s?\[\d+\]")
 
 
 class CitationFilter:
-    """Passes text through, holding back what may be a citation until that is certain.
+    """Passes text through, but holds back what may become a citation until that is certain.
 
     `sources` is the number of sources. `spans` has the markers that were passed on, in order, with
     their positions in all the text so far.
@@ -65,7 +65,7 @@ class CitationFilter:
         while at < len(held):
             bracket = held.find("[", at)
             end = bracket if bracket >= 0 else len(held)
-            # Spaces before a marker are held back, because they go if the marker is dropped.
+            # Spaces before a marker are held back, since they are dropped if the marker is.
             blank = max(at, end - _MAX_SPACES)
             blank += len(held[blank:end].rstrip(" "))
             passed.append(self._pass(held[at:blank]))

@@ -70,13 +70,13 @@ _FULL_QUESTION = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-# Few enough that the question's own words still dominate.
+# Low enough for the question's own words to dominate.
 _MAX_APPENDED = 6
 # In an unspaced script a "word" of more stems may be a whole sentence.
 _MAX_STEMS = 8
-# Content words with which a question is self-contained, and fewer after an acknowledgement.
+# Content words that make a question self-contained; fewer are enough after an acknowledgement.
 _SELF_CONTAINED, _SELF_CONTAINED_AFTER_ACKNOWLEDGEMENT = 4, 2
-# The same in all words, for languages without a stop word list; more after "and".
+# The same in all words, for languages without a stop word list; more are needed after "and".
 _SELF_CONTAINED_WORDS, _SELF_CONTAINED_CONTINUATION_WORDS = 6, 9
 
 
@@ -130,22 +130,22 @@ def expand_followup(question: str, last: PastTurn) -> str:
     A self-contained question is returned without an opening such as "thanks". The words come from
     `last.query`, which itself may be expanded, so a subject persists over several short turns.
     """
-    acknowledged = _ACKNOWLEDGEMENT.sub("", question)
-    bare = _TOPIC_CHANGE.sub("", acknowledged)
-    asked = bare if _WORD.search(bare) else question
-    if asked != bare or _TOPIC_CHANGE.search(acknowledged):
-        return asked
-    if _is_self_contained(asked, last, acknowledged=asked != question):
-        return asked
-    own = stems(asked, "english")
+    remainder = _ACKNOWLEDGEMENT.sub("", question)
+    bare = _TOPIC_CHANGE.sub("", remainder)
+    core = bare if _WORD.search(bare) else question
+    if core != bare or _TOPIC_CHANGE.search(remainder):
+        return core
+    if _is_self_contained(core, last, acknowledged=core != question):
+        return core
+    own = stems(core, "english")
     appended: dict[str, str] = {}
-    for word in _WORD.findall(_subject(asked, last)):
+    for word in _WORD.findall(_subject(core, last)):
         word_stems = stems(word, "english")
         for stem in word_stems if len(word_stems) <= _MAX_STEMS else ():
             if stem not in own:
                 appended.setdefault(stem, word)
     words = list(dict.fromkeys(appended.values()))[:_MAX_APPENDED]
-    return f"{asked} ({' '.join(words)})"[:QUERY_LIMIT] if words else asked
+    return f"{core} ({' '.join(words)})"[:QUERY_LIMIT] if words else core
 
 
 def _subject(question: str, last: PastTurn) -> str:
@@ -156,15 +156,14 @@ def _subject(question: str, last: PastTurn) -> str:
     """
     query = last.query
     if not _has_reference(question):
-        asked = set(stems(last.question, "english"))
-        left_out = [w for w in _WORD.findall(query) if not asked.intersection(stems(w, "english"))]
+        known = set(stems(last.question, "english"))
+        left_out = [w for w in _WORD.findall(query) if known.isdisjoint(stems(w, "english"))]
         if any(stems(word, "english") for word in left_out):
             query = " ".join(left_out)
     return _MEASURE.sub("", query) if _FULL_QUESTION.search(question) else query
 
 
 def _is_self_contained(question: str, last: PastTurn, *, acknowledged: bool) -> bool:
-    """Return whether a question needs nothing from the last turn, which may be acknowledged."""
     if _has_reference(question):
         return False
     continuation = _CONTINUATION.search(question) is not None

@@ -26,11 +26,9 @@ class AnswerCheck(Struct, frozen=True):
 
 
 class ExtractiveAnswers(
-    Struct,
-    frozen=True,
-    rename={"answers": "replies", "correct": "told", "ungrounded": "foreign"},
+    Struct, frozen=True, rename={"answers": "replies", "correct": "told", "ungrounded": "foreign"}
 ):
-    """Totals for the questions with known answers, with their names in JSON.
+    """Totals for the questions with known answers; fields are renamed in JSON.
 
     `correct` is the share of correct answers among the `served` ones; `ungrounded` counts all.
     """

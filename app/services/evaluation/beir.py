@@ -95,7 +95,7 @@ def _judgements_path(folder: Path, language: str | None, split: str | None) -> P
         return next(iter(files.values()))
     if split in files:
         return files[split]
-    # A file named only by its language serves for every split.
+    # A file that is named only after its language applies to every split.
     if "" in files:
         return files[""]
     raise EvaluationError(

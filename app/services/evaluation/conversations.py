@@ -1,7 +1,7 @@
 """Replay a conversation to find the query that the service searches for a follow-up.
 
-Without a model, as the service does by default: every question is expanded by rule, searched and
-answered with quotations.
+As in a service without a model, every question is expanded by rule, searched and answered with
+quotations.
 """
 
 from app.schemas import PastTurn

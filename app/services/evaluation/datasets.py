@@ -11,7 +11,7 @@ from app.services.ingest.parse.language import detect_language
 
 Dataset: TypeAlias = BeirDataset | LibraryDataset
 
-# Texts that are enough to detect a language.
+# The number of texts that are used to detect a language.
 _LANGUAGE_SAMPLE = 100
 
 

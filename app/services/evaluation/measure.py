@@ -1,4 +1,4 @@
-"""Search for judged questions and compare the results with the judgements."""
+"""Search for judged questions, and compare the results with the judgements."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
@@ -16,14 +16,14 @@ from app.services.evaluation.searcher import Searcher
 from app.services.models.extractive.model import extract_answer
 from app.services.search.text import slugify
 
-# The number of sources that count.
+# The number of sources that are examined for answers.
 SERVED = 5
 # Untimed searches before the timed ones.
 WARM_UP = 5
 
 
 class JudgedQuestion(Struct, frozen=True):
-    """A question as searched, the places that answer it, and their passages: id → grade.
+    """A question as searched, where its answers are, and the grades of passages by id.
 
     A judged entry that is not in the library has a negative passage id. `tier` is the one whose
     ranking is measured; `expected` has the words of the answer, if known. If `every` is set, all
@@ -107,7 +107,7 @@ def judge_question(question: Question, query: str, index: PassageIndex) -> Judge
 async def measure(
     searcher: Searcher, questions: Sequence[JudgedQuestion], index: PassageIndex
 ) -> list[QuestionResult]:
-    """Search for every question, one after another. Raises LibraryUnavailable."""
+    """Search for the questions sequentially. Raises LibraryUnavailable."""
     for question in questions[:WARM_UP]:
         await searcher.search(question.text, question.creator)
     return [await _measure_one(searcher, question, index) for question in questions]

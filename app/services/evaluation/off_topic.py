@@ -10,7 +10,7 @@ from app.services.evaluation.datasets import Dataset, questions_of
 from app.services.evaluation.errors import EvaluationError
 from app.services.evaluation.jsonl import read_lines
 
-# Enough to distinguish 95 % from 97 %.
+# Large enough to distinguish 95 % from 97 %.
 MAX_QUESTIONS = 300
 
 

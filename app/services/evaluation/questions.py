@@ -1,4 +1,4 @@
-"""Read questions about a library, with the places that answer them."""
+"""Read questions about a library, with the locations of their answers."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ QUESTIONS = "questions.jsonl"
 
 
 class Answer(Struct, frozen=True):
-    """Where an answer is: some seconds or some words of a document, or else all of it.
+    """The location of an answer: a time span or some words of a document, or all of it.
 
     `document` is its key in the library: the video of a manifest, or the path of the file.
     """

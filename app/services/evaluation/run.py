@@ -6,12 +6,7 @@ from pathlib import Path
 
 from app.services.evaluation.beir import BeirDataset
 from app.services.evaluation.conversations import standalone_query
-from app.services.evaluation.datasets import (
-    Dataset,
-    dataset_language,
-    questions_of,
-    read_datasets,
-)
+from app.services.evaluation.datasets import Dataset, dataset_language, questions_of, read_datasets
 from app.services.evaluation.errors import EvaluationError
 from app.services.evaluation.measure import (
     JudgedQuestion,
@@ -82,8 +77,8 @@ async def _measure(
     library: ScratchLibrary, dataset: Dataset, language: str, off_topic: Sequence[OffTopicQuery]
 ) -> DatasetReport:
     index = await read_passage_index(library.connection, _judged_documents(dataset))
-    every = await _judge(library, dataset, index)
-    judged = [question for question in every if question.is_answerable]
+    questions = await _judge(library, dataset, index)
+    judged = [question for question in questions if question.is_answerable]
     if not judged:
         raise EvaluationError(f"{dataset.name}: no question has an answer in the library")
     results = await measure(library.searcher, judged, index)
@@ -94,7 +89,7 @@ async def _measure(
         language=language,
         within=dataset.within if isinstance(dataset, BeirDataset) else None,
         passages=library.passages,
-        skipped=tuple(question.id for question in every if not question.is_answerable),
+        skipped=tuple(question.id for question in questions if not question.is_answerable),
         results=results,
         off_topic=summarize_refusals(refused),
         ingestion=Ingestion(

@@ -19,7 +19,7 @@ PREFIX = "chrysopedia_eval_"
 async def scratch_database(url: str) -> AsyncIterator[str]:
     """Create an empty database on the server of `url`, yield its URL, and drop it.
 
-    Only a killed process leaves it behind. Raises EvaluationError if it cannot be created.
+    It remains only if the process is killed. Raises EvaluationError if it cannot be created.
     """
     name = f"{PREFIX}{secrets.token_hex(6)}"
     try:

@@ -32,10 +32,10 @@ NO_GROUP = "nobody"
 
 
 class EmptyLibrary(Struct, frozen=True):
-    """An empty library: a connection to write and index it with, and a searcher of its own."""
+    """An empty library: a connection to write to it, its indexer and its searcher."""
 
     connection: Connection
-    indexing: Indexer
+    indexer: Indexer
     searcher: Searcher
 
 
@@ -87,16 +87,16 @@ async def scratch_library(
     Raises EvaluationError, and IngestError if the library or its index cannot be created.
     """
     async with scratch_database(database_url) as url, open_library(url) as library:
-        connection, indexing = library.connection, library.indexing
+        connection, indexer = library.connection, library.indexer
         creators = group_creators(dataset)
         stopwatch = _Stopwatch(report)
         if isinstance(dataset, BeirDataset):
             changed = await _write(
-                connection, dataset, language, creators, pgvector=indexing.pgvector
+                connection, dataset, language, creators, pgvector=indexer.pgvector
             )
-            await indexing.update(connection, changed, stopwatch)
+            await indexer.update(connection, changed, stopwatch)
         else:
-            await ingest(connection, dataset.folder, indexer=indexing, on_progress=stopwatch)
+            await ingest(connection, dataset.folder, indexer=indexer, on_progress=stopwatch)
         ingestion, calibration = stopwatch.stop()
         yield ScratchLibrary(
             connection=connection,
@@ -126,7 +126,7 @@ async def _write(
     pgvector: bool,
 ) -> set[str]:
     """Write a dataset; return the text search configurations of its passages."""
-    # Each entry is a transaction, and none needs to survive a power failure.
+    # Each entry is a transaction, and none needs to survive a crash of the server.
     await connection.execute("SET synchronous_commit = off")
     library = await save_library(connection, dataset.name, dataset.name)
     available = await text_search_configurations(connection)

@@ -1,4 +1,4 @@
-"""What an evaluation needs from the search."""
+"""Interface of the search that an evaluation measures."""
 
 from collections.abc import Sequence
 from typing import Protocol

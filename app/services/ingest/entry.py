@@ -1,4 +1,4 @@
-"""A document as its library describes it, and the file that holds it."""
+"""A library's metadata on a document, and the document's file."""
 
 import datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ MAX_FILE_BYTES = 20_000_000
 
 
 class LibraryEntry(Struct, frozen=True):
-    """What the library says about a document; None where only the file itself can tell.
+    """A library's metadata on a document; None where only the file itself may have it.
 
     `key` identifies the document within the library, `path` is relative to the library's folder
     and uses `/`, `creator` is a slug. The fields are part of the content hash: renaming one makes

@@ -1,24 +1,12 @@
-"""Errors of an ingestion.
-
-The tree::
-
-    IngestError             the run stops; the message is one sentence that says what to do
-    ├── MissingParsers      the optional packages of the extra `ingest` are not installed
-    ├── UnusableLibrary     the folder or its manifest is not a library
-    ├── EmbedderMismatch    the library is embedded with another embedder
-    ├── NotEmbedded         the passages are written, but not all of them are embedded
-    ├── NameTaken           another folder's library has this name
-    └── AlreadyRunning      another ingestion is using the database
-    BrokenFile              one file cannot be used; the run continues without it
-"""
+"""Errors of an ingestion: an `IngestError` ends the run, a `BrokenFile` is reported at its end."""
 
 
 class IngestError(Exception):
-    """The run stops; the message is one sentence that says what to do."""
+    """The run cannot continue; the message is one sentence that says what to do."""
 
 
 class MissingParsers(IngestError):
-    """The packages that read the files are not installed."""
+    """The packages of the extra `ingest` are not installed."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -61,4 +49,4 @@ class AlreadyRunning(IngestError):
 
 
 class BrokenFile(Exception):
-    """One file cannot be used; the message completes a sentence that begins with its path."""
+    """A file cannot be used; the message completes a sentence that begins with its path."""

@@ -10,7 +10,7 @@ _TAG = re.compile(r"([a-z]{2,3})((?:[-_][a-z0-9]{2,8}){0,3})", re.IGNORECASE)
 _FILE_SUFFIX = re.compile(
     r"\.([a-z]{2,3})(-orig|(?:[-_][A-Za-z]{4})?(?:[-_](?:[A-Za-z]{2}|\d{3}))?)$"
 )
-# And `iw`, which YouTube uses for Hebrew.
+# With `iw`, which YouTube uses for Hebrew.
 _ISO_639_1 = frozenset(
     """
     aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy

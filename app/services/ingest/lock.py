@@ -7,7 +7,7 @@ from app.infra.database import Connection
 from app.services.ingest.errors import AlreadyRunning
 from app.services.ingest.progress import Progress, ProgressCallback
 
-# Any number that nothing else in the database locks.
+# An arbitrary number that nothing else in the database uses.
 LOCK_KEY = 0x696E67657374
 # Seconds to wait for another ingestion to finish.
 LOCK_TIMEOUT = 600.0

@@ -1,4 +1,4 @@
-"""Normalise the dates, titles and URLs found in manifests, front matter and file names."""
+"""Normalize dates, titles and URLs from manifests, front matter and file names."""
 
 import datetime
 import re

@@ -64,7 +64,7 @@ class ProgressDisplay:
             self._stage = progress.stage
             self._close_bar()
         if progress.stage not in _UNITS:
-            # A short stage is shown only if there is something to do, or somebody else to wait for.
+            # A short stage is shown only if there is something to do or to wait for.
             if progress.stage == "waiting" or progress.total:
                 print(f"{_STAGES[progress.stage]} …", file=self._stream, flush=True)
             return

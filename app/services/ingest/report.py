@@ -9,7 +9,7 @@ MAX_UNASSIGNED_NAMED = 10
 
 
 class Report(Struct, frozen=True):
-    """What a library now holds, and what the run changed.
+    """What a library contains after a run, and what the run changed.
 
     `broken` has pairs of a path and a reason; `skipped` counts files in unsupported formats;
     `unassigned` has the paths of pages and transcripts that are not in a creator's folder, which
@@ -47,10 +47,8 @@ def summary(report: Report) -> str:
     width = max(len(f"{count:,}") for _, count in rows)
     lines = [f"{report.library}: {_changes(report)}, in {report.seconds:.1f} s"]
     lines += [f"  {name:<9} {count:>{width},}" for name, count in rows]
-    if report.skipped == 1:
-        lines.append("  skipped 1 file in an unsupported format")
-    elif report.skipped:
-        lines.append(f"  skipped {report.skipped:,} files in unsupported formats")
+    if report.skipped:
+        lines.append(f"  skipped {_files(report.skipped)} in an unsupported format")
     if report.unassigned:
         lines.append(f"  {_unassigned(report.unassigned)}")
     lines += [f"  broken: {path}: {reason}" for path, reason in report.broken]
@@ -69,15 +67,14 @@ def _changes(report: Report) -> str:
 
 
 def _unassigned(paths: Sequence[str]) -> str:
-    if len(paths) == 1:
-        return (
-            "skipped 1 file outside the creators' folders;"
-            f" move it into a folder named after its creator: {paths[0]}"
-        )
     named = ", ".join(paths[:MAX_UNASSIGNED_NAMED])
     rest = len(paths) - MAX_UNASSIGNED_NAMED
     more = f" and {rest:,} more" if rest > 0 else ""
     return (
-        f"skipped {len(paths):,} files outside the creators' folders;"
+        f"skipped {_files(len(paths))} outside the creators' folders;"
         f" move each into a folder named after its creator: {named}{more}"
     )
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"

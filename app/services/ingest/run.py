@@ -93,13 +93,13 @@ async def ingest(
                 on_progress=on_progress,
                 pgvector=indexer.pgvector,
             )
-        gone = {key for key in hashes if prune and not listing.may_contain(key)}
-        if gone:
-            outcome.languages |= await delete_documents(connection, library, gone)
+        removed = {key for key in hashes if prune and not listing.may_contain(key)}
+        if removed:
+            outcome.languages |= await delete_documents(connection, library, removed)
         await indexer.update(connection, outcome.languages, on_progress)
         content = await count_content(connection, library)
     seconds = time.monotonic() - started
-    return _report(name, content, listing, hashes, outcome, removed=len(gone), seconds=seconds)
+    return _report(name, content, listing, hashes, outcome, removed=len(removed), seconds=seconds)
 
 
 def _list_folder(folder: Path) -> LibraryListing:
@@ -110,7 +110,7 @@ def _list_folder(folder: Path) -> LibraryListing:
     except OSError as error:
         raise UnusableLibrary(f"{folder} cannot be read: {error}") from None
     if not listing.keys:
-        # Probably the wrong folder, or a disk that is not mounted: pruning would delete everything.
+        # Probably the wrong folder or an unmounted disk: pruning would delete all documents.
         raise UnusableLibrary(
             f"{folder} has no pages or transcripts; add a folder for each creator,"
             " or a manifest (videos.jsonl)"
@@ -145,7 +145,7 @@ async def _write(
     pgvector: bool,
 ) -> None:
     configurations = await text_search_configurations(connection)
-    # A name made of a folder's name does not replace the one that another library states.
+    # A name derived from a folder does not replace one that another library states.
     stored = {row["slug"]: row["name"] for row in await connection.fetch(CREATOR_NAMES)}
     names = {**listing.fallback_names, **stored, **listing.creators}
     done = 0

@@ -1,4 +1,4 @@
-"""A histogram that takes many values at once, for what is measured once per token."""
+"""A histogram that is updated in batches, for values that are measured once per token."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The metrics that a worker counts, in a Prometheus registry of its own."""
+"""A worker's metrics, in a Prometheus registry of their own."""
 
 import asyncio
 from array import array
@@ -47,27 +47,26 @@ class TurnTimes:
 class Metrics:
     """All metrics of one worker; times are in seconds.
 
-    Counters begin at 0 for all expected label values: from a series that appears with its first
-    event Prometheus cannot compute a rate.
+    Counters begin at 0 for all expected label values: Prometheus computes no rate for the first
+    event of a series that did not exist before it.
     """
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.turns = Counter(
-            f"{PREFIX}turns",
+        self.turns = self._counter(
+            "turns",
             "Turns that ended, by the tier that answered and how they ended.",
-            ("tier", "ending"),
-            registry=self.registry,
+            "tier",
+            "ending",
         )
         for tier, ending in _expected_endings():
             self.turns.labels(tier, ending)
-        self.refusals = Counter(
-            f"{PREFIX}requests_refused",
-            "Requests answered with an error instead of a stream, by kind of error.",
-            ("reason",),
-            registry=self.registry,
+        self.refusals = self._counter(
+            "requests_refused",
+            "Requests answered with an error, not a stream, by reason.",
+            "reason",
         )
         for reason in _error_kinds():
             self.refusals.labels(reason)
@@ -76,7 +75,7 @@ class Metrics:
             "model_retries", "Retries of requests to the same model."
         )
         self.model_fallbacks = self._counter(
-            "model_fallbacks", "Turns that were handed to the fallback model."
+            "model_fallbacks", "Turns that were sent to the fallback model."
         )
         self.time_to_sources = self._histogram(
             "time_to_sources", "Time from the start of a turn to its sources.", FIRST_EVENT_TIMES
@@ -111,7 +110,7 @@ class Metrics:
         self.registry.register(_ReadCounter(PREFIX + name, documentation, read))
 
     def record_event(self, event: Event, times: TurnTimes) -> None:
-        """Count an event of a turn; tokens are counted by their times when the turn ends."""
+        """Record an event of a turn; tokens are recorded together when the turn ends."""
         took = perf_counter() - times.began
         match event:
             case Sources():
@@ -130,7 +129,7 @@ class Metrics:
 
     @contextmanager
     def measuring_loop_lag(self, every: float = LAG_INTERVAL) -> Iterator[None]:
-        """Measure the event loop's lag every so many seconds for the length of the block."""
+        """Measure the event loop's lag within the block, at intervals of `every` seconds."""
         loop = asyncio.get_running_loop()
         timer: asyncio.TimerHandle
 
@@ -146,8 +145,8 @@ class Metrics:
         finally:
             timer.cancel()
 
-    def _counter(self, name: str, documentation: str) -> Counter:
-        return Counter(PREFIX + name, documentation, registry=self.registry)
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(PREFIX + name, documentation, labels, registry=self.registry)
 
     def _histogram(self, name: str, documentation: str, bounds: Sequence[float]) -> Histogram:
         return Histogram(
@@ -156,7 +155,7 @@ class Metrics:
 
 
 class _ReadCounter(Collector):
-    """A counter whose value something else keeps: prometheus_client has that for gauges only."""
+    """A counter whose value is read on collection; prometheus_client supports only such gauges."""
 
     def __init__(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         self._name = name
@@ -168,7 +167,6 @@ class _ReadCounter(Collector):
 
 
 def _expected_endings() -> Iterator[tuple[str, str]]:
-    """Yield each tier and ending that a turn can have."""
     fields = get_type_hints(Done)
     yield from product(get_args(fields["cascade_tier"]), get_args(fields["finish_reason"]))
     for failure in (LibraryUnavailable, ModelFailed, ShuttingDown, TurnLost):

@@ -56,7 +56,7 @@ _FINISH: dict[str, Finish] = {"length": "length", "content_filter": "refused"}
 
 
 class CompletionDecoder:
-    """Decodes one answer; `finished` is set once the model has said that it is complete."""
+    """Decodes one answer; `finished` is set once the model has marked it as complete."""
 
     def __init__(self) -> None:
         self.finished = False
@@ -81,7 +81,7 @@ class CompletionDecoder:
         counts, reason = chunk.usage, choice.finish_reason
         if counts:
             self._usage = Usage(counts.prompt_tokens or 0, counts.completion_tokens or 0)
-        # An unstreamed answer is complete by itself; some servers send the reason "" until the end.
+        # An answer in one piece needs no reason; some servers send the reason "" until the end.
         if choice.message:
             reason = reason or "stop"
         if reason and not self.finished:
@@ -112,7 +112,7 @@ class _AnswerText:
         self._held = ""
 
     def add(self, piece: str, last: bool = False) -> str:
-        """Return the text that is certain so far; after the `last` piece, all that is left."""
+        """Return the text that is certain so far; with the `last` piece, all remaining text."""
         if self._part == "answer" and not self._held and piece.isascii():
             return piece
         text, self._held = self._held + piece, ""

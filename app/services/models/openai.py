@@ -56,14 +56,10 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
 
 
 class _ModelAttemptFailed(AttemptFailed):
-    """One attempt failed. `detail` is for the person who asked, `reason` for the log."""
+    """One attempt failed. `detail` is for the user, `reason` for the log."""
 
     def __init__(
-        self,
-        detail: str,
-        reason: str,
-        retry_after: float | None = None,
-        use_fallback: bool = True,
+        self, detail: str, reason: str, retry_after: float | None = None, use_fallback: bool = True
     ) -> None:
         super().__init__(reason, retry_after)
         self.error = ModelFailed(f"The language model {detail}.")
@@ -101,10 +97,10 @@ class OpenAIModel:
             sleep=sleep,
         )
 
-    async def stream(self, prompt: Prompt, take: Callable[[Delta], None]) -> None:
-        """Pass the answer to `take` as it arrives, and return at its end.
+    async def stream(self, prompt: Prompt, on_delta: Callable[[Delta], None]) -> None:
+        """Pass the answer to `on_delta` as it arrives, and return at its end.
 
-        Cancelling it stops the model at once. Raises ModelFailed.
+        Cancelling it stops the model immediately. Raises ModelFailed.
         """
         config = self._config
         models = [model for model in (config.model, config.fallback_model) if model]
@@ -113,7 +109,7 @@ class OpenAIModel:
         del prompt
 
         async def attempt(model: str, until: float) -> None:
-            answer = _AnswerReader(take, config.silence_timeout, on_start=bodies.clear)
+            answer = _AnswerReader(on_delta, config.silence_timeout, on_start=bodies.clear)
             try:
                 response = await self._post(bodies[model], until)
                 await self._read(response, until, answer)
@@ -137,7 +133,7 @@ class OpenAIModel:
         raise failed.error
 
     async def complete(self, prompt: Prompt, deadline: float) -> str:
-        """Return a short answer whole, in one attempt of at most `deadline` seconds.
+        """Return a whole short answer, in one attempt of at most `deadline` seconds.
 
         Raises ModelFailed.
         """
@@ -174,9 +170,9 @@ class OpenAIModel:
                 await response.receive_body(answer.feed_json if is_json else answer.feed, until)
                 answer.end()
             except (BadResponse, OSError, BadEvent) as error:
-                # An error after the end of the answer does no harm.
+                # An error after the end of the answer is harmless.
                 if not answer.finished:
-                    raise _failure(error, "broke off its answer") from None
+                    raise _failure(error, "stopped in the middle of its answer") from None
 
     def _body(self, model: str, prompt: Prompt) -> bytes:
         body: dict[str, object] = {
@@ -191,19 +187,19 @@ class OpenAIModel:
 
 
 class _AnswerReader:
-    """Decodes the body of one response, and passes its deltas to `take`.
+    """Decodes the body of one response, and passes its deltas to `on_delta`.
 
     `on_start` is called before the first of them.
     """
 
     def __init__(
         self,
-        take: Callable[[Delta], None],
+        on_delta: Callable[[Delta], None],
         silence_timeout: float,
         on_start: Callable[[], object] | None = None,
     ) -> None:
         self.started = False
-        self._take = take
+        self._on_delta = on_delta
         self._silence_timeout = silence_timeout
         self._on_start = on_start
         self._json = bytearray()
@@ -212,7 +208,7 @@ class _AnswerReader:
 
     @property
     def finished(self) -> bool:
-        """Whether the model has said that its answer is complete."""
+        """Whether the model has marked its answer as complete."""
         return self._completion.finished
 
     def feed(self, data: bytes) -> float | None:
@@ -258,7 +254,7 @@ class _AnswerReader:
             self.started = True
             if self._on_start is not None:
                 self._on_start()
-        self._take(delta)
+        self._on_delta(delta)
 
 
 def _failure(error: Exception, detail: str = "did not answer") -> _ModelAttemptFailed:
@@ -277,8 +273,8 @@ def _check(response: Response) -> None:
     reason = f"status {status}, content type {response.content_type}{_HINTS.get(status, '')}"
     if status == 200 or is_temporary(status):
         wait = parse_retry_after(response.headers.get("retry-after", ""))
-        detail = "is overloaded" if status in (429, 503) else "sent an unusable answer"
+        detail = "is overloaded" if status in (429, 503) else "sent an invalid response"
         raise _ModelAttemptFailed(detail, reason, wait if wait <= MAX_RETRY_AFTER else None)
-    # A server may know the fallback model and not this one, but a key or a URL stays wrong.
+    # A server may have the fallback model and not this one; a wrong key stays wrong.
     use_fallback = status >= 400 and status not in (401, 403)
     raise _ModelAttemptFailed("rejected the request", reason, use_fallback=use_fallback)

@@ -1,4 +1,4 @@
-"""The prompt of a model: chat messages, and what they were made from."""
+"""The prompt of a model: chat messages, and the question and sources they were made from."""
 
 from typing import Literal
 

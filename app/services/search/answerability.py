@@ -15,12 +15,12 @@ from app.schemas import Tier, TierHits, Verdict
 
 # Confidence needed to answer.
 THRESHOLD = 0.5
-# How many of the best passages the classifier sees.
+# The number of best passages that the classifier gets.
 DEPTH = 12
-# If the library has a smaller share of the question's idf, cosines alone may be enough.
+# If the library has a smaller share of the question's idf, high cosines alone suffice.
 LOW_COVERAGE = 0.5
-# A narrow tier gives way to a wider one whose best score is more than this many times its own:
-# a creator who only mentions a word of the question does not answer it.
+# A narrow tier is passed over if a wider one's best score is more than this many times its own: a
+# creator who only mentions a word of the question does not answer it.
 OVERRIDE_RATIO = 1.6
 
 
@@ -43,8 +43,8 @@ class AnswerabilityClassifier(Struct, frozen=True):
     """A fitted logistic regression over `ranking_features`, stored as JSON in the table `gates`.
 
     `centroid` is the mean embedding of the library. `semantic` uses only cosines, for questions
-    whose words the library lacks, such as those in another language. `floor` is a score that few
-    passages reach for questions that the library does not answer.
+    whose words the library lacks, such as those in another language. `floor` is a score that is
+    rarely reached for questions that the library does not answer.
     """
 
     means: tuple[float, ...]
@@ -115,7 +115,7 @@ def semantic_features(
     """Return the features of a ranking that depend on cosines only."""
     cosines = sorted((one.cosine or 0.0 for one in ranking), reverse=True)
     nearest = cosines[:5]
-    # A question close to every passage is close to none in particular.
+    # A question that is similar to every passage is not answered by any of them.
     return cosines[0], sum(nearest) / len(nearest), centroid_similarity
 
 
@@ -162,10 +162,7 @@ def choose_tier(
 
     verdicts = tuple(
         TierHits(
-            tier,
-            hits=hits(tier),
-            confidence=round(confidence[tier], 3),
-            verdict=verdict(tier),
+            tier, hits=hits(tier), confidence=round(confidence[tier], 3), verdict=verdict(tier)
         )
         for tier in names
     )

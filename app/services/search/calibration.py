@@ -1,7 +1,7 @@
 """Fit the answerability classifiers to a library.
 
-No library comes with judged questions. Positive examples are made from the library's own
-sentences; negative examples are a fixed set of off-topic questions.
+Positive examples are questions made from the library's own sentences; negative examples are a fixed
+set of off-topic questions.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,11 +19,7 @@ from app.services.search.answerability import (
     ranking_features,
     semantic_features,
 )
-from app.services.search.calibration_questions import (
-    QUESTIONS,
-    off_topic_questions,
-    own_questions,
-)
+from app.services.search.calibration_questions import QUESTIONS, off_topic_questions, own_questions
 from app.services.search.embedding import Embedder
 from app.services.search.logistic_regression import fit
 from app.services.search.plan import SearchPlan, execute_search, load_search_plan
@@ -32,8 +28,8 @@ from app.services.search.sql import EmbeddingIndex
 
 _SENTENCES = msgspec.json.Decoder(tuple[Sentence, ...])
 
-# The share of off-topic questions to refuse. Real unanswerable questions are closer to the library
-# than these, so it is higher than the share that is wanted in practice.
+# The share of off-topic questions to refuse. It is higher than the share that should be refused in
+# practice, where unanswerable questions are closer to the library than these.
 REFUSED = 0.98
 # Questions always allowed through, because the highest scores in a small set are noise.
 MIN_ALLOWED = 2
@@ -72,7 +68,7 @@ class Calibration(Struct, frozen=True):
 
 
 class Example(Struct, frozen=True):
-    """A question's embedding and the scores of what the library has on it, best first."""
+    """A question's embedding and the scores of the passages found for it, best first."""
 
     ranking: list[PassageScores]
     embedding: Sequence[float]
@@ -87,7 +83,7 @@ async def calibrate(
     per_document: int,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Calibration | None:
-    """Fit and store the library's classifiers; return None if there is too little to fit to.
+    """Fit and store the library's classifiers; return None if the library is too small.
 
     `report` is called with the number of questions searched and their total. Raises
     EmbeddingFailed.
@@ -102,7 +98,8 @@ async def calibrate(
     off_topic = off_topic_questions(
         [row["language"] for row in languages if row["passages"] >= MIN_LANGUAGE_SHARE * passages]
     )
-    own = await _own_questions(connection)
+    sample = await connection.fetch(SAMPLE_PASSAGES, 4 * QUESTIONS)
+    own = own_questions([_SENTENCES.decode(row["sentences"]) for row in sample])
     questions = [*own, *(one.question for one in off_topic)]
     indexes = [None, plan.index] if plan.index and embedder else [None]
     total = len(indexes) * len(questions)
@@ -123,11 +120,6 @@ async def calibrate(
         await connection.execute(DELETE_OLDER, newest, index and index.id)
     report(total, total)
     return Calibration(passages, len(own), len(off_topic)) if fitted else None
-
-
-async def _own_questions(connection: Connection) -> list[str]:
-    rows = await connection.fetch(SAMPLE_PASSAGES, 4 * QUESTIONS)
-    return own_questions([_SENTENCES.decode(row["sentences"]) for row in rows])
 
 
 async def _fit_for(
@@ -151,8 +143,6 @@ async def _fit_for(
 
 
 class _ExampleRunner(Struct, frozen=True):
-    """Searches the library for many questions."""
-
     connection: Connection
     plan: SearchPlan
     embedder: Embedder | None

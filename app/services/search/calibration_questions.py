@@ -1,4 +1,4 @@
-"""Questions to calibrate with: some made from the library's own sentences, some off-topic.
+"""Questions for calibration: some made from the library's own sentences, some off-topic.
 
 `off_topic_questions.tsv` holds a fixed set of questions about other subjects.
 """
@@ -35,14 +35,14 @@ class OffTopicQuestion(Struct, frozen=True):
 def off_topic_questions(languages: Sequence[str]) -> list[OffTopicQuestion]:
     """Return the questions in these languages, or the English ones if there are none."""
     text = files("app.services.search").joinpath(OFF_TOPIC_FILE).read_text(encoding="utf-8")
-    every = [OffTopicQuestion(*line.split("\t")) for line in text.splitlines()[1:]]
-    return [one for one in every if one.language in languages] or [
-        one for one in every if one.language == "en"
+    questions = [OffTopicQuestion(*line.split("\t")) for line in text.splitlines()[1:]]
+    return [one for one in questions if one.language in languages] or [
+        one for one in questions if one.language == "en"
     ]
 
 
 def own_questions(passages: Sequence[Sequence[Sentence]]) -> list[str]:
-    """Make questions from sentences, the way people ask who do not remember the exact words."""
+    """Make questions that resemble sentences, as if asked without knowing their exact words."""
     rng = random.Random(len(passages))  # noqa: S311 -- reproducible, and not a secret
     pool = [_words(one.text) for sentences in passages for one in sentences]
     pool = [words for words in pool if len(words) >= MIN_SENTENCE]

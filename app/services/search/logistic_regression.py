@@ -57,7 +57,7 @@ def _standardization(
 
 
 def _solve(lower: list[list[float]], right: list[float]) -> list[float]:
-    """Solve a symmetric positive definite system, given its lower half, by Cholesky."""
+    """Solve a symmetric positive definite system, given its lower half (Cholesky)."""
     size = len(right)
     root = [[0.0] * size for _ in range(size)]
     for i in range(size):

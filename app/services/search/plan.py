@@ -1,4 +1,4 @@
-"""Search plan: which statements, embedding index and classifiers the library currently allows."""
+"""Search plan: the statements, embedding index and classifiers to search the library with."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ ORDER BY embedder_id, id DESC
 
 
 class SearchPlan(Struct, frozen=True):
-    """How to search: lexically and, with an embedding index, also hybrid.
+    """How to search: lexical and, with an embedding index, hybrid.
 
     `version` identifies the indexes and classifiers in the database that the plan was made for.
     """
@@ -43,7 +43,7 @@ class SearchPlan(Struct, frozen=True):
         return self.version != (row["indexes"], row["classifier_id"])
 
     def is_hybrid(self, embedding: Sequence[float]) -> bool:
-        """Return whether a question with this embedding is searched hybrid."""
+        """Return whether the search for a question with this embedding is hybrid."""
         return self.index is not None and len(embedding) == self.index.dimension
 
 
@@ -56,7 +56,7 @@ async def load_search_plan(
     index = next((one for one in known if pgvector and one.name == embedder), None)
     if embedder and pgvector and index is None:
         log.warning(
-            "searching by words only: the library has %s; run `python -m app reindex` to embed it"
+            "lexical search only: the library has %s; run `python -m app reindex` to embed it"
             " with %s",
             f"only embeddings by {known[-1].name}" if known else "no embeddings",
             embedder,
@@ -104,11 +104,11 @@ async def execute_search(
     per_document: int,
     per_tier: int,
 ) -> list[asyncpg.Record]:
-    """Search for a question, lexically unless the plan can use its embedding.
+    """Search for a question; the search is hybrid if the plan can use its embedding.
 
     Each row is a passage in a tier, best first. If nothing is found, there is one row without.
     """
-    # Every passage has stop words, so a question of nothing else would match all of them.
+    # A question of stop words only would match every passage.
     query = segment(question) if has_content_words(question) else ""
     slug, name = (slugify(creator), fold(creator)) if creator else (None, None)
     arguments: list[object] = [query, slug, name, per_document, per_tier]

@@ -33,7 +33,7 @@ class Hit(Struct, frozen=True):
 
 
 class Ranking(Struct, frozen=True):
-    """Each tier's passages, best first, and the tier that answers, with the verdicts on all."""
+    """Each tier's passages, best first, the tier that answers, and the verdicts on all tiers."""
 
     tier: Tier
     creator: CreatorRef | None
@@ -57,7 +57,7 @@ def build_ranking(
 ) -> Ranking:
     """Build the ranking from the rows of `execute_search`.
 
-    `embedding` is the question's. The classifier sees `per_document` passages of each document.
+    `embedding` is the question's. The classifier gets `per_document` passages of each document.
     """
     first = rows[0]
     slug, name = first["requested_slug"], first["requested_name"]
@@ -65,7 +65,8 @@ def build_ranking(
     hits: dict[Tier, list[Hit]] = {tier: [] for tier in TIERS}
     for row in rows:
         if row["tier"] is not None:
-            hits[TIERS[row["tier"] - 1]].append(_hit(row))
+            hit = Hit(row["id"], row["document_id"], row["ordinal"], passage_scores(row), row)
+            hits[TIERS[row["tier"] - 1]].append(hit)
     ranked = {tier: tuple(of_tier) for tier, of_tier in hits.items()}
     # An unknown creator starts one tier lower; without a creator only the library is searched.
     searched = TIERS[(0 if creator else 1 if creator_requested else 2) :]
@@ -86,17 +87,6 @@ def _classified(hits: Iterable[Hit], per_document: int) -> tuple[PassageScores, 
     return tuple(scores[:DEPTH])
 
 
-def _hit(row: asyncpg.Record) -> Hit:
-    return Hit(row["id"], row["document_id"], row["ordinal"], passage_scores(row), row)
-
-
 def passage_scores(row: asyncpg.Record) -> PassageScores:
-    """Return the scores in a result row."""
-    return PassageScores(
-        score=row["score"],
-        lexical=row["lexical"],
-        cosine=row["cosine"],
-        coverage=row["coverage"],
-        library_coverage=row["library_coverage"],
-        idf=row["idf"],
-    )
+    """Return the scores in a result row: its columns have the names of the fields."""
+    return PassageScores(*(row[name] for name in PassageScores.__struct_fields__))

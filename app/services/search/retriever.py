@@ -49,8 +49,8 @@ class PostgresRetriever:
     """Searches the library in PostgreSQL. Every method raises LibraryUnavailable.
 
     Search is lexical if there is no `embedder`, or if it fails or takes longer than
-    `embedding_timeout` seconds. `on_connection_wait` is called with the seconds that each database
-    connection was waited for.
+    `embedding_timeout` seconds. `on_connection_wait` is called with the seconds spent waiting for
+    each database connection.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class PostgresRetriever:
         hybrid = plan.is_hybrid(embedding)
         if embedding and plan.index and not hybrid:
             log.warning(
-                "searched by words only: %s gives %d dimensions, but the library's embeddings have"
+                "lexical search only: %s gives %d dimensions, but the library's embeddings have"
                 " %d; run `python -m app reindex`",
                 *(plan.index.name, len(embedding), plan.index.dimension),
             )
@@ -153,7 +153,7 @@ class PostgresRetriever:
             async with asyncio.timeout(self._embedding_timeout):
                 (vector,) = await self._embedder([question])
         except (EmbeddingFailed, TimeoutError) as error:
-            log.warning("searched by words only: %s", str(error) or "the embedder timed out")
+            log.warning("lexical search only: %s", str(error) or "the embedder timed out")
             return ()
         return vector
 

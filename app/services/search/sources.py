@@ -15,7 +15,7 @@ from app.services.search.text import stems
 
 # In characters. Most cited text fits in this; less than half of it fits in 300.
 _SNIPPET_LENGTH = 1_000
-# Of two sentences with the same terms of the question, the shorter one wins.
+# Prefers the shorter of two sentences with the same terms of the question.
 _LENGTH_PENALTY = 0.02
 # The cache of sentence stems: entries of about a kilobyte, and characters of the longest sentence.
 _CACHE_SIZE, _MAX_CACHED_LENGTH = 4_000, 250
@@ -104,8 +104,8 @@ def _sentence_stems(sentence: str, language: str) -> frozenset[str]:
     return (_cached_stems if cached else _cached_stems.__wrapped__)(sentence, language)
 
 
-# Stemming the 45 sentences found for a question took a sixth of the time before the first token,
-# and the same sentences are found for other questions. Interning stores each stem once.
+# Stemming the 45 sentences found for a question took a sixth of the time to the first token, and
+# the same sentences are found for other questions. Interning stores each stem once.
 @lru_cache(_CACHE_SIZE)
 def _cached_stems(sentence: str, language: str) -> frozenset[str]:
     return frozenset(map(sys.intern, stems(sentence, language)))
@@ -140,7 +140,7 @@ def _best_sentence(
 
 
 def _source(passage: RetrievedPassage, number: int, best: int) -> Source:
-    # The link starts at the best sentence, so viewers do not sit through what leads up to it.
+    # The link starts at the best sentence instead of the passage's beginning.
     start = next((s.start for s in passage.sentences[best:] if s.start is not None), None)
     end = next((s.end for s in reversed(passage.sentences) if s.end is not None), None)
     return Source(

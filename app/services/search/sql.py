@@ -6,8 +6,8 @@ of the question's idf, `cosine` compares embeddings. Both are roughly between 0 
 
 from msgspec import Struct
 
-# Passages with words of the question that are scored at most; a library up to this size is always
-# scored in full.
+# The maximum number of passages with words of the question that are scored; a library up to this
+# size is always scored in full.
 MAX_MATCHED = 20_000
 # A creator or a set of topics with up to EXHAUSTIVE passages is compared passage by passage. A
 # larger one is filtered from the APPROXIMATE nearest neighbours in the whole library.
@@ -201,7 +201,7 @@ _EMBEDDINGS = """
             SELECT embedding FROM {table} WHERE passage_id = candidates.id OFFSET 0
         ) e ON true"""
 # The embedding is a CTE because a parameter would be parsed from text for every row. The rows of
-# `library_neighbours` are computed only as far as they are read.
+# `library_neighbours` are computed lazily.
 _NEIGHBOURS_CTE = """question_embedding AS MATERIALIZED (
     SELECT $6::text::halfvec({dimension}) AS embedding
 ),

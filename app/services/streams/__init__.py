@@ -1,4 +1,4 @@
-"""Durable streams: producers run apart from connections, and any worker serves their viewers.
+"""Durable streams: producers run independently of connections; any worker serves viewers.
 
 See README.md in this folder.
 """

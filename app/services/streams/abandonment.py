@@ -7,12 +7,12 @@ from app.services.streams.local import LocalStream
 
 # Seconds for which the last check for viewers on other workers is valid.
 MAX_CHECK_AGE = 0.3
-# Seconds until the timer looks again if that check is too old.
+# Seconds until the next attempt if that check is too old.
 RECHECK_INTERVAL = 0.05
 
 
 class AbandonmentTimer:
-    """Calls `on_abandoned` when a stream had no viewers on any worker for `seconds`."""
+    """Calls `on_abandoned` when a stream has had no viewers on any worker for `seconds`."""
 
     def __init__(
         self, stream: LocalStream, seconds: float, on_abandoned: Callable[[], None]
@@ -34,7 +34,7 @@ class AbandonmentTimer:
     def close(self) -> None:
         """Stop counting for good."""
         self._closed = True
-        # Without this reference cycle the stream's frames are freed at once.
+        # Breaks a reference cycle, so that the stream's frames are freed immediately.
         self._stream.on_watched_changed = None
         self._cancel()
 

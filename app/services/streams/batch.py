@@ -13,7 +13,7 @@ MAX_COMMANDS = 500
 
 # Runs the commands in ARGV[1], an array of arrays in MessagePack. Returns an array in MessagePack
 # of the replies that are numbers, where OK counts as 1 and an empty array as 0, with false in place
-# of any other; then the other replies, in order, errors among them. (redis-py needs some 40,000
+# of any other; then the other replies, including errors, in order. (redis-py needs some 40,000
 # instructions for each reply that is not in the first array.)
 COMMANDS = """
 local numbers, replies = {}, {''}

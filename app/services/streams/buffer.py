@@ -11,7 +11,7 @@ MAX_FRAMES_PER_ITEM = 256
 
 
 class ReconnectElsewhere(Exception):
-    """The stream goes on, but this worker no longer serves its viewers."""
+    """The stream continues, but this worker no longer serves its viewers."""
 
 
 class StreamBuffer:
@@ -143,7 +143,7 @@ class Viewer:
         if (waiter := self._waiter) is not None and not waiter.done():
             waiter.set_result(False)
 
-    def beat(self) -> None:
-        """Return an empty item to a waiting reader."""
+    def send_heartbeat(self) -> None:
+        """Make a waiting reader return an empty item."""
         if (waiter := self._waiter) is not None and not waiter.done():
             waiter.set_result(True)

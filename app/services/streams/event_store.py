@@ -26,11 +26,12 @@ log = logging.getLogger(__name__)
 STOP_EXPIRY = 60
 # Logs that are loaded at the same time: each load takes a connection.
 MAX_LOADS = 20
-# A viewer may have seen this many frames that its worker died before logging.
+# The maximum number of frames that a viewer may have seen from a worker that died before logging
+# them.
 MAX_UNLOGGED = 10_000
-# Seconds for a live worker to show that it has logged what it had produced.
+# Seconds for a live worker to log what it has produced.
 SETTLE_TIMEOUT = 1.0
-# A number that no frame has: waiting for it waits for all frames produced by now.
+# Larger than any frame's number: waiting for it waits for all frames produced by now.
 NO_FRAME = 1 << 62
 UNAVAILABLE = "Streams cannot be read at the moment. Try again in a few seconds."
 
@@ -75,7 +76,7 @@ class EventStore:
     def create(self, stream_id: str, metadata: str, on_stop: Callable[[], None]) -> LocalStream:
         """Create a stream that this worker runs; see `Header` for `metadata`.
 
-        `on_stop` is called for each request to stop it, from whichever worker.
+        `on_stop` is called for each request to stop it, from any worker.
         """
         header = Header(metadata, self.worker)
         stream = LocalStream(stream_id, header, replay=self._replay, on_stop=on_stop)
@@ -83,11 +84,11 @@ class EventStore:
         return stream
 
     async def open(self, stream_id: str, after: int = -1) -> StreamBuffer:
-        """Find a stream, on whichever worker it runs or ran; raises NotFound and Unavailable.
+        """Find a stream of any worker; raises NotFound and Unavailable.
 
-        The result has all frames that are logged, and grows while it is followed. A viewer that
-        comes from the stream's own worker may have seen frames that are not logged yet: this waits
-        for frame `after`.
+        The result has all logged frames, and gets new ones while it is followed. A viewer that was
+        connected to the stream's own worker may have seen frames that are not logged yet: this
+        waits for frame `after`.
         """
         stream = await self._find(stream_id, after)
         if after >= len(stream.frames):
@@ -148,7 +149,7 @@ class EventStore:
             await stream.wait_for(number)
         if timeout.cancelled_caught:
             raise Unavailable(UNAVAILABLE)
-        # If its worker died meanwhile, the frame that says so depends on what the viewer has seen.
+        # If its worker died meanwhile, the number of the last frame depends on what was seen.
         return await self._find(stream.stream_id, number) if stream.ended else stream
 
     async def _find(self, stream_id: str, after: int) -> StreamBuffer:
@@ -163,7 +164,7 @@ class EventStore:
             await asyncio.sleep(2 * SYNC_INTERVAL)
             stream = await self._load(stream_id)
         if stream is None:
-            raise NotFound("There is no such stream, or it is no longer kept. Ask again.")
+            raise NotFound("There is no such stream, or it has expired. Ask again.")
         if stream.lease_missing_since is not None and not self._is_dead(stream.header.worker):
             await asyncio.sleep(LOST_TIMEOUT)
             stream = await self._load(stream_id) or stream
@@ -192,7 +193,7 @@ class EventStore:
 
     def _is_dead(self, worker: str) -> bool:
         oldest = anyio.current_time() - MIN_EXPIRY
-        self._dead_workers = {it: at for it, at in self._dead_workers.items() if at > oldest}
+        self._dead_workers = {w: at for w, at in self._dead_workers.items() if at > oldest}
         return worker in self._dead_workers
 
     def _end_lost(self, stream: RemoteStream, after: int = -1) -> None:

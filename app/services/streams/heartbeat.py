@@ -1,7 +1,7 @@
-"""Heartbeats for viewers that wait, and a timeout for readers that stall.
+"""Heartbeats for waiting viewers, and a timeout for stalled readers.
 
 One timer serves all viewers of a worker, and runs only while there are any: a timer and a timeout
-of its own for each viewer would cost more than everything else that is done for it.
+per viewer would cost more than all other work for it.
 """
 
 import asyncio
@@ -12,15 +12,15 @@ from app.services.streams.buffer import Viewer
 
 # The longest time between two checks, in seconds.
 MAX_INTERVAL = 0.5
-# Checks within the shortest time that they measure.
+# The minimum number of checks within either time limit.
 MIN_CHECKS = 4
 
 
 class Heartbeat:
-    """Makes viewers that waited for `every` seconds return an empty item.
+    """Makes viewers that have waited for `every` seconds return an empty item.
 
-    Cancels readers that take longer than `stall_timeout` seconds with an item. `on_check` is called
-    at each check.
+    Cancels readers that take longer than `stall_timeout` seconds to process an item. `on_check` is
+    called at each check.
     """
 
     def __init__(self, *, every: float, stall_timeout: float, on_check: Callable[[], None]) -> None:
@@ -51,13 +51,13 @@ class Heartbeat:
     def _check(self) -> None:
         self._timer = None
         if self._readers:
-            # First: if this check fails, the next one must still happen.
+            # Before the check, so that an error in it does not end all checks.
             self._start_timer()
         for viewer, reader in self._readers.items():
             viewer.idle += self._interval
             if viewer.waiting:
                 if viewer.idle >= self._every:
-                    viewer.beat()
+                    viewer.send_heartbeat()
             elif viewer.idle > self._stall_timeout:
                 viewer.stalled = True
                 reader.cancel()

@@ -1,4 +1,4 @@
-"""Idempotency keys in Redis: which stream each one stands for, on every worker."""
+"""Idempotency keys in Redis, shared by all workers: each maps to a stream."""
 
 import asyncio
 import hashlib
@@ -11,7 +11,7 @@ from app.errors import NotFound, TurnRunning, Unprocessable
 from app.infra.redis import RedisClient
 from app.services.streams.buffer import StreamBuffer
 
-# Seconds that Redis may take for a step; after that the request goes on without its key.
+# Seconds for each Redis command; after that the request continues without its key.
 REDIS_TIMEOUT = 2.0
 OTHER_REQUEST = "This Idempotency-Key belongs to another request. Use a new key for a new request."
 
@@ -45,14 +45,14 @@ class IdempotencyKey(Struct, frozen=True):
 
 
 class Claim(Struct, frozen=True):
-    """What Redis keeps for a key. Workers of an earlier release share these JSON names."""
+    """The value of a key in Redis. Workers of an earlier release share its JSON names."""
 
     stream_id: str = field(name="turn_id")
     digest: str
 
 
 class IdempotencyStore:
-    """Maps idempotency keys, those of all callers together, to streams."""
+    """Maps idempotency keys to streams. All callers share one namespace."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
@@ -65,9 +65,9 @@ class IdempotencyStore:
         expiry_ms: int,
         find: Callable[[str], Awaitable[StreamBuffer]],
     ) -> str | None:
-        """Claim a key for a stream, or return the finished stream that it stands for.
+        """Claim a key for a stream, or return the finished stream that holds it.
 
-        A stream that failed, or is no longer kept, is replaced. `find` returns a stream or raises
+        A stream that failed or has expired is replaced. `find` returns a stream or raises
         NotFound. Raises TurnRunning, Unprocessable for another request, and one of REDIS_ERRORS.
         """
         mine = msgspec.json.encode(Claim(stream_id, key.digest))

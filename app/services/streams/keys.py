@@ -1,7 +1,7 @@
 """Names of the keys in Redis.
 
 The braces put all keys of one stream, and all keys of one worker, into one slot of a cluster.
-Streams are named `turn:` since workers of an earlier release share these keys during an upgrade.
+Streams have the prefix `turn:`, since workers of an earlier release share these keys.
 """
 
 

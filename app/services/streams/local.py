@@ -8,7 +8,7 @@ from app.services.streams.buffer import StreamBuffer
 from app.services.streams.keys import log_key, remote_viewers_key
 from app.services.streams.log_format import Header, encode, encode_header
 
-# Seconds that the log of a running stream outlives its worker, at least.
+# The minimum number of seconds that the log of a running stream outlives its worker.
 MIN_EXPIRY = 60.0
 # Seconds between renewals of the log's expiry, which also show whether Redis still has the log.
 RENEWAL_INTERVAL = 1.0
@@ -17,8 +17,8 @@ RENEWAL_INTERVAL = 1.0
 class LocalStream(StreamBuffer):
     """The buffer of a stream that this worker runs; `LogSync` writes its frames to Redis.
 
-    `replay` is how many seconds an ended stream can be read. `on_stop` is called when someone wants
-    the stream to end.
+    `replay` is how many seconds an ended stream can be read. `on_stop` is called when a client asks
+    to stop the stream.
     """
 
     def __init__(
@@ -28,15 +28,15 @@ class LocalStream(StreamBuffer):
         self.on_stop = on_stop
         # A key in Redis that expires together with the log.
         self.idempotency_key: str | None = None
-        # Nothing is left to be written.
+        # Whether the stream has ended and Redis has all of it.
         self.fully_logged = False
         # The loop time until which a viewer on another worker counts, and of the last check.
         self.remote_viewers_until = 0.0
         self.remote_viewers_checked_at: float | None = None
         self._key = log_key(stream_id)
         self._replay = replay
-        # The frames and bytes that Redis has confirmed, and those it has once it confirms the
-        # write that is under way.
+        # The frames and bytes that Redis has confirmed, and their numbers once it confirms the
+        # current write.
         self._logged_frames = self._logged_bytes = 0
         self._sent_frames = self._sent_bytes = 0
         self._renew_at = 0.0

@@ -2,8 +2,8 @@
 
 A log is a header, then records, then an end mark. A record holds the frames of one write and the
 number of the first; the end mark holds the number of all frames. Control characters separate the
-parts: frames must not contain them, and JSON escapes them. The numbers show a reader what was
-written twice, what is missing, and when the log was written again with other record boundaries.
+parts: frames must not contain them, and JSON escapes them. The numbers let a reader detect
+duplicates, gaps, and a log that was rewritten with other record boundaries.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ END, DONE, FAILED = b"end%d", b"done", b"failed"
 
 
 class Header(Struct, frozen=True):
-    """What every reader of a stream learns first.
+    """The start of a log.
 
-    `metadata` is any text without control characters that the stream was created with; `worker` is
-    the id of the worker that runs the stream.
+    `metadata` is any text without control characters; `worker` is the id of the worker that runs
+    the stream.
     """
 
     metadata: str

@@ -1,7 +1,7 @@
-"""The loop that exchanges streams with Redis.
+"""The loop that synchronizes streams with Redis.
 
-A worker does all its Redis work for streams in one round trip every 100 ms, and only while it has
-any: no stream and no viewer has a connection or a task of its own.
+A worker does the Redis work of all its streams in one round trip every 100 ms, while it has any: no
+stream or viewer needs a connection or a task of its own.
 """
 
 import asyncio
@@ -22,8 +22,7 @@ log = logging.getLogger(__name__)
 
 # Seconds between two round trips, and between two attempts while Redis is unavailable.
 SYNC_INTERVAL, RETRY_INTERVAL = 0.1, 0.5
-# The approximate limit of bytes written in one round trip: after an outage there may be much to
-# write.
+# The approximate maximum of bytes written in one round trip, which an outage would exceed.
 MAX_BYTES = 4 << 20
 # Stop requests processed in one round trip: a script passes a command some thousand arguments.
 MAX_STOPS = 1_000
@@ -34,7 +33,7 @@ VIEWERS_MARGIN_MS = 1_000
 
 
 class LogSync:
-    """Writes the streams that this worker runs, and reads those that it only serves.
+    """Writes the streams that this worker runs, and reads those that have viewers on it.
 
     `lease` and `grace` are in seconds: how long a worker that does not renew its lease counts as
     alive, and how long a stream may have no viewers. `on_lost` is called with a stream whose worker
@@ -69,19 +68,19 @@ class LogSync:
         self._lock = asyncio.Lock()
 
     def add_local(self, stream: LocalStream) -> None:
-        """Log a stream: at once, so that other workers find it, then with each round trip."""
+        """Log a stream: immediately, so that other workers find it, then with each round trip."""
         self.local[stream.stream_id] = stream
         self._new.append(stream)
         self._wake.set()
         self._has_streams.set()
 
     def add_remote(self, stream: RemoteStream) -> RemoteStream:
-        """Read a stream from now on; return the one that is being read if there is one already."""
+        """Start to read a stream's log; return the stream that is being read already, if any."""
         self._has_streams.set()
         return self.remote.setdefault(stream.stream_id, stream)
 
     async def run(self) -> None:
-        """Synchronize for ever, while there are streams."""
+        """Run the loop for ever; it pauses while there are no streams."""
         while True:
             await self._has_streams.wait()
             available = await self._guard(self.sync)
@@ -99,7 +98,7 @@ class LogSync:
         """Do one round trip for all streams; return whether every command succeeded."""
         async with self._lock:
             if not self._redis_available and not await self._batch().execute():
-                # No need to encode anything yet.
+                # Redis is still unavailable: encoding frames would be wasted work.
                 await drop_idle_connections(self._redis)
                 return False
             now = asyncio.get_running_loop().time()

@@ -9,7 +9,7 @@ from app.services.streams.log_format import Header, decode, decode_header
 
 # Seconds without new frames after which a reader checks the log from its start.
 SILENCE = 2.0
-# Seconds for which a stream without viewers is still read: one may be about to follow it.
+# Seconds for which a stream without viewers is still read, since one may be about to follow it.
 IDLE_TIMEOUT = 2.0
 # Seconds that a worker's lease or a silent stream's log must be missing before the stream is lost:
 # if Redis was unavailable or lost its memory, the worker must notice first.
@@ -27,7 +27,7 @@ class RemoteStream(StreamBuffer):
 
     def __init__(self, stream_id: str, header: Header, now: float) -> None:
         super().__init__(stream_id, header)
-        # The worker is gone, or no longer writes this stream.
+        # The worker died, or no longer writes this stream.
         self.lost = False
         self.lease_missing_since: float | None = None
         # The longest remaining time that the log was seen with, in milliseconds.
@@ -115,7 +115,7 @@ class RemoteStream(StreamBuffer):
             self.lease_missing_since, self.lost = None, False
 
     def _on_ttl(self, reply: object) -> None:
-        """Give up a silent log that is not renewed: its worker believes that the stream ended."""
+        """Give up a silent log that is not renewed: its worker considers the stream ended."""
         if isinstance(reply, int) and reply > 0:
             self.max_ttl_seen = max(self.max_ttl_seen, reply)
             expiring = reply < self.max_ttl_seen - MAX_EXPIRY_DROP

@@ -1,4 +1,4 @@
-"""Runs producers of streams apart from any connection."""
+"""Runs producers of streams independently of connections."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ StopReason: TypeAlias = Literal["stopped", "abandoned", "shutdown"]
 POLL_INTERVAL = 0.05
 FAILED = "The stream ended because of an internal error. Try again."
 SHUTTING_DOWN = "The service is restarting. Try again in a few seconds."
-FULL = "The service is answering as many requests as it can. Try again in a few seconds."
+FULL = "The service is at its limit of concurrent requests. Try again in a few seconds."
 
 
 class Producer(Protocol):
@@ -53,9 +53,9 @@ class _Running:
         self.producer = producer
         self.scope = anyio.CancelScope()
         self.done = False
-        # The finished stream that the idempotency key stands for: then this one is not produced.
+        # The finished stream that holds the idempotency key; this one is not produced then.
         self.existing: str | None = None
-        # Why the stream has no frame.
+        # The error that `start` raises, if the stream has no frame.
         self.error: ChatError | None = None
         # The event loop holds only weak references to tasks.
         self.task: asyncio.Task[None] | None = None
@@ -65,8 +65,7 @@ class StreamRunner:
     """Runs at most `max_streams` producers at once, each in a task of its own.
 
     Times are in seconds: `grace` is how long a stream may have no viewers, `drain_time` how long
-    streams may go on when the worker shuts down, `stop_timeout` how long they may take to end after
-    that.
+    streams may continue when the worker shuts down, `stop_timeout` how long they then have to end.
     """
 
     def __init__(
@@ -93,12 +92,12 @@ class StreamRunner:
 
     @property
     def running(self) -> int:
-        """The number of streams that run."""
+        """The number of running streams."""
         return len(self._running)
 
     @property
     def full(self) -> bool:
-        """Whether as many streams run as are allowed."""
+        """Whether the maximum number of streams is running."""
         return len(self._running) >= self._max_streams
 
     def admit(self) -> None:
@@ -127,13 +126,13 @@ class StreamRunner:
         stream = self._store.create(stream_id, metadata, partial(producer.stop, "stopped"))
         abandonment = AbandonmentTimer(stream, self._grace, partial(producer.stop, "abandoned"))
         self._running[stream_id] = running
-        # Task groups would take 2 KiB more for each stream; `drain` ends all tasks.
+        # A task group would take 2 KiB more per stream; `drain` ends all tasks.
         running.task = asyncio.create_task(self._run(running, stream, abandonment, key))
         try:
             while not stream.frames and not running.done:
                 await stream.wait_for_more()
         finally:
-            # From now on the caller should follow the stream; it does not if it disconnected.
+            # The caller follows the stream now, unless its client has disconnected.
             abandonment.restart()
         if running.error is not None:
             raise running.error
@@ -154,7 +153,7 @@ class StreamRunner:
         await self._store.stop(stream_id)
 
     async def drain(self) -> None:
-        """Wait until `draining` is set, then for all streams and viewers, and end what is left.
+        """Wait until `draining` is set, then for streams and viewers, and end those that remain.
 
         Viewers of other workers' streams are disconnected without an event, so that they resume
         elsewhere.
@@ -224,7 +223,7 @@ class StreamRunner:
             stream.extend([last], ended=True, failed=True)
 
     async def _claim(self, running: _Running, stream: LocalStream, key: IdempotencyKey) -> bool:
-        """Claim the key for the stream; return whether the stream is to be produced."""
+        """Claim the key for the stream; return whether to produce the stream."""
         try:
             async with asyncio.timeout(REDIS_TIMEOUT):
                 # A caller with the same key on another worker must find the stream.

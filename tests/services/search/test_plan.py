@@ -70,7 +70,7 @@ async def test_search_is_lexical_while_the_embedder_fails(
         with caplog.at_level(logging.WARNING):
             found = await retriever.search(ATTACK, "mara")
         assert (found.tier, found.matching) == ("creator", "lexical")
-        assert "searched by words only" in caplog.text
+        assert "lexical search only" in caplog.text
         assert ATTACK not in caplog.text
         embedding_server.answers(embeddings())
         assert (await retriever.search(ATTACK, "mara")).matching == "hybrid"

@@ -93,7 +93,7 @@ async def test_detached_viewers_get_the_frames_that_are_there(stream: StreamBuff
 async def test_a_heartbeat_is_an_empty_item_for_a_waiting_viewer(stream: StreamBuffer) -> None:
     seen: list[bytes] = []
     with anyio.fail_after(5), stream.follow() as viewer:
-        viewer.beat()
+        viewer.send_heartbeat()
 
         async def watch() -> None:
             async for item in viewer:
@@ -103,7 +103,7 @@ async def test_a_heartbeat_is_an_empty_item_for_a_waiting_viewer(stream: StreamB
             tasks.start_soon(watch)
             await anyio.wait_all_tasks_blocked()
             assert viewer.waiting
-            viewer.beat()
+            viewer.send_heartbeat()
             await anyio.wait_all_tasks_blocked()
             stream.extend([b"0"], ended=True)
     assert seen == [b"", b"0"]

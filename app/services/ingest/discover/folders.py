@@ -23,12 +23,12 @@ DOCUMENT_SUFFIXES = CAPTION_SUFFIXES | {".md", ".markdown", ".txt"}
 # Text that belongs to a website or a program: not reported as skipped.
 _TECHNICAL_SUFFIXES = frozenset({".json", ".css", ".js", ".py", ".svg", ".toml", ".yaml", ".yml"})
 _LICENCES = re.compile(r"(?:licen[cs]es?|copying|notice)(?:\..*)?", re.IGNORECASE)
-# Files about the library itself, beside the creators' folders.
+# Files about the library itself, next to the creators' folders.
 _ABOUT = re.compile(r"(?:readme|licen[cs]es?|copying|notice)(?:[._-].*)?", re.IGNORECASE)
 
 
 class VideoInfo(Struct, frozen=True):
-    """What yt-dlp writes to `NAME.info.json` beside a video's captions."""
+    """The metadata that yt-dlp writes to `NAME.info.json` beside a video's captions."""
 
     id: str | None = None
     title: str | None = None
@@ -46,7 +46,7 @@ _INFO_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class _Walk(Struct):
-    """What a walk through the folder `root` could not use; `unreadable` maps paths to reasons."""
+    """The unusable files found in the folder `root`; `unreadable` maps paths to reasons."""
 
     root: Path
     broken: list[tuple[str, str]] = []
@@ -80,7 +80,7 @@ def read_folders(folder: Path) -> LibraryListing:
         for path in documents:
             keys.add(walk.key(path))
             info = _info_of(path, infos, walk)
-            # While its description is broken, a document stays as the database has it.
+            # A document with a broken description stays in the database unchanged.
             if info is not None:
                 entries.append(_entry(walk.key(path), slug, path, info))
     return LibraryListing(
@@ -135,7 +135,7 @@ def _files(folder: Path, walk: _Walk) -> Iterator[Path]:
 
 
 def _has_text(path: Path) -> bool:
-    """Return whether a file in an unsupported format has text that someone may miss."""
+    """Return whether a file in an unsupported format has text and should be reported."""
     if path.suffix.lower() in _TECHNICAL_SUFFIXES or not path.suffix:
         return False
     with path.open("rb") as file:
@@ -163,7 +163,7 @@ def _read_info(path: Path, walk: _Walk) -> VideoInfo | None:
 
 
 def _info_of(path: Path, infos: Mapping[Path, VideoInfo | None], walk: _Walk) -> VideoInfo | None:
-    """Return what `NAME.info.json` says about `NAME.vtt` or `NAME.en.vtt`; None if it is broken."""
+    """Return the contents of `NAME.info.json` for `NAME.vtt` or `NAME.en.vtt`; None if broken."""
     for name in (path.stem, split_language(path.stem)[0]):
         info_path = path.with_name(f"{name}.info.json")
         if info_path in infos:
@@ -198,7 +198,7 @@ def _creator_name(
 ) -> str | None:
     """Return the name that most files state, preferably one that matches the folder's name.
 
-    So a page by a guest does not rename the creator.
+    This way a page by a guest does not rename the creator.
     """
     from_pages = (_stated_creator(path) for path in documents)
     channels = (info.channel or info.uploader for info in infos.values() if info)

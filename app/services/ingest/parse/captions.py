@@ -2,7 +2,7 @@
 
 SubRip, SubViewer, SBV, STC, and the text of Whisper and YouTube differ only in the line with the
 time, so one parser reads them all. It tolerates missing blank lines, wrong numbers and wrong file
-names.
+extensions.
 """
 
 import re
@@ -28,7 +28,7 @@ _CUE_SETTINGS = re.compile(
 )
 _MICRODVD = re.compile(r"^\s*\{\d+\}\{\d+\}", re.MULTILINE)
 _REALTEXT = re.compile(r"<time\b([^>]*)>", re.IGNORECASE)
-# The rate of a MicroDVD file that does not state one.
+# The default for MicroDVD files that do not state their frame rate.
 _MICRODVD_FRAMES_PER_SECOND = 25.0
 _INLINE_TIME = re.compile(rf"<{CLOCK}>")
 
@@ -174,6 +174,6 @@ def _bare(caption: Caption) -> tuple[str, ...]:
 
 
 def _count_repeated(shown: tuple[str, ...], lines: tuple[str, ...]) -> int:
-    """Count the first of the lines that were the last ones shown before."""
+    """Count the leading lines that repeat the last lines shown before."""
     longest = min(len(shown), len(lines))
     return next((n for n in range(longest, 0, -1) if shown[-n:] == lines[:n]), 0)

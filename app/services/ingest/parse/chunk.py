@@ -17,10 +17,10 @@ SPEECH_OVERLAP = 50
 # time at this pace, but as no more than MAX_SLOWNESS times its own words (the rest is a pause).
 SPEECH_SECONDS = 80
 MAX_SLOWNESS = 4
-# A shorter rest of speech joins the passage before it.
+# A shorter remainder of speech is added to the passage before it.
 MIN_LAST_SPEECH_WORDS = 40
 PAGE_WORDS = 160
-# A shorter section, or rest of one, joins its neighbour.
+# A shorter section, or remainder of one, is joined to its neighbour.
 MIN_SECTION_WORDS = 25
 
 

@@ -16,21 +16,17 @@ _BYTE_ORDER_MARKS = (
 
 # Encodings in use before UTF-8, by language, the most likely first.
 _LEGACY_ENCODINGS = {
-    "bg": ("cp1251",),
-    "cs": ("cp1250",),
     "el": ("cp1253",),
     "he": ("cp1255",),
-    "hu": ("cp1250",),
     "ja": ("cp932", "euc_jp"),
     "ko": ("cp949",),
-    "pl": ("cp1250",),
-    "ru": ("cp1251",),
     "th": ("cp874",),
     "tr": ("cp1254",),
-    "uk": ("cp1251",),
     "zh": ("gb18030",),
     "zh-hk": ("big5hkscs", "gb18030"),
     "zh-tw": ("big5", "gb18030"),
+    **dict.fromkeys(("bg", "ru", "uk"), ("cp1251",)),
+    **dict.fromkeys(("cs", "hu", "pl"), ("cp1250",)),
     **dict.fromkeys(("da", "de", "en", "es", "fr", "it", "nl", "no", "pt", "sv"), ("cp1252",)),
 }
 

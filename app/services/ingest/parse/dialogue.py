@@ -16,8 +16,8 @@ from app.services.ingest.parse.markdown import Block
 from app.services.ingest.parse.speakers import SpeakerNames
 from app.services.search.text import fold
 
-# `Name: 00:01:23`, `Name – 0:01:23:`, `Name (1:23)`, `00:01:23 words`: a line that opens a turn.
-_TURN = re.compile(
+# A line that starts an utterance: `Name: 00:01:23`, `Name – 0:01:23:`, `Name (1:23)`, `00:01:23 …`.
+_UTTERANCE = re.compile(
     r"^(?:(?=[^:]*[^\W\d_])(?P<name>\[?[^\W_][\w.,'’&/# -]{0,60}?\]?)"
     r"(?P<between>\s*[:–—-]+\s*(?:0:\s)?|\s+|(?=[\[(])))?"
     rf"(?P<bracket>[\[(]?)(?P<time>{CLOCK})[\])]?"
@@ -26,20 +26,20 @@ _TURN = re.compile(
 _MAX_NAME_WORDS = 6
 _RATIO = re.compile(r"\d+:\d")
 _BRACKETED = re.compile(rf"\[({CLOCK})\]")
-# Times that ratios, opening hours and lap times do not look like: `[1:23]` apart from a word, and
-# `1:02:03`.
+# Times that cannot be ratios, opening hours or lap times: `[1:23]` that does not follow a word
+# directly, and `1:02:03`.
 _STAMP = re.compile(r"(?<!\w)\[(?:\d{1,3}[:.])?\d{1,3}:\d\d(?:[.,;:]\d{1,3})?\]")
 _EXACT = re.compile(r"(?:\d{1,3}:\d\d|\d\d\.\d\d):\d\d(?!\d)")
-# How many turns with a name and only minutes and seconds make a transcript.
-_MIN_NAMED_TURNS = 3
+# The number of utterances with a name and only minutes and seconds that make a transcript.
+_MIN_NAMED = 3
 _NOT_A_SPEAKER = frozenset({"ad break", "break", "intermission"})
-# The time in `[unintelligible 00:44:13.15]` is not that of the words beside it.
+# The time in `[unintelligible 00:44:13.15]` is not the time of the words next to it.
 _UNCLEAR = re.compile(rf"(\[[^\[\]]*?)\s+{CLOCK}\]")
 _BREAK = re.compile(rf"(?:to\s)?(?:\s*\[{CLOCK}\]\s*(?:to\b|[-–—])?)+\s*")
 
 
-class _Turn(Struct, frozen=True):
-    """A line that opens a turn: a name or "", the seconds, and the words after them."""
+class _Utterance(Struct, frozen=True):
+    """A line that starts an utterance: a name or "", the seconds, and the words after them."""
 
     name: str
     time: float
@@ -47,46 +47,42 @@ class _Turn(Struct, frozen=True):
 
 
 def is_transcript(blocks: Sequence[Block], speakers: Sequence[str] = ()) -> bool:
-    """Return whether at least two lines certainly give a time of speech.
+    """Return whether at least two lines have an unambiguous time of speech.
 
     `Name: 1:23` may also be a ratio or an opening hour. Such lines count only if there are several,
     their times ascend, and a name recurs or is one of the `speakers`.
     """
     lines = [line for block in blocks if block.kind == "prose" for line in _with_lead(block)]
     certain = inside_sentences = 0
-    named: list[_Turn] = []
+    named: list[_Utterance] = []
     for line, following in pairwise([*lines, ""]):
-        turn = _parse_turn(line)
-        if _STAMP.match(line) or (turn and turn.name and _STAMP.search(line)):
+        utterance = _parse_utterance(line)
+        if _STAMP.match(line) or (utterance and utterance.name and _STAMP.search(line)):
             certain += 1
         elif _STAMP.search(line):
             # This may be a page's "see [1:30]", unless other lines begin with a time.
             inside_sentences += 1
-        elif turn is None or not (turn.rest or _parse_turn(following) is None):
+        elif utterance is None or not (utterance.rest or _parse_utterance(following) is None):
             # A list of times is not a transcript: there are no words between them.
             continue
-        elif _EXACT.search(line) or not (turn.name or turn.rest):
+        elif _EXACT.search(line) or not (utterance.name or utterance.rest):
             certain += 1
-        elif turn.name:
-            named.append(turn)
-    return (
-        certain > 1
-        or (certain == 1 and inside_sentences > 0)
-        or _are_speakers_turns(named, speakers)
-    )
+        elif utterance.name:
+            named.append(utterance)
+    return certain > 1 or (certain == 1 and inside_sentences > 0) or _are_speakers(named, speakers)
 
 
-def _are_speakers_turns(turns: Sequence[_Turn], speakers: Sequence[str]) -> bool:
-    times = [turn.time for turn in turns]
-    if len(times) < _MIN_NAMED_TURNS or times != sorted(times) or times[0] == times[-1]:
+def _are_speakers(utterances: Sequence[_Utterance], speakers: Sequence[str]) -> bool:
+    times = [utterance.time for utterance in utterances]
+    if len(times) < _MIN_NAMED or times != sorted(times) or times[0] == times[-1]:
         return False
-    names = Counter(fold(turn.name) for turn in turns)
+    names = Counter(fold(utterance.name) for utterance in utterances)
     known = {fold(part) for full in speakers for part in (full, *full.split()[:1])}
     return max(names.values()) > 1 or not known.isdisjoint(names)
 
 
 def transcript_cues(blocks: Sequence[Block], speakers: Sequence[str] = ()) -> list[Cue]:
-    """Turn a transcript's blocks into cues that have the times written in it."""
+    """Turn a transcript's blocks into cues with the times that are written in it."""
     first_lines = (line for block in blocks for line in block.lines[:1])
     names = SpeakerNames(speakers, (_BRACKETED.sub("", line).strip() for line in first_lines))
     # Bold words at the start of a few blocks are terms; at the start of many they are speakers.
@@ -128,12 +124,12 @@ def _block_cues(
     start: float | None = None
     spoken: list[str] = []
     for line in lines:
-        turn = _parse_turn(line)
-        if turn is not None and not (named and turn.name):
+        utterance = _parse_utterance(line)
+        if utterance is not None and not (named and utterance.name):
             yield from _paragraph_cues(spoken, start, speaker, block.heading)
-            start, line = turn.time, turn.rest
-            if turn.name and fold(turn.name) not in _NOT_A_SPEAKER:
-                speaker = names.canonical(turn.name)
+            start, line = utterance.time, utterance.rest
+            if utterance.name and fold(utterance.name) not in _NOT_A_SPEAKER:
+                speaker = names.canonical(utterance.name)
             spoken = []
         if not (spoken or named):
             _, speaker, line = names.split(line, speaker)
@@ -144,8 +140,8 @@ def _block_cues(
     yield from _paragraph_cues(spoken, start, speaker, block.heading)
 
 
-def _parse_turn(line: str) -> _Turn | None:
-    match = _TURN.match(line)
+def _parse_utterance(line: str) -> _Utterance | None:
+    match = _UTTERANCE.match(line)
     time = parse_clock(match["time"]) if match else None
     if match is None or time is None or _RATIO.fullmatch(match["time"]):
         return None
@@ -161,7 +157,7 @@ def _parse_turn(line: str) -> _Turn | None:
         opens = not rest or rest[0].isspace()
     if not opens or len(name.split()) > _MAX_NAME_WORDS:
         return None
-    return _Turn(name.strip("[] "), time, rest.strip())
+    return _Utterance(name.strip("[] "), time, rest.strip())
 
 
 def _paragraph_cues(

@@ -55,7 +55,7 @@ class Document(Struct, frozen=True):
 
 
 def content_hash(entry: LibraryEntry, data: bytes) -> bytes:
-    """Hash all that a document is made from: its entry, its file and the parser's version."""
+    """Hash everything that a document depends on: its entry, its file and the parser's version."""
     digest = hashlib.sha256(msgspec.json.encode((PARSER_VERSION, entry)))
     digest.update(data)
     return digest.digest()
@@ -64,8 +64,8 @@ def content_hash(entry: LibraryEntry, data: bytes) -> bytes:
 def parse_document(entry: LibraryEntry, data: bytes) -> Document:
     """Parse a file's bytes. Raises BrokenFile if there is no text in it.
 
-    The library's metadata takes precedence over the file's front matter, and that over what the
-    text suggests.
+    The library's metadata takes precedence over the file's front matter, which takes precedence
+    over anything derived from the text.
     """
     suffix = PurePosixPath(entry.path).suffix.lower()
     text = decode(data, entry.language)

@@ -7,16 +7,15 @@ from typing import Any
 from app.services.ingest.parse.words import count_words
 
 DEFAULT = "en"
-# Probability from which the detected language is taken: when none is declared, and when another
-# one is.
+# The minimum probability of a detected language if none is declared, and if another one is.
 LIKELY, CERTAIN = 0.7, 0.95
-# A declared language less probable than this is wrong, if the text has enough words.
+# A declared language with a lower probability is wrong, if the text has enough words.
 UNLIKELY = 0.001
 MIN_WORDS_TO_CONTRADICT = 20
 
 # The detector reads this many samples, each this many characters long, spread over the text.
 _SAMPLES, _SAMPLE_LENGTH = 4, 800
-# URLs and numbers belong to no language.
+# URLs and numbers do not indicate a language.
 _NOT_WORDS = re.compile(r"(?:https?://|www\.)\S+|\d+")
 # Other codes for languages that the detector knows.
 _SYNONYMS = {"nb": "no", "nn": "no", "iw": "he"}
@@ -25,8 +24,8 @@ _SYNONYMS = {"nb": "no", "nn": "no", "iw": "he"}
 def detect_language(text: str, declared: str | None) -> str:
     """Return the BCP 47 tag of a text's language.
 
-    That is the declared one unless the text clearly contradicts it. Without a declared language, a
-    text that is too short or too mixed counts as `en`.
+    A declared language is returned unless the text clearly contradicts it. Without one, a text that
+    is too short or too mixed counts as `en`.
     """
     sample = _sample(text)
     if declared is not None and count_words(sample) < MIN_WORDS_TO_CONTRADICT:
@@ -47,7 +46,7 @@ def _sample(text: str) -> str:
         step = (len(text) - _SAMPLE_LENGTH) // (_SAMPLES - 1)
         text = " ".join(text[n * step :][:_SAMPLE_LENGTH] for n in range(_SAMPLES))
     text = _NOT_WORDS.sub(" ", text)
-    # The detector does not recognise words in capitals, as some captions have them.
+    # The detector does not recognize words in capitals, which are common in captions.
     capitals = sum(letter.isupper() for letter in text)
     return text.lower() if 2 * capitals > len(text.replace(" ", "")) else text
 
@@ -56,7 +55,7 @@ def _sample(text: str) -> str:
 def _detector() -> Any:
     """Load the detector for languages with a two-letter code.
 
-    With the smaller ones (Wu, Cantonese, pidgins) it confuses them with their relatives.
+    It confuses the others (Wu, Cantonese, pidgins) with related languages.
     """
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 

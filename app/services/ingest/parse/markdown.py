@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _RULE = re.compile(r"^-{3,}\s*$", re.MULTILINE)
 _KEY_AND_VALUE = re.compile(r"([A-Za-z][\w-]*)[ \t]*:[ \t]*(.*?)[ \t]*")
 _LIST_ITEM = re.compile(r"[ \t]*-[ \t]+(.*?)[ \t]*")
-# Markdown takes `[Audience]: 00:01:23` for the definition of a link.
+# Markdown would parse `[Audience]: 00:01:23` as a link reference definition.
 _BRACKETED_NAME = re.compile(r"^\[(?=[^\]\n]+\]:\s*\d+:\d)", re.MULTILINE)
 _FOOTNOTE_LABEL = re.compile(r"^ {0,3}\[\^[\w-]+\]:[ \t]*", re.MULTILINE)
 _FOOTNOTE_REFERENCE = re.compile(r" ?\[\^[\w-]+\]")
@@ -48,10 +48,10 @@ def front_matter(text: str) -> tuple[dict[str, object], str]:
 
     try:
         metadata, content = frontmatter.parse(text)
-    except Exception:  # YAML's own errors, and those of the dates and numbers it makes
+    except Exception:  # not only YAMLError: also invalid dates and numbers
         _, block, *rest = _RULE.split(text.lstrip(), maxsplit=2)
         return _parse_lines(block), "".join(rest)
-    # What is between two rules may also be text.
+    # The text between two rules need not be front matter.
     return (metadata, content) if metadata else ({}, text)
 
 
@@ -87,7 +87,7 @@ def parse_blocks(text: str, title: str = "") -> list[Block]:
     """
     blocks: list[Block] = []
     path: list[tuple[int, str]] = []
-    # A footnote becomes a paragraph; Markdown takes `[^1]: one` for the definition of a link.
+    # A footnote becomes a paragraph: Markdown would parse `[^1]: one` as a link definition.
     text = _FOOTNOTE_LABEL.sub("\n", _BRACKETED_NAME.sub(r"\\[", text))
     tokens = _parser().parse(text)
     for n, token in enumerate(tokens):

@@ -13,7 +13,7 @@ from app.services.ingest.entry import LibraryEntry, read_file
 from app.services.ingest.errors import BrokenFile
 from app.services.ingest.parse.document import Document, parse_document
 
-# A thread parses fewer files than this before other processes have started.
+# A single thread parses fewer files than this before processes have started.
 MIN_FILES_FOR_PROCESSES = 40
 MAX_PROCESSES = 4
 # Files that are parsed ahead of the consumer, per process.

@@ -16,18 +16,18 @@ from app.services.ingest.parse.words import UNSPACED_SCRIPTS, count_words
 MAX_SENTENCE_WORDS = 60
 MAX_PIECE_WORDS = 40
 
-# Possessive, so that a file of nothing but punctuation takes linear time.
+# Possessive quantifiers keep the time linear for a file that is all punctuation.
 _SENTENCE_END = re.compile(
     r"(?:(?<![.!?…])[.!?…]++[\"'”’»)\]]*+(?=\s)|[؟।۔]+\s?|[。！？｡]+[」』”’）)]*)\s*"
 )
 _LAST_WORD = re.compile(r"[\w.’']+$")
-# Words with a full stop that does not end a sentence.
+# Abbreviations whose full stop does not end a sentence.
 _ABBREVIATION = re.compile(r"approx|bzgl|bzw|ca|cf|d\.h|e\.?g|i\.?e|u\.a|viz|vs|z\.b")
 # The same if capitalised, before a name (`10 ms.` may end a sentence).
 _TITLE = re.compile(r"dept|dr|gov|hon|inc|jr|ltd|mrs?|ms|mt|prof|rev|sr|st")
 # The same before a number.
 _BEFORE_NUMBER = frozenset({"fig", "no", "nr", "p", "pp", "vol"})
-# Between two of these, joined lines get no space.
+# Lines are joined without a space between two of these.
 _NO_SPACE_BESIDE = re.compile(f"[{UNSPACED_SCRIPTS}、。！？「」『』（），：；]")
 _CLAUSE_END = re.compile(r"[,;:–—،؛]\s+|[、，；：]\s*")
 _SPACE = re.compile(r"\s+")
@@ -109,7 +109,6 @@ def _join(run: Sequence[Cue]) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Return the spans of the sentences by their punctuation."""
     ends = [mark.end() for mark in _SENTENCE_END.finditer(text) if _ends_sentence(text, mark)]
     if not ends or ends[-1] < len(text):
         ends.append(len(text))
@@ -139,8 +138,8 @@ def _ends_sentence(text: str, mark: re.Match[str]) -> bool:
 def _piece_ends(text: str, span: tuple[int, int], cue_starts: Sequence[int]) -> list[int]:
     """Return where the pieces of a sentence end; one that is not too long is a single piece.
 
-    It is cut between cues if possible, else after a comma, else between words, else between the
-    letters of a script without spaces.
+    It is cut between cues if possible, else at punctuation, else between words, else between the
+    letters of an unspaced script.
     """
 
     def between_cues(start: int, end: int) -> Sequence[int]:

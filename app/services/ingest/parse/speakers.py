@@ -1,4 +1,4 @@
-"""Recognise speakers' names in front of what they say.
+"""Recognize speakers' names in front of their words.
 
 `Name:` at the start of a line is a speaker only if the name is known, follows `>>` or recurs;
 otherwise it stays part of the text.
@@ -35,7 +35,7 @@ class SpeakerNames:
         self._known: dict[str, str] = {}
         for full in speakers:
             for part in {full, full.split()[0], full.split()[-1]} if full.split() else ():
-                # A first name that two speakers share stays as it is.
+                # A first name that two speakers share is not expanded.
                 key = fold(part)
                 self._known[key] = part if key in self._known else full
         labels = (_LABEL.match(_CHEVRONS.sub("", line)) for line in lines)
@@ -45,7 +45,7 @@ class SpeakerNames:
     def split(self, line: str, speaker: str | None) -> tuple[bool, str | None, str]:
         """Split a line into whether the speaker changes, who speaks, and the words.
 
-        `speaker` is who spoke before. The new speaker is None if the line does not name anyone.
+        `speaker` is the previous speaker. The new one is None if the line does not name anyone.
         """
         chevrons = _CHEVRONS.match(line)
         rest = line[chevrons.end() :] if chevrons else line

@@ -31,7 +31,7 @@ def caption_cues(captions: Sequence[Caption], speakers: Sequence[str] = ()) -> l
     for caption, parts in split_captions:
         spoken: list[Cue] = []
         for voice, lines in parts:
-            # A voice tag holds for its caption, a label until the next one.
+            # A voice tag applies to its caption, a label until the next one.
             speaker = voice if has_voice_tags else speaker
             for line in lines:
                 changed, speaker, text = names.split(line, speaker)

@@ -1,1 +1,1 @@
-"""Write documents to PostgreSQL, and keep what searches need of them up to date."""
+"""Write documents to PostgreSQL, and update what searches need."""

@@ -77,8 +77,8 @@ SELECT id, heading, first_sentence, sentences::jsonb, starts, ends
 FROM inserted JOIN given USING (ordinal)
 """
 
-# A new passage is weighted with its language's mean length at once, so that searches find it. The
-# passages of a new language get their weights with its statistics.
+# A new passage is weighted immediately, with the mean length of its language, so that searches find
+# it. The passages of a new language are weighted when its statistics are computed.
 WEIGHTS = """,
            bm25_weights(search, words_in(search), (
                SELECT mean_length FROM languages WHERE language = $4 AND mean_length > 0))"""
@@ -90,7 +90,7 @@ SELECT language, 0, true, changed FROM unnest($1::text[], $2::integer[]) AS now 
 ON CONFLICT (language) DO UPDATE SET stale = true, changed = known.changed + excluded.changed
 """
 
-# $1 library · $2 keys; the statement still sees the passages that go with the documents
+# $1 library · $2 keys; the statement still sees the passages that are deleted by the cascade
 DELETE_DOCUMENTS = """
 WITH deleted AS (
     DELETE FROM documents WHERE library_id = $1 AND key = ANY($2::text[]) RETURNING id

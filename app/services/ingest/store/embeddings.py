@@ -16,13 +16,13 @@ from app.services.ingest.store.documents import STATEMENT_TIMEOUT, searchable_te
 from app.services.search.embedding import Embedder, EmbeddingFailed
 from app.services.search.sql import EmbeddingIndex
 
-# Passages that are embedded and written at a time.
+# The number of passages that are embedded and written together.
 BATCH = 512
 # Comparing fewer passages one by one is as fast as an HNSW index, and exact.
 MIN_PASSAGES_FOR_HNSW = 10_000
 # pgvector's limit for an HNSW index on half vectors. Longer ones are compared one by one.
 MAX_HNSW_DIMENSION = 4_000
-# Bytes of the server's memory that building the index may take.
+# Bytes of memory that the server may use to build the index.
 MAX_HNSW_MEMORY = 2**30
 
 EMBEDDERS = "SELECT id, name, dimension, complete FROM embedders ORDER BY id"
@@ -93,7 +93,7 @@ async def embed_missing(
     except EmbeddingFailed:
         known, complete = (await embedding_indexes(connection)).get(embedder.name, (None, False))
         if known and complete and not await _count_missing(connection, known):
-            # An unavailable embedder does no harm if there is nothing to embed.
+            # An unavailable embedder does not matter if there is nothing to embed.
             return known
         raise
     total = await _count_missing(connection, index)

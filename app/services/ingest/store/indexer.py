@@ -71,7 +71,7 @@ class Indexer(Struct, frozen=True):
     ) -> Calibration | None:
         """Fit the answerability classifiers to the library. Raises NotEmbedded.
 
-        A library that is too small has none: they are deleted, and None is returned.
+        If the library is too small, they are deleted and None is returned.
         """
         with self._embedding():
             calibration = await calibrate(
@@ -95,8 +95,8 @@ class Indexer(Struct, frozen=True):
             raise NotEmbedded(name, str(error)) from None
 
     async def _drop_older_indexes(self, connection: Connection) -> None:
-        # A service that still uses an older index falls back to searching by words. A newer one
-        # stays: it belongs to a reindex with settings that are about to replace these.
+        # A service that still uses an older index falls back to lexical search. A newer index
+        # belongs to a reindex with settings that are about to replace these.
         indexes = await embedding_indexes(connection)
         if self.embedder and self.embedder.name in indexes:
             current, _ = indexes[self.embedder.name]

@@ -1,4 +1,4 @@
-"""Libraries in the database: where they are read from, and what they contain."""
+"""The libraries in the database: their folders and their contents."""
 
 import asyncio
 from pathlib import Path

@@ -101,11 +101,11 @@ _SMALL_TALK = _any_of(
 def answer_type_scorer(question: str) -> Callable[[str], float]:
     """Return a function that gives each sentence a factor for how well it suits the question.
 
-    The factor is 1 for most sentences, higher if the sentence has what is asked for, and much lower
-    for a question, a greeting, an announcement or a URL.
+    The factor is 1 for most sentences, higher for those of the expected type, and much lower for a
+    question, a greeting, an announcement or a URL.
     """
     question = " ".join(question.split())[:_MAX_QUESTION]
-    expected = [answer for asked, answer in _ANSWER_TYPES if asked.search(question)]
+    expected = [answer for pattern, answer in _ANSWER_TYPES if pattern.search(question)]
     asks_who = _WHO.search(question) is not None
     question_words = set(re.findall(r"\w+", question.casefold()))
     definition = _definition_pattern(question)
@@ -126,7 +126,7 @@ def answer_type_scorer(question: str) -> Callable[[str], float]:
 
 
 def is_question(sentence: str) -> bool:
-    """Return whether a sentence is a question."""
+    """Return whether a sentence ends with a question mark."""
     return _QUESTION.search(sentence) is not None
 
 

@@ -1,7 +1,7 @@
 """Answer with verbatim sentences of the sources.
 
-This is the model when no language model is configured. It needs no key, costs nothing and cannot
-make anything up.
+Used when no language model is configured. It needs no key, costs nothing and cannot make anything
+up.
 """
 
 import re
@@ -83,7 +83,7 @@ def _select(ranked: Sequence[tuple[float, Candidate]]) -> list[Candidate]:
 def _with_antecedent(
     ranked: Sequence[tuple[float, Candidate]],
 ) -> Sequence[tuple[float, Candidate]]:
-    """Move the sentence before the best one to second place if the best starts with a pronoun."""
+    """If the best sentence starts with a pronoun, move the sentence before it to second place."""
     best, first = ranked[0]
     if not _STARTS_WITH_PRONOUN.match(first.text):
         return ranked

@@ -1,7 +1,7 @@
 """Rank the sentences of the sources by how likely each answers the question.
 
-A sentence scores by the idf of the question's terms in it or implied by its context, by whether it
-has what the question asks for (`answer_type`), and by the score of its source.
+A sentence's score depends on the idf of the question's terms in it or its context, on the type of
+answer that the question expects (`answer_type`), and on the score of its source.
 """
 
 import math
@@ -49,7 +49,11 @@ class Candidate(Struct, frozen=True, eq=False):
     index: int
     text: str
     stems: tuple[str, ...]
-    words: int
+
+    @property
+    def words(self) -> int:
+        """The number of its words."""
+        return len(self.text.split())
 
     @property
     def number(self) -> int:
@@ -85,13 +89,7 @@ def rank_sentences(
 
 def _candidates(source: Source) -> list[Candidate]:
     return [
-        Candidate(
-            source,
-            index,
-            sentence.text,
-            tuple(stems(sentence.text, source.language)),
-            len(sentence.text.split()),
-        )
+        Candidate(source, index, sentence.text, tuple(stems(sentence.text, source.language)))
         for index, sentence in enumerate(source.sentences)
     ]
 
@@ -124,28 +122,28 @@ def _relevance(terms: _QueryTerms, candidates: Sequence[Candidate]) -> list[floa
     """Sum the weights of the terms that each sentence has or its context implies."""
     scores: list[float] = []
     empty: set[str] = set()
-    previous = asked = titled = empty
+    in_previous = in_question = in_title = empty
     distance = 0
     for candidate in candidates:
         if candidate.index == 0:
-            previous = asked = empty
+            in_previous = in_question = empty
             title = stems(candidate.source.citation.title, candidate.source.language)
-            titled = terms.idf.keys() & set(title)
+            in_title = terms.idf.keys() & set(title)
         own = terms.idf.keys() & set(candidate.stems)
         distance += 1
         # A term counts with the highest of its weights, so the highest is written last.
-        weights = dict.fromkeys(titled, _IN_TITLE) | dict.fromkeys(previous, _IN_PREVIOUS)
+        weights = dict.fromkeys(in_title, _IN_TITLE) | dict.fromkeys(in_previous, _IN_PREVIOUS)
         if distance <= _MAX_ANSWER_DISTANCE:
-            weights |= dict.fromkeys(asked, _IN_QUESTION / math.sqrt(distance))
+            weights |= dict.fromkeys(in_question, _IN_QUESTION / math.sqrt(distance))
         weights |= dict.fromkeys(own, 1.0)
         phrases = set(pairwise(candidate.stems)) & terms.bigrams if len(own) > 1 else ()
         scores.append(
             math.fsum(terms.idf[stem] * weight for stem, weight in weights.items())
             + _PHRASE * math.fsum(min(terms.idf[a], terms.idf[b]) for a, b in phrases)
         )
-        previous = own
+        in_previous = own
         if is_question(candidate.text):
-            asked, distance = own, 0
+            in_question, distance = own, 0
     return scores
 
 

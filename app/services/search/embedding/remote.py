@@ -1,7 +1,6 @@
 """Client for OpenAI-compatible embedding servers.
 
-Failed requests are retried where that can help. Texts, keys and what the server sent are never
-logged.
+Temporary failures are retried. Texts, keys and responses are never logged.
 """
 
 import asyncio
@@ -114,7 +113,7 @@ class RemoteEmbedder:
         except TimeoutError:
             raise AttemptFailed("did not answer in time", retry_after=0) from None
         except ResponseTooLarge:
-            raise AttemptFailed("sent an unusable answer") from None
+            raise AttemptFailed("sent a response that is too large") from None
         except (BadResponse, OSError) as error:
             # The system's messages may contain the URL, and thus a password.
             reason = str(error) if isinstance(error, BadResponse) else type(error).__name__
@@ -125,7 +124,7 @@ class RemoteEmbedder:
         try:
             items = sorted(_DECODER.decode(body).data, key=lambda item: item.index)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise AttemptFailed("sent an unusable answer") from None
+            raise AttemptFailed("sent an invalid response") from None
         if [item.index for item in items] != list(range(expected)):
             raise AttemptFailed("did not send one vector per text")
         vectors = [_unit(item.embedding) for item in items]
@@ -151,5 +150,5 @@ def _check(response: Response) -> None:
 def _unit(vector: list[float]) -> list[float]:
     length = math.hypot(*vector)
     if not length or not math.isfinite(length):
-        raise AttemptFailed("sent a vector without a direction")
+        raise AttemptFailed("sent a vector that is zero or not finite")
     return [value / length for value in vector]
