@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from playwright.async_api import Page, async_playwright
 
 from app.config import Settings
+from tests.child_process import program
 from tests.clients.programs import FLAGS, FOLDER
-from tests.printing import program
 from tests.programs import CHROMIUM, NODE
 from tests.relay import relay
 from tests.scripted_model import ScriptedModel, refuse, say

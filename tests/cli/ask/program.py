@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
-from tests.printing import Program, program
+from tests.child_process import Program, program
 from tests.service import Event
 
 

@@ -141,7 +141,7 @@ async def test_a_permanent_failure_is_not_retried(reply: bytes, status: int, wor
     assert words in err
 
 
-async def test_an_answer_that_cannot_be_resumed_is_given_up() -> None:
+async def test_asking_fails_if_the_answer_cannot_be_resumed() -> None:
     begun = ENDED[: ENDED.index(b"event: error")] + b'event: token\ndata: "One"\n\n'
     status, requests, err = await ask_server(once(begun), once(refusal(404)))
     assert (status, "The rest of the answer is lost. Ask again." in err) == (1, True)

@@ -6,8 +6,8 @@ import sys
 import anyio
 import pytest
 
+from tests.child_process import program
 from tests.cli.ask.program import events_of
-from tests.printing import program
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client, answer
 from tests.survival.reading import QUESTION, SOON

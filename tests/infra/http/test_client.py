@@ -131,7 +131,7 @@ async def test_a_request_is_sent_once_more_if_no_response_started(
     assert len(server.requests) == asked
 
 
-async def test_what_came_before_a_reset_is_given() -> None:
+async def test_data_received_before_a_reset_is_delivered() -> None:
     given = anyio.Event()
 
     async def resets(server: RawServer, reader: Reader, writer: Writer) -> None:

@@ -1,4 +1,4 @@
-"""Run a command and wait for its output."""
+"""Runs a command as a child process and waits for its output."""
 
 import asyncio
 import os
