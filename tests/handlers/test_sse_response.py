@@ -1,4 +1,4 @@
-"""Tests of the streaming response, called like a server calls it."""
+"""Tests of the streaming response, called as a server calls it."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -24,7 +24,7 @@ from tests.workers import Worker, environment, worker
 
 pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
-# Seconds for a client to start and to reconnect twice: Chromium waits 3 before it does.
+# Seconds for a client to start and to reconnect twice; Chromium waits 3 seconds each time.
 LIMIT = 60
 
 NODE = pytest.mark.needs("node", "npm")

@@ -33,9 +33,9 @@ async def test_tokens_are_printed_as_they_arrive(chat: Client, model: ScriptedMo
 
 
 async def test_an_answer_ends_with_its_scope_its_sources_and_a_follow_up_command(
-    quoting: Client,
+    extractive: Client,
 ) -> None:
-    elsewhere = {"CHRYSOPEDIA_URL": quoting.url}
+    elsewhere = {"CHRYSOPEDIA_URL": extractive.url}
     status, out, err = await run_ask(PANELS, "--creator", "tomas okafor", environment=elsewhere)
     text, sources = out.split("\n\n")
     assert status == 0
@@ -51,7 +51,7 @@ async def test_an_answer_ends_with_its_scope_its_sources_and_a_follow_up_command
     status, out, err = await run_ask(*follow_up[follow_up.index("ask") + 1 :])
     assert status == 0
     conversation = follow_up[follow_up.index("--conversation") + 1]
-    _, kept, _ = await quoting.call("GET", f"/api/v1/conversations/{conversation}")
+    _, kept, _ = await extractive.call("GET", f"/api/v1/conversations/{conversation}")
     assert [turn["question"] for turn in kept["turns"]] == [PANELS, "And how wide?"]
 
 
@@ -75,8 +75,8 @@ async def test_the_question_can_come_from_standard_input(
     assert QUESTION in model.requests[0].messages[-1]["content"]
 
 
-async def test_an_off_topic_question_exits_with_3(quoting: Client) -> None:
-    status, out, err = await run_ask(OFF_TOPIC, "--url", quoting.url)
+async def test_an_off_topic_question_exits_with_3(extractive: Client) -> None:
+    status, out, err = await run_ask(OFF_TOPIC, "--url", extractive.url)
     assert (status, out.count("\n"), err) == (3, 1, "")
     assert "nothing" in out
 
@@ -116,9 +116,9 @@ async def test_a_failing_model_exits_with_1(
     ],
 )
 async def test_a_usage_error_shows_the_services_message_and_exits_with_2(
-    quoting: Client, arguments: list[str | bytes], words: str
+    extractive: Client, arguments: list[str | bytes], words: str
 ) -> None:
-    status, out, err = await run_ask(*arguments, environment={"CHRYSOPEDIA_URL": quoting.url})
+    status, out, err = await run_ask(*arguments, environment={"CHRYSOPEDIA_URL": extractive.url})
     assert (status, out) == (2, "")
     assert words in err
 
@@ -132,9 +132,9 @@ async def test_a_usage_error_shows_the_services_message_and_exits_with_2(
     ],
 )
 async def test_an_invalid_question_on_standard_input_exits_with_2(
-    quoting: Client, given: bytes, words: str
+    extractive: Client, given: bytes, words: str
 ) -> None:
-    status, out, err = await run_ask("-", "--url", quoting.url, given=given)
+    status, out, err = await run_ask("-", "--url", extractive.url, given=given)
     assert (status, out) == (2, "")
     assert words in err
 
