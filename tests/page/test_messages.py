@@ -24,11 +24,11 @@ async def test_a_source_is_labelled_by_its_kind(
 ) -> None:
     async def replaced(route: Route) -> None:
         reply = await route.fetch()
-        kept = await reply.json()
+        body = await reply.json()
         link = "https://www.youtube.com/watch?v=abcdefghijk"
         cited = {"kind": kind, "start_seconds": start, "end_seconds": start, "url": link}
-        kept["turns"][0]["citations"][0] |= cited
-        await route.fulfill(response=reply, json=kept)
+        body["turns"][0]["citations"][0] |= cited
+        await route.fulfill(response=reply, json=body)
 
     model.answers(say("By ear. [1]"))
     await reader.ask()

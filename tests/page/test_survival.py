@@ -66,10 +66,10 @@ async def test_a_restored_answer_says_how_it_ended(
 ) -> None:
     async def ended(route: Route) -> None:
         reply = await route.fetch()
-        kept = await reply.json()
-        kept["turns"][0].pop("finish_reason", None)
-        kept["turns"][0] |= ending
-        await route.fulfill(response=reply, json=kept)
+        body = await reply.json()
+        body["turns"][0].pop("finish_reason", None)
+        body["turns"][0] |= ending
+        await route.fulfill(response=reply, json=body)
 
     model.answers(say("As far as here. [1]"))
     await reader.ask()

@@ -35,8 +35,8 @@ async def test_tokens_are_printed_as_they_arrive(chat: Client, model: ScriptedMo
 async def test_an_answer_ends_with_its_scope_its_sources_and_a_follow_up_command(
     extractive: Client,
 ) -> None:
-    elsewhere = {"CHRYSOPEDIA_URL": extractive.url}
-    status, out, err = await run_ask(PANELS, "--creator", "tomas okafor", environment=elsewhere)
+    environment = {"CHRYSOPEDIA_URL": extractive.url}
+    status, out, err = await run_ask(PANELS, "--creator", "tomas okafor", environment=environment)
     text, sources = out.split("\n\n")
     assert status == 0
     assert "10 centimetres thick" in text
@@ -70,7 +70,7 @@ async def test_json_prints_each_event_on_a_line(chat: Client, model: ScriptedMod
 async def test_the_question_can_come_from_standard_input(
     chat: Client, model: ScriptedModel
 ) -> None:
-    status, out, _ = await run_ask("-", "--url", chat.url, given=f"{QUESTION}\n".encode())
+    status, out, _ = await run_ask("-", "--url", chat.url, stdin=f"{QUESTION}\n".encode())
     assert (status, out.splitlines()[0]) == (0, "Hello world")
     assert QUESTION in model.requests[0].messages[-1]["content"]
 
@@ -124,7 +124,7 @@ async def test_a_usage_error_shows_the_services_message_and_exits_with_2(
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("stdin", "words"),
     [
         (b"caf\xe9?", "must be UTF-8 text"),
         (b" \n", "has 0"),
@@ -132,9 +132,9 @@ async def test_a_usage_error_shows_the_services_message_and_exits_with_2(
     ],
 )
 async def test_an_invalid_question_on_standard_input_exits_with_2(
-    extractive: Client, given: bytes, words: str
+    extractive: Client, stdin: bytes, words: str
 ) -> None:
-    status, out, err = await run_ask("-", "--url", extractive.url, given=given)
+    status, out, err = await run_ask("-", "--url", extractive.url, stdin=stdin)
     assert (status, out) == (2, "")
     assert words in err
 
