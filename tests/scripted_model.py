@@ -85,7 +85,7 @@ def chunk(delta: JSON, finish: str | None = None) -> JSON:
 
 
 def reasoning(text: str) -> JSON:
-    """Return a chunk of thoughts, which are not part of the answer."""
+    """Return a chunk of reasoning, which is not part of the answer."""
     return chunk({"content": None, "reasoning_content": text, "reasoning": text})
 
 

@@ -84,7 +84,7 @@ def test_no_modules_import_each_other() -> None:
     TopologicalSorter({it: {*imports(it, body_only=True)} for it in SOURCES}).prepare()
 
 
-def test_services_know_no_http() -> None:
+def test_services_do_not_depend_on_http() -> None:
     found = [it for it, path in SOURCES.items() if service(it) and HTTP.search(path.read_text())]
     assert found == []
 
@@ -93,7 +93,7 @@ def test_services_know_no_http() -> None:
     ("module", "unwanted"),
     [("app.cli.serve", "app.services.evaluation"), ("app.asgi", "app.infra.embedded")],
 )
-def test_a_module_does_not_load_what_it_does_not_need(module: str, unwanted: str) -> None:
+def test_modules_do_not_import_unneeded_packages(module: str, unwanted: str) -> None:
     command = [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"]
     loaded = subprocess.check_output(command, cwd=APP.parent, text=True).split()  # noqa: S603
     assert module in loaded

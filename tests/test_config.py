@@ -40,14 +40,14 @@ def test_the_choices_of_a_setting_are_listed() -> None:
         Settings.from_environment({"LOG_FORMAT": "xml"})
 
 
-def test_a_model_server_requires_a_model_and_a_model_its_server() -> None:
+def test_model_and_model_server_require_each_other() -> None:
     with pytest.raises(SettingsError, match=r"^LLM_MODEL: "):
         Settings.from_environment({"LLM_BASE_URL": "http://127.0.0.1:1/v1"})
     with pytest.raises(SettingsError, match=r"^LLM_BASE_URL: "):
         Settings.from_environment({"LLM_MODEL": "m"})
 
 
-def test_an_embedding_server_requires_a_model_but_not_the_other_way_round() -> None:
+def test_an_embedding_server_requires_a_model_but_a_model_may_be_local() -> None:
     with pytest.raises(SettingsError, match=r"^EMBEDDING_MODEL: "):
         Settings.from_environment({"EMBEDDING_BASE_URL": "http://127.0.0.1:1/v1"})
     # A model alone may be a local one.

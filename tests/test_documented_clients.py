@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from playwright.async_api import Page, async_playwright
 
 from app.config import Settings
+from tests.child_process import program
 from tests.clients.programs import FLAGS, FOLDER
-from tests.printing import program
 from tests.programs import CHROMIUM, NODE
 from tests.relay import relay
 from tests.scripted_model import ScriptedModel, refuse, say
@@ -35,7 +35,7 @@ PROGRAMS = [
     pytest.param("js", id="JavaScript", marks=pytest.mark.needs("node", "npm")),
 ]
 VERSIONS = pytest.mark.parametrize("version", [SHORT, ROBUST], ids=["short", "robust"])
-# Seconds for Chromium to start, and to come back: it takes 3 before it does.
+# Seconds for Chromium to start and to reconnect, which it does after 3 seconds.
 LIMIT = 30
 
 
@@ -46,7 +46,7 @@ def settings(library_url: str, redis_url: str) -> Settings:
 
 
 @pytest.fixture
-async def quoting(settings: Settings) -> AsyncIterator[Client]:
+async def extractive(settings: Settings) -> AsyncIterator[Client]:
     """A running service whose answers are quotations."""
     async with running(settings) as client:
         yield client
@@ -188,8 +188,8 @@ async def test_the_robust_page_says_when_it_cannot_go_on(
 
 
 @pytest.mark.needs("curl")
-async def test_curl_asks_resumes_and_stops(quoting: Client, tmp_path: Path) -> None:
-    script = block("sh", quoting.url)
+async def test_curl_asks_resumes_and_stops(extractive: Client, tmp_path: Path) -> None:
+    script = block("sh", extractive.url)
     async with program("sh", "-eu", "-c", script, folder=tmp_path) as client:
         assert await client.ended() == 0, client.err
     printed = events(client.out)
@@ -201,18 +201,18 @@ async def test_curl_asks_resumes_and_stops(quoting: Client, tmp_path: Path) -> N
 @pytest.mark.needs("curl")
 @pytest.mark.parametrize(("page", "count"), [(README, 1), (API, 3)], ids=["README", "docs/api.md"])
 async def test_curl_commands_ask_follow_up_and_resume(
-    page: str, count: int, quoting: Client, tmp_path: Path
+    page: str, count: int, extractive: Client, tmp_path: Path
 ) -> None:
     commands = re.findall(r"^    (curl (?:.*\\\n)*.*)", page, re.MULTILINE)
     assert len(commands) == count
     asked, *others = commands
-    whole = events(await printed_by(asked, quoting, tmp_path))
+    whole = events(await printed_by(asked, extractive, tmp_path))
     assert answer(whole).startswith(ANSWER)
     end = whole[-1].data
     for text in others:
         text = re.sub(r"c_\w+…", end["conversation_id"], text)
         text = re.sub(r"t_\w+…", end["turn_id"], text)
-        printed = events(await printed_by(text, quoting, tmp_path))
+        printed = events(await printed_by(text, extractive, tmp_path))
         if "Last-Event-ID" in text:
             assert printed == whole[8:]
         else:
@@ -221,10 +221,10 @@ async def test_curl_commands_ask_follow_up_and_resume(
 
 @pytest.mark.parametrize("page", [README, CLIENTS], ids=["README", "docs/clients.md"])
 async def test_the_ask_command_prints_the_answer(
-    page: str, quoting: Client, tmp_path: Path
+    page: str, extractive: Client, tmp_path: Path
 ) -> None:
     (line,) = re.findall(r"^    \S+python( -m app ask .*)", page, re.MULTILINE)
-    command = [sys.executable, *shlex.split(line), "--url", quoting.url]
+    command = [sys.executable, *shlex.split(line), "--url", extractive.url]
     async with program(*command) as client:
         assert await client.ended() == 0
     assert client.out.startswith(ANSWER)

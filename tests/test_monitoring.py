@@ -103,7 +103,7 @@ def values(*workers: list[Metric]) -> Counter[tuple[str, ...]]:
 
 
 @pytest.fixture
-async def told(model_settings: Settings) -> AsyncIterator[dict[str, set[str]]]:
+async def exported(model_settings: Settings) -> AsyncIterator[dict[str, set[str]]]:
     """The metrics of a worker after some requests, with their labels."""
     async with running(model_settings) as client:
         await client.ask(QUESTION)
@@ -116,7 +116,7 @@ async def told(model_settings: Settings) -> AsyncIterator[dict[str, set[str]]]:
 
 
 async def test_every_query_uses_existing_metrics_and_labels(
-    told: dict[str, set[str]],
+    exported: dict[str, set[str]],
 ) -> None:
     every = list(queries())
     assert every
@@ -124,8 +124,8 @@ async def test_every_query_uses_existing_metrics_and_labels(
         asked = asked_for(query)
         assert asked, what
         for name, labels in asked.items():
-            assert name in told, f"{what}: {query}"
-            assert labels <= told[name] | OF_TARGETS, f"{what}: {query}"
+            assert name in exported, f"{what}: {query}"
+            assert labels <= exported[name] | OF_TARGETS, f"{what}: {query}"
 
 
 async def test_counters_in_queries_are_exported_before_their_first_increment(
@@ -145,9 +145,9 @@ async def test_counters_in_queries_are_exported_before_their_first_increment(
     assert waited_for <= fresh
 
 
-async def test_dashboard_shows_every_metric(told: dict[str, set[str]]) -> None:
+async def test_dashboard_shows_every_metric(exported: dict[str, set[str]]) -> None:
     shown = {name for _, query in queries() for name in asked_for(query)}
-    ours = {name for name in told if name.startswith("chrysopedia_")}
+    ours = {name for name in exported if name.startswith("chrysopedia_")}
     # The buckets of a histogram are enough.
     assert {name for name in ours if not name.endswith(("_sum", "_count"))} <= shown
 

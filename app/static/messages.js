@@ -89,7 +89,7 @@ export function endingText({ finish_reason: reason, cascade_tier: tier, memory }
     refused: tier !== "none" && "The language model declined to answer.",
     length: "The answer reached the maximum length.",
     stopped: "Stopped.",
-    abandoned: "The answer was cut off because nobody was watching.",
+    abandoned: "The answer was cut off because no page was following it.",
   }[reason];
   const forgotten = "This answer could not be saved to the conversation, so a follow-up cannot refer to it.";
   return [said, memory === "unavailable" && forgotten].filter(Boolean).join(" ");

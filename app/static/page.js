@@ -141,7 +141,7 @@ function failed(turn, error) {
       return;
     }
     const { conversation } = kept;
-    // A question that starts over follows whatever was asked since, and needs a new key.
+    // A question that starts over comes after all questions asked since, and needs a new key.
     if (lost || (!question.turn && question.conversation !== conversation)) {
       Object.assign(question, { conversation, turn: null, cursor: "", key: session.newKey() });
       turn.reset();

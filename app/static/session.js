@@ -4,8 +4,8 @@ const KEY = "chrysopedia";
 const EMPTY = { conversation: null, heard: 0, pending: null, asked: {} };
 
 /**
- * Load `{conversation, heard, pending, asked}`: the conversation's id, when the service last had it
- * (milliseconds), the question whose answer is unfinished (see follow.js), and the creator asked in
+ * Load `{conversation, heard, pending, asked}`: the conversation's id, the time when the service
+ * last confirmed it (milliseconds), the question whose answer is unfinished (see follow.js), and the creator asked in
  * each turn, by turn id.
  */
 export function load() {

@@ -59,7 +59,7 @@ FIRST, SECOND = ("token", '" 0000.000000000000001"'), ("token", '" 0001.00000000
         ([FIRST, SECOND, DONE], "no sources"),
     ],
 )
-def test_viewer_reports_the_fault_of_a_reply(events: list[tuple[str, str]], fault: str) -> None:
+def test_viewer_reports_faults_of_a_reply(events: list[tuple[str, str]], fault: str) -> None:
     found = fault_of(*events)
     assert fault in found
     assert bool(found) == bool(fault)

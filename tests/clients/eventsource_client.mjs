@@ -1,5 +1,5 @@
-// A URL and a question come in; a line of JSON for each event of the answer, and one for its end,
-// goes out. Asked with npm's eventsource-client, which comes back by itself.
+// Asks a question with eventsource-client, which reconnects by itself. Arguments: URL, question.
+// Prints a line of JSON for each event of the answer, and one when the stream has ended.
 import { createEventSource } from "eventsource-client";
 
 const [url, query] = process.argv.slice(2);

@@ -1,7 +1,7 @@
-// A URL and a question come in; a line of JSON for each event of the answer, and one for its end,
-// goes out. Asked with npm's @microsoft/fetch-event-source, which comes back by itself.
+// Asks a question with @microsoft/fetch-event-source, which reconnects by itself. Arguments: URL,
+// question. Prints a line of JSON for each event of the answer, and one when the stream has ended.
 
-// It is made for browsers, and looks for these two.
+// The client is written for browsers and uses these globals.
 globalThis.window = globalThis;
 globalThis.document = { hidden: false, addEventListener() {}, removeEventListener() {} };
 const { fetchEventSource } = await import("@microsoft/fetch-event-source");
@@ -15,14 +15,14 @@ await fetchEventSource(url, {
   headers: { "Content-Type": "application/json" },
   body: JSON.stringify({ query }),
   onmessage({ id, event, data }) {
-    // A heartbeat, which is a comment, comes out as a message with nothing in it.
+    // The client reports a heartbeat, which is a comment, as an empty message.
     if (!data) return;
     print({ id, event, data: JSON.parse(data) });
     if (event === "done" || event === "error") end = event;
   },
   onclose() {
-    // It takes any end of a connection for the end of the stream, unless it is told otherwise.
-    if (!end) throw new Error("cut off");
+    // The client treats a closed connection as the end of the stream unless this throws.
+    if (!end) throw new Error("the stream was cut off");
   },
 });
 print({ end });

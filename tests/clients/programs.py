@@ -1,4 +1,4 @@
-"""Widely used SSE clients, run as programs."""
+"""Runs widely used SSE clients as programs."""
 
 import asyncio
 import json
@@ -28,29 +28,29 @@ location = /event_source.html {{ root {FOLDER}; default_type text/html; }}
 location = /favicon.ico {{ return 204; }}
 """
 
-# No sandbox in a container, and no background requests.
+# Chromium's sandbox does not work in containers; background requests would reach other hosts.
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync"
 ).split()
 
 
-class Told:
-    """What a client has reported: its events, and how its stream ended."""
+class ClientReport:
+    """The events that a client has received, and how its stream ended."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.end = ""
-        self._news = anyio.Event()
+        self._changed = anyio.Event()
 
-    def take(self, line: dict[str, Any]) -> None:
+    def add(self, line: dict[str, Any]) -> None:
         """Record an event, or the end."""
         if "end" in line:
             self.end = line["end"]
         else:
             self.events.append(Event(line["id"], line["event"], line["data"]))
-        self._news.set()
-        self._news = anyio.Event()
+        self._changed.set()
+        self._changed = anyio.Event()
 
     async def token(self, text: str) -> None:
         """Wait for a token."""
@@ -62,22 +62,22 @@ class Told:
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
-            await self._news.wait()
+            await self._changed.wait()
 
 
 @asynccontextmanager
-async def node(script: str, url: str, query: str) -> AsyncIterator[Told]:
-    """Run one of the scripts; it exits when its stream has ended."""
+async def node(script: str, url: str, query: str) -> AsyncIterator[ClientReport]:
+    """Run a script of this folder; it exits when its stream has ended."""
     assert NODE
-    told = Told()
+    report = ClientReport()
     process = await asyncio.create_subprocess_exec(
         *(NODE, FOLDER / script, url + CHAT, query),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
     )
-    reading = asyncio.create_task(_read(process, told))
+    reading = asyncio.create_task(_read(process, report))
     try:
-        yield told
+        yield report
         assert await process.wait() == 0
         await reading
     finally:
@@ -87,36 +87,36 @@ async def node(script: str, url: str, query: str) -> AsyncIterator[Told]:
         await reading
 
 
-async def _read(process: asyncio.subprocess.Process, told: Told) -> None:
+async def _read(process: asyncio.subprocess.Process, report: ClientReport) -> None:
     assert process.stdout
     async for line in process.stdout:
-        told.take(json.loads(line))
+        report.add(json.loads(line))
 
 
 @asynccontextmanager
-async def eventsource_client(url: str, query: str) -> AsyncIterator[Told]:
+async def eventsource_client(url: str, query: str) -> AsyncIterator[ClientReport]:
     """Ask with npm's eventsource-client."""
-    async with node("eventsource_client.mjs", url, query) as told:
-        yield told
+    async with node("eventsource_client.mjs", url, query) as report:
+        yield report
 
 
 @asynccontextmanager
-async def fetch_event_source(url: str, query: str) -> AsyncIterator[Told]:
+async def fetch_event_source(url: str, query: str) -> AsyncIterator[ClientReport]:
     """Ask with npm's @microsoft/fetch-event-source."""
-    async with node("fetch_event_source.mjs", url, query) as told:
-        yield told
+    async with node("fetch_event_source.mjs", url, query) as report:
+        yield report
 
 
 @asynccontextmanager
-async def browser(url: str, query: str) -> AsyncIterator[Told]:
-    """Ask in a browser, which follows with its EventSource; nginx must serve PAGE."""
-    told = Told()
+async def browser(url: str, query: str) -> AsyncIterator[ClientReport]:
+    """Ask in a browser and follow the turn with its EventSource; nginx must serve `PAGE`."""
+    report = ClientReport()
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
             page = await chromium.new_page()
-            await page.expose_function("report", told.take)
+            await page.expose_function("report", report.add)
             await page.goto(f"{url}/event_source.html?query={quote(query)}")
-            yield told
+            yield report
         finally:
             await chromium.close()

@@ -179,7 +179,7 @@ SPACES = "".join(map(chr, filter(lambda code: chr(code).isspace(), range(0x11000
         st.text(st.sampled_from(SPACES + "\0"), max_size=3),
     )
 )
-def test_document_and_service_accept_the_same_texts(text: str) -> None:
+def test_document_and_service_accept_the_same_questions(text: str) -> None:
     for body in ({"query": text}, {"query": "a", "creator": text}):
         try:
             codec.validated(ChatRequest(**body))

@@ -58,7 +58,9 @@ async def test_creator_with_few_hits_yields_to_the_next_tier(
     assert {one["creator"]["slug"] for one in found["citations"]} == {"zoe-tanaka"}
 
 
-async def test_without_an_answer_every_tier_has_too_little(service: Client) -> None:
+async def test_every_tier_of_an_off_topic_question_has_the_verdict_too_little(
+    service: Client,
+) -> None:
     found = await search(service, "Which visa do I need for a year in Mongolia?", "mara-voss")
     assert (found["cascade_tier"], found["citations"]) == ("none", [])
     for tier in found["scope"]["tiers"]:

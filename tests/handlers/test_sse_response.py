@@ -1,4 +1,4 @@
-"""Tests of the streaming response, called like a server calls it."""
+"""Tests of the streaming response, called as a server calls it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -179,8 +179,8 @@ async def test_a_head_request_gets_headers_only(stream: StreamBuffer) -> None:
 async def test_a_timeout_around_send_cancels_neither_the_producer_nor_other_viewers(
     stream: StreamBuffer,
 ) -> None:
-    class Impatient(Server):
-        """Like a middleware that limits each send."""
+    class SendTimeout(Server):
+        """Limits the time of each send, as a middleware might."""
 
         async def send(self, message: Message) -> None:
             async with asyncio.timeout(0.02):
@@ -192,7 +192,7 @@ async def test_a_timeout_around_send_cancels_neither_the_producer_nor_other_view
             await asyncio.sleep(0.02)
         stream.extend([b"end"], ended=True)
 
-    slow, fast = Impatient(blocked_at=1), Impatient()
+    slow, fast = SendTimeout(blocked_at=1), SendTimeout()
 
     async def serve_slow() -> None:
         with pytest.raises(TimeoutError):
@@ -208,7 +208,7 @@ async def test_a_timeout_around_send_cancels_neither_the_producer_nor_other_view
 
 
 async def test_send_runs_in_the_context_of_its_own_request(stream: StreamBuffer) -> None:
-    class Named(Server):
+    class ContextRecorder(Server):
         def __init__(self, name: str) -> None:
             super().__init__()
             self.name = name
@@ -218,15 +218,15 @@ async def test_send_runs_in_the_context_of_its_own_request(stream: StreamBuffer)
             self.seen.add(request_name.get())
             await super().send(message)
 
-        async def serve_named(self, stream: StreamBuffer) -> None:
+        async def serve_in_context(self, stream: StreamBuffer) -> None:
             request_name.set(self.name)
             await self.serve(stream)
 
-    servers = [Named("a"), Named("b")]
+    servers = [ContextRecorder("a"), ContextRecorder("b")]
     request_name.set("producer")
     async with anyio.create_task_group() as tasks:
         for server in servers:
-            tasks.start_soon(server.serve_named, stream)
+            tasks.start_soon(server.serve_in_context, stream)
         await anyio.wait_all_tasks_blocked()
         stream.append(b"0")
         await anyio.wait_all_tasks_blocked()

@@ -171,7 +171,7 @@ async def test_another_process_can_use_the_running_servers(used_data_dir: Path) 
 
 
 @pytest.mark.parametrize("servers_too", [False, True])
-async def test_nothing_is_lost_when_processes_are_killed(
+async def test_committed_data_survives_killed_processes(
     used_data_dir: Path, servers_too: bool
 ) -> None:
     with anyio.fail_after(60):

@@ -1,4 +1,4 @@
-"""One browser for all tests of the page; a service whose model does as it is told."""
+"""Fixtures of the page tests: one shared browser, and a service with a scripted model."""
 
 from collections.abc import AsyncIterator
 
@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 async def chromium(anyio_backend: object) -> AsyncIterator[Browser]:
-    """A browser; each reader gets a profile of their own."""
+    """The browser; each `Reader` gets a profile of its own."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
@@ -33,13 +33,13 @@ async def chromium(anyio_backend: object) -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def service(model_settings: Settings) -> AsyncIterator[Client]:
-    """The running service."""
+    """The running service, with a scripted model."""
     async with running(model_settings) as client:
         yield client
 
 
 @pytest.fixture
 async def reader(chromium: Browser, service: Client) -> AsyncIterator[Reader]:
-    """Someone at the page."""
+    """The page, open in a new profile."""
     async with reading(chromium, service.url) as reader:
         yield reader

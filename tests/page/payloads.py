@@ -1,4 +1,4 @@
-"""What a hostile model may write: each tries to run, load, lead away, fake, or be too much."""
+"""Answers of a hostile model: scripts, links, images, fake citations, huge documents."""
 
 SCRIPT = [
     "<script>hacked = 1</script>",
@@ -105,8 +105,8 @@ FAKES = [
     "[\u200b1]",
     "[0] [1.0] [one]",
 ]
-# Nested deeper than a stack is high; more cells than a browser can show.
-TOO_MUCH = {
+# Nested deeper than the call stack, and more cells than a browser can lay out.
+OVERSIZED = {
     "quotes": "> " * 5_000 + "The end.",
     "lists": "- " * 5_000 + "The end.",
     "cells": f"|{'a|' * 3_000}\n|{'-|' * 3_000}\n{'|a' * 3_000}\n" + "|a\n" * 2_000 + "The end.",

@@ -1,4 +1,4 @@
-"""A reader of the page, in a browser."""
+"""Page object: drives the page in a browser and records its errors."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,29 +6,29 @@ from typing import Any
 
 from playwright.async_api import Browser, Locator, Page, Request, expect
 
-# Seconds for anything to appear, on a busy machine.
+# Seconds for anything to appear on a busy machine.
 SOON = 15
 QUESTION = "How fast should the attack be when I side-chain the bass to the kick?"
 
-# Record violations of the content security policy: there should be none.
+# Records violations of the Content-Security-Policy; there should be none.
 WATCH = """
-window.stopped = [];
+window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
-  stopped.push(`${event.effectiveDirective} ${event.blockedURI} ${event.sample}`));
+  violations.push(`${event.effectiveDirective} ${event.blockedURI} ${event.sample}`));
 """
 
 
 class Reader:
-    """A person on the page. `faults` lists its errors, `elsewhere` requests to other hosts."""
+    """A user of the page. `errors` has its script errors, `foreign_requests` other hosts' URLs."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.url = url
-        self.faults: list[str] = []
-        self.elsewhere: list[str] = []
+        self.errors: list[str] = []
+        self.foreign_requests: list[str] = []
         page.set_default_timeout(SOON * 1_000)
-        page.on("pageerror", lambda error: self.faults.append(f"{error} {error.stack}"))
-        page.on("dialog", lambda dialog: self.faults.append(dialog.message))
+        page.on("pageerror", lambda error: self.errors.append(f"{error} {error.stack}"))
+        page.on("dialog", lambda dialog: self.errors.append(dialog.message))
         page.on("request", self._requested)
         self.question = page.get_by_label("Your question", exact=True)
         self.creator = page.get_by_role("combobox")
@@ -39,7 +39,7 @@ class Reader:
 
     def _requested(self, request: Request) -> None:
         if not request.url.startswith(self.url):
-            self.elsewhere.append(request.url)
+            self.foreign_requests.append(request.url)
 
     async def open(self) -> None:
         """Open the page."""
@@ -71,28 +71,28 @@ class Reader:
         return self.answer.get_by_role("button", name=f"Source {number}:").first
 
     def notice(self, title: str) -> Locator:
-        """The message above the conversation."""
+        """The heading of a notice above the conversation."""
         return self.page.get_by_role("heading", name=title)
 
     def button(self, name: str) -> Locator:
         """A button of the last turn."""
         return self.turn.get_by_role("button", name=name, exact=True)
 
-    async def reads(self, text: str) -> None:
+    async def answer_contains(self, text: str) -> None:
         """Wait until the last answer contains this text."""
         await expect(self.answer).to_contain_text(text, timeout=SOON * 1_000)
 
-    async def is_told(self, text: str) -> None:
+    async def turn_contains(self, text: str) -> None:
         """Wait until the last turn contains this text, in its answer or elsewhere."""
         await expect(self.turn).to_contain_text(text, timeout=SOON * 1_000)
 
-    async def hears(self, text: str) -> None:
+    async def announced(self, text: str) -> None:
         """Wait until the live region announces this text."""
         await expect(self.status).to_contain_text(text, timeout=SOON * 1_000)
 
-    async def finds_sources(self) -> None:
+    async def sources_found(self) -> None:
         """Wait until the search is over."""
-        await self.hears("Reading")
+        await self.announced("Reading")
 
     async def finished(self) -> None:
         """Wait until no answer is running."""
@@ -105,15 +105,15 @@ class Reader:
 
 @asynccontextmanager
 async def reading(chromium: Browser, url: str, **options: Any) -> AsyncIterator[Reader]:
-    """Open the page in a new browser context; fails if the page has errors."""
+    """Open the page in a new browser context; fails on script errors and CSP violations."""
     context = await chromium.new_context(reduced_motion="reduce", **options)
     await context.add_init_script(WATCH)
     try:
         reader = Reader(await context.new_page(), url)
         await reader.open()
         yield reader
-        assert not reader.faults, reader.faults
-        stopped = await reader.page.evaluate("stopped")
-        assert not stopped, stopped
+        assert not reader.errors, reader.errors
+        violations = await reader.page.evaluate("violations")
+        assert not violations, violations
     finally:
         await context.close()

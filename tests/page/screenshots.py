@@ -1,6 +1,7 @@
-"""Take the README's pictures of the page: docs/page-light.webp and docs/page-dark.webp.
+"""Take the README's screenshots of the page: docs/page-light.webp and docs/page-dark.webp.
 
-`make screenshots` runs it: the service with the sample library and no model, asked one question.
+`make screenshots` runs this: it starts the service with the sample library and no model, and asks
+one question.
 """
 
 import os
@@ -23,12 +24,12 @@ PROJECT = Path(__file__).parents[2]
 QUESTION = "How thick must absorber panels be?"
 SIZE: ViewportSize = {"width": 1100, "height": 680}
 QUALITY = 85
-# Settings of the caller's environment that would change what the pictures show.
+# Settings in the caller's environment that would change the screenshots.
 UNSET = ("DATABASE_URL", "REDIS_URL", "LLM_BASE_URL", "LLM_MODEL", "EMBEDDING_BASE_URL", "LIBRARY")
 
 
 def main() -> None:
-    """Start the service and photograph its page in both colour schemes."""
+    """Take a screenshot in each colour scheme."""
     with running_service() as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for scheme in ("light", "dark"):
@@ -61,7 +62,7 @@ def running_service() -> Iterator[str]:
         try:
             url = f"http://127.0.0.1:{port}"
             assert service.stdout
-            # It prints its address when it is ready.
+            # `serve` prints its address when it is ready.
             if not any(url in line for line in service.stdout):
                 raise RuntimeError("The service did not start; its log is above.")
             yield url
@@ -71,7 +72,7 @@ def running_service() -> Iterator[str]:
 
 
 def take(browser: Browser, url: str, scheme: Literal["light", "dark"], path: Path) -> None:
-    """Ask the question in a new browser profile and save a picture of the answered page."""
+    """Ask the question in a new browser profile and save a screenshot of the answer."""
     context = browser.new_context(color_scheme=scheme, reduced_motion="reduce", viewport=SIZE)
     page = context.new_page()
     page.goto(url)
@@ -82,7 +83,7 @@ def take(browser: Browser, url: str, scheme: Literal["light", "dark"], path: Pat
     page.locator("article .answer .mark").first.click()
     page.get_by_role("dialog").wait_for()
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-    # Playwright itself writes no WebP, which here takes half the bytes of PNG.
+    # Playwright does not write WebP, which is half the size of PNG here.
     picture = context.new_cdp_session(page).send(
         "Page.captureScreenshot", {"format": "webp", "quality": QUALITY}
     )

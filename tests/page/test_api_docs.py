@@ -35,7 +35,7 @@ async def page(chromium: Browser, service: Client) -> AsyncIterator[Page]:
         await page.goto(f"{service.url}/docs")
         yield page
         assert problems == []
-        assert await page.evaluate("stopped") == []
+        assert await page.evaluate("violations") == []
     finally:
         await context.close()
 
@@ -57,7 +57,7 @@ async def test_reference_lists_every_operation(page: Page, service: Client) -> N
     await expect(page.locator("html")).to_have_class("dark-mode")
 
 
-async def test_reference_opened_at_an_operation_names_all_parameters(
+async def test_reference_opened_at_an_operation_lists_all_parameters(
     page: Page, service: Client
 ) -> None:
     await page.goto("about:blank")

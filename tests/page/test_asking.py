@@ -1,4 +1,4 @@
-"""Questions are asked, answers read and their sources opened, with a mouse and without."""
+"""Asking questions, reading answers and opening sources, with mouse, keyboard and touch."""
 
 from typing import Any
 
@@ -12,26 +12,26 @@ from tests.service import Client
 
 pytestmark = pytest.mark.anyio
 
-# Notes the places of the blocks of an answer that change from now on; gives how many there are.
+# Records the indexes of an answer's blocks that change from now on; returns the number of blocks.
 WATCH_BLOCKS = """() => {
   window.touched = new Set();
   const answer = document.querySelector(".answer");
   const blocks = Array.from(answer.children);
-  const note = ({ target }) =>
-    blocks.forEach((block, place) => block.contains(target) && touched.add(place));
+  const record = ({ target }) =>
+    blocks.forEach((block, index) => block.contains(target) && touched.add(index));
   const every = { subtree: true, childList: true, characterData: true, attributes: true };
-  new MutationObserver((records) => records.forEach(note)).observe(answer, every);
+  new MutationObserver((records) => records.forEach(record)).observe(answer, every);
   return blocks.length;
 }"""
 
 
-async def test_an_answer_is_shown_as_it_comes_with_marks_that_open_their_sources(
+async def test_a_streaming_answer_has_citation_marks_that_open_their_sources(
     reader: Reader, model: ScriptedModel
 ) -> None:
     hold = anyio.Event()
     model.answers(say("Set it **fast**. [1]\n\n", "Then ", hold, "`a[2]` listen. [2]"))
     await reader.ask()
-    await reader.reads("Then")
+    await reader.answer_contains("Then")
     await expect(reader.answer.locator("strong")).to_have_text("fast")
     await expect(reader.answer).to_have_attribute("aria-busy", "true")
     await expect(reader.mark(1)).to_be_visible()
@@ -39,10 +39,10 @@ async def test_an_answer_is_shown_as_it_comes_with_marks_that_open_their_sources
     hold.set()
     await reader.finished()
     assert await reader.answer.inner_text() == "Set it fast. 1\n\nThen a[2] listen. 2"
-    # What was shown before is the same still: nothing was drawn anew.
+    # The paragraph was not rendered again.
     assert await first.evaluate("(node) => node.isConnected")
-    await reader.is_told("From the whole library.")
-    await reader.hears("Answer: Set it fast.")
+    await reader.turn_contains("From the whole library.")
+    await reader.announced("Answer: Set it fast.")
 
     await reader.mark(2).click()
     cited = (await reader.panel.inner_text()).splitlines()
@@ -52,10 +52,12 @@ async def test_an_answer_is_shown_as_it_comes_with_marks_that_open_their_sources
     await reader.page.keyboard.press("Escape")
     await expect(reader.panel).to_be_hidden()
     await expect(reader.mark(2)).to_be_focused()
-    assert reader.elsewhere == []
+    assert reader.foreign_requests == []
 
 
-async def test_a_moment_is_opened_at_its_second(reader: Reader, model: ScriptedModel) -> None:
+async def test_a_moment_links_to_its_second_in_the_video(
+    reader: Reader, model: ScriptedModel
+) -> None:
     model.answers(say("By ear. [1][2][3]"))
     await reader.ask()
     await reader.finished()
@@ -71,7 +73,9 @@ async def test_a_moment_is_opened_at_its_second(reader: Reader, model: ScriptedM
     await expect(reader.panel).to_contain_text("Mara Voss")
 
 
-async def test_each_source_is_shown_from_its_start(reader: Reader, model: ScriptedModel) -> None:
+async def test_the_panel_scrolls_to_the_top_for_each_source(
+    reader: Reader, model: ScriptedModel
+) -> None:
     model.answers(say("By ear. [1][2]"))
     await reader.page.set_viewport_size({"width": 640, "height": 320})
     await reader.ask()
@@ -79,20 +83,20 @@ async def test_each_source_is_shown_from_its_start(reader: Reader, model: Script
     await reader.mark(1).click()
     scrolled = "(panel) => { panel.scrollTop = 50; return panel.scrollTop; }"
     assert await reader.panel.evaluate(scrolled) == 50
-    # Without the mouse, which the panel may be in the way of.
+    # Not by mouse: the panel may cover the mark.
     await reader.mark(2).dispatch_event("click")
     await expect(reader.panel.locator("[data-part=number]")).to_have_text("2")
     assert await reader.panel.evaluate("(panel) => panel.scrollTop") == 0
 
 
-async def test_a_follow_up_goes_on_with_the_conversation_and_a_reload_shows_all_of_it(
+async def test_a_follow_up_continues_the_conversation_and_a_reload_restores_it(
     reader: Reader, service: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("At first. [1]"), whole("standing alone"), say("And then. [1]"))
     await reader.ask()
     await reader.finished()
     await reader.ask("And the release?")
-    await reader.reads("And then.")
+    await reader.answer_contains("And then.")
     await reader.finished()
     conversation = (await reader.session())["conversation"]
     _, kept, _ = await service.call("GET", f"/api/v1/conversations/{conversation}")
@@ -112,23 +116,27 @@ async def test_a_follow_up_goes_on_with_the_conversation_and_a_reload_shows_all_
     assert (await reader.session())["conversation"] is None
 
 
-async def test_an_answer_is_stopped_where_it_is(reader: Reader, model: ScriptedModel) -> None:
+async def test_escape_stops_the_answer_and_keeps_its_text(
+    reader: Reader, model: ScriptedModel
+) -> None:
     hold = anyio.Event()
     model.answers(say("As far as here.", hold, " Never."), say("Once more. [1]"))
     await reader.ask()
-    await reader.reads("As far as here.")
+    await reader.answer_contains("As far as here.")
     await reader.page.keyboard.press("Escape")
-    await reader.is_told("Stopped.")
+    await reader.turn_contains("Stopped.")
     await reader.finished()
     assert await reader.answer.inner_text() == "As far as here."
     with anyio.fail_after(5):
         await model.disconnected.wait()
     await reader.page.get_by_role("button", name="New conversation").click()
     await reader.ask()
-    await reader.reads("Once more.")
+    await reader.answer_contains("Once more.")
 
 
-async def test_the_keyboard_is_enough(reader: Reader, model: ScriptedModel) -> None:
+async def test_everything_can_be_done_with_the_keyboard(
+    reader: Reader, model: ScriptedModel
+) -> None:
     model.answers(say("Fast. [1]"))
     keys = reader.page.keyboard
     await reader.creator.focus()
@@ -146,7 +154,7 @@ async def test_the_keyboard_is_enough(reader: Reader, model: ScriptedModel) -> N
     heading = reader.turn.get_by_role("heading")
     assert await heading.inner_text() == "How fast\nshould the attack of a side-chain be?"
     await expect(reader.question).to_be_focused()
-    await reader.is_told("From Mara Voss’s own videos and pages.")
+    await reader.turn_contains("From Mara Voss’s own videos and pages.")
     await reader.mark(1).focus()
     await keys.press("Enter")
     await expect(reader.panel).to_be_visible()
@@ -156,7 +164,7 @@ async def test_the_keyboard_is_enough(reader: Reader, model: ScriptedModel) -> N
     await expect(reader.mark(1)).to_be_focused()
 
 
-async def test_enter_that_ends_the_composing_of_a_word_sends_nothing(
+async def test_enter_that_ends_an_ime_composition_does_not_send(
     reader: Reader, model: ScriptedModel
 ) -> None:
     model.answers(say("Fast. [1]"))
@@ -167,35 +175,35 @@ async def test_enter_that_ends_the_composing_of_a_word_sends_nothing(
     await reader.question.dispatch_event(
         "keydown", {"key": "Enter", "isComposing": True, "bubbles": True}
     )
-    # Safari's order.
+    # Safari ends the composition before it reports the Enter key.
     await reader.question.dispatch_event(
         "keydown", {"key": "Enter", "keyCode": 229, "bubbles": True}
     )
     await expect(reader.turns).to_have_count(0)
     await devtools.send("Input.insertText", {"text": "side-chain kick bass attack"})
     await reader.question.press("Enter")
-    await reader.reads("Fast.")
+    await reader.answer_contains("Fast.")
 
 
-async def test_the_focus_stays_where_buttons_come_and_go(
+async def test_focus_moves_on_when_the_focused_button_disappears(
     reader: Reader, model: ScriptedModel
 ) -> None:
     hold = anyio.Event()
     alone = whole("standing alone")
     model.answers(say("One.", hold), alone, refuse(400), alone, say("Two. [1]"))
     await reader.ask()
-    await reader.reads("One.")
+    await reader.answer_contains("One.")
     await reader.stop.focus()
     hold.set()
     await expect(reader.send).to_be_focused()
     await reader.ask()
-    await reader.is_told("The language model failed.")
+    await reader.turn_contains("The language model failed.")
     await reader.button("Ask again").press("Enter")
     await expect(reader.question).to_be_focused()
-    await reader.reads("Two.")
+    await reader.answer_contains("Two.")
 
 
-async def test_a_phones_keyboard_makes_room_for_the_answer(
+async def test_the_on_screen_keyboard_closes_when_a_question_is_sent(
     chromium: Browser, service: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("Fast. [1]"))
@@ -206,7 +214,7 @@ async def test_a_phones_keyboard_makes_room_for_the_answer(
         await expect(reader.question).not_to_be_focused()
 
 
-async def test_an_answer_is_copied_with_its_sources(
+async def test_copy_includes_the_cited_sources(
     chromium: Browser, service: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("Set it **fast**. [1]"))
@@ -223,7 +231,7 @@ async def test_an_answer_is_copied_with_its_sources(
     assert "https://example.com/" in sources
 
 
-async def test_a_long_answer_is_not_drawn_anew_with_each_token(
+async def test_finished_blocks_of_a_long_answer_are_not_rendered_again(
     reader: Reader, model: ScriptedModel
 ) -> None:
     hold = anyio.Event()
@@ -231,12 +239,12 @@ async def test_a_long_answer_is_not_drawn_anew_with_each_token(
     tokens = [token for text in paragraphs for token in text.replace(" ", " \0").split("\0")]
     model.answers(say(*tokens[:402], hold, *tokens[402:]))
     await reader.ask()
-    await reader.reads("Paragraph 100,")
+    await reader.answer_contains("Paragraph 100,")
     settled = await reader.page.evaluate(WATCH_BLOCKS)
     hold.set()
     await reader.finished()
-    await reader.reads("Paragraph 199,")
+    await reader.answer_contains("Paragraph 199,")
     touched = await reader.page.evaluate("Array.from(touched)")
     assert settled == 101
-    # Only the last one had not come to its end.
+    # Only the last block was incomplete.
     assert touched == [settled - 1]

@@ -1,4 +1,4 @@
-"""A hostile model or source runs no script, loads nothing, leads nowhere, and fakes no citation."""
+"""Hostile answers and sources cannot run scripts, load resources, mislead or fake citations."""
 
 import re
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from playwright.async_api import Browser, Route, expect
 
 from app.config import Settings
-from tests.page.payloads import FAKES, IMAGES, LINKS, SCRIPT, TOO_MUCH
+from tests.page.payloads import FAKES, IMAGES, LINKS, OVERSIZED, SCRIPT
 from tests.page.reader import Reader, reading
 from tests.scripted_model import ScriptedModel, say
 from tests.servers import SharedServers, ingest_sample
@@ -17,7 +17,7 @@ from tests.service import running
 
 pytestmark = pytest.mark.anyio
 
-# What an answer may be made of.
+# The elements, attributes and classes that an answer may contain.
 ELEMENTS = set(
     "A BDI BLOCKQUOTE BR BUTTON CODE DEL DIV EM H3 HR LI OL P PRE STRONG TABLE TBODY TD TH THEAD"
     " TR UL".split()
@@ -33,10 +33,10 @@ CLASSES = {"mark", "wide", "host"}
 @pytest.mark.parametrize(
     "payloads", [SCRIPT, LINKS, IMAGES, FAKES], ids=["script", "links", "images", "fakes"]
 )
-async def test_what_a_hostile_model_writes_is_only_text(
+async def test_a_hostile_answer_becomes_only_safe_elements(
     reader: Reader, model: ScriptedModel, payloads: list[str]
 ) -> None:
-    # In pieces of three characters, so that half of each is drawn as well.
+    # In pieces of three characters, so that incomplete markup is rendered too.
     model.answers(*(say(*pieces(payload), "\n\n.") for payload in payloads))
     for payload in payloads:
         await reader.ask()
@@ -49,19 +49,19 @@ async def test_what_a_hostile_model_writes_is_only_text(
         assert found["marks"] == 0, payload
         await reader.page.get_by_role("button", name="New conversation").click()
     assert await reader.page.evaluate("window.hacked") is None
-    assert reader.elsewhere == []
+    assert reader.foreign_requests == []
 
 
-@pytest.mark.parametrize("shape", TOO_MUCH)
-async def test_what_is_too_much_to_lay_out_is_shown_as_text(
+@pytest.mark.parametrize("shape", OVERSIZED)
+async def test_an_oversized_document_is_shown_as_text(
     reader: Reader, model: ScriptedModel, shape: str
 ) -> None:
-    text = TOO_MUCH[shape]
+    text = OVERSIZED[shape]
     model.answers(say(text[:-10], text[-10:]))
     await reader.ask()
-    await reader.reads("The end.")
+    await reader.answer_contains("The end.")
     await reader.finished()
-    await reader.is_told("From the whole library.")
+    await reader.turn_contains("From the whole library.")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ async def test_what_is_too_much_to_lay_out_is_shown_as_text(
         ("[\u202eelpmaxe.doog](https://evil.example)", "\u202eelpmaxe.doog (evil.example)"),
     ],
 )
-async def test_a_link_says_where_it_leads(
+async def test_a_link_shows_its_host_unless_its_text_does(
     reader: Reader, model: ScriptedModel, markdown: str, shown: str
 ) -> None:
     model.answers(say(markdown))
@@ -96,7 +96,7 @@ async def test_a_link_says_where_it_leads(
     await reader.finished()
     link = reader.answer.get_by_role("link")
     await expect(link).to_have_text(shown)
-    # Nothing that the text holds turns the name around.
+    # Direction marks in the text do not reorder the host.
     for part in (link, link.locator(".host")):
         if await part.count():
             isolated = await part.evaluate("(node) => getComputedStyle(node).unicodeBidi")
@@ -117,7 +117,7 @@ INVENTORY = """() => {
 }"""
 
 
-async def test_only_what_the_service_calls_a_mark_becomes_one_and_where_it_says(
+async def test_citations_of_the_service_become_marks_at_their_positions(
     reader: Reader, model: ScriptedModel
 ) -> None:
     text = (
@@ -135,15 +135,15 @@ async def test_only_what_the_service_calls_a_mark_becomes_one_and_where_it_says(
     )
 
 
-async def test_what_looks_like_a_mark_is_text_where_the_service_does_not_call_it_one(
+async def test_a_marker_that_is_not_a_citation_of_the_service_stays_text(
     reader: Reader, model: ScriptedModel
 ) -> None:
-    async def disown_the_second(route: Route) -> None:
+    async def remove_second_citation(route: Route) -> None:
         reply = await route.fetch()
         body = re.sub(r'("citations":\[\{[^}]*\}),\{[^]]*\]', r"\1]", await reply.text())
         await route.fulfill(response=reply, body=body)
 
-    await reader.page.route("**/api/v1/chat", disown_the_second)
+    await reader.page.route("**/api/v1/chat", remove_second_citation)
     model.answers(say("Said [1] and forged [1]."))
     await reader.ask()
     await reader.finished()
@@ -155,7 +155,7 @@ async def test_what_looks_like_a_mark_is_text_where_the_service_does_not_call_it
 async def hostile_settings(
     model_settings: Settings, shared: SharedServers
 ) -> AsyncIterator[Settings]:
-    """Settings of a service whose library was written by an enemy, and has videos."""
+    """Settings of a service whose library has hostile names, titles and URLs."""
     url = shared.create_database()
     await ingest_sample(url)
     connection = await asyncpg.connect(url)
@@ -177,7 +177,7 @@ async def hostile_settings(
     shared.drop_database(url)
 
 
-async def test_a_hostile_source_is_only_text_and_a_video_plays_only_when_it_is_asked_to(
+async def test_a_hostile_source_is_shown_as_text_and_videos_load_only_after_a_click(
     chromium: Browser, hostile_settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say("By ear. [1][2][3]"))
@@ -205,10 +205,10 @@ async def test_a_hostile_source_is_only_text_and_a_video_plays_only_when_it_is_a
         await expect(reader.panel.get_by_role("link")).to_have_attribute(
             "href", "https://www.youtube.com/watch?v=abcdefghijk&t=48"
         )
-        assert reader.elsewhere == []
+        assert reader.foreign_requests == []
         await reader.panel.get_by_role("button", name="Play here").click()
         await expect(reader.page.frame_locator("iframe").get_by_text("It plays.")).to_be_visible()
-        assert reader.elsewhere == [
+        assert reader.foreign_requests == [
             "https://www.youtube-nocookie.com/embed/abcdefghijk?autoplay=1&rel=0&start=48"
         ]
         await reader.panel.get_by_role("button", name="Close").click()
@@ -216,7 +216,7 @@ async def test_a_hostile_source_is_only_text_and_a_video_plays_only_when_it_is_a
         assert await reader.page.evaluate("window.hacked") is None
 
 
-async def test_players_are_only_for_addresses_that_are_a_video(reader: Reader) -> None:
+async def test_only_video_urls_have_a_player(reader: Reader) -> None:
     script = await reader.page.locator("script").get_attribute("src") or ""
     players = await reader.page.evaluate(
         """async ([from, addresses]) => {

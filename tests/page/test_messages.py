@@ -1,4 +1,4 @@
-"""Whose material answered, and what a source is, are said in words."""
+"""Texts that say whose material answered and what a source is."""
 
 from typing import Any
 
@@ -19,16 +19,16 @@ pytestmark = pytest.mark.anyio
         ("page", None, "A page", "Read the page"),
     ],
 )
-async def test_a_source_is_called_what_it_is(
+async def test_a_source_is_labelled_by_its_kind(
     reader: Reader, model: ScriptedModel, kind: str, start: int | None, what: str, way: str
 ) -> None:
     async def replaced(route: Route) -> None:
         reply = await route.fetch()
-        kept = await reply.json()
+        body = await reply.json()
         link = "https://www.youtube.com/watch?v=abcdefghijk"
         cited = {"kind": kind, "start_seconds": start, "end_seconds": start, "url": link}
-        kept["turns"][0]["citations"][0] |= cited
-        await route.fulfill(response=reply, json=kept)
+        body["turns"][0]["citations"][0] |= cited
+        await route.fulfill(response=reply, json=body)
 
     model.answers(say("By ear. [1]"))
     await reader.ask()
@@ -48,15 +48,15 @@ async def test_a_source_is_called_what_it_is(
         ("Some One", "No creator is called “Some One”, so this is from the whole library."),
     ],
 )
-async def test_whose_material_answered_is_said_in_words(
+async def test_the_scope_line_says_whose_material_answered(
     reader: Reader, model: ScriptedModel, creator: str, words: str
 ) -> None:
     model.answers(say("Fast. [1]"))
     await reader.creator.fill(creator)
     await reader.ask()
     await reader.finished()
-    await reader.is_told(words)
-    await reader.is_told(f"Asked {creator}")
+    await reader.turn_contains(words)
+    await reader.turn_contains(f"Asked {creator}")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ async def test_whose_material_answered_is_said_in_words(
         ("none", None, "The library has nothing about this."),
     ],
 )
-async def test_each_tier_has_its_words(
+async def test_each_tier_has_its_own_text(
     reader: Reader, tier: str, scope: dict[str, Any] | None, words: str
 ) -> None:
     if scope is not None:
@@ -94,23 +94,23 @@ async def test_each_tier_has_its_words(
         own = {"tier": "creator", "hits": 0, "confidence": 0.1, "verdict": verdict}
         scope = {"creator": {"slug": "zoe", "name": "Zoë"}, "tiers": [own], **scope}
     script = await reader.page.locator("script").get_attribute("src") or ""
-    said = await reader.page.evaluate(
+    text = await reader.page.evaluate(
         "async ([from, ...given]) => (await import(from)).scopeText(...given)",
         [script.replace("page.js", "messages.js"), tier, "Zoë", scope],
     )
-    assert said == words
+    assert text == words
 
 
-async def test_a_name_does_not_turn_the_words_around_it(reader: Reader) -> None:
+async def test_a_right_to_left_name_does_not_reorder_the_sentence(reader: Reader) -> None:
     script = await reader.page.locator("script").get_attribute("src") or ""
-    said = await reader.page.evaluate(
+    text = await reader.page.evaluate(
         "async ([from, name]) => (await import(from)).scopeText('creator', name, null)",
         [script.replace("page.js", "messages.js"), "\u202eeoZ\u2069\u2066דוד"],
     )
-    assert said == "From \u2068eoZדוד\u2069’s own videos and pages."
+    assert text == "From \u2068eoZדוד\u2069’s own videos and pages."
 
 
-async def test_what_the_library_does_not_have_is_said(reader: Reader) -> None:
+async def test_a_refused_question_says_that_the_library_has_nothing(reader: Reader) -> None:
     await reader.ask("What is the capital of Mongolia?")
-    await reader.reads("I found nothing about that in this library.")
-    await reader.is_told("The library has nothing about this.")
+    await reader.answer_contains("I found nothing about that in this library.")
+    await reader.turn_contains("The library has nothing about this.")

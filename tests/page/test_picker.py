@@ -1,4 +1,4 @@
-"""A creator is picked, with the keyboard and without."""
+"""The creator picker, with keyboard and mouse."""
 
 import pytest
 from playwright.async_api import expect
@@ -33,16 +33,16 @@ async def test_the_picker_is_a_combobox(reader: Reader) -> None:
     await reader.creator.press("Enter")
     await expect(reader.creator).to_have_value("Tomás Okafor")
     await reader.creator.fill("nobody")
-    await reader.hears("No creator has that name.")
+    await reader.announced("No creator has that name.")
     await reader.creator.press("Enter")
     await expect(reader.creator).to_have_value("nobody")
 
 
-async def test_whoever_has_chosen_a_creator_can_go_back_to_all(reader: Reader) -> None:
+async def test_a_chosen_creator_can_be_changed_back_to_all(reader: Reader) -> None:
     options = reader.page.get_by_role("option")
     await reader.creator.fill("tom")
     await options.click()
-    # Enter changes nothing before an option is reached.
+    # Enter changes nothing until an option is active.
     await reader.creator.click()
     await expect(options).to_have_count(5)
     await reader.creator.press("Enter")

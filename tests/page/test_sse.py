@@ -1,4 +1,4 @@
-"""The page's parser takes a stream apart in the same way wherever it was cut."""
+"""The page's SSE parser returns the same events however the stream is split."""
 
 import pytest
 
@@ -22,7 +22,7 @@ EVENTS = [
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
-async def test_events_are_the_same_wherever_the_stream_was_cut(reader: Reader, end: str) -> None:
+async def test_every_split_of_a_stream_gives_the_same_events(reader: Reader, end: str) -> None:
     script = await reader.page.locator("script").get_attribute("src") or ""
     parsed = await reader.page.evaluate(
         """async ([from, stream]) => {

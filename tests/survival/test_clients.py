@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from app.config import Settings
 from tests.clients.programs import (
     PAGE,
-    Told,
+    ClientReport,
     browser,
     eventsource_client,
     fetch_event_source,
@@ -24,7 +24,7 @@ from tests.workers import Worker, environment, worker
 
 pytestmark = [pytest.mark.anyio, pytest.mark.needs("nginx")]
 
-# Seconds for a client to start and to reconnect twice: Chromium waits 3 before it does.
+# Seconds for a client to start and to reconnect twice; Chromium waits 3 seconds each time.
 LIMIT = 60
 
 NODE = pytest.mark.needs("node", "npm")
@@ -38,7 +38,7 @@ CLIENTS = [
 @pytest.mark.parametrize("end", [Worker.kill, Worker.terminate], ids=["killed", "terminated"])
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_a_client_gets_the_whole_answer_after_losing_its_connection_and_worker(
-    client: Callable[[str, str], AbstractAsyncContextManager[Told]],
+    client: Callable[[str, str], AbstractAsyncContextManager[ClientReport]],
     end: Callable[[Worker], None],
     model_settings: Settings,
     model: ScriptedModel,
@@ -55,23 +55,23 @@ async def test_a_client_gets_the_whole_answer_after_losing_its_connection_and_wo
             relay(other.url.removeprefix("http://")) as to_other,
             # The first request goes to the first address, so that worker runs the turn.
             nginx([to_own.address, to_other.address], PAGE) as front,
-            client(front.url, QUESTION) as told,
+            client(front.url, QUESTION) as report,
         ):
-            await told.token(" two,")
+            await report.token(" two,")
             # Whichever worker serves the client now, it must reconnect to the other one.
             await to_own.close()
             to_other.cut()
             cut.set()
-            await told.token(" three,")
+            await report.token(" three,")
             await to_own.open()
             end(other)
             await other.ended()
             gone.set()
-            await told.ended()
-    assert told.end == "done"
-    assert answer(told.events) == "One, two, three, four."
-    turn_id = told.events[-1].data["turn_id"]
-    assert [event.id for event in told.events] == [
-        f"{turn_id}-{number}" for number in range(len(told.events))
+            await report.ended()
+    assert report.end == "done"
+    assert answer(report.events) == "One, two, three, four."
+    turn_id = report.events[-1].data["turn_id"]
+    assert [event.id for event in report.events] == [
+        f"{turn_id}-{number}" for number in range(len(report.events))
     ]
     assert len(model.requests) == 1

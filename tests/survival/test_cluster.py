@@ -105,11 +105,11 @@ async def test_the_other_worker_serves_an_answer_while_it_runs_and_replays_it(
     one, other = workers
     async with asking(one) as first:
         seen = await first.until(3)
-        async with following(other, first.turn_id, seen[1]) as elsewhere:
-            await elsewhere.until(1)
+        async with following(other, first.turn_id, seen[1]) as remote:
+            await remote.until(1)
             held.set()
             whole = await first.rest()
-            assert await elsewhere.rest() == whole[2:]
+            assert await remote.rest() == whole[2:]
     assert said(whole) == "One two three"
     async with following(other, first.turn_id, whole[0]) as late:
         assert await late.rest() == whole[1:]
@@ -118,13 +118,13 @@ async def test_the_other_worker_serves_an_answer_while_it_runs_and_replays_it(
 async def test_the_other_worker_stops_a_turn(workers: Workers, model: ScriptedModel) -> None:
     model.answers(say("One", anyio.Event(), "never"))
     one, other = workers
-    async with asking(one) as first, following(other, first.turn_id) as elsewhere:
-        await elsewhere.until(2)
+    async with asking(one) as first, following(other, first.turn_id) as remote:
+        await remote.until(2)
         assert (await other.call("DELETE", f"{CHAT}/{first.turn_id}"))[0] == 202
         with anyio.fail_after(SOON):
             await model.disconnected.wait()
         assert ending(await first.rest()) == "stopped"
-        assert await elsewhere.rest() == first.frames
+        assert await remote.rest() == first.frames
     assert await turns_of(other, first.conversation_id) == ["One"]
 
 
@@ -140,9 +140,9 @@ async def test_an_idempotency_key_works_across_workers(
         body = {"query": QUESTION}
         status, _, answered = await other.call("POST", CHAT, json=body, headers=headers)
         assert (status, answered["Location"]) == (409, f"{CHAT}/{first.turn_id}")
-        async with following(other, first.turn_id) as elsewhere:
+        async with following(other, first.turn_id) as remote:
             held.set()
-            whole = await elsewhere.rest()
+            whole = await remote.rest()
     async with asking(other, key="k-1") as again:
         assert await again.rest() == whole
     status, _, _ = await other.call("POST", CHAT, json={"query": "Else?"}, headers=headers)
@@ -161,11 +161,11 @@ async def test_keys_of_concurrent_turns_spread_over_all_nodes_and_expire(
             one, other = workers if n % 2 else reversed(workers)
             first = await stack.enter_async_context(asking(one, key=f"k-{n}"))
             pairs.append((first, await stack.enter_async_context(following(other, first.turn_id))))
-        for first, elsewhere in pairs:
-            assert await elsewhere.until(2) == await first.until(2)
+        for first, remote in pairs:
+            assert await remote.until(2) == await first.until(2)
         held.set()
-        for first, elsewhere in pairs:
-            assert await elsewhere.rest() == await first.rest()
+        for first, remote in pairs:
+            assert await remote.rest() == await first.rest()
             assert (said(first.frames), ending(first.frames)) == ("One two", "stop")
     for node in nodes.nodes:
         with node.client() as client:
@@ -186,8 +186,8 @@ async def test_a_lost_node_delays_no_viewer_and_everything_is_logged_once_it_is_
         for _ in range(SEVERAL):
             first = await stack.enter_async_context(asking(one))
             pairs.append((first, await stack.enter_async_context(following(other, first.turn_id))))
-        for _, elsewhere in pairs:
-            await elsewhere.until(2)
+        for _, remote in pairs:
+            await remote.until(2)
         async with gone(nodes):
             assert await memory_of(other) == "unavailable"
             for number, gate in enumerate(gates):
@@ -200,8 +200,8 @@ async def test_a_lost_node_delays_no_viewer_and_everything_is_logged_once_it_is_
             for key in ("k-1", "k-2", "k-3"):
                 async with asking(other, key=key) as meanwhile:
                     assert ending(await meanwhile.rest()) == "stop"
-        for first, elsewhere in pairs:
-            assert await elsewhere.rest() == first.frames
+        for first, remote in pairs:
+            assert await remote.rest() == first.frames
     assert await memory_of(other) == "ok"
     for first, _ in pairs:
         async with following(other, first.turn_id) as late:

@@ -50,7 +50,7 @@ async def test_a_draining_worker_refuses_questions_and_serves_viewers_to_the_end
     held = anyio.Event()
     model.answers(say("One", held, " two"))
     async with worker(environment(model_settings)) as leaving:
-        async with asking(leaving) as reader, following(other, reader.turn_id) as elsewhere:
+        async with asking(leaving) as reader, following(other, reader.turn_id) as remote:
             await reader.until(2)
             leaving.terminate()
             await wait_until_draining(leaving)
@@ -62,7 +62,7 @@ async def test_a_draining_worker_refuses_questions_and_serves_viewers_to_the_end
                 held.set()
                 frames = await reader.rest()
                 assert await late.rest() == frames[1:]
-            assert await elsewhere.rest() == frames
+            assert await remote.rest() == frames
         with anyio.fail_after(AT_ONCE):
             assert await leaving.ended() == 0
     assert (said(frames), ending(frames)) == ("One two", "stop")

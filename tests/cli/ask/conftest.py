@@ -10,7 +10,7 @@ from tests.service import Client, running
 
 
 @pytest.fixture(scope="session")
-async def quoting(library_url: str, shared: SharedServers) -> AsyncIterator[Client]:
+async def extractive(library_url: str, shared: SharedServers) -> AsyncIterator[Client]:
     """A running service that answers with quotations."""
     settings = Settings(database_url=library_url, redis_url=shared.redis_url)
     async with running(settings) as client:

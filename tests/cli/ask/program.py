@@ -5,23 +5,23 @@ import sys
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
-from tests.printing import Program, program
+from tests.child_process import Program, program
 from tests.service import Event
 
 
 def start_ask(
-    *arguments: str | bytes, environment: Mapping[str, str] | None = None, given: bytes = b""
+    *arguments: str | bytes, environment: Mapping[str, str] | None = None, stdin: bytes = b""
 ) -> AbstractAsyncContextManager[Program]:
-    """Run it with these arguments and settings; `given` is its standard input."""
+    """Run it with these arguments and settings; `stdin` is its standard input."""
     command = sys.executable, "-m", "app", "ask", *arguments
-    return program(*command, environment=environment, given=given)
+    return program(*command, environment=environment, stdin=stdin)
 
 
 async def run_ask(
-    *arguments: str | bytes, environment: Mapping[str, str] | None = None, given: bytes = b""
+    *arguments: str | bytes, environment: Mapping[str, str] | None = None, stdin: bytes = b""
 ) -> tuple[int, str, str]:
     """Run it to its end; returns its exit status, standard output and standard error."""
-    async with start_ask(*arguments, environment=environment, given=given) as running:
+    async with start_ask(*arguments, environment=environment, stdin=stdin) as running:
         return await running.ended(), running.out, running.err
 
 

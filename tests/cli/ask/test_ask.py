@@ -33,10 +33,10 @@ async def test_tokens_are_printed_as_they_arrive(chat: Client, model: ScriptedMo
 
 
 async def test_an_answer_ends_with_its_scope_its_sources_and_a_follow_up_command(
-    quoting: Client,
+    extractive: Client,
 ) -> None:
-    elsewhere = {"CHRYSOPEDIA_URL": quoting.url}
-    status, out, err = await run_ask(PANELS, "--creator", "tomas okafor", environment=elsewhere)
+    environment = {"CHRYSOPEDIA_URL": extractive.url}
+    status, out, err = await run_ask(PANELS, "--creator", "tomas okafor", environment=environment)
     text, sources = out.split("\n\n")
     assert status == 0
     assert "10 centimetres thick" in text
@@ -51,7 +51,7 @@ async def test_an_answer_ends_with_its_scope_its_sources_and_a_follow_up_command
     status, out, err = await run_ask(*follow_up[follow_up.index("ask") + 1 :])
     assert status == 0
     conversation = follow_up[follow_up.index("--conversation") + 1]
-    _, kept, _ = await quoting.call("GET", f"/api/v1/conversations/{conversation}")
+    _, kept, _ = await extractive.call("GET", f"/api/v1/conversations/{conversation}")
     assert [turn["question"] for turn in kept["turns"]] == [PANELS, "And how wide?"]
 
 
@@ -70,13 +70,13 @@ async def test_json_prints_each_event_on_a_line(chat: Client, model: ScriptedMod
 async def test_the_question_can_come_from_standard_input(
     chat: Client, model: ScriptedModel
 ) -> None:
-    status, out, _ = await run_ask("-", "--url", chat.url, given=f"{QUESTION}\n".encode())
+    status, out, _ = await run_ask("-", "--url", chat.url, stdin=f"{QUESTION}\n".encode())
     assert (status, out.splitlines()[0]) == (0, "Hello world")
     assert QUESTION in model.requests[0].messages[-1]["content"]
 
 
-async def test_an_off_topic_question_exits_with_3(quoting: Client) -> None:
-    status, out, err = await run_ask(OFF_TOPIC, "--url", quoting.url)
+async def test_an_off_topic_question_exits_with_3(extractive: Client) -> None:
+    status, out, err = await run_ask(OFF_TOPIC, "--url", extractive.url)
     assert (status, out.count("\n"), err) == (3, 1, "")
     assert "nothing" in out
 
@@ -116,15 +116,15 @@ async def test_a_failing_model_exits_with_1(
     ],
 )
 async def test_a_usage_error_shows_the_services_message_and_exits_with_2(
-    quoting: Client, arguments: list[str | bytes], words: str
+    extractive: Client, arguments: list[str | bytes], words: str
 ) -> None:
-    status, out, err = await run_ask(*arguments, environment={"CHRYSOPEDIA_URL": quoting.url})
+    status, out, err = await run_ask(*arguments, environment={"CHRYSOPEDIA_URL": extractive.url})
     assert (status, out) == (2, "")
     assert words in err
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("stdin", "words"),
     [
         (b"caf\xe9?", "must be UTF-8 text"),
         (b" \n", "has 0"),
@@ -132,9 +132,9 @@ async def test_a_usage_error_shows_the_services_message_and_exits_with_2(
     ],
 )
 async def test_an_invalid_question_on_standard_input_exits_with_2(
-    quoting: Client, given: bytes, words: str
+    extractive: Client, stdin: bytes, words: str
 ) -> None:
-    status, out, err = await run_ask("-", "--url", quoting.url, given=given)
+    status, out, err = await run_ask("-", "--url", extractive.url, stdin=stdin)
     assert (status, out) == (2, "")
     assert words in err
 

@@ -85,16 +85,16 @@ async def test_another_worker_reports_that_the_answer_of_a_killed_one_is_lost(
     model.answers(say("One,", " two,", anyio.Event(), "never"))
     async with (
         running(settings) as other,
-        worker(environment(settings)) as mortal,
-        relay(mortal.url.removeprefix("http://")) as to_mortal,
+        worker(environment(settings)) as doomed,
+        relay(doomed.url.removeprefix("http://")) as to_doomed,
         relay(other.url.removeprefix("http://")) as to_other,
-        start_ask(QUESTION, "--url", to_mortal.address) as asker,
+        start_ask(QUESTION, "--url", to_doomed.address) as asker,
     ):
         await asker.printed("One, two,")
-        await to_mortal.close()
+        await to_doomed.close()
         await to_other.close()
-        to_other.address = to_mortal.address
-        mortal.kill()
+        to_other.address = to_doomed.address
+        doomed.kill()
         await to_other.open()
         assert await asker.ended() == 1
     assert asker.out == "One, two,"
@@ -141,7 +141,7 @@ async def test_a_permanent_failure_is_not_retried(reply: bytes, status: int, wor
     assert words in err
 
 
-async def test_an_answer_that_cannot_be_resumed_is_given_up() -> None:
+async def test_asking_fails_if_the_answer_cannot_be_resumed() -> None:
     begun = ENDED[: ENDED.index(b"event: error")] + b'event: token\ndata: "One"\n\n'
     status, requests, err = await ask_server(once(begun), once(refusal(404)))
     assert (status, "The rest of the answer is lost. Ask again." in err) == (1, True)

@@ -6,8 +6,8 @@ import sys
 import anyio
 import pytest
 
+from tests.child_process import program
 from tests.cli.ask.program import events_of
-from tests.printing import program
 from tests.scripted_model import ScriptedModel, say
 from tests.service import Client, answer
 from tests.survival.reading import QUESTION, SOON
@@ -62,7 +62,7 @@ async def test_without_standard_output_the_exit_status_is_still_right(
     assert len(model.requests) == 1
 
 
-async def test_without_standard_input_the_question_is_empty(quoting: Client) -> None:
-    status, _, err = await ask_in_shell("-", "--url", quoting.url, streams="<&-")
+async def test_without_standard_input_the_question_is_empty(extractive: Client) -> None:
+    status, _, err = await ask_in_shell("-", "--url", extractive.url, streams="<&-")
     assert status == 2
     assert "has 0" in err

@@ -126,7 +126,7 @@ async def test_an_event_whose_handling_is_interrupted_is_not_repeated() -> None:
                 return event
             return None
 
-        given = [await anyio.to_thread.run_sync(next_event) for _ in range(3)]
-    assert [event and event.event for event in given] == ["token", "done", None]
+        events = [await anyio.to_thread.run_sync(next_event) for _ in range(3)]
+    assert [event and event.event for event in events] == ["token", "done", None]
     assert f"Last-Event-ID: {TURN}-0".lower() in server.requests[1].lower()
     assert len(server.requests) == 2

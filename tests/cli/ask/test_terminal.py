@@ -44,9 +44,9 @@ def on_a_terminal(*arguments: str, **environment: str) -> str:
     return shown.decode()
 
 
-async def test_sources_are_bold_on_a_terminal_unless_disabled(quoting: Client) -> None:
+async def test_sources_are_bold_on_a_terminal_unless_disabled(extractive: Client) -> None:
     async def shown(**environment: str) -> str:
-        url = "--url", quoting.url
+        url = "--url", extractive.url
         return await anyio.to_thread.run_sync(lambda: on_a_terminal(PANELS, *url, **environment))
 
     assert "\x1b[1mSpeakers and first reflections" in await shown(TERM="xterm")
@@ -62,8 +62,8 @@ async def test_control_characters_of_an_answer_do_not_reach_the_terminal(
     assert out.startswith("One\ufffd]52;c;cm0=\ufffd \ufffd2J\ttwo\ufffd\nth\ufffdree\n\n")
 
 
-async def test_a_terminal_without_utf_8_gets_replacement_characters(quoting: Client) -> None:
-    arguments = PANELS, "--url", quoting.url
+async def test_a_terminal_without_utf_8_gets_replacement_characters(extractive: Client) -> None:
+    arguments = PANELS, "--url", extractive.url
     status, out, _ = await run_ask(*arguments, environment=ASCII)
     assert (status, "Tom?s Okafor" in out) == (0, True)
     status, out, _ = await run_ask(*arguments, "--json", environment=ASCII)

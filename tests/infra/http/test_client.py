@@ -131,27 +131,27 @@ async def test_a_request_is_sent_once_more_if_no_response_started(
     assert len(server.requests) == asked
 
 
-async def test_what_came_before_a_reset_is_given() -> None:
-    given = anyio.Event()
+async def test_data_received_before_a_reset_is_delivered() -> None:
+    received = anyio.Event()
 
     async def resets(server: RawServer, reader: Reader, writer: Writer) -> None:
         await replies(PART, times=1)(server, reader, writer)
-        await given.wait()
+        await received.wait()
         at_once = struct.pack("ii", 1, 0)
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
 
     until = asyncio.get_running_loop().time() + 5
     async with raw_server(resets) as server, HTTPClient() as client:
         response = await client.post(server.endpoint(), b"", connect_timeout=5, until=until)
-        came = bytearray()
+        body = bytearray()
 
         def take(piece: bytes) -> None:
-            came.extend(piece)
-            given.set()
+            body.extend(piece)
+            received.set()
 
         with closing(response), pytest.raises(ConnectionResetError):
             await response.receive_body(take, until)
-    assert came == b"hi"
+    assert body == b"hi"
 
 
 @pytest.mark.parametrize(

@@ -145,13 +145,13 @@ async def test_the_certificate_is_checked_behind_a_proxy(
 async def test_the_deadline_applies_behind_a_proxy(
     trusting: ssl.SSLContext,
 ) -> None:
-    async def dawdles(server: RawServer, reader: Reader, writer: Writer) -> None:
+    async def never_responds(server: RawServer, reader: Reader, writer: Writer) -> None:
         while await reader.read(1 << 16):
             pass
         server.left.set()
 
     async with (
-        raw_server(dawdles) as model,
+        raw_server(never_responds) as model,
         raw_server(proxy(model)) as server,
         HTTPClient(through(server), trusting) as client,
     ):

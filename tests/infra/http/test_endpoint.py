@@ -89,7 +89,7 @@ def test_without_a_proxy_or_with_no_proxy_all_connections_are_direct(
         assert proxy_for(Endpoint.of(url), proxies) is None
 
 
-def test_one_proxy_may_serve_all_schemes_and_its_own_scheme_must_be_known() -> None:
+def test_all_proxy_applies_to_every_scheme_and_must_be_an_http_proxy() -> None:
     endpoint = Endpoint.of("https://model")
     found = proxy_for(endpoint, {"all": "proxy"})
     assert found

@@ -39,7 +39,7 @@ async def test_reading_a_piece_can_bring_the_deadline_forward() -> None:
     assert asyncio.get_running_loop().time() < until
 
 
-async def test_reading_a_piece_can_put_the_deadline_off() -> None:
+async def test_reading_a_piece_can_postpone_the_deadline() -> None:
     response = Response()
     response.feed(SIZED + b"data:")
     loop = asyncio.get_running_loop()

@@ -57,7 +57,7 @@ async def test_without_a_limit_nothing_is_counted(redis: RedisClient) -> None:
     assert await redis.keys("*") == []
 
 
-async def test_everyone_is_admitted_if_redis_does_not_answer() -> None:
+async def test_every_caller_is_admitted_if_redis_does_not_respond() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
         async with redis_client(url, timeout=5) as redis:

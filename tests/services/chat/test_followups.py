@@ -100,7 +100,9 @@ def test_rule_does_not_change_a_self_contained_question(question: str) -> None:
         ("Something else.", "Something else."),
     ],
 )
-def test_openings_are_removed_from_the_query(question: str, searched: str | None) -> None:
+def test_conversational_openings_are_removed_from_the_query(
+    question: str, searched: str | None
+) -> None:
     expected = searched or question.removeprefix("OK. ")
     assert expand_followup(question, SIDECHAIN) == expected
 
@@ -113,7 +115,7 @@ def test_question_about_the_last_answer_is_a_follow_up() -> None:
     assert expand_followup("Do I need acoustic foam?", last) == "Do I need acoustic foam?"
 
 
-def test_question_that_repeats_the_last_one_keeps_its_measure() -> None:
+def test_short_follow_up_keeps_the_adjective_of_a_how_question() -> None:
     loud = past("How loud should a master be?")
     assert expand_followup("And for podcasts?", loud) == "And for podcasts? (loud master)"
     assert expand_followup("Why the limiter?", loud) == "Why the limiter? (master)"

@@ -13,7 +13,7 @@ from tests.services.ingest.libraries import ingest, titles
 pytestmark = pytest.mark.anyio
 
 
-async def test_ingestion_waits_for_another(
+async def test_ingestion_waits_for_a_running_one(
     database: asyncpg.Connection, database_url: str, folder: Path
 ) -> None:
     other = await asyncpg.connect(database_url)

@@ -84,7 +84,9 @@ def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
 
 
 @given(st.lists(st.lists(st.floats(0, 20) | st.sampled_from(BOUNDS))))
-def test_a_batch_histogram_counts_as_prometheus_own_does(batches: list[list[float]]) -> None:
+def test_batch_histogram_counts_like_the_official_clients_histogram(
+    batches: list[list[float]],
+) -> None:
     registries = CollectorRegistry(), CollectorRegistry()
     batched = BatchHistogram("times_seconds", "Times.", BOUNDS)
     registries[0].register(batched)
@@ -105,7 +107,7 @@ def test_a_batch_histogram_counts_as_prometheus_own_does(batches: list[list[floa
     assert ours == pytest.approx(theirs)
 
 
-def test_everything_that_happened_is_counted(metrics: Metrics) -> None:
+def test_every_kind_of_event_is_counted(metrics: Metrics) -> None:
     counted = samples(metrics)
     assert counted["chrysopedia_turns_total", "stop", "creator"] == 2
     assert counted["chrysopedia_turns_total", "library-unavailable", "unknown"] == 1

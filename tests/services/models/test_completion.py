@@ -74,7 +74,7 @@ def test_an_event_named_error_fails_the_answer() -> None:
         *((text, text) for text in ("<", "<thi", " <thinking> a", "a<think>", "</think> a", "  ")),
     ],
 )
-def test_thoughts_at_the_start_are_removed(content: str, text: str) -> None:
+def test_reasoning_at_the_start_is_removed(content: str, text: str) -> None:
     assert text_of(*content) == text
     assert [text_of(content[:i], content[i:]) for i in range(len(content))] == [text] * len(content)
 

@@ -108,9 +108,7 @@ PIECES = [Delta("naïve "), Delta("😀"), Delta(finish="stop"), Delta(usage=Usa
         (whole("naïve", "length", (7, 2)), [Delta("naïve", "length", Usage(7, 2))]),
     ],
 )
-async def test_every_way_of_sending_an_answer_is_understood(
-    setup: Setup, answer: Any, deltas: Any
-) -> None:
+async def test_every_form_of_answer_is_decoded(setup: Setup, answer: Any, deltas: Any) -> None:
     await setup.ask(answer)
     # Their number depends on what arrived together.
     assert join_deltas(setup.deltas) == join_deltas(deltas)
@@ -157,9 +155,7 @@ MOVED = refuse(307, headers={"Location": "/v1/elsewhere"})
         *((bad, ["small"]) for bad in (refuse(401), refuse(403), MOVED)),
     ],
 )
-async def test_an_attempt_is_repeated_only_if_that_can_help(
-    setup: Setup, answer: Any, asked: Any
-) -> None:
+async def test_only_temporary_failures_are_retried(setup: Setup, answer: Any, asked: Any) -> None:
     with pytest.raises(ModelFailed):
         await setup.ask(answer, fallback_model="large")
     assert setup.asked_models == asked
@@ -194,7 +190,7 @@ async def test_a_silent_model_times_out(setup: Setup, steps: Any) -> None:
         await setup.ask(say(*steps, anyio.Event()), first_token_timeout=0.05, attempts=1)
 
 
-async def test_thoughts_extend_the_first_token_deadline(setup: Setup) -> None:
+async def test_reasoning_extends_the_first_token_deadline(setup: Setup) -> None:
     thought = anyio.Event()
     setup.model.answers(say(reasoning("Hm."), thought, "Yes"))
     async with anyio.create_task_group() as tasks:

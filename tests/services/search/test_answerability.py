@@ -65,7 +65,7 @@ def test_confidence_is_always_between_0_and_1() -> None:
         assert round(confidence, 6) == (bias > 0)
 
 
-def test_lexical_features() -> None:
+def test_lexical_features_summarize_scores_and_coverage() -> None:
     ranking = [
         PassageScores(0.9, 0.8, None, 0.5, 0.75, 8.0),
         PassageScores(0.7, 0.85, None, 0.6, 0.75, 8.0),

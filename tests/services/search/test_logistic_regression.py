@@ -52,7 +52,7 @@ def test_classes_have_equal_weight_whatever_their_size() -> None:
 
 
 @pytest.mark.parametrize("value", [0.1, 0.7, 1.0])
-def test_constant_feature_does_no_harm(value: float) -> None:
+def test_constant_feature_is_not_scaled(value: float) -> None:
     # The mean of three times 0.1 is not exactly 0.1.
     negative = [(value, 0.2), (value, 0.1), (value, 0.3)]
     means, scales, weights = fit([(0.9, 0.8), (0.7, 0.9)], negative)

@@ -14,7 +14,7 @@ def stream() -> LocalStream:
     return LocalStream("s", Header("", "w"), replay=60, on_stop=lambda: None)
 
 
-async def test_it_expires_when_no_other_worker_has_viewers(stream: LocalStream) -> None:
+async def test_timer_expires_when_no_other_worker_has_viewers(stream: LocalStream) -> None:
     expired = anyio.Event()
     AbandonmentTimer(stream, 0.05, expired.set).restart()
     stream.remote_viewers_checked_at = anyio.current_time()
@@ -22,7 +22,7 @@ async def test_it_expires_when_no_other_worker_has_viewers(stream: LocalStream) 
         await expired.wait()
 
 
-async def test_it_waits_for_a_recent_check_of_other_workers(stream: LocalStream) -> None:
+async def test_timer_waits_for_a_recent_check_of_other_workers(stream: LocalStream) -> None:
     # The worker was delayed: viewers may have arrived elsewhere since the last check.
     expired = anyio.Event()
     AbandonmentTimer(stream, 0.01, expired.set).restart()
@@ -35,7 +35,7 @@ async def test_it_waits_for_a_recent_check_of_other_workers(stream: LocalStream)
         await expired.wait()
 
 
-async def test_it_does_not_expire_while_another_worker_has_viewers(stream: LocalStream) -> None:
+async def test_timer_does_not_expire_while_another_worker_has_viewers(stream: LocalStream) -> None:
     expired = anyio.Event()
     AbandonmentTimer(stream, 0.01, expired.set).restart()
     stream.remote_viewers_checked_at = anyio.current_time() + 60
@@ -45,7 +45,9 @@ async def test_it_does_not_expire_while_another_worker_has_viewers(stream: Local
     assert anyio.current_time() >= until
 
 
-async def test_a_viewer_stops_it_and_the_last_to_leave_restarts_it(stream: LocalStream) -> None:
+async def test_a_viewer_stops_the_timer_and_the_last_to_leave_restarts_it(
+    stream: LocalStream,
+) -> None:
     expired = anyio.Event()
     timer = AbandonmentTimer(stream, 0.05, expired.set)
     timer.restart()

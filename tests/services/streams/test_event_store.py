@@ -57,10 +57,10 @@ async def test_a_stream_created_during_the_lookup_is_found(
     async with anyio.create_task_group() as tasks:
         found: list[StreamBuffer] = []
 
-        async def look() -> None:
+        async def open_stream() -> None:
             found.append(await other.open("s"))
 
-        tasks.start_soon(look)
+        tasks.start_soon(open_stream)
         await anyio.wait_all_tasks_blocked()
         create(owner).extend([b"0"], ended=True)
     assert await read(found[0]) == b"0"
@@ -110,16 +110,16 @@ async def test_opening_waits_for_frames_that_the_viewer_has_seen(
     async with anyio.create_task_group() as tasks:
         found: list[StreamBuffer] = []
 
-        async def come_back() -> None:
+        async def open_with_cursor() -> None:
             found.append(await other.open("s", after=2))
 
-        tasks.start_soon(come_back)
+        tasks.start_soon(open_with_cursor)
         stream.extend([b"1", b"2"])
     stream.extend([b"3"], ended=True)
     assert await read(found[0], 2) == b"3"
 
 
-async def test_an_impossible_cursor_is_not_waited_for_for_long(redis_url: str) -> None:
+async def test_waiting_for_an_impossible_cursor_is_bounded(redis_url: str) -> None:
     async with (
         event_store(redis_url, lease=0.3) as store,
         event_store(redis_url, lease=0.3) as other,

@@ -36,7 +36,7 @@ def stream() -> LocalStream:
 
 
 @pytest.mark.parametrize("reply", [RedisConnectionError(), -2])
-def test_known_remote_viewers_still_count_while_redis_has_trouble(
+def test_known_remote_viewers_still_count_while_redis_fails(
     stream: LocalStream, reply: object
 ) -> None:
     written(stream, 100)["PTTL"](5_000)
@@ -59,7 +59,7 @@ def test_a_log_of_unexpected_length_is_rewritten(stream: LocalStream) -> None:
     assert "SET" in written(stream, 100.2)
 
 
-def test_an_ended_stream_is_given_up_when_its_replay_time_is_over(stream: LocalStream) -> None:
+def test_an_unlogged_ended_stream_is_dropped_after_its_replay_time(stream: LocalStream) -> None:
     stream.extend([b"0"], ended=True)
     written(stream, 100)["SET"](RedisConnectionError())
     assert not stream.fully_logged

@@ -46,7 +46,7 @@ def test_repeated_records_are_read_once() -> None:
     assert decode(first + rest, 1) == Part(FRAMES[1:], ended=True)
 
 
-def test_gaps_and_partial_records_are_torn() -> None:
+def test_logs_with_gaps_or_partial_records_are_torn() -> None:
     rest = encode(FRAMES[2:], 2, ended=True, failed=False)
     assert decode(rest, 1) == Part([], torn=True)
     assert decode(rest[3:], 2).torn

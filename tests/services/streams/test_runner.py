@@ -150,25 +150,25 @@ async def test_start_raises_what_the_producer_raised_before_its_first_frame(
 
 
 async def test_a_stream_that_its_producer_does_not_end_fails(redis: Redis) -> None:
-    class Endless(Script):
+    class Unending(Script):
         async def produce(self, stream: LocalStream) -> None:
             stream.append(b"0")
 
     with anyio.fail_after(5):
         async with worker(redis) as runner:
-            await runner.start(Endless(), "s")
+            await runner.start(Unending(), "s")
             assert await read(runner, "s") == b"01:TurnLost"
 
 
-async def test_a_stream_is_over_even_if_its_error_cannot_be_encoded(redis: Redis) -> None:
-    class Speechless(Script):
+async def test_a_stream_ends_even_if_its_error_cannot_be_encoded(redis: Redis) -> None:
+    class UnencodableError(Script):
         def error_frame(self, number: int, error: ChatError) -> bytes:
             raise RuntimeError("bug")
 
     with anyio.fail_after(5):
         async with worker(redis) as runner:
             with pytest.raises(TurnLost):
-                await runner.start(Speechless(error=RuntimeError("bug"), error_at=0), "s")
+                await runner.start(UnencodableError(error=RuntimeError("bug"), error_at=0), "s")
             assert runner.running == 0
 
 

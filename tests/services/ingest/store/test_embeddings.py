@@ -16,7 +16,7 @@ from tests.services.search.search_library import ScriptedEmbedder, fill, many_pa
 pytestmark = pytest.mark.anyio
 
 
-def narrow(text: str) -> Sequence[float]:
+def sixteen_dimensions(text: str) -> Sequence[float]:
     return word_counts(text, 16)
 
 
@@ -91,7 +91,9 @@ async def test_new_dimension_under_the_same_name_replaces_the_index(
 ) -> None:
     await many_passages(database, 3)
     before = await embed_missing(database, ScriptedEmbedder(), ignore_progress)
-    after = await embed_missing(database, ScriptedEmbedder(vector_of=narrow), ignore_progress)
+    after = await embed_missing(
+        database, ScriptedEmbedder(vector_of=sixteen_dimensions), ignore_progress
+    )
     assert (before.name, before.dimension) == (after.name, 64)
     assert after.dimension == 16
     assert await embedding_indexes(database) == {"scripted": (after, True)}
@@ -102,7 +104,9 @@ async def test_new_dimension_under_the_same_name_replaces_the_index(
 async def test_two_embedders_have_separate_indexes(database: asyncpg.Connection) -> None:
     await many_passages(database, 3)
     one = await embed_missing(database, ScriptedEmbedder("one"), ignore_progress)
-    two = await embed_missing(database, ScriptedEmbedder("two", narrow), ignore_progress)
+    two = await embed_missing(
+        database, ScriptedEmbedder("two", sixteen_dimensions), ignore_progress
+    )
     assert await embedding_indexes(database) == {"one": (one, True), "two": (two, True)}
 
 

@@ -23,7 +23,9 @@ async def counted(database: asyncpg.Connection) -> asyncpg.Connection:
     return database
 
 
-async def mark(database: asyncpg.Connection, changed: int, language: str = "english") -> None:
+async def record_changes(
+    database: asyncpg.Connection, changed: int, language: str = "english"
+) -> None:
     """Record changed passages, as writing documents does."""
     await database.execute(
         "INSERT INTO languages AS l (language, passages, stale, changed) VALUES ($1, 0, true, $2)"
@@ -44,7 +46,7 @@ async def add(database: asyncpg.Connection, *texts: str) -> None:
             " GROUP BY d.id, s.search",
             text,
         )
-    await mark(database, len(texts))
+    await record_changes(database, len(texts))
 
 
 async def document_frequency(database: asyncpg.Connection, lexeme: str) -> int | None:
@@ -110,7 +112,7 @@ async def test_everything_is_counted_again_when_more_than_a_tenth_is_deleted(
     for deleted, expected in [(7, 100), (11, 89)]:
         await counted.execute("DELETE FROM passages WHERE ordinal <= $1", deleted)
         await counted.execute("UPDATE languages SET changed = 0")
-        await mark(counted, deleted)
+        await record_changes(counted, deleted)
         await refresh_statistics(counted, ["english"], pgvector=True)
         assert await document_frequency(counted, "turn") == expected
     assert await document_frequency(counted, "knob7") is None
@@ -120,11 +122,11 @@ async def test_everything_is_counted_again_when_more_than_a_tenth_is_deleted(
 async def test_small_deletions_add_up_to_a_full_count(counted: asyncpg.Connection) -> None:
     for ordinal in range(1, 10):
         await counted.execute("DELETE FROM passages WHERE ordinal = $1", ordinal)
-        await mark(counted, 1)
+        await record_changes(counted, 1)
         await refresh_statistics(counted, ["english"], pgvector=True)
         assert await document_frequency(counted, "turn") == 100
     await counted.execute("DELETE FROM passages WHERE ordinal IN (10, 11)")
-    await mark(counted, 2)
+    await record_changes(counted, 2)
     await refresh_statistics(counted, ["english"], pgvector=True)
     assert await document_frequency(counted, "turn") == 89
 
@@ -173,7 +175,7 @@ async def test_language_without_passages_is_deleted(counted: asyncpg.Connection)
 
 async def test_other_languages_are_not_refreshed(counted: asyncpg.Connection) -> None:
     await add(counted, "reverb turns sour")
-    await mark(counted, 1, "german")
+    await record_changes(counted, 1, "german")
     await refresh_statistics(counted, ["german"], pgvector=True)
     assert await document_frequency(counted, "reverb") is None
     assert await stale_languages(counted) == {"english"}

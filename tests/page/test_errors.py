@@ -1,4 +1,4 @@
-"""What goes wrong is said in words, with what to do about it."""
+"""The page explains errors and offers a way on: retry, edit, ask again."""
 
 import json
 
@@ -15,19 +15,19 @@ from tests.service import Client, running
 pytestmark = pytest.mark.anyio
 
 
-async def ask_in_vain(reader: Reader) -> None:
-    """Ask until the page gives it up; then the service can be reached again."""
+async def ask_while_unreachable(reader: Reader) -> None:
+    """Ask until the page gives up, then make the service reachable again."""
     await reader.page.clock.install()
     await reader.page.route("**/api/v1/chat", lambda route: route.abort())
     await reader.ask()
     for _ in range(4):
-        await reader.hears("The service cannot be reached. Trying again")
+        await reader.announced("The service cannot be reached. Trying again")
         await reader.page.clock.run_for(8_000)
-    await reader.is_told("Check your connection")
+    await reader.turn_contains("Check your connection")
     await reader.page.unroute("**/api/v1/chat")
 
 
-async def test_too_many_questions_are_told_when_to_ask_again(
+async def test_a_rate_limited_question_says_when_to_try_again(
     chromium: Browser, model_settings: Settings
 ) -> None:
     async with (
@@ -37,13 +37,13 @@ async def test_too_many_questions_are_told_when_to_ask_again(
         await reader.ask()
         await reader.finished()
         await reader.ask("And the release?")
-        await reader.is_told("Questions are limited to 1 per")
+        await reader.turn_contains("Questions are limited to 1 per")
         retry = reader.turn.get_by_role("button", name="Try again in")
         await expect(retry).to_be_disabled()
-        await reader.hears("Too many questions")
+        await reader.announced("Too many questions")
 
 
-async def test_a_full_service_is_asked_again_by_itself(
+async def test_a_question_to_a_full_service_is_retried_automatically(
     chromium: Browser, model_settings: Settings, model: ScriptedModel
 ) -> None:
     hold = anyio.Event()
@@ -55,9 +55,9 @@ async def test_a_full_service_is_asked_again_by_itself(
     ):
         await model.asked()
         await reader.ask()
-        await reader.hears("Trying again in")
+        await reader.announced("Trying again in")
         hold.set()
-        await reader.reads("The second.")
+        await reader.answer_contains("The second.")
 
 
 async def test_a_question_that_is_too_long_can_be_edited(reader: Reader) -> None:
@@ -65,57 +65,55 @@ async def test_a_question_that_is_too_long_can_be_edited(reader: Reader) -> None
     await reader.question.fill(question)
     await expect(reader.page.locator("#length")).to_have_text("1049 of 1000 characters")
     await reader.question.press("Enter")
-    await reader.is_told("Your question must have 1 to 1000 characters")
+    await reader.turn_contains("Your question must have 1 to 1000 characters")
     await expect(reader.button("Try again")).to_be_hidden()
     await reader.button("Edit the question").click()
     await expect(reader.question).to_have_value(question.strip())
 
 
-async def test_a_service_that_cannot_be_reached_is_tried_again_and_then_by_hand(
+async def test_an_unreachable_service_is_retried_and_then_offers_a_retry_button(
     reader: Reader, model: ScriptedModel
 ) -> None:
     model.answers(say("Back again. [1]"))
-    await ask_in_vain(reader)
+    await ask_while_unreachable(reader)
     await reader.button("Try again").click()
-    await reader.reads("Back again.")
+    await reader.answer_contains("Back again.")
     await expect(reader.turns).to_have_count(1)
 
 
-async def test_what_cannot_be_reached_can_be_stopped(reader: Reader) -> None:
+async def test_retrying_can_be_stopped(reader: Reader) -> None:
     await reader.page.route("**/api/v1/chat", lambda route: route.abort())
     await reader.ask()
-    await reader.hears("The service cannot be reached.")
+    await reader.announced("The service cannot be reached.")
     await reader.stop.click()
-    await reader.is_told("Stopped here.")
+    await reader.turn_contains("Stopped here.")
     await expect(reader.send).to_be_visible()
     await reader.button("Ask again").click()
-    await reader.hears("The service cannot be reached.")
+    await reader.announced("The service cannot be reached.")
 
 
-async def test_a_model_that_fails_in_the_middle_is_told_and_asked_again(
-    reader: Reader, model: ScriptedModel
-) -> None:
+async def test_a_failed_answer_can_be_asked_again(reader: Reader, model: ScriptedModel) -> None:
     model.answers(refuse(400), say("Now it works. [1]"))
     await reader.ask()
-    await reader.is_told("The language model failed.")
+    await reader.turn_contains("The language model failed.")
     await reader.button("Ask again").click()
-    await reader.reads("Now it works.")
+    await reader.answer_contains("Now it works.")
     await expect(reader.turns).to_have_count(1)
 
 
-async def test_a_proxy_without_a_worker_is_waited_for(reader: Reader, model: ScriptedModel) -> None:
+async def test_a_bad_gateway_is_retried(reader: Reader, model: ScriptedModel) -> None:
     model.answers(say("There it is. [1]"))
-    away = "<html><h1>502 Bad Gateway</h1></html>"
+    page = "<html><h1>502 Bad Gateway</h1></html>"
     await reader.page.route(
         "**/api/v1/chat",
-        lambda route: route.fulfill(status=502, content_type="text/html", body=away),
+        lambda route: route.fulfill(status=502, content_type="text/html", body=page),
         times=1,
     )
     await reader.ask()
-    await reader.reads("There it is.")
+    await reader.answer_contains("There it is.")
 
 
-async def test_a_stream_that_is_no_longer_kept_is_told(
+async def test_an_expired_answer_can_be_asked_again(
     reader: Reader, service: Client, model: ScriptedModel
 ) -> None:
     await reader.ask()
@@ -125,14 +123,12 @@ async def test_a_stream_that_is_no_longer_kept_is_told(
     forgotten = json.dumps({**session, "pending": lost})
     await reader.page.evaluate("(session) => (sessionStorage.chrysopedia = session)", forgotten)
     await reader.page.reload()
-    await reader.is_told("This answer has expired.")
+    await reader.turn_contains("This answer has expired.")
     await reader.button("Ask again").click()
-    await reader.reads("Hello world")
+    await reader.answer_contains("Hello world")
 
 
-async def test_a_conversation_that_cannot_be_read_is_tried_again(
-    reader: Reader, model: ScriptedModel
-) -> None:
+async def test_loading_a_conversation_can_be_retried(reader: Reader, model: ScriptedModel) -> None:
     model.answers(say("Still here. [1]"))
     await reader.ask()
     await reader.finished()
@@ -144,10 +140,10 @@ async def test_a_conversation_that_cannot_be_read_is_tried_again(
     await reader.page.reload()
     await expect(reader.notice("Your conversation cannot be loaded")).to_be_visible()
     await reader.page.get_by_role("button", name="Try again").click()
-    await reader.reads("Still here.")
+    await reader.answer_contains("Still here.")
 
 
-async def test_a_conversation_that_is_forgotten_makes_room_for_a_new_one(
+async def test_an_expired_conversation_is_replaced_by_a_new_one(
     reader: Reader, service: Client
 ) -> None:
     await reader.ask()
@@ -155,7 +151,7 @@ async def test_a_conversation_that_is_forgotten_makes_room_for_a_new_one(
     conversation = (await reader.session())["conversation"]
     await service.call("DELETE", f"/api/v1/conversations/{conversation}")
     await reader.page.reload()
-    await reader.hears("Your conversation has expired")
+    await reader.announced("Your conversation has expired")
     notice = reader.notice("Your conversation has expired")
     await expect(notice).to_be_visible()
     await expect(reader.turns).to_have_count(0)
@@ -164,7 +160,7 @@ async def test_a_conversation_that_is_forgotten_makes_room_for_a_new_one(
     await reader.finished()
 
 
-async def test_a_follow_up_is_told_that_its_conversation_is_forgotten(
+async def test_a_follow_up_says_that_its_conversation_has_expired(
     reader: Reader, service: Client, model: ScriptedModel
 ) -> None:
     await reader.page.clock.install()
@@ -180,12 +176,12 @@ async def test_a_follow_up_is_told_that_its_conversation_is_forgotten(
     await service.call("DELETE", f"/api/v1/conversations/{first}")
     await reader.page.clock.fast_forward("10:00")
     await reader.ask()
-    await reader.is_told("The conversation has expired")
+    await reader.turn_contains("The conversation has expired")
     await reader.finished()
     assert (await reader.session())["conversation"] != first
 
 
-async def test_a_reply_by_someone_else_than_the_service_is_no_answer(
+async def test_a_response_that_is_not_from_the_service_is_retried(
     reader: Reader, model: ScriptedModel
 ) -> None:
     model.answers(say("The real one. [1]"))
@@ -196,30 +192,30 @@ async def test_a_reply_by_someone_else_than_the_service_is_no_answer(
         times=1,
     )
     await reader.ask()
-    await reader.hears("The service cannot be reached.")
-    await reader.reads("The real one.")
+    await reader.announced("The service cannot be reached.")
+    await reader.answer_contains("The real one.")
     await reader.finished()
     assert (await reader.session())["conversation"]
 
 
-async def test_a_page_whose_scripts_do_not_load_says_so(reader: Reader) -> None:
+async def test_the_page_says_that_its_scripts_did_not_load(reader: Reader) -> None:
     await expect(reader.page.locator("#not-started")).to_have_count(0)
     await reader.page.route("**/markdown.js", lambda route: route.abort())
     await reader.page.reload()
     await expect(reader.page.get_by_text("This page could not start.")).to_be_visible()
 
 
-async def test_a_question_that_could_not_be_sent_outlives_a_reload(
+async def test_an_unsent_question_is_sent_after_a_reload(
     reader: Reader, model: ScriptedModel
 ) -> None:
     model.answers(say("There it is. [1]"))
-    await ask_in_vain(reader)
+    await ask_while_unreachable(reader)
     await reader.page.reload()
-    await reader.reads("There it is.")
+    await reader.answer_contains("There it is.")
     await expect(reader.turns).to_have_count(1)
 
 
-async def test_what_is_asked_before_the_conversation_is_shown_comes_after_it(
+async def test_a_question_asked_before_the_conversation_is_restored_comes_after_it(
     reader: Reader, model: ScriptedModel
 ) -> None:
     model.answers(say("The first. [1]"), whole("standing alone"), say("The second. [1]"))
@@ -233,10 +229,10 @@ async def test_what_is_asked_before_the_conversation_is_shown_comes_after_it(
     await reader.page.get_by_role("button", name="Try again").click()
     await expect(reader.turns).to_have_count(2)
     await expect(reader.turns.first).to_contain_text("The first.")
-    await reader.reads("The second.")
+    await reader.answer_contains("The second.")
 
 
-async def test_an_earlier_question_that_is_tried_again_joins_the_conversation(
+async def test_a_retried_earlier_question_joins_the_current_conversation(
     reader: Reader, model: ScriptedModel
 ) -> None:
     model.answers(say("Second. [1]"), whole("standing alone"), say("First. [1]"))
@@ -247,7 +243,7 @@ async def test_an_earlier_question_that_is_tried_again_joins_the_conversation(
         times=1,
     )
     await reader.ask()
-    await reader.is_told("Too many questions at once.")
+    await reader.turn_contains("Too many questions at once.")
     await reader.ask("And the release?")
     await reader.finished()
     conversation = (await reader.session())["conversation"]

@@ -46,22 +46,22 @@ async def other(settings: Settings) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def mortal(settings: Settings) -> AsyncIterator[Worker]:
+async def doomed(settings: Settings) -> AsyncIterator[Worker]:
     """The worker to kill."""
     async with worker(environment(settings)) as process:
         yield process
 
 
 async def test_viewers_of_a_killed_worker_get_the_logged_frames_and_one_retryable_error(
-    mortal: Worker, other: Client, model: ScriptedModel
+    doomed: Worker, other: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One", " two", anyio.Event(), "never"))
-    async with asking(mortal) as first, following(other, first.turn_id) as remote:
+    async with asking(doomed) as first, following(other, first.turn_id) as remote:
         seen = list(await first.until(3))
         # What the other worker serves has been logged.
         await remote.until(3)
         killed = anyio.current_time()
-        mortal.kill()
+        doomed.kill()
         with pytest.raises(aiohttp.ClientPayloadError):
             await first.rest()
         async with following(other, first.turn_id, seen[0]) as back:
@@ -93,30 +93,30 @@ async def assert_replayed(client: Client, turn_id: str, whole: list[bytes]) -> N
 
 
 async def test_a_worker_that_never_served_the_turn_replays_the_same_error(
-    mortal: Worker, other: Client, settings: Settings, model: ScriptedModel
+    doomed: Worker, other: Client, settings: Settings, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"))
-    async with asking(mortal) as first:
+    async with asking(doomed) as first:
         await first.until(2)
         async with following(other, first.turn_id) as remote:
             await remote.until(2)
-            mortal.kill()
+            doomed.kill()
             whole = await remote.rest()
     async with running(settings) as third, following(third, first.turn_id) as reader:
         assert await reader.rest() == whole
 
 
 async def test_a_viewer_ahead_of_the_log_gets_the_error(
-    mortal: Worker, other: Client, model: ScriptedModel
+    doomed: Worker, other: Client, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
     model.answers(say("One", held, *(f" {n}" for n in range(300)), anyio.Event(), "never"))
-    async with asking(mortal) as first:
+    async with asking(doomed) as first:
         await first.until(2)
         held.set()
         # Killed during a burst: its last tokens are hardly logged yet.
         seen = list(await first.until(250))
-        mortal.kill()
+        doomed.kill()
     async with following(other, first.turn_id, seen[-1]) as back:
         frames = seen + await back.rest()
     assert ending(frames) == "error"
@@ -125,13 +125,13 @@ async def test_a_viewer_ahead_of_the_log_gets_the_error(
 
 
 async def test_the_key_of_a_killed_workers_turn_can_be_used_again(
-    mortal: Worker, other: Client, model: ScriptedModel
+    doomed: Worker, other: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"), say("All of it."))
     body, key = {"query": QUESTION}, {"Idempotency-Key": "k-death"}
-    async with asking(mortal, key="k-death") as first:
+    async with asking(doomed, key="k-death") as first:
         await first.until(2)
-        mortal.kill()
+        doomed.kill()
     conflicts = 0
     with anyio.fail_after(SOON):
         while (answered := await other.call("POST", CHAT, json=body, headers=key))[0] == 409:
@@ -149,7 +149,7 @@ async def test_the_key_of_a_killed_workers_turn_can_be_used_again(
 
 
 async def test_the_key_of_a_turn_killed_before_its_first_event_can_be_used_again(
-    mortal: Worker, other: Client, model: ScriptedModel
+    doomed: Worker, other: Client, model: ScriptedModel
 ) -> None:
     # A follow-up calls the model before the first event is sent.
     model.answers(say("One"), say(anyio.Event()), say("And the release?"), say("All of it."))
@@ -157,10 +157,10 @@ async def test_the_key_of_a_turn_killed_before_its_first_event_can_be_used_again
     body = {"query": "And the release?", "conversation_id": "c-death"}
     key = {"Idempotency-Key": "k-early"}
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(broken, mortal, body, key)
+        tasks.start_soon(broken, doomed, body, key)
         with anyio.fail_after(SOON):
             await model.asked(2)
-        mortal.kill()
+        doomed.kill()
     with anyio.fail_after(SOON):
         while (answered := await other.call("POST", CHAT, json=body, headers=key))[0] == 409:
             pass
@@ -176,13 +176,13 @@ async def broken(client: Client, body: dict[str, str], headers: dict[str, str]) 
 
 
 async def test_a_turn_that_ended_before_its_worker_was_killed_is_complete(
-    mortal: Worker, other: Client, settings: Settings, model: ScriptedModel
+    doomed: Worker, other: Client, settings: Settings, model: ScriptedModel
 ) -> None:
-    async with asking(mortal) as first, following(other, first.turn_id) as remote:
+    async with asking(doomed) as first, following(other, first.turn_id) as remote:
         whole = await first.rest()
         assert await remote.rest() == whole
-    mortal.kill()
-    await mortal.ended()
+    doomed.kill()
+    await doomed.ended()
     async with running(settings) as third, following(third, first.turn_id) as reader:
         assert await reader.rest() == whole
     assert ending(whole) == "stop"

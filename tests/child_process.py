@@ -1,4 +1,4 @@
-"""Run a command and wait for its output."""
+"""Runs a command as a child process and waits for its output."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ class Program:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.out = self.err = ""
         self._process = process
-        self._news = anyio.Event()
+        self._changed = anyio.Event()
         self._reading = [
             asyncio.create_task(self._read("out", process.stdout)),
             asyncio.create_task(self._read("err", process.stderr)),
@@ -29,7 +29,7 @@ class Program:
         """Wait until it has printed `text`."""
         with anyio.fail_after(LIMIT):
             while text not in getattr(self, where):
-                await self._news.wait()
+                await self._changed.wait()
 
     async def ended(self) -> int:
         """Wait until it has exited and return its exit status."""
@@ -50,30 +50,30 @@ class Program:
         assert stream
         while data := await stream.read(1 << 16):
             setattr(self, where, getattr(self, where) + data.decode())
-            self._news.set()
-            self._news = anyio.Event()
+            self._changed.set()
+            self._changed = anyio.Event()
 
 
 @asynccontextmanager
 async def program(
     *command: str | bytes | Path,
     environment: Mapping[str, str] | None = None,
-    given: bytes = b"",
+    stdin: bytes = b"",
     folder: Path | None = None,
 ) -> AsyncIterator[Program]:
-    """Run a command and kill it afterwards; `given` is its standard input (at most 64 KiB)."""
-    read, write = os.pipe()
-    os.write(write, given)
-    os.close(write)
+    """Run a command and kill it afterwards; `stdin` is its standard input (at most 64 KiB)."""
+    stdin_read, stdin_write = os.pipe()
+    os.write(stdin_write, stdin)
+    os.close(stdin_write)
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,
         env={"PATH": os.environ["PATH"], **(environment or {})},
-        stdin=read,
+        stdin=stdin_read,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    os.close(read)
+    os.close(stdin_read)
     running = Program(process)
     try:
         yield running

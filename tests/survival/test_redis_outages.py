@@ -87,9 +87,9 @@ async def test_the_next_turn_after_an_outage_is_logged_and_remembered(
     model.answers(say("One", held, " two"))
     async with asking(worker, conversation_id="c") as reader:
         await reader.until(2)
-        async with following(other, reader.turn_id) as elsewhere:
+        async with following(other, reader.turn_id) as remote:
             held.set()
-            assert await elsewhere.rest() == await reader.rest()
+            assert await remote.rest() == await reader.rest()
     assert data_of(reader.frames[-1])["memory"] == "kept"
     _, conversation, _ = await other.call("GET", "/api/v1/conversations/c")
     assert [turn["answer"] for turn in conversation["turns"]] == ["One two"]
@@ -100,15 +100,15 @@ async def test_a_turn_that_runs_through_an_outage_is_logged_completely(
 ) -> None:
     meanwhile, afterwards = anyio.Event(), anyio.Event()
     model.answers(say("One", meanwhile, " two", " three", afterwards, " four"))
-    async with asking(worker) as reader, following(other, reader.turn_id) as elsewhere:
-        await elsewhere.until(2)
+    async with asking(worker) as reader, following(other, reader.turn_id) as remote:
+        await remote.until(2)
         outage.begin()
         meanwhile.set()
         await reader.until(4)
         outage.end()
-        assert await elsewhere.until(4) == reader.frames
+        assert await remote.until(4) == reader.frames
         afterwards.set()
-        assert await elsewhere.rest() == await reader.rest()
+        assert await remote.rest() == await reader.rest()
     async with following(other, reader.turn_id, after=reader.frames[0]) as late:
         assert await late.rest() == reader.frames[1:]
 
@@ -151,12 +151,12 @@ async def test_streams_are_logged_again_after_redis_lost_its_data(
 ) -> None:
     held = anyio.Event()
     model.answers(say("One", held, " two"))
-    async with asking(worker) as reader, following(other, reader.turn_id) as elsewhere:
-        await elsewhere.until(2)
+    async with asking(worker) as reader, following(other, reader.turn_id) as remote:
+        await remote.until(2)
         async with Redis.from_url(redis_url) as redis:
             await redis.flushall()
         held.set()
-        assert await elsewhere.rest() == await reader.rest()
+        assert await remote.rest() == await reader.rest()
         async with following(other, reader.turn_id) as late:
             assert await late.rest() == reader.frames
 
@@ -170,9 +170,9 @@ async def test_a_lease_that_expired_during_an_outage_can_be_renewed(
         RedisProxy(redis_url) as owners,
         RedisProxy(redis_url) as viewers,
         running(replace(model_settings, redis_url=owners.url)) as owner,
-        running(replace(model_settings, redis_url=viewers.url)) as elsewhere,
+        running(replace(model_settings, redis_url=viewers.url)) as other,
         asking(owner) as reader,
-        following(elsewhere, reader.turn_id) as remote,
+        following(other, reader.turn_id) as remote,
     ):
         await remote.until(2)
         owners.cut()
@@ -195,8 +195,8 @@ async def test_redis_is_not_used_while_no_turn_runs(
 ) -> None:
     async with asking(worker) as reader:
         frames = await reader.rest()
-    async with following(other, reader.turn_id) as elsewhere:
-        assert await elsewhere.rest() == frames
+    async with following(other, reader.turn_id) as remote:
+        assert await remote.rest() == frames
     asked = proxy.times_asked
     assert asked > 0
     assert not await until(lambda: proxy.times_asked > asked, A_WHILE)
@@ -235,5 +235,5 @@ async def test_a_remote_turn_is_unavailable_during_an_outage(
             assert (status, problem["status"]) == (503, 503), method
             assert int(headers["Retry-After"]) > 0
         outage.end()
-        async with following(worker, reader.turn_id) as elsewhere:
-            assert await elsewhere.until(2) == reader.frames
+        async with following(worker, reader.turn_id) as remote:
+            assert await remote.until(2) == reader.frames
