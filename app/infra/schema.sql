@@ -135,7 +135,7 @@ CREATE TABLE embedders (
 -- Answerability classifiers, trained on the library; the newest is used.
 CREATE TABLE gates (
     id            integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    embedder_id   integer REFERENCES embedders ON DELETE CASCADE,  -- null: search by words only
+    embedder_id   integer REFERENCES embedders ON DELETE CASCADE,  -- null: lexical search
     passages      bigint NOT NULL,          -- their number at the time
     model         jsonb NOT NULL,           -- see services/search/answerability.py
     calibrated_at timestamptz NOT NULL DEFAULT now()
