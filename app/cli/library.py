@@ -36,7 +36,10 @@ async def open_library(settings: Settings) -> AsyncIterator[Library]:
             indexer = await stack.enter_async_context(open_indexer(settings, state))
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             reason = str(error) or type(error).__name__
-            raise CommandError(f"DATABASE_URL: cannot use PostgreSQL: {reason}") from None
+            raise CommandError(
+                f"DATABASE_URL: cannot use PostgreSQL: {reason};"
+                " check the URL and that the server is running"
+            ) from None
         except MigrationError as error:
             raise CommandError(f"DATABASE_URL: {error}") from None
         except EmbedderMissing as error:

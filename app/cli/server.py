@@ -1,6 +1,7 @@
 """The HTTP server: a listening socket, and uvicorn with a graceful shutdown for streams."""
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from starlette.applications import Starlette
 
 from app.cli.errors import CommandError
 from app.services.streams.runner import StreamRunner
+
+log = logging.getLogger(__name__)
 
 # Seconds that slow viewers have to read the rest of a stream once all turns have ended.
 SLOW_VIEWER_TIMEOUT = 10
@@ -48,8 +51,8 @@ class Server(uvicorn.Server):
     """Serves an application, and on SIGINT or SIGTERM lets running answers finish.
 
     Meanwhile it accepts connections, so that clients are told immediately to use another worker. A
-    second signal ends all streams. `serve` returns after a signal instead
-    of raising it again as uvicorn does, so that the embedded servers are stopped too.
+    second signal ends all streams. `serve` returns after a signal instead of raising it again as
+    uvicorn does, so that the embedded servers are stopped too.
     """
 
     def __init__(self, app: Starlette, on_started: Callable[[], None]) -> None:
@@ -97,6 +100,11 @@ class Server(uvicorn.Server):
             self.should_exit = True
         elif self._draining is None:
             runner.draining.set()
+            if runner.running:
+                log.info(
+                    "shutting down after %d running answers; another signal stops them now",
+                    runner.running,
+                )
             self._draining = asyncio.create_task(self._drain(runner))
         else:
             runner.shutdown_now()

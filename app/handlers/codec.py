@@ -42,6 +42,15 @@ _IDEMPOTENCY_KEY = re.compile(IDEMPOTENCY_KEY)
 _TURN_ID = re.compile(TURN_ID)
 _EVENT_ID = re.compile(EVENT_ID)
 _ENCODER = msgspec.json.Encoder()
+# msgspec's names of types.
+_JSON_TYPES = {
+    "array": "an array",
+    "bool": "a Boolean",
+    "float": "a number",
+    "int": "a number",
+    "object": "an object",
+    "str": "a string",
+}
 _EVENT_NAMES = {Sources: b"sources", Token: b"token", Done: b"done", Failed: b"error"}
 # JSON leaves these characters unescaped, and some clients split lines at them.
 _LINE_ENDS = {
@@ -231,8 +240,12 @@ def _field_error(message: str) -> FieldError:
     if field := re.search(r"(required|unknown) field `(.*)`$", reason):
         detail = "is required" if field[1] == "required" else "is not a known field"
         return FieldError(f"/{field[2]}", detail)
-    if types := re.fullmatch(r"Expected (`.*`), got (`.*`)", reason):
-        return FieldError(pointer, f"must be {types[1]}, not {types[2]}")
+    if types := re.fullmatch(r"Expected `(.*)`, got `(.*)`", reason):
+        expected, given = (
+            " or ".join(_JSON_TYPES.get(name, name) for name in names.split(" | "))
+            for names in types.groups()
+        )
+        return FieldError(pointer, f"must be {expected}, not {given}")
     return FieldError(pointer, reason)
 
 

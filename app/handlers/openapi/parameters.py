@@ -99,7 +99,7 @@ CREATOR = Parameter(
     Annotated[
         str, Meta(extra_json_schema={"pattern": full_match(f"(?:{trimmed_text(CREATOR_LIMIT)})?")})
     ],
-    "As in `ask`. An empty value is ignored.",
+    "A creator, by slug or display name as in `POST /api/v1/chat`. An empty value is ignored.",
 )
 IF_NONE_MATCH = Parameter(
     "If-None-Match", "header", str, "The `ETag` of the client's version; a 304 if it is current."
@@ -117,6 +117,6 @@ QUESTION = Parameter(
     "q",
     "query",
     Annotated[str, Meta(extra_json_schema={"pattern": full_match(trimmed_text(QUERY_LIMIT))})],
-    "The question, as in `ask`.",
+    "The question, with the same rules as `query` in `POST /api/v1/chat`.",
     True,
 )

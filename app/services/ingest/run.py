@@ -104,7 +104,7 @@ async def ingest(
 
 def _list_folder(folder: Path) -> LibraryListing:
     if not folder.is_dir():
-        raise UnusableLibrary(f"the folder {folder} does not exist")
+        raise UnusableLibrary(f"{folder} is not an existing folder")
     try:
         listing = read_manifest(folder) if has_manifest(folder) else read_folders(folder)
     except OSError as error:
