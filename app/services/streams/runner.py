@@ -51,7 +51,6 @@ class Producer(Protocol):
 class _Running:
     def __init__(self, producer: Producer) -> None:
         self.producer = producer
-        self.scope = anyio.CancelScope()
         self.done = False
         # The finished stream that holds the idempotency key; this one is not produced then.
         self.existing: str | None = None
@@ -167,9 +166,12 @@ class StreamRunner:
             running.producer.stop("shutdown")
         with anyio.move_on_after(self._stop_timeout):
             await _until(lambda: not self._running)
-        for running in self._running.values():
-            running.scope.cancel()
-        await _until(lambda: not self._running)
+        while self._running:
+            # Again and again, since a producer may swallow a cancellation.
+            for running in self._running.values():
+                if running.task is not None:
+                    running.task.cancel()
+            await anyio.sleep(POLL_INTERVAL)
         await self._store.flush()
         self.drained.set()
 
@@ -186,17 +188,17 @@ class StreamRunner:
         key: IdempotencyKey | None,
     ) -> None:
         error: ChatError | None = None
-        with running.scope:
-            try:
-                if key is None or await self._claim(running, stream, key):
-                    await running.producer.produce(stream)
-            except ChatError as raised:
-                error = raised
-            except Exception:
-                log.exception("stream %s failed", stream.stream_id)
-                error = TurnLost(FAILED)
-        if running.scope.cancelled_caught:
+        try:
+            if key is None or await self._claim(running, stream, key):
+                await running.producer.produce(stream)
+        except ChatError as raised:
+            error = raised
+        except asyncio.CancelledError:
+            # By `drain`: nothing else has the task.
             error = ShuttingDown(SHUTTING_DOWN)
+        except Exception:
+            log.exception("stream %s failed", stream.stream_id)
+            error = TurnLost(FAILED)
         try:
             self._end(running, stream, error)
         except Exception:
