@@ -138,6 +138,8 @@ class HTTPClient:
             )
         except BaseException:
             sock.close()
+            # uvloop does not call connection_lost if it had called connection_made already.
+            self._open.discard(connection)
             raise
         if proxy is not None and endpoint.tls:
             await self._open_tunnel(connection, endpoint, proxy)

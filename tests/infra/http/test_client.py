@@ -7,6 +7,7 @@ from contextlib import closing
 from functools import partial
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from app.infra.http.client import MAX_IDLE, HTTPClient
@@ -185,6 +186,18 @@ async def test_closing_the_client_closes_every_connection(answer: bytes) -> None
                 response.close()
         await server.left.wait()
         response.close()
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_client_closes_after_a_request_was_cancelled_while_connecting(steps: int) -> None:
+    async with raw_server(replies(OK)) as server:
+        with anyio.fail_after(5):
+            async with HTTPClient() as client:
+                request = asyncio.create_task(post(client, server.endpoint()))
+                for _ in range(steps):
+                    await anyio.lowlevel.checkpoint()
+                request.cancel()
+                await asyncio.wait([request])
 
 
 async def test_an_idle_connection_is_closed_after_the_idle_time() -> None:
