@@ -102,7 +102,8 @@ class Server(uvicorn.Server):
             runner.draining.set()
             if runner.running:
                 log.info(
-                    "shutting down after %d running answers; another signal stops them now",
+                    "shutting down: waiting for running answers (%d); send the signal again to stop"
+                    " them now",
                     runner.running,
                 )
             self._draining = asyncio.create_task(self._drain(runner))

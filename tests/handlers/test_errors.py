@@ -61,6 +61,12 @@ async def test_invalid_field_is_a_422_that_names_it(
     assert [error["pointer"] for error in problem["errors"]] == [pointer]
 
 
+async def test_a_field_of_the_wrong_type_is_refused_in_terms_of_json(service: Client) -> None:
+    problem = await refused(service, 422, json={"query": 1})
+    (error,) = problem["errors"]
+    assert error["detail"] == "must be a string, not a number"
+
+
 async def test_all_invalid_fields_are_named_together(service: Client) -> None:
     problem = await refused(service, 422, json={"query": " ", "conversation_id": "?"})
     assert [error["pointer"] for error in problem["errors"]] == ["/query", "/conversation_id"]

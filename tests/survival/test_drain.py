@@ -65,6 +65,7 @@ async def test_a_draining_worker_refuses_questions_and_serves_viewers_to_the_end
             assert await remote.rest() == frames
         with anyio.fail_after(AT_ONCE):
             assert await leaving.ended() == 0
+    assert any("waiting for running answers (1)" in line for line in leaving.log)
     assert (said(frames), ending(frames)) == ("One two", "stop")
     assert data_of(frames[-1])["memory"] == "kept"
     async with following(other, reader.turn_id) as afterwards:

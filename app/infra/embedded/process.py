@@ -109,7 +109,7 @@ def _wrapper(data_of_unprivileged: Path | None) -> list[str]:
         wrapper += [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
         # The folders above the data, and the programs, may be accessible only to root.
         wrapper += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
-        # Without it access(2), which initdb uses, ignores the capability.
+        # Otherwise access(2), which initdb calls, ignores the capability.
         wrapper += ["--securebits=+no_setuid_fixup"]
     return wrapper
 

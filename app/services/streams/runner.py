@@ -167,7 +167,7 @@ class StreamRunner:
         with anyio.move_on_after(self._stop_timeout):
             await _until(lambda: not self._running)
         while self._running:
-            # Again and again, since a producer may swallow a cancellation.
+            # Repeated, since a producer may suppress a cancellation.
             for running in self._running.values():
                 if running.task is not None:
                     running.task.cancel()
@@ -194,7 +194,7 @@ class StreamRunner:
         except ChatError as raised:
             error = raised
         except asyncio.CancelledError:
-            # By `drain`: nothing else has the task.
+            # Only `drain` cancels the task.
             error = ShuttingDown(SHUTTING_DOWN)
         except Exception:
             log.exception("stream %s failed", stream.stream_id)

@@ -1,7 +1,8 @@
 """Tests of running producers: failures, limits, shutdown, abandonment, idempotency."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 import pytest
@@ -85,6 +86,15 @@ class Unstoppable(Script):
 
     def stop(self, reason: StopReason) -> None:
         self.stopped.append(reason)
+
+
+class Uncancellable(Unstoppable):
+    """A producer that also suppresses its first cancellation."""
+
+    async def produce(self, stream: LocalStream) -> None:
+        with suppress(asyncio.CancelledError):
+            await super().produce(stream)
+        await anyio.sleep_forever()
 
 
 @asynccontextmanager
@@ -206,10 +216,13 @@ async def test_streams_are_stopped_when_the_drain_time_is_over(redis: Redis) -> 
     assert script.stopped == ["shutdown"]
 
 
-async def test_a_producer_that_ignores_the_shutdown_is_cancelled(redis: Redis) -> None:
+@pytest.mark.parametrize("script", [Unstoppable, Uncancellable])
+async def test_a_producer_that_ignores_the_shutdown_is_cancelled(
+    redis: Redis, script: type[Script]
+) -> None:
     with anyio.fail_after(5):
         async with worker(redis, drain_time=0.05, stop_timeout=0.05) as runner:
-            await runner.start(Unstoppable(), "s")
+            await runner.start(script(), "s")
             runner.draining.set()
             assert await read(runner, "s") == b"012:ShuttingDown"
             await runner.drained.wait()
