@@ -17,6 +17,9 @@ from app.services.search.text import stems
 _SNIPPET_LENGTH = 1_000
 # Prefers the shorter of two sentences with the same terms of the question.
 _LENGTH_PENALTY = 0.02
+# A source starts at its first sentence with at least this share of the best sentence's score: an
+# answer often begins before the sentence that repeats most of the question.
+_MIN_START_SCORE = 0.5
 # The cache of sentence stems: entries of about a kilobyte, and characters of the longest sentence.
 _CACHE_SIZE, _MAX_CACHED_LENGTH = 4_000, 250
 
@@ -42,8 +45,8 @@ def build_sources(
 ) -> tuple[Source, ...]:
     """Merge adjacent passages and return the best `limit` as sources numbered from 1.
 
-    Duplicates with the same text become one source. A source starts at the sentence that matches
-    the question best, where rare terms count more than common ones.
+    Duplicates with the same text become one source. A source starts at its first sentence that
+    matches the question well, where rare terms count more than common ones.
     """
     merged = _merge_adjacent(sorted(passages, key=lambda p: (p.document_id, p.ordinal)))
     distinct = {tuple(s.text for s in p.sentences): p for p in reversed(merged)}
@@ -55,7 +58,7 @@ def build_sources(
     matches = [[all_terms & _sentence_stems(s.text, p.language) for s in p.sentences] for p in best]
     idf = _idf(matches)
     return tuple(
-        _source(passage, number, _best_sentence(passage, matched, terms[passage.language], idf))
+        _source(passage, number, _first_match(passage, matched, terms[passage.language], idf))
         for number, (passage, matched) in enumerate(zip(best, matches, strict=True), 1)
     )
 
@@ -118,30 +121,29 @@ def _idf(matches: Sequence[Sequence[frozenset[str]]]) -> dict[str, float]:
     return {term: math.log(1 + sentences / count) for term, count in frequency.items()}
 
 
-def _best_sentence(
+def _first_match(
     passage: RetrievedPassage,
     matches: Sequence[frozenset[str]],
     terms: frozenset[str],
     idf: Mapping[str, float],
 ) -> int:
-    """Return the index of the sentence that matches the question best, 0 if none matches.
+    """Return the index of the first sentence that matches the question well, 0 if none matches.
 
     `matches` has the question's terms in each sentence, stemmed in any of the languages; `terms`
     are those stemmed in the passage's own language.
     """
-    best, index = 0.0, 0
-    for at, (sentence, matched) in enumerate(zip(passage.sentences, matches, strict=True)):
-        if own := matched & terms:
-            length = len(_sentence_stems(sentence.text, passage.language))
-            score = math.fsum(map(idf.__getitem__, own)) / (1 + _LENGTH_PENALTY * length)
-            if score > best:
-                best, index = score, at
-    return index
+    scores: list[float] = []
+    for sentence, matched in zip(passage.sentences, matches, strict=True):
+        length = len(_sentence_stems(sentence.text, passage.language))
+        total = math.fsum(map(idf.__getitem__, matched & terms))
+        scores.append(total / (1 + _LENGTH_PENALTY * length))
+    threshold = _MIN_START_SCORE * max(scores, default=0.0)
+    return next((index for index, score in enumerate(scores) if score >= threshold), 0)
 
 
-def _source(passage: RetrievedPassage, number: int, best: int) -> Source:
-    # The link starts at the best sentence instead of the passage's beginning.
-    start = next((s.start for s in passage.sentences[best:] if s.start is not None), None)
+def _source(passage: RetrievedPassage, number: int, first: int) -> Source:
+    # The link starts at this sentence instead of the passage's beginning.
+    start = next((s.start for s in passage.sentences[first:] if s.start is not None), None)
     end = next((s.end for s in reversed(passage.sentences) if s.end is not None), None)
     return Source(
         citation=Citation(
@@ -153,7 +155,7 @@ def _source(passage: RetrievedPassage, number: int, best: int) -> Source:
             url=url_at(passage.url, start),
             start_seconds=start,
             end_seconds=end,
-            snippet=_snippet([s.text for s in passage.sentences], best),
+            snippet=_snippet([s.text for s in passage.sentences], first),
             # Maps the unbounded ranking score to 0 … 1.
             score=round(1 - math.exp(-1.5 * passage.score), 4),
         ),
@@ -162,15 +164,15 @@ def _source(passage: RetrievedPassage, number: int, best: int) -> Source:
     )
 
 
-def _snippet(sentences: Sequence[str], best: int) -> str:
-    """Join whole sentences that fit: from the best one on, then those before it.
+def _snippet(sentences: Sequence[str], start: int) -> str:
+    """Join whole sentences that fit: from `start` on, then those before it.
 
-    If the best sentence alone is too long, it is cut at a word.
+    If the sentence at `start` alone is too long, it is cut at a word.
     """
-    first, length = best, len(sentences[best])
+    first, length = start, len(sentences[start])
     if length > _SNIPPET_LENGTH:
-        return sentences[best][: _SNIPPET_LENGTH - 1].rsplit(" ", 1)[0] + "…"
-    last = best + 1
+        return sentences[start][: _SNIPPET_LENGTH - 1].rsplit(" ", 1)[0] + "…"
+    last = start + 1
     while last < len(sentences) and length + 1 + len(sentences[last]) <= _SNIPPET_LENGTH:
         length += 1 + len(sentences[last])
         last += 1

@@ -68,14 +68,28 @@ def test_source_starts_at_the_sentence_that_matches_the_question() -> None:
     assert citation.url == "https://www.youtube.com/watch?v=abc&t=41"
 
 
+def test_source_starts_before_the_best_sentence_where_the_answer_begins() -> None:
+    texts = (
+        "Hello all.",
+        "A snare needs a transient.",
+        "So you leave the first ten milliseconds alone.",
+        "That is how a snare keeps its transient under compression.",
+    )
+    question = "snare transient under compression"
+    citation = build_sources([passage(1, 0, 0, *texts)], question, 1)[0].citation
+    assert citation.start_seconds == 1.0
+
+
 def test_rare_terms_decide_where_a_source_starts() -> None:
     texts = (
-        "The compressor has a release, a compressor with a release knob.",
+        "The compressor has a release.",
         "This compressor is old.",
-        "Its release breathes with the drums.",
+        "Its release breathes with the drums and cymbals.",
         "The compressor and its release are grey.",
+        *(f"A compressor, its release and number {n}." for n in range(9)),
     )
-    citation = build_sources([passage(1, 0, 0, *texts)], "compressor release drums", 1)[0].citation
+    question = "compressor release drums cymbals"
+    citation = build_sources([passage(1, 0, 0, *texts)], question, 1)[0].citation
     assert citation.start_seconds == 2.0
 
 
