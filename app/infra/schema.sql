@@ -140,3 +140,71 @@ CREATE TABLE gates (
     model         jsonb NOT NULL,           -- see services/search/answerability.py
     calibrated_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- migration 3: creators' and speakers' names in the search vectors, BM25 with k1 0.6
+
+-- As in services/ingest/store/documents.py: names weigh C, titles and headings B, the words D.
+CREATE FUNCTION document_names(document bigint) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN (
+        SELECT string_agg(DISTINCT one, E'\n')
+        FROM documents d JOIN creators c ON c.id = d.creator_id,
+             unnest(array_append(d.speakers, c.name)) AS one
+        WHERE d.id = document);
+
+-- Names in scripts without spaces, or such as `LarryPage`, are segmented by the service: their
+-- documents are written again when the library is ingested the next time.
+UPDATE documents SET content_hash = ''
+WHERE document_names(id)
+      ~ '[\u0e00-\u0eff\u1780-\u17ff\u3005-\u3007\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff]|[a-z]{2}[A-Z][a-z]{2}';
+
+DO $$
+DECLARE weights text := '';
+BEGIN
+    -- Without pgvector, vectors.sql creates the function and the weights later.
+    IF EXISTS (SELECT FROM pg_attribute
+               WHERE attrelid = 'passages'::regclass AND attname = 'weights' AND NOT attisdropped) THEN
+        CREATE OR REPLACE FUNCTION bm25_weights(search tsvector, length integer, mean_length real)
+            RETURNS sparsevec
+            LANGUAGE sql IMMUTABLE PARALLEL SAFE
+            RETURN (
+                SELECT ('{' || coalesce(string_agg(place || ':' || weight::real, ','), '') || '}/268435456')::sparsevec
+                FROM (
+                    SELECT place(lexeme) AS place,
+                           max(tf * 1.6 / (tf + 0.6 * (0.6 + 0.4 * length / mean_length))) AS weight
+                    FROM unnest(search) CROSS JOIN LATERAL (SELECT cardinality(positions) AS tf) counted
+                    GROUP BY 1
+                    ORDER BY weight DESC
+                    LIMIT 16000
+                ) weighed
+            );
+        weights := ', weights = bm25_weights(named.search, words_in(named.search), mean_length)';
+    END IF;
+    EXECUTE format($update$
+        UPDATE passages p SET search = named.search, length = words_in(named.search) %s
+        FROM (
+            SELECT p.id, nullif(l.mean_length, 0) AS mean_length,
+                   ts_filter(p.search, '{a,b,d}') || setweight(tokenize(p.language, d.names), 'C')
+                       AS search
+            FROM (SELECT id, regexp_replace(
+                             document_names(id), '[-\u2010-\u2015\u2212.]', ' ', 'g'
+                         ) AS names
+                  FROM documents) d
+            JOIN passages p ON p.document_id = d.id
+            LEFT JOIN languages l ON l.language = p.language
+        ) named
+        WHERE p.id = named.id
+    $update$, weights);
+END $$;
+DROP FUNCTION document_names(bigint);
+
+-- The document frequencies of the names, too.
+DELETE FROM terms;
+INSERT INTO terms (language, lexeme, passages)
+SELECT l.language, word, ndoc
+FROM languages l CROSS JOIN LATERAL
+     ts_stat(format('SELECT search FROM passages WHERE language = %L', l.language));
+UPDATE languages l SET changed = 0, counted_to = counted.last, passages = counted.passages
+FROM (SELECT language, max(id) AS last, count(*) AS passages FROM passages GROUP BY 1) counted
+WHERE counted.language = l.language;
+SELECT gin_clean_pending_list('passages_search');

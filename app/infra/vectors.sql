@@ -6,7 +6,7 @@ CREATE OR REPLACE FUNCTION place(lexeme text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN 1 + ('x' || left(md5(lexeme), 7))::bit(28)::integer;
 
--- A passage's BM25 weights (k1 0.9, b 0.4); their inner product with the words' idf is the score.
+-- A passage's BM25 weights (k1 0.6, b 0.4); their inner product with the words' idf is the score.
 CREATE OR REPLACE FUNCTION bm25_weights(search tsvector, length integer, mean_length real)
     RETURNS sparsevec
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -14,7 +14,7 @@ CREATE OR REPLACE FUNCTION bm25_weights(search tsvector, length integer, mean_le
         SELECT ('{' || coalesce(string_agg(place || ':' || weight::real, ','), '') || '}/268435456')::sparsevec
         FROM (
             SELECT place(lexeme) AS place,
-                   max(tf * 1.9 / (tf + 0.9 * (0.6 + 0.4 * length / mean_length))) AS weight
+                   max(tf * 1.6 / (tf + 0.6 * (0.6 + 0.4 * length / mean_length))) AS weight
             FROM unnest(search) CROSS JOIN LATERAL (SELECT cardinality(positions) AS tf) counted
             GROUP BY 1
             -- The most that a sparse vector holds; no passage has that many words.

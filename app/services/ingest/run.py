@@ -81,7 +81,9 @@ async def ingest(
         hashes = await content_hashes(connection, library)
         changed, broken = await asyncio.to_thread(_find_changed, folder, listing.entries, hashes)
         outcome = _Outcome([], broken, await stale_languages(connection))
-        await rename_creators(connection, listing.creators)
+        outcome.languages |= await rename_creators(
+            connection, listing.creators, pgvector=indexer.pgvector
+        )
         async with aclosing(parse_files(folder, changed)) as documents:
             await _write(
                 connection,

@@ -1,7 +1,9 @@
 """The SQL statement that searches all tiers of the cascade in one round trip.
 
-A passage's score is `alpha · lexical + (1 - alpha) · cosine`. `lexical` is BM25 divided by the sum
-of the question's idf, `cosine` compares embeddings. Both are roughly between 0 and 1.
+A passage's score is `a · lexical + (1 - a) · cosine`. `lexical` is BM25 divided by the sum of the
+question's idf, `cosine` compares embeddings. Both are roughly between 0 and 1. `a` is `alpha` if
+the library has most of the question's words in the passage's language, and less if it has few of
+them: words say nothing about a question in another language.
 """
 
 from msgspec import Struct
@@ -12,8 +14,10 @@ MAX_MATCHED = 20_000
 # A creator or a set of topics with up to EXHAUSTIVE passages is compared passage by passage. A
 # larger one is filtered from the APPROXIMATE nearest neighbours in the whole library.
 EXHAUSTIVE, APPROXIMATE = 10_000, 2_000
-# BM25 parameters, the usual values for passages; the SQL function `bm25_weights` has the same.
-K1, B = 0.9, 0.4
+# BM25 parameters, measured on transcripts; the SQL function `bm25_weights` has the same.
+K1, B = 0.6, 0.4
+# The share of the question's idf that the library must have for lexical scores to count in full.
+FULL_COVERAGE = 0.7
 
 # $1 question · $2 creator slug · $3 folded creator name · $4 passages per document
 # $5 passages per tier · only with embeddings: $6 embedding of the question · $7 alpha
@@ -195,6 +199,8 @@ _BM25_FROM_COUNTS = """(
         FROM question_terms w
         CROSS JOIN LATERAL (SELECT frequency(p.search, w.term_query) AS tf) f
         WHERE w.language = q.language AND f.tf > 0)"""
+# a · lexical + (1 - a) · cosine
+_HYBRID_SCORE = "cosine + $7 * least(1, library_coverage / {full_coverage}) * (lexical - cosine)"
 _COSINE = "coalesce(-(e.embedding <#> (SELECT embedding FROM question_embedding)), 0)"
 _EMBEDDINGS = """
         LEFT JOIN LATERAL (
@@ -256,7 +262,7 @@ def search_statement(*, pgvector: bool, index: EmbeddingIndex | None) -> str:
         "query_weights": _QUERY_WEIGHTS if pgvector else "",
         "lexical": _BM25_FROM_WEIGHTS if pgvector else _BM25_FROM_COUNTS,
         "neighbours": _NEIGHBOURS if index else "",
-        "score": "$7 * lexical + (1 - $7) * cosine" if index else "lexical",
+        "score": _HYBRID_SCORE if index else "lexical",
         "cosine": _COSINE if index else "NULL::double precision",
         "embeddings": _EMBEDDINGS if index else "",
         # Used within the parts above.
@@ -265,6 +271,7 @@ def search_statement(*, pgvector: bool, index: EmbeddingIndex | None) -> str:
         "k1": str(K1),
         "b": str(B),
         "max_matched": str(MAX_MATCHED),
+        "full_coverage": str(FULL_COVERAGE),
         "exhaustive": str(EXHAUSTIVE),
         "approximate": str(APPROXIMATE),
     }

@@ -11,7 +11,7 @@ import pytest
 from app.infra.database import configure_connection
 from app.services.ingest.store.embeddings import CREATE_TABLE
 from app.services.ingest.store.term_statistics import refresh_statistics
-from app.services.search.sql import EmbeddingIndex, search_statement
+from app.services.search.sql import FULL_COVERAGE, EmbeddingIndex, search_statement
 from tests.servers import SharedServers
 
 pytestmark = pytest.mark.anyio
@@ -202,3 +202,19 @@ async def test_question_without_a_creator_searches_only_the_library(
     library: asyncpg.Connection, variant: str
 ) -> None:
     assert {row["tier"] for row in await search(library, variant, "w20 w30")} == {3}
+
+
+@pytest.mark.parametrize(
+    ("question", "covered"), [("w40 w41 w900", True), ("w2 unheard-of", False), ("unheard", False)]
+)
+async def test_words_count_less_if_the_library_has_few_of_them(
+    library: asyncpg.Connection, question: str, *, covered: bool
+) -> None:
+    rows = await search(library, "hybrid", question)
+    assert rows
+    for row in rows:
+        coverage = row["library_coverage"]
+        assert (coverage >= FULL_COVERAGE) == covered
+        weight = 0.6 * min(1.0, coverage / FULL_COVERAGE)
+        expected = weight * row["lexical"] + (1 - weight) * row["cosine"]
+        assert row["score"] == pytest.approx(expected)

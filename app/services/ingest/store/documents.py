@@ -21,6 +21,32 @@ RENAME_CREATORS = """
 UPDATE creators c SET name = given.name, name_key = given.name_key
 FROM unnest($1::text[], $2::text[], $3::text[]) AS given (slug, name, name_key)
 WHERE c.slug = given.slug AND c.name <> given.name
+RETURNING c.id
+"""
+
+# $1 creators
+DOCUMENT_NAMES = """
+SELECT d.id, c.name, d.speakers FROM documents d JOIN creators c ON c.id = d.creator_id
+WHERE c.id = ANY($1::bigint[])
+"""
+
+# $1 documents · $2 their segmented names
+REPLACE_NAMES = """
+WITH replaced AS (
+    UPDATE passages p SET search = named.search, length = words_in(named.search){weights}
+    FROM (
+        SELECT id, ts_filter(search, '{a,b,d}') || setweight(tokenize(language, names), 'C')
+                       AS search
+        FROM unnest($1::bigint[], $2::text[]) AS given (document_id, names)
+        JOIN passages USING (document_id)
+    ) named
+    WHERE p.id = named.id
+    RETURNING p.language
+)
+-- The new lexemes are in passages that have been counted before, so all are counted again.
+UPDATE languages SET stale = true, changed = changed + passages
+WHERE language IN (SELECT language FROM replaced)
+RETURNING language
 """
 
 # $1 slug · $2 name · $3 folded name
@@ -55,14 +81,17 @@ RETURNING id
 DELETE_PASSAGES = "DELETE FROM passages WHERE document_id = $1 RETURNING language"
 
 # $1 document · $2 creator · $3 topic · $4 text search configuration · $5 segmented title
-# $6 ordinals · $7 headings · $8 segmented headings · $9 indexes of the first sentences
-# $10 sentences as JSON · $11 starts · $12 ends · $13 segmented text with speakers' names
+# $6 segmented names of the creator and the speakers
+# $7 ordinals · $8 headings · $9 segmented headings · $10 indexes of the first sentences
+# $11 sentences as JSON · $12 starts · $13 ends · $14 segmented text with speakers' names
+# Only the names weigh C, so that they can be replaced.
 INSERT_PASSAGES = """
 WITH given AS MATERIALIZED (
     SELECT *, setweight(tokenize($4, $5), 'B') || setweight(tokenize($4, head), 'B')
-                  || setweight(tokenize($4, body), 'D') AS search
-    FROM unnest($6::integer[], $7::text[], $8::text[], $9::integer[], $10::text[],
-                $11::double precision[], $12::double precision[], $13::text[])
+                  || setweight(tokenize($4, body), 'D') || setweight(tokenize($4, $6), 'C')
+                  AS search
+    FROM unnest($7::integer[], $8::text[], $9::text[], $10::integer[], $11::text[],
+                $12::double precision[], $13::double precision[], $14::text[])
         AS passage (ordinal, heading, head, first_sentence, sentences, starts, ends, body)
 ),
 inserted AS (
@@ -79,9 +108,9 @@ FROM inserted JOIN given USING (ordinal)
 
 # A new passage is weighted immediately, with the mean length of its language, so that searches find
 # it. The passages of a new language are weighted when its statistics are computed.
-WEIGHTS = """,
-           bm25_weights(search, words_in(search), (
-               SELECT mean_length FROM languages WHERE language = $4 AND mean_length > 0))"""
+WEIGHTS = """bm25_weights({search}, words_in({search}), (
+               SELECT mean_length FROM languages l
+               WHERE l.language = {language} AND mean_length > 0))"""
 
 # $1 languages · $2 number of passages added to and deleted from each
 MARK_STALE = """
@@ -107,10 +136,29 @@ async def text_search_configurations(connection: Connection) -> frozenset[str]:
     return frozenset(row["cfgname"] for row in rows)
 
 
-async def rename_creators(connection: Connection, names: Mapping[str, str]) -> None:
-    """Update the names of existing creators, given by their slugs."""
+async def rename_creators(
+    connection: Connection, names: Mapping[str, str], *, pgvector: bool
+) -> set[str]:
+    """Update the names of existing creators, given by their slugs, also in their passages.
+
+    Returns the text search configurations whose passages changed.
+    """
     folded = [fold(name) for name in names.values()]
-    await connection.execute(RENAME_CREATORS, list(names), list(names.values()), folded)
+    async with connection.transaction():
+        renamed = await connection.fetch(RENAME_CREATORS, list(names), list(names.values()), folded)
+        documents = await connection.fetch(DOCUMENT_NAMES, [row["id"] for row in renamed])
+        weights = WEIGHTS.format(search="named.search", language="p.language")
+        changed = await connection.fetch(
+            REPLACE_NAMES.replace("{weights}", f", weights = {weights}" if pgvector else ""),
+            [row["id"] for row in documents],
+            [_segmented_names(row["name"], row["speakers"]) for row in documents],
+            timeout=STATEMENT_TIMEOUT,
+        )
+    return {row["language"] for row in changed}
+
+
+def _segmented_names(creator: str, speakers: Iterable[str]) -> str:
+    return segment("\n".join(dict.fromkeys((creator, *speakers))))
 
 
 async def replace_document(
@@ -145,12 +193,14 @@ async def replace_document(
         deleted = await connection.fetch(DELETE_PASSAGES, document_id)
         changed = Counter(row["language"] for row in deleted)
         changed[configuration] += len(document.passages)
+        weights = WEIGHTS.format(search="search", language="$4")
         insert = INSERT_PASSAGES.format(
-            into=", weights" if pgvector else "", weights=WEIGHTS if pgvector else ""
+            into=", weights" if pgvector else "", weights=f", {weights}" if pgvector else ""
         )
         await connection.execute(
             insert,
             *(document_id, creator, topic, configuration, segment(document.title)),
+            _segmented_names(creator_name, document.speakers),
             *_passage_columns(document),
             timeout=STATEMENT_TIMEOUT,
         )
@@ -163,7 +213,7 @@ async def _mark_stale(connection: Connection, changed: Mapping[str, int]) -> Non
 
 
 def _passage_columns(document: Document) -> list[list[object]]:
-    """Return the arguments $6 to $13 of INSERT_PASSAGES."""
+    """Return the arguments $7 to $14 of INSERT_PASSAGES."""
     rows = [
         (
             passage.ordinal,
