@@ -21,14 +21,9 @@ from app.services.metrics.registry import Metrics
 from app.services.models.extractive.model import ExtractiveModel
 from app.services.models.openai import ModelConfig, OpenAIModel
 from app.services.search.embedding import Embedder, EmbedderMissing
-from app.services.search.embedding.local import (
-    MINILM,
-    WORDLLAMA,
-    MiniLmEmbedder,
-    WordLlamaEmbedder,
-    installed,
-)
+from app.services.search.embedding.local import is_installed
 from app.services.search.embedding.remote import RemoteConfig, RemoteEmbedder
+from app.services.search.embedding.use import USE, UseEmbedder
 from app.services.search.retriever import PostgresRetriever
 from app.services.streams import EventStore, Heartbeat, IdempotencyStore, StreamRunner
 
@@ -226,14 +221,12 @@ def build_embedder(settings: Settings, http: HTTPClient, *, questions: bool) -> 
             limit = settings.embedding_timeout
             config = replace(config, timeout=limit, deadline=limit, attempts=2, backoff=0.05)
         return RemoteEmbedder(http, config)
-    if name == NO_EMBEDDINGS or (not name and not installed(WORDLLAMA)):
+    if name == NO_EMBEDDINGS or (not name and not is_installed(USE)):
         return None
-    if name in ("", "wordllama", WORDLLAMA):
-        return WordLlamaEmbedder()
-    if name in ("minilm", MINILM):
-        return MiniLmEmbedder()
+    if name in ("", "use", USE.name):
+        return UseEmbedder()
     raise EmbedderMissing(
-        f"EMBEDDING_MODEL: unknown embedder {name!r}; use wordllama, minilm or none,"
+        f"EMBEDDING_MODEL: unknown embedder {name!r}; set it to use or none,"
         " or set EMBEDDING_BASE_URL to the server that has this model"
     )
 
@@ -260,7 +253,7 @@ def build_retriever(
 
 
 def _alpha(settings: Settings, embedder: Embedder | None) -> float:
-    """Return the weight of the lexical score: higher with the less accurate embedder."""
+    """Return the weight of the lexical score: the less accurate the embedder, the higher."""
     if settings.alpha is not None:
         return settings.alpha
-    return 0.6 if isinstance(embedder, WordLlamaEmbedder) else 0.4
+    return 0.5 if isinstance(embedder, UseEmbedder) else 0.4

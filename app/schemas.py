@@ -168,13 +168,23 @@ class TierHits(Struct, frozen=True):
 
 
 class Retrieval(Struct, frozen=True):
-    """A search result: the tier that answers, its sources best first, and all tiers tried."""
+    """A search result: the tier that answers, its sources best first, and all tiers tried.
+
+    With tier `none`, `closest` may hold up to three nearest sources that are too uncertain for an
+    answer, and `closest_tier` is the tier they are from. `unknown_terms` are names and numbers of
+    the question, as written there, that the library never has. `library_languages` are the primary
+    language subtags that hold at least a tenth of the library, the most frequent first.
+    """
 
     tier: Tier
     sources: tuple[Source, ...]
     creator: CreatorRef | None
     tiers: tuple[TierHits, ...]
     matching: Matching
+    closest: tuple[Source, ...] = ()
+    closest_tier: Tier = "none"
+    unknown_terms: tuple[str, ...] = ()
+    library_languages: tuple[str, ...] = ()
 
 
 class Scope(Struct, frozen=True):

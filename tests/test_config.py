@@ -51,7 +51,7 @@ def test_an_embedding_server_requires_a_model_but_a_model_may_be_local() -> None
     with pytest.raises(SettingsError, match=r"^EMBEDDING_MODEL: "):
         Settings.from_environment({"EMBEDDING_BASE_URL": "http://127.0.0.1:1/v1"})
     # A model alone may be a local one.
-    assert Settings.from_environment({"EMBEDDING_MODEL": "minilm"}).embedding_model == "minilm"
+    assert Settings.from_environment({"EMBEDDING_MODEL": "use"}).embedding_model == "use"
 
 
 @pytest.mark.parametrize("server", ["LLM", "EMBEDDING"])

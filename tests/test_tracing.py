@@ -151,9 +151,13 @@ async def test_an_embedding_server_receives_the_trace(model: ScriptedModel) -> N
     model.answers(embeddings())
     token = current.set(continued(("traceparent", GIVEN)))
     async with HTTPClient() as http:
-        await RemoteEmbedder(http, RemoteConfig(base_url=model.base_url, model="m"))(["a"])
+        await RemoteEmbedder(
+            http, RemoteConfig(base_url=model.base_url, model="m")
+        ).embed_questions(["a"])
         current.reset(token)
-        await RemoteEmbedder(http, RemoteConfig(base_url=model.base_url, model="m"))(["a"])
+        await RemoteEmbedder(
+            http, RemoteConfig(base_url=model.base_url, model="m")
+        ).embed_questions(["a"])
     within, outside = (request.headers for request in model.requests)
     assert within["traceparent"].startswith(f"00-{TRACE}-")
     assert "traceparent" not in outside

@@ -70,7 +70,7 @@ class StageTimer:
 
 async def measure(url: str, passages: int) -> Measured:
     """Fill the database with `passages` passages unless it has some, and search it."""
-    settings = Settings(database_url=url, embedding_model="wordllama", database_timeout=60)
+    settings = Settings(database_url=url, embedding_model="use", database_timeout=60)
     async with open_database(settings) as (pool, state), HTTPClient() as http:
         async with pool.acquire() as connection:
             seconds = await _fill(connection, passages, settings, state)

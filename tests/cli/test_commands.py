@@ -87,9 +87,9 @@ async def test_reindex_embeds_a_library_and_calibrate_calibrates_it(
     await many_passages(database, 3)
     embedded = run("reindex", DATABASE_URL=database_url)
     assert (embedded.returncode, embedded.stdout.count("\n")) == (0, 1), embedded.stderr
-    assert "wordllama-256" in embedded.stdout
+    assert "use-multilingual-v3" in embedded.stdout
     ((index, complete),) = (await embedding_indexes(database)).values()
-    assert (index.name, complete) == ("wordllama-256", True)
+    assert (index.name, complete) == ("use-multilingual-v3", True)
 
     calibrated = run("calibrate", DATABASE_URL=database_url)
     assert (calibrated.returncode, calibrated.stderr) == (0, "")

@@ -161,7 +161,8 @@ class _ExampleRunner(Struct, frozen=True):
             if not embed or self.embedder is None:
                 examples += [await self._search(question, ()) for question in batch]
                 continue
-            for question, vector in zip(batch, await self.embedder(batch), strict=True):
+            vectors = await self.embedder.embed_questions(batch)
+            for question, vector in zip(batch, vectors, strict=True):
                 examples.append(await self._search(question, vector))
                 semantic.append(await self._search("", vector))
         return examples, semantic

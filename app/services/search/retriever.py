@@ -134,7 +134,7 @@ class PostgresRetriever:
         if self._embedder is not None:
             try:
                 async with asyncio.timeout(WARM_UP_TIMEOUT):
-                    await self._embedder(["?"])
+                    await self._embedder.embed_questions(["?"])
             except (EmbeddingFailed, TimeoutError) as error:
                 log.warning("embedder is not ready: %s", str(error) or "timeout")
 
@@ -151,7 +151,7 @@ class PostgresRetriever:
             return ()
         try:
             async with asyncio.timeout(self._embedding_timeout):
-                (vector,) = await self._embedder([question])
+                (vector,) = await self._embedder.embed_questions([question])
         except (EmbeddingFailed, TimeoutError) as error:
             log.warning("lexical search only: %s", str(error) or "the embedder timed out")
             return ()

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from app.services.search.embedding import Embedder
-from app.services.search.embedding.local import WordLlamaEmbedder
+from app.services.search.embedding.use import UseEmbedder
 from tests.servers import SharedServers
 from tests.services.search.search_library import CALIBRATED_PAGES, PAGES, fill
 
@@ -20,8 +20,8 @@ async def time_limit(anyio_backend: object) -> AsyncIterator[None]:
 
 
 @pytest.fixture(scope="session")
-def wordllama() -> WordLlamaEmbedder:
-    return WordLlamaEmbedder()
+def use() -> UseEmbedder:
+    return UseEmbedder()
 
 
 @asynccontextmanager
@@ -45,11 +45,11 @@ async def _library(
 async def small_library(
     anyio_backend: object,
     shared: SharedServers,
-    wordllama: WordLlamaEmbedder,
+    use: UseEmbedder,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[str]:
     """The URL of a library of PAGES, too small to calibrate. Tests must not write to it."""
-    async with _library(shared, tmp_path_factory, PAGES, wordllama) as url:
+    async with _library(shared, tmp_path_factory, PAGES, use) as url:
         yield url
 
 
@@ -57,9 +57,9 @@ async def small_library(
 async def calibrated_library(
     anyio_backend: object,
     shared: SharedServers,
-    wordllama: WordLlamaEmbedder,
+    use: UseEmbedder,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[str]:
     """The URL of a library of CALIBRATED_PAGES. Tests must not write to it."""
-    async with _library(shared, tmp_path_factory, CALIBRATED_PAGES, wordllama) as url:
+    async with _library(shared, tmp_path_factory, CALIBRATED_PAGES, use) as url:
         yield url

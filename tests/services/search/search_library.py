@@ -34,7 +34,13 @@ class ScriptedEmbedder:
         self._vector_of = vector_of
         self._fails_at = fails_at
 
-    async def __call__(self, texts: Sequence[str]) -> list[list[float]]:
+    async def embed_questions(self, texts: Sequence[str]) -> list[list[float]]:
+        return self._embed(texts)
+
+    async def embed_passages(self, texts: Sequence[str]) -> list[list[float]]:
+        return self._embed(texts)
+
+    def _embed(self, texts: Sequence[str]) -> list[list[float]]:
         self.calls.append(list(texts))
         if len(self.calls) == self._fails_at:
             raise EmbeddingFailed("The embedding server failed (status 500).")

@@ -10,7 +10,7 @@ from app.services.ingest.store.indexer import Indexer
 from app.services.ingest.store.term_statistics import refresh_statistics
 from app.services.search.answerability import AnswerabilityClassifier
 from app.services.search.calibration import MIN_PASSAGES, Calibration, calibrate
-from app.services.search.embedding.local import WordLlamaEmbedder
+from app.services.search.embedding.use import UseEmbedder
 from app.services.search.text import stems
 from tests.scripted_embedder import word_counts
 from tests.services.search.search_library import (
@@ -80,9 +80,9 @@ async def test_ingestion_stores_a_classifier_for_lexical_and_for_hybrid_search(
 
 @pytest.mark.parametrize("matching", ["hybrid", "lexical"])
 async def test_calibrated_library_refuses_off_topic_questions_and_answers_its_own(
-    calibrated_library: str, wordllama: WordLlamaEmbedder, matching: str
+    calibrated_library: str, use: UseEmbedder, matching: str
 ) -> None:
-    embedder = wordllama if matching == "hybrid" else None
+    embedder = use if matching == "hybrid" else None
     headings = [heading for heading, _ in SECTIONS][::5]
     async with open_retriever(calibrated_library, embedder) as retriever:
         off_topic = [await retriever.search(question, None) for question in OFF_TOPIC]

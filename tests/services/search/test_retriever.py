@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from app.schemas import Retrieval, Tier, Verdict
-from app.services.search.embedding.local import WordLlamaEmbedder
+from app.services.search.embedding.use import UseEmbedder
 from app.services.search.retriever import PostgresRetriever
 from tests.services.search.search_library import (
     ATTACK,
@@ -30,10 +30,8 @@ async def lexical(small_library: str) -> AsyncIterator[PostgresRetriever]:
 
 
 @pytest.fixture
-async def hybrid(
-    small_library: str, wordllama: WordLlamaEmbedder
-) -> AsyncIterator[PostgresRetriever]:
-    async with open_retriever(small_library, wordllama) as retriever:
+async def hybrid(small_library: str, use: UseEmbedder) -> AsyncIterator[PostgresRetriever]:
+    async with open_retriever(small_library, use) as retriever:
         yield retriever
 
 

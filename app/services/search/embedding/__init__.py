@@ -1,6 +1,7 @@
 """Embedders turn texts into unit-length vectors; texts of similar meaning have similar vectors.
 
-`local` has models that run in the process, with optional packages; `remote` calls a server.
+`use` has the default model, which runs in the process; `remote` calls a server. `local` has what
+the models in the process share.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,11 +28,14 @@ class Embedder(Protocol):
     def name(self) -> str:
         """The name that the vectors are stored under."""
 
-    async def __call__(self, texts: Sequence[str]) -> list[list[float]]:
-        """Return a unit-length vector per text, in order, all of one dimension.
+    async def embed_questions(self, texts: Sequence[str]) -> list[list[float]]:
+        """Return a unit-length vector per question, in order, all of one dimension.
 
         A blank text has a vector too, of an arbitrary direction. Raises EmbeddingFailed.
         """
+
+    async def embed_passages(self, texts: Sequence[str]) -> list[list[float]]:
+        """Return vectors like those of `embed_questions`, to compare them with."""
 
 
 async def map_concurrently(

@@ -83,8 +83,15 @@ class RemoteEmbedder:
         )
         self._dimensions = 0
 
-    async def __call__(self, texts: Sequence[str]) -> list[list[float]]:
-        """Return a unit-length vector per text, in order. Raises EmbeddingFailed."""
+    async def embed_questions(self, texts: Sequence[str]) -> list[list[float]]:
+        """Return a unit-length vector per question, in order. Raises EmbeddingFailed."""
+        return await self._embed_all(texts)
+
+    async def embed_passages(self, texts: Sequence[str]) -> list[list[float]]:
+        """Return a unit-length vector per passage, in order. Raises EmbeddingFailed."""
+        return await self._embed_all(texts)
+
+    async def _embed_all(self, texts: Sequence[str]) -> list[list[float]]:
         size = self._config.batch
         batches = [texts[start : start + size] for start in range(0, len(texts), size)]
         results = await map_concurrently(self._embed, batches, self._config.concurrency)

@@ -60,7 +60,7 @@ async def test_vector_is_stored_with_its_passage(database: asyncpg.Connection) -
     await many_passages(database, 5)
     embedder = ScriptedEmbedder()
     index = await embed_missing(database, embedder, ignore_progress)
-    (vector,) = await embedder(["Many\nknob4 turns dial4"])
+    (vector,) = await embedder.embed_questions(["Many\nknob4 turns dial4"])
     nearest = await database.fetchval(
         f"SELECT p.ordinal FROM {index.table} e JOIN passages p ON p.id = e.passage_id"  # noqa: S608
         " ORDER BY embedding <#> $1::text::halfvec LIMIT 1",

