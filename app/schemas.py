@@ -168,13 +168,17 @@ class TierHits(Struct, frozen=True):
 
 
 class Retrieval(Struct, frozen=True):
-    """A search result: the tier that answers, its sources best first, and all tiers tried."""
+    """A search result: the tier that answers, its sources best first, and all tiers tried.
+
+    `question` is the question as searched, with its spelling corrected.
+    """
 
     tier: Tier
     sources: tuple[Source, ...]
     creator: CreatorRef | None
     tiers: tuple[TierHits, ...]
     matching: Matching
+    question: str
 
 
 class Scope(Struct, frozen=True):
@@ -184,7 +188,13 @@ class Scope(Struct, frozen=True):
         CreatorRef | None,
         Meta(description="The named creator, if the library has one of that name."),
     ]
-    query: Annotated[str, Meta(description="The question as searched.")]
+    query: Annotated[
+        str,
+        Meta(
+            description="The question as searched: a follow-up is completed, and words that the "
+            "library lacks may be replaced by similar ones that it has."
+        ),
+    ]
     tiers: tuple[TierHits, ...]
     matching: Matching
 
