@@ -170,6 +170,7 @@ class TierHits(Struct, frozen=True):
 class Retrieval(Struct, frozen=True):
     """A search result: the tier that answers, its sources best first, and all tiers tried.
 
+    `question` is the question as searched, with its spelling corrected.
     With tier `none`, `closest` may hold up to three nearest sources that are too uncertain for an
     answer, and `closest_tier` is the tier they are from. `unknown_terms` are names and numbers of
     the question, as written there, that the library never has. `library_languages` are the primary
@@ -181,6 +182,7 @@ class Retrieval(Struct, frozen=True):
     creator: CreatorRef | None
     tiers: tuple[TierHits, ...]
     matching: Matching
+    question: str
     closest: tuple[Source, ...] = ()
     closest_tier: Tier = "none"
     unknown_terms: tuple[str, ...] = ()
@@ -194,7 +196,13 @@ class Scope(Struct, frozen=True):
         CreatorRef | None,
         Meta(description="The named creator, if the library has one of that name."),
     ]
-    query: Annotated[str, Meta(description="The question as searched.")]
+    query: Annotated[
+        str,
+        Meta(
+            description="The question as searched: a follow-up is completed, and words that the "
+            "library lacks may be replaced by similar ones that it has."
+        ),
+    ]
     tiers: tuple[TierHits, ...]
     matching: Matching
 

@@ -27,5 +27,5 @@ async def search(request: Request[State]) -> Response:
     )
     found = await request.state["retriever"].search(question.query, question.creator)
     citations = tuple(source.citation for source in found.sources)
-    scope = Scope(found.creator, question.query, found.tiers, found.matching)
+    scope = Scope(found.creator, found.question, found.tiers, found.matching)
     return codec.json_response(SearchResult(found.tier, scope, citations))

@@ -157,6 +157,7 @@ class Answerer:
             turn.question, history, self._rewriter, self._rewrite_timeout
         )
         found = await self._retriever.search(query, turn.creator)
+        query = found.question
         citations = tuple(source.citation for source in found.sources)
         emit(Sources(citations))
         retrieved_at = perf_counter()

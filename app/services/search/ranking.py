@@ -33,8 +33,12 @@ class Hit(Struct, frozen=True):
 
 
 class Ranking(Struct, frozen=True):
-    """Each tier's passages, best first, the tier that answers, and the verdicts on all tiers."""
+    """Each tier's passages, best first, the tier that answers, and the verdicts on all tiers.
 
+    `question` is the question as searched.
+    """
+
+    question: str
     tier: Tier
     creator: CreatorRef | None
     matching: Matching
@@ -47,6 +51,7 @@ class Ranking(Struct, frozen=True):
 
 
 def build_ranking(
+    question: str,
     rows: Sequence[asyncpg.Record],
     *,
     classifier: AnswerabilityClassifier,
@@ -55,7 +60,7 @@ def build_ranking(
     creator_requested: bool,
     per_document: int,
 ) -> Ranking:
-    """Build the ranking from the rows of `execute_search`.
+    """Build the ranking from the rows of `execute_search` for a question.
 
     `embedding` is the question's. The classifier gets `per_document` passages of each document.
     """
@@ -73,7 +78,7 @@ def build_ranking(
     tier, verdicts = choose_tier(
         {tier: _classified(ranked[tier], per_document) for tier in searched}, classifier, embedding
     )
-    return Ranking(tier, creator, matching, verdicts, ranked)
+    return Ranking(question, tier, creator, matching, verdicts, ranked)
 
 
 def _classified(hits: Iterable[Hit], per_document: int) -> tuple[PassageScores, ...]:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from time import perf_counter
 
 import asyncpg
@@ -20,6 +21,7 @@ from app.services.search.embedding import Embedder, EmbeddingFailed
 from app.services.search.plan import SearchPlan, execute_search, load_search_plan
 from app.services.search.ranking import Hit, Ranking, build_ranking
 from app.services.search.sources import RetrievedPassage, build_sources
+from app.services.search.spelling import MIN_COVERAGE, correct_spelling
 from app.services.search.text import fold, has_content_words
 
 log = logging.getLogger(__name__)
@@ -87,26 +89,35 @@ class PostgresRetriever:
         shown = [hit for hit in hits if hit.score >= threshold]
         return Retrieval(
             tier=ranking.tier,
-            sources=build_sources(map(_passage, shown), question, self._sources),
+            sources=build_sources(map(_passage, shown), ranking.question, self._sources),
             creator=ranking.creator,
             tiers=ranking.verdicts,
             matching=ranking.matching,
+            question=ranking.question,
         )
 
     async def rank(
         self, question: str, creator: str | None, *, per_tier: int, per_document: int | None = None
     ) -> Ranking:
-        """Return the best passages of each tier, and the tier that answers."""
+        """Return the best passages of each tier, and the tier that answers.
+
+        A question with misspelt words is searched again with its spelling corrected.
+        """
+        execute = partial(
+            self._execute,
+            creator=creator,
+            per_document=per_document or self._per_document,
+            per_tier=max(per_tier, DEPTH),
+        )
         embedding = await self._embed(question)
         async with self._connection() as connection:
-            plan, rows = await self._execute(
-                connection,
-                question,
-                creator,
-                embedding,
-                per_document=per_document or self._per_document,
-                per_tier=max(per_tier, DEPTH),
-            )
+            plan, rows = await execute(connection, question, embedding)
+            corrected = await _correct_spelling(connection, question, rows[0])
+        if corrected != question:
+            question = corrected
+            embedding = await self._embed(question)
+            async with self._connection() as connection:
+                plan, rows = await execute(connection, question, embedding)
         hybrid = plan.is_hybrid(embedding)
         if embedding and plan.index and not hybrid:
             log.warning(
@@ -115,6 +126,7 @@ class PostgresRetriever:
                 *(plan.index.name, len(embedding), plan.index.dimension),
             )
         return build_ranking(
+            question,
             rows,
             classifier=plan.hybrid_classifier if hybrid else plan.lexical_classifier,
             embedding=embedding,
@@ -161,9 +173,9 @@ class PostgresRetriever:
         self,
         connection: Connection,
         question: str,
-        creator: str | None,
         embedding: Sequence[float],
         *,
+        creator: str | None,
         per_document: int,
         per_tier: int,
     ) -> tuple[SearchPlan, Sequence[asyncpg.Record]]:
@@ -208,6 +220,13 @@ class PostgresRetriever:
             raise LibraryUnavailable(
                 "The library is not responding. Try again in a few seconds."
             ) from error
+
+
+async def _correct_spelling(connection: Connection, question: str, row: asyncpg.Record) -> str:
+    """Correct a question's spelling, given a row of its results."""
+    if row["main_unknown"] and row["main_coverage"] >= MIN_COVERAGE:
+        return await correct_spelling(connection, question, row["main_language"])
+    return question
 
 
 def _passage(hit: Hit) -> RetrievedPassage:

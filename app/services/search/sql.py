@@ -72,6 +72,7 @@ language_queries AS MATERIALIZED (
     SELECT l.language, coalesce(sum(idf), 1) AS idf, max(l.mean_length) AS mean_length,
            coalesce(sum(idf) FILTER (WHERE document_frequency > 0) / sum(idf), 0)
                AS library_coverage,
+           coalesce(array_agg(lexeme) FILTER (WHERE document_frequency = 0), '{}') AS unknown,
            (string_agg(term_query::text, ' | ') FILTER (WHERE document_frequency > 0))::tsquery
                AS any_term,
            coalesce(
@@ -157,22 +158,31 @@ ranked_in_tier AS (
     FROM ranked_in_document WHERE document_rank <= $4
 )
 -- The first two columns identify the state of the database that the search plan was made for.
+-- `main_language` is the language of most passages. `unknown` are the question's lexemes that no
+-- passage in the passage's language has, `main_unknown` those that none in the main language has.
 SELECT (SELECT string_agg(id::text, ',' ORDER BY id) FROM embedders WHERE complete) AS indexes,
        (SELECT max(id) FROM gates) AS classifier_id,
        requested_creator.slug AS requested_slug, requested_creator.name AS requested_name,
-       result.*
+       main.language AS main_language, main.library_coverage AS main_coverage,
+       main.unknown AS main_unknown, result.*
 FROM (SELECT) one_row
+LEFT JOIN (
+    SELECT q.language, library_coverage, unknown
+    FROM language_queries q JOIN languages USING (language)
+    ORDER BY passages DESC, language LIMIT 1
+) main ON true
 LEFT JOIN requested_creator ON true
 LEFT JOIN (
     SELECT r.*, details.*
     FROM ranked_in_tier r
     CROSS JOIN LATERAL (
-        SELECT p.ordinal, p.language, x.first_sentence, x.sentences::text,
+        SELECT p.ordinal, p.language, q.unknown, x.first_sentence, x.sentences::text,
                d.kind, d.title, d.url, t.name AS topic, c.slug, c.name,
                coalesce((SELECT sum(w.idf) FROM question_terms w
                          WHERE w.language = p.language AND p.search @@ w.term_query), 0)
                    / r.idf AS coverage
         FROM passages p
+        JOIN language_queries q USING (language)
         JOIN passage_texts x ON x.passage_id = r.id
         JOIN documents d ON d.id = r.document_id
         JOIN creators c ON c.id = r.creator_id

@@ -29,7 +29,9 @@ class FakeRetriever:
 
     async def search(self, question: str, creator: str | None) -> Retrieval:
         self.queries.append(question)
-        return Retrieval("global" if self._sources else "none", self._sources, None, (), "lexical")
+        return Retrieval(
+            "global" if self._sources else "none", self._sources, None, (), "lexical", question
+        )
 
 
 class FakeModel:

@@ -47,7 +47,7 @@ class ScriptedSearcher:
     async def search(self, question: str, creator: str | None) -> Retrieval:
         self.searches.append((question, creator))
         sources = self._sources.get(question, ())
-        return Retrieval("global" if sources else "none", sources, None, (), "lexical")
+        return Retrieval("global" if sources else "none", sources, None, (), "lexical", question)
 
 
 def passage_index(*sources: tuple[int, str, Source]) -> PassageIndex:

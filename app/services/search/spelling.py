@@ -1,0 +1,99 @@
+"""Correct misspelt words of a question to words that the library has."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from app.infra.database import Connection
+from app.services.search.text import is_unspaced
+
+# The library must have this share of a question's idf in its main language. Below it, the question
+# is more likely in another language or about something else than misspelt.
+MIN_COVERAGE = 0.5
+# Shorter words have too many neighbours. Each word takes a few milliseconds.
+MIN_LENGTH, MAX_WORDS = 5, 4
+# A word in fewer passages may itself be misspelt.
+MIN_PASSAGES = 3
+
+# A word without digits that is not part of a longer one.
+_WORD = re.compile(rf"(?<!\w)[^\W\d_]{{{MIN_LENGTH},}}(?!\w)")
+_ENGLISH = frozenset("abcdefghijklmnopqrstuvwxyz")
+_LATIN = _ENGLISH | frozenset("ßàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþÿ")
+# The size of the blocks of Unicode that contain the letters of one script.
+_BLOCK = 0x80
+
+# $1 text search configuration · $2 lower-case words · $3 letters to try · $4 passages that a word
+# needs. Of each word that no passage has, the most frequent stem at one edit: a letter inserted,
+# removed or replaced, or two letters exchanged. Then the word with this stem as passages write it.
+NEAREST_WORDS = """
+WITH edits AS MATERIALIZED (
+    SELECT word, edit
+    FROM unnest($2::text[]) AS word
+    CROSS JOIN LATERAL (
+        SELECT left(word, place) || letter || substr(word, place + following) AS edit
+        FROM generate_series(0, length(word)) AS place, unnest($3::text[] || ''::text) AS letter,
+             generate_series(1, 2) AS following
+        UNION
+        SELECT left(word, place) || reverse(substr(word, place + 1, 2)) || substr(word, place + 3)
+        FROM generate_series(0, length(word) - 2) AS place
+    ) edited
+    -- A stop word has no lexeme.
+    WHERE tokenize($1, word) <> '' AND NOT EXISTS (
+        SELECT FROM languages l
+        CROSS JOIN LATERAL unnest(tokenize(l.language, word)) AS q
+        JOIN terms t ON t.language = l.language AND t.lexeme = q.lexeme
+    )
+),
+nearest AS MATERIALIZED (
+    SELECT DISTINCT ON (word) word, edit, q.lexeme
+    FROM edits
+    CROSS JOIN LATERAL unnest(tokenize($1, edit)) AS q
+    -- OFFSET 0 makes this an index lookup for each edit.
+    CROSS JOIN LATERAL (
+        SELECT passages FROM terms WHERE language = $1 AND lexeme = q.lexeme OFFSET 0
+    ) t
+    WHERE t.passages >= $4
+    ORDER BY word, t.passages DESC, edit <> q.lexeme, edit
+)
+SELECT word, coalesce((
+    SELECT edit
+    FROM (SELECT written, count(*) AS times
+          FROM (SELECT id FROM passages
+                WHERE language = $1 AND search @@ quote_literal(lexeme)::tsquery LIMIT 20) p
+          JOIN passage_texts x ON x.passage_id = p.id
+          CROSS JOIN regexp_split_to_table(lower(x.sentences::text), '[^[:alpha:]]+') AS written
+          GROUP BY written) counted
+    JOIN edits e ON e.edit = written AND e.word = n.word
+    ORDER BY times DESC, edit LIMIT 1
+), edit) AS correction
+FROM nearest n
+"""
+
+
+async def correct_spelling(connection: Connection, question: str, language: str) -> str:
+    """Return the question with words that no passage has replaced by similar ones that some have.
+
+    `language` is the text search configuration of the similar words. Words with digits, words in
+    unspaced scripts and words without a similar one are kept.
+    """
+    found = (match[0].lower() for match in _WORD.finditer(question))
+    words = [word for word in dict.fromkeys(found) if not is_unspaced(word)][:MAX_WORDS]
+    letters = sorted(set(_letters(words, language)))
+    rows = await connection.fetch(NEAREST_WORDS, language, words, letters, MIN_PASSAGES)
+    corrections: dict[str, str] = {row["word"]: row["correction"] for row in rows}
+
+    def correct(match: re.Match[str]) -> str:
+        word = match[0]
+        correction = corrections.get(word.lower(), word)
+        return correction.capitalize() if word.istitle() else correction
+
+    return _WORD.sub(correct, question) if corrections else question
+
+
+def _letters(words: Iterable[str], language: str) -> Iterator[str]:
+    """Yield the letters of the scripts that the words are in."""
+    for block in {ord(letter) // _BLOCK for word in words for letter in word}:
+        if block * _BLOCK < 0x100:
+            yield from _ENGLISH if language == "english" else _LATIN
+        else:
+            letters = map(chr, range(block * _BLOCK, (block + 1) * _BLOCK))
+            yield from (letter for letter in letters if letter.isalpha() and letter.islower())
