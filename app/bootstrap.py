@@ -21,7 +21,7 @@ from app.services.metrics.registry import Metrics
 from app.services.models.extractive.model import ExtractiveModel
 from app.services.models.openai import ModelConfig, OpenAIModel
 from app.services.search.embedding import Embedder, EmbedderMissing
-from app.services.search.embedding.local import is_installed
+from app.services.search.embedding.local import RETIRED, is_installed
 from app.services.search.embedding.remote import RemoteConfig, RemoteEmbedder
 from app.services.search.embedding.use import USE, UseEmbedder
 from app.services.search.retriever import PostgresRetriever
@@ -215,7 +215,12 @@ def build_embedder(settings: Settings, http: HTTPClient, *, questions: bool) -> 
     name = settings.embedding_model
     if settings.embedding_base_url:
         config = RemoteConfig(
-            base_url=settings.embedding_base_url, model=name, api_key=settings.embedding_api_key
+            base_url=settings.embedding_base_url,
+            model=name,
+            api_key=settings.embedding_api_key,
+            query_model=settings.embedding_query_model,
+            query_prefix=settings.embedding_query_prefix,
+            document_prefix=settings.embedding_document_prefix,
         )
         if questions:
             limit = settings.embedding_timeout
@@ -225,6 +230,12 @@ def build_embedder(settings: Settings, http: HTTPClient, *, questions: bool) -> 
         return None
     if name in ("", "use", USE.name):
         return UseEmbedder()
+    for *names, replacement in RETIRED:
+        if name in names:
+            raise EmbedderMissing(
+                f"EMBEDDING_MODEL: {name} is no longer available; set it to {replacement}, and run"
+                " `python -m app reindex` to embed the library again"
+            )
     raise EmbedderMissing(
         f"EMBEDDING_MODEL: unknown embedder {name!r}; set it to use or none,"
         " or set EMBEDDING_BASE_URL to the server that has this model"

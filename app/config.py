@@ -56,15 +56,20 @@ class Settings(Struct, frozen=True, kw_only=True):
     # Seconds for the model to rewrite a follow-up question.
     condense_timeout: Seconds = 2.0
 
-    # Embedder: wordllama (also the default if it is installed), minilm, none, or a model of the
+    # Embedder: use (also the default if it is installed), bge, none, or a model of the
     # OpenAI-compatible server at EMBEDDING_BASE_URL.
     embedding_model: str = ""
     embedding_base_url: str = ""
     embedding_api_key: str = ""
+    # The server's model for questions if it is another one, and what it expects before each
+    # question and each passage.
+    embedding_query_model: str = ""
+    embedding_query_prefix: str = ""
+    embedding_document_prefix: str = ""
     # Seconds to embed a question; after that the search is lexical only.
     embedding_timeout: Seconds = 0.5
     # Weight of the lexical score in a passage's score; the rest is the cosine's.
-    # Default: 0.6 with wordllama, 0.4 with any other embedder.
+    # Default: 0.5 with use, 0.3 with bge, 0.4 with any other embedder.
     alpha: Annotated[float, Meta(ge=0, le=1)] | None = None
 
     # Maximum number of sources per answer, and of passages per document in a search.
@@ -143,6 +148,11 @@ class Settings(Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 "EMBEDDING_MODEL: set it to a model of the server at EMBEDDING_BASE_URL"
             )
+        for name in ("query_model", "query_prefix", "document_prefix"):
+            if getattr(self, f"embedding_{name}") and not self.embedding_base_url:
+                raise SettingsError(
+                    f"EMBEDDING_{name.upper()}: it is only for a server; set EMBEDDING_BASE_URL too"
+                )
         if self.database_url and not self.database_url.startswith(("postgresql://", "postgres://")):
             raise SettingsError("DATABASE_URL: must begin with postgresql:// or postgres://")
         for name in ("llm", "embedding"):

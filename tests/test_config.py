@@ -54,6 +54,12 @@ def test_an_embedding_server_requires_a_model_but_a_model_may_be_local() -> None
     assert Settings.from_environment({"EMBEDDING_MODEL": "use"}).embedding_model == "use"
 
 
+@pytest.mark.parametrize("name", ["QUERY_MODEL", "QUERY_PREFIX", "DOCUMENT_PREFIX"])
+def test_prefixes_and_a_model_for_questions_require_an_embedding_server(name: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^EMBEDDING_{name}: .*EMBEDDING_BASE_URL"):
+        Settings.from_environment({f"EMBEDDING_{name}": "query:"})
+
+
 @pytest.mark.parametrize("server", ["LLM", "EMBEDDING"])
 @pytest.mark.parametrize(
     "url", ["db:1", "ftp://h/v1", "http://", "http://a b/v1", "http://h:x/v1", "http://a..b/"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from app.cli.embedded_servers import embedded_servers
 from app.cli.library import ingest_folder, open_library
-from app.cli.sample_library import remove_sample_library
+from app.cli.sample_library import drop_retired_sample_embeddings, remove_sample_library
 from app.config import Settings
 from app.services.ingest.report import summary
 
@@ -23,6 +23,7 @@ async def ingest(
         embedded_servers(settings, memory=False) as complete,
         open_library(complete) as library,
     ):
+        await drop_retired_sample_embeddings(library)
         for folder in folders:
             report = await ingest_folder(library, folder, name=name, prune=prune)
             print(f"{summary(report)}\n  stored in {database}", flush=True)

@@ -21,6 +21,15 @@ SELECT EXISTS (
 SET_FOLDER = "UPDATE libraries SET path = $2 WHERE name = $1"
 
 
+async def drop_retired_sample_embeddings(library: Library) -> None:
+    """Make the sample library embed again after an upgrade, which takes seconds.
+
+    Does nothing if there is another library, which may take many minutes: `reindex` embeds it.
+    """
+    if not await library.connection.fetchval(HAS_OTHER_LIBRARIES, SAMPLE):
+        await library.indexer.drop_retired_indexes(library.connection)
+
+
 async def update_sample_library(library: Library) -> Report | None:
     """Ingest the sample library, or remove it if there is another. Raises CommandError."""
     if await remove_sample_library(library):
@@ -43,6 +52,7 @@ async def remove_sample_library(library: Library) -> bool:
         with show_progress() as progress:
             async with ingestion_lock(connection, progress):
                 await delete_library(connection, sample[0], pgvector=indexer.pgvector)
+                indexer = await indexer.for_library(connection)
                 await indexer.update(connection, (), progress)
         print("Your library has replaced the sample library.", flush=True)
     return True

@@ -11,7 +11,7 @@ from app.asgi import create_app
 from app.cli.embedded_servers import embedded_servers
 from app.cli.errors import CommandError, NotFullyEmbedded
 from app.cli.library import Library, ingest_folder, open_library
-from app.cli.sample_library import SAMPLE, update_sample_library
+from app.cli.sample_library import SAMPLE, drop_retired_sample_embeddings, update_sample_library
 from app.cli.server import Server, bind, drop_stalled_connections
 from app.config import Settings
 from app.services.ingest.errors import EmbedderMismatch
@@ -50,6 +50,7 @@ async def _prepare_library(
 ) -> asyncpg.Record:
     """Ingest `folder` or the sample library, and return the row of CONTENTS."""
     async with open_library(settings) as library:
+        await drop_retired_sample_embeddings(library)
         await check_embedder(library)
         report = None
         try:
@@ -70,7 +71,7 @@ async def _prepare_library(
 async def check_embedder(library: Library) -> None:
     """Raise CommandError if the library is embedded with another embedder."""
     try:
-        await library.indexer.check_embedder(library.connection)
+        await library.indexer.for_library(library.connection)
     except EmbedderMismatch as error:
         raise CommandError(str(error)) from None
 

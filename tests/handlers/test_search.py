@@ -90,7 +90,7 @@ async def test_slow_embedder_does_not_delay_the_search(service_settings: Setting
             service_settings,
             embedding_base_url=server.base_url,
             # The name of the library's own embeddings, so that the service uses this server.
-            embedding_model="use",
+            embedding_model="use-multilingual-v3",
             embedding_timeout=0.05,
         )
         async with running(settings) as service:

@@ -24,9 +24,9 @@ class EmbedderMismatch(IngestError):
 
     def __init__(self, current: str, configured: str) -> None:
         super().__init__(
-            f"the library is embedded with {current}, but EMBEDDING_MODEL selects {configured}:"
+            f"the library is embedded with {current}, but the settings select {configured}:"
             " run `python -m app reindex` to embed it again (the current embeddings stay in use"
-            f" until that is done), or set EMBEDDING_MODEL={current}"
+            f" until that is done), or change the settings back to EMBEDDING_MODEL={current}"
         )
 
 

@@ -4,6 +4,7 @@ Files that have not changed since the last run are read, but neither parsed nor 
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -40,6 +41,8 @@ from app.services.ingest.store.libraries import (
 )
 from app.services.ingest.store.term_statistics import stale_languages
 
+log = logging.getLogger(__name__)
+
 PARSERS = ("charset_normalizer", "frontmatter", "markdown_it", "py3langid", "pysubs2", "webvtt")
 
 CREATOR_NAMES = "SELECT slug, name FROM creators"
@@ -74,7 +77,13 @@ async def ingest(
     folder = await asyncio.to_thread(folder.resolve)
     name = name or folder.name
     async with ingestion_lock(connection, on_progress):
-        await indexer.check_embedder(connection)
+        embedder, indexer = indexer.embedder, await indexer.for_library(connection)
+        if embedder and not indexer.embedder:
+            log.warning(
+                "not embedding: the library is embedded with a model that this release does not"
+                " have; run `python -m app reindex` to embed all of it with %s",
+                embedder.name,
+            )
         on_progress(Progress("reading"))
         listing = await asyncio.to_thread(_list_folder, folder)
         library = await library_for_folder(connection, name, folder)

@@ -6,7 +6,7 @@ The tiers are the creator's own material, the creator's topics by anyone, and th
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from time import perf_counter
 
@@ -142,13 +142,20 @@ class PostgresRetriever:
         return [CreatorEntry(**row) for row in rows]
 
     async def warm_up(self) -> None:
-        """Load the embedder's model, so that the first question does not wait for it."""
-        if self._embedder is not None:
-            try:
-                async with asyncio.timeout(WARM_UP_TIMEOUT):
-                    await self._embedder.embed_questions(["?"])
-            except (EmbeddingFailed, TimeoutError) as error:
-                log.warning("embedder is not ready: %s", str(error) or "timeout")
+        """Load the search plan and, if it is hybrid, the embedder's model.
+
+        So the first question does not wait for them, and warnings are logged at the start.
+        """
+        with suppress(LibraryUnavailable):
+            async with self._connection() as connection:
+                await self._load_plan(connection)
+        if self._embedder is None or (self._plan and not self._plan.hybrid_sql):
+            return
+        try:
+            async with asyncio.timeout(WARM_UP_TIMEOUT):
+                await self._embedder.embed_questions(["?"])
+        except (EmbeddingFailed, TimeoutError) as error:
+            log.warning("embedder is not ready: %s", str(error) or "timeout")
 
     async def ping(self) -> None:
         """Raise LibraryUnavailable unless the database answers."""
@@ -180,10 +187,8 @@ class PostgresRetriever:
         per_tier: int,
     ) -> tuple[SearchPlan, Sequence[asyncpg.Record]]:
         """Execute the search, again with a new plan if indexes or classifiers have changed."""
-        name = self._embedder.name if self._embedder else None
         for _ in range(2):
-            plan = self._plan or await load_search_plan(connection, name, pgvector=self._pgvector)
-            self._plan = plan
+            plan = self._plan or await self._load_plan(connection)
             try:
                 rows = await execute_search(
                     connection,
@@ -203,6 +208,11 @@ class PostgresRetriever:
                 return plan, rows
             self._plan = None
         raise LibraryUnavailable("The library is being updated. Try again in a few seconds.")
+
+    async def _load_plan(self, connection: Connection) -> SearchPlan:
+        name = self._embedder.name if self._embedder else None
+        self._plan = await load_search_plan(connection, name, pgvector=self._pgvector)
+        return self._plan
 
     @asynccontextmanager
     async def _connection(

@@ -23,6 +23,8 @@ from tests.services.ingest.libraries import ignore_progress, write_files
 class ScriptedEmbedder:
     """Gives texts scripted vectors. `calls` records the texts; call number `fails_at` fails."""
 
+    dimension = None
+
     def __init__(
         self,
         name: str = "scripted",

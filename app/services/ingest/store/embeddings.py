@@ -134,7 +134,7 @@ async def drop_index(connection: Connection, index: EmbeddingIndex) -> None:
 async def _get_or_create_index(connection: Connection, embedder: Embedder) -> EmbeddingIndex:
     """Return the embedder's index; create it if there is none or its dimension differs."""
     known = (await embedding_indexes(connection)).get(embedder.name)
-    dimension = len((await embedder.embed_passages(["dimension"]))[0])
+    dimension = embedder.dimension or len((await embedder.embed_passages(["dimension"]))[0])
     if known is not None:
         if known[0].dimension == dimension:
             return known[0]

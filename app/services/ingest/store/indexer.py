@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.infra.database import Connection
 from app.services.ingest.errors import EmbedderMismatch, NotEmbedded
@@ -12,6 +13,7 @@ from app.services.ingest.store.embeddings import drop_index, embed_missing, embe
 from app.services.ingest.store.term_statistics import refresh_statistics
 from app.services.search.calibration import Calibration, calibrate
 from app.services.search.embedding import Embedder, EmbeddingFailed
+from app.services.search.embedding.local import RETIRED_NAMES
 
 # Relative change of the number of passages after which the classifiers are fitted again.
 MAX_UNCALIBRATED = 0.2
@@ -36,13 +38,28 @@ class Indexer(Struct, frozen=True):
     alpha: float = 1.0
     per_document: int = 6
 
-    async def check_embedder(self, connection: Connection) -> None:
-        """Raise EmbedderMismatch if the library is embedded with another embedder."""
-        if self.embedder:
-            indexes = (await embedding_indexes(connection)).values()
-            complete = [index.name for index, is_complete in indexes if is_complete]
-            if complete and self.embedder.name not in complete:
-                raise EmbedderMismatch(complete[-1], self.embedder.name)
+    async def for_library(self, connection: Connection) -> "Indexer":
+        """Return the indexer to ingest into this library with.
+
+        It does not embed if the library has embeddings of a retired embedder only: embedding all of
+        it takes minutes, so `reindex` does that. Raises EmbedderMismatch if the library is embedded
+        with another embedder.
+        """
+        if not self.embedder:
+            return self
+        indexes = (await embedding_indexes(connection)).values()
+        complete = [index.name for index, is_complete in indexes if is_complete]
+        if not complete or self.embedder.name in complete:
+            return self
+        if complete[-1] not in RETIRED_NAMES:
+            raise EmbedderMismatch(complete[-1], self.embedder.name)
+        return replace(self, embedder=None)
+
+    async def drop_retired_indexes(self, connection: Connection) -> None:
+        """Delete embeddings that no embedder of this release can search."""
+        for index, _ in (await embedding_indexes(connection)).values():
+            if index.name in RETIRED_NAMES:
+                await drop_index(connection, index)
 
     async def update(
         self, connection: Connection, languages: Iterable[str], on_progress: ProgressCallback

@@ -28,6 +28,10 @@ class Embedder(Protocol):
     def name(self) -> str:
         """The name that the vectors are stored under."""
 
+    @property
+    def dimension(self) -> int | None:
+        """The length of its vectors; None if only embedding a text tells."""
+
     async def embed_questions(self, texts: Sequence[str]) -> list[list[float]]:
         """Return a unit-length vector per question, in order, all of one dimension.
 

@@ -4,6 +4,7 @@ Their packages are optional, and a model is loaded with the first text.
 """
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Generic, TypeVar
@@ -23,6 +24,15 @@ class LocalModel(Struct, frozen=True):
     name: str
     extra: str
     packages: tuple[str, ...]
+
+
+# Of the embedders of earlier releases: their EMBEDDING_MODEL, the name of their vectors, which can
+# no longer be searched, and what to use now.
+RETIRED = (
+    ("wordllama", "wordllama-256", "use"),
+    ("minilm", "minilm-l6-int8", "bge (better, English only) or use"),
+)
+RETIRED_NAMES = frozenset(name for _, name, _ in RETIRED)
 
 
 def is_installed(model: LocalModel) -> bool:
@@ -63,24 +73,25 @@ class Workers(Generic[M]):
     ) -> None:
         self._load, self._embed, self._chunk, self._cores = load, embed, chunk, cores
         self._limiter = anyio.CapacityLimiter(cores)
-        self._loading = anyio.Lock()
+        self._loading = threading.Lock()
         self._model: M | None = None
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Return a vector per text, in order."""
-        model = await self._get_model()
-
-        async def embed(chunk: Sequence[str]) -> list[list[float]]:
-            return await to_thread.run_sync(self._embed, model, chunk, limiter=self._limiter)
-
         size = self._chunk
         chunks = [texts[start : start + size] for start in range(0, len(texts), size)]
-        results = await map_concurrently(embed, chunks, self._cores)
+        results = await map_concurrently(self._embed_chunk, chunks, self._cores)
         return [vector for vectors in results for vector in vectors]
 
-    async def _get_model(self) -> M:
-        if self._model is None:
-            async with self._loading:
-                if self._model is None:
-                    self._model = await to_thread.run_sync(self._load)
-        return self._model
+    async def _embed_chunk(self, texts: Sequence[str]) -> list[list[float]]:
+        def work() -> list[list[float]]:
+            return self._embed(self._loaded(), texts)
+
+        return await to_thread.run_sync(work, limiter=self._limiter)
+
+    def _loaded(self) -> M:
+        # Loaded in the thread, so that a caller that times out does not throw the model away.
+        with self._loading:
+            if self._model is None:
+                self._model = self._load()
+            return self._model

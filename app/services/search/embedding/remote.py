@@ -28,13 +28,17 @@ _BLANK = "."
 class RemoteConfig(Struct, frozen=True, kw_only=True):
     """Where the server is and how to call it; times in seconds.
 
-    `batch` is the number of texts per request, `concurrency` that of requests at once. `timeout`
-    bounds one attempt at a request, `deadline` all `attempts` at it.
+    `query_model` embeds questions, if it is not the same. A prefix is sent before each text, with a
+    space between them. `batch` is the number of texts per request, `concurrency` that of requests
+    at once. `timeout` bounds one attempt at a request, `deadline` all `attempts` at it.
     """
 
     base_url: str
     model: str
     api_key: str = ""
+    query_model: str = ""
+    query_prefix: str = ""
+    document_prefix: str = ""
     batch: int = 64
     concurrency: int = 4
     timeout: float = 30.0
@@ -61,13 +65,18 @@ _DECODER = msgspec.json.Decoder(_EmbeddingList)
 class RemoteEmbedder:
     """An `Embedder` that calls `POST {base_url}/embeddings`."""
 
+    # A server may have another model under the same name tomorrow.
+    dimension = None
+
     def __init__(
         self,
         http: HTTPClient,
         config: RemoteConfig,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self.name = config.model
+        # Vectors of passages with another prefix must not be mixed with these.
+        prefix = config.document_prefix
+        self.name = config.model + (f" (document prefix {prefix!r})" if prefix else "")
         base_url = config.base_url.rstrip("/").removesuffix("/embeddings")
         headers = {"Content-Type": "application/json"}
         if config.api_key:
@@ -85,21 +94,28 @@ class RemoteEmbedder:
 
     async def embed_questions(self, texts: Sequence[str]) -> list[list[float]]:
         """Return a unit-length vector per question, in order. Raises EmbeddingFailed."""
-        return await self._embed_all(texts)
+        model = self._config.query_model or self._config.model
+        return await self._embed_all(texts, model, self._config.query_prefix)
 
     async def embed_passages(self, texts: Sequence[str]) -> list[list[float]]:
         """Return a unit-length vector per passage, in order. Raises EmbeddingFailed."""
-        return await self._embed_all(texts)
+        return await self._embed_all(texts, self._config.model, self._config.document_prefix)
 
-    async def _embed_all(self, texts: Sequence[str]) -> list[list[float]]:
+    async def _embed_all(self, texts: Sequence[str], model: str, prefix: str) -> list[list[float]]:
+        inputs = [text if text.strip() else _BLANK for text in texts]
+        if prefix:
+            inputs = [f"{prefix} {text}" for text in inputs]
         size = self._config.batch
-        batches = [texts[start : start + size] for start in range(0, len(texts), size)]
-        results = await map_concurrently(self._embed, batches, self._config.concurrency)
+        batches = [inputs[start : start + size] for start in range(0, len(inputs), size)]
+
+        async def embed(batch: Sequence[str]) -> list[list[float]]:
+            return await self._embed(batch, model)
+
+        results = await map_concurrently(embed, batches, self._config.concurrency)
         return [vector for vectors in results for vector in vectors]
 
-    async def _embed(self, texts: Sequence[str]) -> list[list[float]]:
-        inputs = [text if text.strip() else _BLANK for text in texts]
-        body = msgspec.json.encode({"model": self._config.model, "input": inputs})
+    async def _embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
+        body = msgspec.json.encode({"model": model, "input": texts})
 
         async def attempt(until: float) -> list[list[float]]:
             return self._decode(await self._post(body, until), len(texts))

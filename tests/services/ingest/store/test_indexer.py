@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from app.cli.errors import CommandError
 from app.cli.library import Library, ingest_folder, open_library
 from app.cli.reindex import reindex
-from app.cli.sample_library import SAMPLE, update_sample_library
+from app.cli.sample_library import SAMPLE, drop_retired_sample_embeddings, update_sample_library
 from app.cli.serve import check_embedder
 from app.config import Settings
 from app.schemas import Matching
@@ -127,6 +127,57 @@ async def test_other_embedder_is_refused_with_the_command_that_reindexes(
             await ingest_folder(into, folder)
     assert await database.fetchval("SELECT count(*) FROM documents") == 2
     assert set(await embedding_indexes(database)) == {"first"}
+
+
+@pytest.mark.parametrize("retired", ["wordllama-256", "minilm-l6-int8"])
+async def test_library_of_a_retired_embedder_is_searched_by_words_until_it_is_reindexed(
+    first: Settings,
+    folder: Path,
+    database: asyncpg.Connection,
+    retired: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await fill(database, folder, PAGES, ScriptedEmbedder(retired))
+    async with running(first) as service:
+        assert await matching(service) == "lexical"
+        hint = (
+            f"lexical search only: the library has only embeddings by {retired};"
+            " run `python -m app reindex` to embed it with first"
+        )
+        assert [log.getMessage() for log in caplog.records if log.levelname == "WARNING"] == [hint]
+
+        write_files(folder, {"mara/new.md": page("New", "The gate opens within 2 ms.")})
+        await ingested(first, folder)
+        assert "run `python -m app reindex` to embed all of it with first" in caplog.text
+        assert await database.fetchval("SELECT count(*) FROM documents") == 3
+        assert set(await embedding_indexes(database)) == {retired}
+
+        await reindex(first)
+        # The first question still runs with the old plan, without an embedding.
+        assert [await matching(service) for _ in range(2)] == ["lexical", "hybrid"]
+    await ingested(first, folder)
+    assert set(await embedding_indexes(database)) == {"first"}
+
+
+async def test_sample_library_of_a_retired_embedder_is_embedded_again(
+    first: Settings, database: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await fill(database, tmp_path, PAGES, ScriptedEmbedder("wordllama-256"))
+    await database.execute("UPDATE libraries SET name = $1", SAMPLE)
+    async with open_library(first) as into:
+        await drop_retired_sample_embeddings(into)
+        await update_sample_library(into)
+    assert set(await embedding_indexes(database)) == {"first"}
+
+
+async def test_own_library_of_a_retired_embedder_is_not_embedded_again_by_itself(
+    first: Settings, database: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await fill(database, tmp_path, PAGES, ScriptedEmbedder("wordllama-256"))
+    async with open_library(first) as into:
+        await drop_retired_sample_embeddings(into)
+        await update_sample_library(into)
+    assert set(await embedding_indexes(database)) == {"wordllama-256"}
 
 
 async def test_reindex_without_an_embedder_is_refused(first: Settings, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The real models that run in the process: vectors that can be compared, off the event loop."""
 
+import asyncio
 import math
 import subprocess
 import sys
@@ -133,6 +134,25 @@ async def test_a_single_question_does_not_wait_behind_a_whole_batch() -> None:
             await anyio.wait_all_tasks_blocked()
             held.set()
     assert order[:2] == ["passage", "question"]
+
+
+async def test_a_caller_that_times_out_leaves_the_loaded_model_to_the_next() -> None:
+    timed_out = threading.Event()
+    loads: list[None] = []
+
+    def load() -> str:
+        loads.append(None)
+        timed_out.wait(5)
+        return "model"
+
+    workers = Workers(load, lambda model, texts: [[1.0]], chunk=1, cores=1)
+    with anyio.fail_after(10):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await workers.embed(["early"])
+        timed_out.set()
+        assert await workers.embed(["late"]) == [[1.0]]
+    assert len(loads) == 1
 
 
 async def test_the_event_loop_runs_while_a_text_is_embedded(local: tuple[Embedder, int]) -> None:

@@ -78,6 +78,24 @@ async def test_the_model_names_the_embedder(setup: Setup) -> None:
     assert setup.client(model="text-embed-9").name == "text-embed-9"
 
 
+async def test_questions_and_passages_have_their_own_model_and_prefix(setup: Setup) -> None:
+    setup.server.answers(embeddings())
+    client = setup.client(query_model="q", query_prefix="query:", document_prefix="passage:")
+    with anyio.fail_after(5):
+        await client.embed_questions(["How loud?"])
+        await client.embed_passages(["Loud.", ""])
+    assert [request.body for request in setup.server.requests] == [
+        {"model": "q", "input": ["query: How loud?"]},
+        {"model": "m", "input": ["passage: Loud.", "passage: ."]},
+    ]
+
+
+async def test_only_what_changes_passages_vectors_changes_the_name(setup: Setup) -> None:
+    assert setup.client(query_model="q", query_prefix="query:").name == "m"
+    prefixed = {setup.client(document_prefix=prefix).name for prefix in ("", "passage:", "text:")}
+    assert len(prefixed) == 3
+
+
 async def test_no_texts_make_no_request(setup: Setup) -> None:
     assert await setup.embed() == []
     assert not setup.server.requests
