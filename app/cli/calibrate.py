@@ -19,7 +19,7 @@ async def calibrate(settings: Settings) -> int:
         print("The library is too small to calibrate on; built-in defaults apply.")
     else:
         print(
-            f"Calibrated on {done.own_questions:,} questions made from {done.passages:,} passages"
-            f" and {done.off_topic_questions:,} off-topic questions."
+            f"Calibrated on {done.questions:,} searches of {done.passages:,} passages for off-topic"
+            " questions."
         )
     return 0

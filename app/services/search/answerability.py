@@ -1,24 +1,35 @@
 """Decide from the scores of a search whether the library answers a question, and in which tier.
 
-The classifier is a logistic regression. It is fitted to each library (see `calibration`), because
-what counts as a good score depends on the library's subject.
+The classifier is a logistic regression. Its weights are the same for every library (see `weights`);
+what counts as an unusual score and how much is enough depend on the library's subject, and are
+calibrated on each (see `calibration`).
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from operator import mul
+from typing import Literal, TypeAlias
 
-import msgspec
 from msgspec import Struct
 
 from app.schemas import Tier, TierHits, Verdict
+from app.services.search.weights import LEXICAL, SEMANTIC
+
+# Kinds of questions with different thresholds: those whose words the library lacks, such as questions
+# in another language (only the cosines count), short ones, and all others.
+Regime: TypeAlias = Literal["semantic", "short", "full"]
 
 # Confidence needed to answer.
 THRESHOLD = 0.5
 # The number of best passages that the classifier gets.
 DEPTH = 12
-# If the library has a smaller share of the question's idf, high cosines alone suffice.
+# The share of the question's idf below which the library lacks its words.
 LOW_COVERAGE = 0.5
+# The number of content words up to which a question is short.
+SHORT = 2
+# Subtracted from the log-odds of a question with a name or number that the library never has.
+UNKNOWN_TERM_PENALTY = 1.25
+# In standard deviations: the scores of a language with few passages are not comparable to others.
+MAX_DEVIATION = 6.0
 # A narrow tier is passed over if a wider one's best score is more than this many times its own: a
 # creator who only mentions a word of the question does not answer it.
 OVERRIDE_RATIO = 1.6
@@ -39,119 +50,143 @@ class PassageScores(Struct, frozen=True):
     idf: float
 
 
-class AnswerabilityClassifier(Struct, frozen=True):
-    """A fitted logistic regression over `ranking_features`, stored as JSON in the table `gates`.
+class QuestionTraits(Struct, frozen=True):
+    """What the classifier knows about a question, apart from its results.
 
-    `centroid` is the mean embedding of the library. `semantic` uses only cosines, for questions
-    whose words the library lacks, such as those in another language. `floor` is a score that is
-    rarely reached for questions that the library does not answer.
+    `content_words` is the number of different ones, `unknown_terms` the names and numbers that the
+    library never has.
     """
 
+    content_words: int = SHORT + 1
+    unknown_terms: tuple[str, ...] = ()
+
+
+class CalibratedRegression(Struct, frozen=True):
+    """A logistic regression, calibrated on questions that the library does not answer.
+
+    `means` and `scales` are the features' for these questions. The log-odds are 0 at the threshold
+    for an answer, and `-margin` at the one for showing the closest passages.
+    """
+
+    weights: tuple[float, ...]
     means: tuple[float, ...]
     scales: tuple[float, ...]
-    weights: tuple[float, ...]
-    bias: float
-    floor: float
-    centroid: tuple[float, ...] = ()
-    semantic: "AnswerabilityClassifier | None" = msgspec.field(default=None, name="by_meaning")
-
-    def confidence(
-        self, ranking: Sequence[PassageScores], centroid_similarity: float = 0.0
-    ) -> float:
-        """Return the probability (0 to 1) that the ranked passages answer the question."""
-        if not ranking:
-            return 0.0
-        logit = self.logit(ranking_features(ranking, centroid_similarity))
-        if self.semantic and ranking[0].library_coverage < LOW_COVERAGE:
-            semantic = self.semantic.logit(semantic_features(ranking, centroid_similarity))
-            logit = max(logit, semantic)
-        return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+    bias: float = 0.0
+    margin: float = 0.0
 
     def logit(self, features: Sequence[float]) -> float:
         """Return the log-odds that the question is answered."""
-        return self.bias + sum(
-            weight * (value - mean) / scale
+        return self.bias + math.fsum(
+            weight * max(-MAX_DEVIATION, min(MAX_DEVIATION, (value - mean) / scale))
             for value, mean, scale, weight in zip(
                 features, self.means, self.scales, self.weights, strict=True
             )
         )
 
-    def centroid_similarity(self, embedding: Sequence[float]) -> float:
-        """Return the mean cosine of a question with all passages of the library."""
-        if not self.centroid:
-            return 0.0
-        if len(self.centroid) != len(embedding):
-            raise ValueError("the embedding and the library's centroid differ in dimension")
-        cosine: float = sum(map(mul, self.centroid, embedding))
-        return cosine
+
+class Assessment(Struct, frozen=True):
+    """`confidence` is the probability (0 to 1) that passages answer a question.
+
+    `is_close` means that they may be worth showing even if the confidence is not enough.
+    """
+
+    confidence: float
+    is_close: bool
 
 
-def ranking_features(
-    ranking: Sequence[PassageScores], centroid_similarity: float
-) -> tuple[float, ...]:
-    """Return the features of a ranking, which is not empty and has the best passage first."""
-    best, last = ranking[0], ranking[-1]
-    coverage = max(one.coverage for one in ranking)
+class AnswerabilityClassifier(Struct, frozen=True):
+    """A library's classifier, stored as JSON in the table `gates`.
+
+    It has a regression for each regime; without `short` or `semantic`, `full` is used. `floor` is a score that is rarely reached for questions that the library does
+    not answer.
+    """
+
+    full: CalibratedRegression
+    floor: float
+    short: CalibratedRegression | None = None
+    semantic: CalibratedRegression | None = None
+
+    def assess(
+        self, ranking: Sequence[PassageScores], question: QuestionTraits,
+    ) -> Assessment:
+        """Assess whether the ranked passages answer the question."""
+        if not ranking:
+            return Assessment(0.0, is_close=False)
+        regime = regime_of(ranking, question)
+        if regime == "semantic" and self.semantic:
+            regression, features = self.semantic, semantic_features(ranking)
+        else:
+            short = self.short if regime == "short" else None
+            regression, features = short or self.full, ranking_features(ranking)
+        logit = regression.logit(features)
+        if question.unknown_terms:
+            logit -= UNKNOWN_TERM_PENALTY
+        confidence = 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+        return Assessment(confidence, is_close=logit >= -regression.margin)
+
+
+def regime_of(ranking: Sequence[PassageScores], question: QuestionTraits) -> Regime:
+    """Return the regime of a question with this ranking, which is not empty."""
+    if ranking[0].cosine is not None and ranking[0].library_coverage < LOW_COVERAGE:
+        return "semantic"
+    return "short" if question.content_words <= SHORT else "full"
+
+
+def ranking_features(ranking: Sequence[PassageScores]) -> tuple[float, ...]:
+    """Return the features of a ranking, which is not empty and has the best passage first.
+
+    They are named by `weights.LEXICAL` and, in hybrid search, by `weights.SEMANTIC`.
+    """
+    best = ranking[0]
     lexical = (
-        best.score,
-        ranking[min(2, len(ranking) - 1)].score,
-        best.score - last.score,
+        best.score - ranking[-1].score,
         max(one.lexical for one in ranking),
         best.coverage,
-        coverage,
         # Half of a long question is stronger evidence than half of a short one.
-        coverage * best.idf,
+        max(one.coverage for one in ranking) * best.idf,
         best.library_coverage,
     )
-    if best.cosine is None:
-        return lexical
-    semantic = semantic_features(ranking, centroid_similarity)
-    return (*lexical, *semantic, best.cosine, semantic[0] * coverage)
+    return lexical if best.cosine is None else (*lexical, *semantic_features(ranking))
 
 
-def semantic_features(
-    ranking: Sequence[PassageScores], centroid_similarity: float
-) -> tuple[float, ...]:
+def semantic_features(ranking: Sequence[PassageScores]) -> tuple[float, ...]:
     """Return the features of a ranking that depend on cosines only."""
     cosines = sorted((one.cosine or 0.0 for one in ranking), reverse=True)
     nearest = cosines[:5]
-    # A question that is similar to every passage is not answered by any of them.
-    return cosines[0], sum(nearest) / len(nearest), centroid_similarity
+    return cosines[0], math.fsum(nearest) / len(nearest), ranking[0].cosine or 0.0
+
+
+class Decision(Struct, frozen=True):
+    """The tier that answers and the verdict on each.
+
+    With tier `none`, `closest` is the narrowest tier that has passages worth showing, if any.
+    """
+
+    tier: Tier
+    verdicts: tuple[TierHits, ...]
+    closest: Tier = "none"
 
 
 def choose_tier(
     tiers: Mapping[Tier, Sequence[PassageScores]],
     classifier: AnswerabilityClassifier,
-    embedding: Sequence[float] = (),
-) -> tuple[Tier, tuple[TierHits, ...]]:
-    """Return the tier that answers and the verdict on each; `tiers` has the narrowest first.
+    question: QuestionTraits,
+) -> Decision:
+    """Choose the narrowest tier above the threshold, unless a wider one scores much better.
 
-    The narrowest tier above the threshold answers, unless a wider one scores much better.
+    `tiers` has the narrowest first.
     """
-    names = list(tiers)
-    similarity = classifier.centroid_similarity(embedding)
-    confidence = {
-        tier: classifier.confidence(ranking, similarity) for tier, ranking in tiers.items()
-    }
-    # A cosine, and so a score, may be negative.
-    best = {tier: max(0.0, ranking[0].score) if ranking else 0.0 for tier, ranking in tiers.items()}
-    enough = [tier for tier in names if confidence[tier] >= THRESHOLD]
-    answers = next(
-        (
-            tier
-            for tier in enough
-            if all(best[other] <= OVERRIDE_RATIO * best[tier] for other in enough)
-        ),
-        None,
-    )
+    assessed = {tier: classifier.assess(ranking, question) for tier, ranking in tiers.items()}
+    enough = [tier for tier, one in assessed.items() if one.confidence >= THRESHOLD]
+    answers = _narrowest_good_enough({tier: tiers[tier] for tier in enough})
+    wider = list(tiers)[list(tiers).index(answers) + 1 :] if answers else []
 
     def verdict(tier: Tier) -> Verdict:
         if tier == answers:
             return "answers"
         if tier not in enough:
             return "too little"
-        wider = answers is not None and names.index(tier) > names.index(answers)
-        return "not needed" if wider else "others say more"
+        return "not needed" if tier in wider else "others say more"
 
     def hits(tier: Tier) -> int:
         if tier not in enough:
@@ -160,19 +195,36 @@ def choose_tier(
         floor = min(classifier.floor, tiers[tier][0].score)
         return sum(one.score >= floor for one in tiers[tier])
 
-    verdicts = tuple(
-        TierHits(
-            tier, hits=hits(tier), confidence=round(confidence[tier], 3), verdict=verdict(tier)
-        )
-        for tier in names
+    return Decision(
+        tier=answers or "none",
+        verdicts=tuple(
+            TierHits(tier, hits(tier), round(one.confidence, 3), verdict(tier))
+            for tier, one in assessed.items()
+        ),
+        closest="none"
+        if answers
+        else next((tier for tier, one in assessed.items() if one.is_close), "none"),
     )
-    return answers or "none", verdicts
 
 
-# For libraries too small to calibrate: only the coverage of the best passage counts.
-DEFAULT_LEXICAL = AnswerabilityClassifier(
-    (0.0,) * 8, (1.0,) * 8, (0.0, 0.0, 0.0, 0.0, 10.0, 0.0, 0.0, 0.0), -3.5, 0.2
-)
-DEFAULT_HYBRID = AnswerabilityClassifier(
-    (0.0,) * 13, (1.0,) * 13, (0.0, 0.0, 0.0, 0.0, 10.0, *(0.0,) * 8), -3.5, 0.2
-)
+def _narrowest_good_enough(tiers: Mapping[Tier, Sequence[PassageScores]]) -> Tier | None:
+    # A cosine, and so a score, may be negative.
+    best = {tier: max(0.0, ranking[0].score) for tier, ranking in tiers.items()}
+    most = max(best.values(), default=0.0)
+    return next((tier for tier, score in best.items() if most <= OVERRIDE_RATIO * score), None)
+
+
+def _by_coverage(features: int) -> AnswerabilityClassifier:
+    """Return a classifier for libraries too small to calibrate: only the best coverage counts."""
+    weights = [0.0] * features
+    weights[2] = 10.0
+    return AnswerabilityClassifier(
+        CalibratedRegression(
+            tuple(weights), (0.0,) * features, (1.0,) * features, bias=-3.5, margin=1.5
+        ),
+        floor=0.2,
+    )
+
+
+DEFAULT_LEXICAL = _by_coverage(len(LEXICAL))
+DEFAULT_HYBRID = _by_coverage(len(LEXICAL) + len(SEMANTIC))

@@ -1,41 +1,55 @@
-"""Fit the answerability classifiers to a library.
+"""Calibrate the answerability classifiers on a library.
 
-Positive examples are questions made from the library's own sentences; negative examples are a fixed
-set of off-topic questions.
+A fixed set of off-topic questions shows which scores the library gives to questions that it does
+not answer, and so how much is enough for an answer.
 """
 
+import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
-import msgspec
-from msgspec import Struct
-from msgspec.structs import replace
+from msgspec import Struct, json
 
 from app.infra.database import Connection
-from app.schemas import Sentence
 from app.services.search.answerability import (
     DEPTH,
     AnswerabilityClassifier,
+    CalibratedRegression,
     PassageScores,
+    QuestionTraits,
+    Regime,
     ranking_features,
+    regime_of,
     semantic_features,
 )
-from app.services.search.calibration_questions import QUESTIONS, off_topic_questions, own_questions
+from app.services.search.calibration_questions import (
+    foreign_questions,
+    keyword_questions,
+    off_topic_questions,
+    words_of,
+)
 from app.services.search.embedding import Embedder
-from app.services.search.logistic_regression import fit
 from app.services.search.plan import SearchPlan, execute_search, load_search_plan
 from app.services.search.ranking import TIERS, passage_scores
-from app.services.search.sql import EmbeddingIndex
+from app.services.search.text import stems
+from app.services.search.weights import WEIGHTS
 
-_SENTENCES = msgspec.json.Decoder(tuple[Sentence, ...])
+Ranking: TypeAlias = Sequence[PassageScores]
 
-# The share of off-topic questions to refuse. It is higher than the share that should be refused in
-# practice, where unanswerable questions are closer to the library than these.
-REFUSED = 0.98
+# Shares of the off-topic questions to refuse, and to refuse without showing the closest passages.
+# In practice, unanswerable questions are closer to the library than these.
+REFUSED: dict[Regime, tuple[float, float]] = {
+    "full": (0.97, 0.9),
+    # Nearly all these consist of words that the library has.
+    "short": (0.8, 0.6),
+    "semantic": (0.95, 0.85),
+}
 # Questions always allowed through, because the highest scores in a small set are noise.
 MIN_ALLOWED = 2
 # Smaller libraries are not calibrated.
 MIN_PASSAGES = 100
-# Questions of each kind that must find anything.
+# Questions of a kind that must find anything.
 MIN_EXAMPLES = 20
 # A language with a smaller share of the passages gets no off-topic questions.
 MIN_LANGUAGE_SHARE = 0.1
@@ -47,11 +61,13 @@ SELECT split_part(d.language, '-', 1) AS language, count(*) AS passages
 FROM passages p JOIN documents d ON d.id = p.document_id
 GROUP BY 1 ORDER BY 2 DESC
 """
-# $1 how many; the same arbitrary passages each time
-SAMPLE_PASSAGES = """
-SELECT sentences::text FROM passage_texts ORDER BY md5(passage_id::text) LIMIT $1
+MAIN_CONFIGURATION = """
+SELECT language FROM passages GROUP BY language ORDER BY count(*) DESC, language LIMIT 1
 """
-CENTROID = "SELECT avg(embedding::vector)::real[] FROM {table}"
+# $1 text search configuration · $2 stems
+DOCUMENT_FREQUENCIES = """
+SELECT lexeme, passages FROM terms WHERE language = $1 AND lexeme = ANY($2::text[])
+"""
 # $1 embedder · $2 passages · $3 the classifier as JSON
 INSERT_CLASSIFIER = "INSERT INTO gates (embedder_id, passages, model) VALUES ($1, $2, $3::jsonb)"
 # $1 the newest classifier to delete · $2 embedder
@@ -60,18 +76,18 @@ NEWEST = "SELECT coalesce(max(id), 0) FROM gates"
 
 
 class Calibration(Struct, frozen=True):
-    """How many passages the library has, and how many questions of each kind were used."""
+    """The number of the library's passages, and of the off-topic questions that were searched."""
 
     passages: int
-    own_questions: int
-    off_topic_questions: int
+    questions: int
 
 
-class Example(Struct, frozen=True):
-    """A question's embedding and the scores of the passages found for it, best first."""
+class _Questions(Struct, frozen=True):
+    """Off-topic questions, in the library's languages and in others."""
 
-    ranking: list[PassageScores]
-    embedding: Sequence[float]
+    own_language: list[str]
+    foreign: list[str]
+    configuration: str
 
 
 async def calibrate(
@@ -83,7 +99,7 @@ async def calibrate(
     per_document: int,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Calibration | None:
-    """Fit and store the library's classifiers; return None if the library is too small.
+    """Calibrate and store the library's classifiers; return None if the library is too small.
 
     `report` is called with the number of questions searched and their total. Raises
     EmbeddingFailed.
@@ -95,54 +111,54 @@ async def calibrate(
     plan = await load_search_plan(
         connection, embedder.name if embedder else None, pgvector=pgvector
     )
-    off_topic = off_topic_questions(
-        [row["language"] for row in languages if row["passages"] >= MIN_LANGUAGE_SHARE * passages]
+    questions = await _off_topic_questions(
+        connection,
+        [row["language"] for row in languages if row["passages"] >= MIN_LANGUAGE_SHARE * passages],
     )
-    sample = await connection.fetch(SAMPLE_PASSAGES, 4 * QUESTIONS)
-    own = own_questions([_SENTENCES.decode(row["sentences"]) for row in sample])
-    questions = [*own, *(one.question for one in off_topic)]
-    indexes = [None, plan.index] if plan.index and embedder else [None]
-    total = len(indexes) * len(questions)
+    runs: list[tuple[int | None, Embedder | None, list[str]]] = [
+        (None, None, questions.own_language)
+    ]
+    if plan.index and embedder:
+        runs.append((plan.index.id, embedder, questions.own_language + questions.foreign))
+    total = sum(len(texts) for _, _, texts in runs)
     newest = await connection.fetchval(NEWEST)
-    runner = _ExampleRunner(connection, plan, embedder, alpha, per_document)
-    fitted = False
-    for number, index in enumerate(indexes):
+    done = 0
+    calibrated = False
+    for index, run_embedder, texts in runs:
+        search = _Searches(connection, plan, run_embedder, alpha, per_document)
 
-        def progress(done: int, before: int = number * len(questions)) -> None:
-            report(before + done, total)
+        def progress(of_run: int, before: int = done) -> None:
+            report(before + of_run, total)
 
-        hybrid, semantic = await runner.run(questions, progress, embed=index is not None)
-        classifier = await _fit_for(connection, index, hybrid, semantic, len(own))
+        rankings = await search.run(texts, progress)
+        classifier = calibrated_classifier(
+            _by_regime(texts, rankings, questions.configuration), hybrid=index is not None
+        )
         if classifier is not None:
-            model = msgspec.json.encode(classifier).decode()
-            await connection.execute(INSERT_CLASSIFIER, index and index.id, passages, model)
-            fitted = True
-        await connection.execute(DELETE_OLDER, newest, index and index.id)
+            model = json.encode(classifier).decode()
+            await connection.execute(INSERT_CLASSIFIER, index, passages, model)
+            calibrated = True
+        await connection.execute(DELETE_OLDER, newest, index)
+        done += len(texts)
     report(total, total)
-    return Calibration(passages, len(own), len(off_topic)) if fitted else None
+    return Calibration(passages, total) if calibrated else None
 
 
-async def _fit_for(
-    connection: Connection,
-    index: EmbeddingIndex | None,
-    examples: Sequence[Example],
-    semantic: Sequence[Example],
-    own: int,
-) -> AnswerabilityClassifier | None:
-    """Fit the classifier of one index, None for lexical search; the first `own` are answered."""
-    if index is None:
-        return fit_classifier(examples[:own], examples[own:], ())
-    centroid = await connection.fetchval(CENTROID.format(table=index.table))
-    if not centroid:
-        return None
-    classifier = fit_classifier(examples[:own], examples[own:], centroid)
-    return classifier and replace(
-        classifier,
-        semantic=fit_classifier(semantic[:own], semantic[own:], centroid, semantic_features),
+async def _off_topic_questions(connection: Connection, languages: Sequence[str]) -> _Questions:
+    configuration = await connection.fetchval(MAIN_CONFIGURATION)
+    whole = [one.question for one in off_topic_questions(languages)]
+    rows = await connection.fetch(
+        DOCUMENT_FREQUENCIES, configuration, list(words_of(whole, configuration))
+    )
+    frequencies = {row["lexeme"]: row["passages"] for row in rows}
+    return _Questions(
+        own_language=whole + keyword_questions(whole, frequencies, configuration),
+        foreign=[one.question for one in foreign_questions(languages)],
+        configuration=configuration,
     )
 
 
-class _ExampleRunner(Struct, frozen=True):
+class _Searches(Struct, frozen=True):
     connection: Connection
     plan: SearchPlan
     embedder: Embedder | None
@@ -150,24 +166,21 @@ class _ExampleRunner(Struct, frozen=True):
     per_document: int
 
     async def run(
-        self, questions: Sequence[str], progress: Callable[[int], None], *, embed: bool
-    ) -> tuple[list[Example], list[Example]]:
-        """Return the results for each question, and with `embed` those by embedding alone."""
-        examples: list[Example] = []
-        semantic: list[Example] = []
+        self, questions: Sequence[str], progress: Callable[[int], None]
+    ) -> list[list[PassageScores]]:
+        """Return the scores of the passages found for each question, best first."""
+        rankings: list[list[PassageScores]] = []
         for start in range(0, len(questions), BATCH):
             progress(start)
             batch = questions[start : start + BATCH]
-            if not embed or self.embedder is None:
-                examples += [await self._search(question, ()) for question in batch]
-                continue
-            vectors = await self.embedder.embed_questions(batch)
+            vectors: Sequence[Sequence[float]] = [()] * len(batch)
+            if self.embedder is not None:
+                vectors = await self.embedder.embed_questions(batch)
             for question, vector in zip(batch, vectors, strict=True):
-                examples.append(await self._search(question, vector))
-                semantic.append(await self._search("", vector))
-        return examples, semantic
+                rankings.append(await self._search(question, vector))
+        return rankings
 
-    async def _search(self, question: str, embedding: Sequence[float]) -> Example:
+    async def _search(self, question: str, embedding: Sequence[float]) -> list[PassageScores]:
         rows = await execute_search(
             self.connection,
             self.plan,
@@ -178,38 +191,70 @@ class _ExampleRunner(Struct, frozen=True):
             per_tier=DEPTH,
         )
         whole_library = len(TIERS)
-        return Example(
-            [passage_scores(row) for row in rows if row["tier"] == whole_library], embedding
-        )
+        return [passage_scores(row) for row in rows if row["tier"] == whole_library]
 
 
-def fit_classifier(
-    own: Sequence[Example],
-    off_topic: Sequence[Example],
-    centroid: Sequence[float],
-    features: Callable[[Sequence[PassageScores], float], Sequence[float]] = ranking_features,
+def _by_regime(
+    questions: Iterable[str], rankings: Iterable[Ranking], configuration: str
+) -> dict[Regime, list[Ranking]]:
+    grouped: dict[Regime, list[Ranking]] = defaultdict(list)
+    for question, ranking in zip(questions, rankings, strict=True):
+        if ranking:
+            traits = QuestionTraits(len(set(stems(question, configuration))))
+            grouped[regime_of(ranking, traits)].append(ranking)
+    return grouped
+
+
+def calibrated_classifier(
+    off_topic: dict[Regime, list[Ranking]], *, hybrid: bool
 ) -> AnswerabilityClassifier | None:
-    """Fit a classifier that refuses a share of REFUSED of the off-topic questions.
+    """Return a classifier that refuses the intended shares of the off-topic questions.
 
-    Returns None if too few questions of either kind found anything.
+    Returns None if too few of them found anything.
     """
-    unfitted = AnswerabilityClassifier((), (), (), 0.0, 0.0, tuple(centroid))
-
-    def vectors(examples: Iterable[Example]) -> list[Sequence[float]]:
-        found = (one for one in examples if one.ranking)
-        return [features(one.ranking, unfitted.centroid_similarity(one.embedding)) for one in found]
-
-    positive, negative = vectors(own), vectors(off_topic)
-    if min(len(positive), len(negative)) < MIN_EXAMPLES:
+    weights = WEIGHTS.hybrid if hybrid else WEIGHTS.lexical
+    full = _calibrate("full", weights, off_topic)
+    if full is None:
         return None
-    means, scales, weights = fit(positive, negative)
-    unbiased = replace(unfitted, means=means, scales=scales, weights=weights)
-    # Questions that found nothing are refused anyway, so they count towards the share.
-    allowed = max(MIN_ALLOWED, int((1 - REFUSED) * len(off_topic)))
-    logits = sorted(map(unbiased.logit, negative))
-    scores = sorted(one.ranking[0].score for one in off_topic if one.ranking)
-    return replace(
-        unbiased,
-        bias=-logits[-1 - min(allowed, len(logits) - 1)],
-        floor=scores[-1 - min(allowed, len(scores) - 1)],
+    scores = sorted(ranking[0].score for ranking in off_topic["full"])
+    return AnswerabilityClassifier(
+        full=full,
+        floor=scores[-1 - _allowed(REFUSED["full"][0], len(scores))],
+        short=_calibrate("short", weights, off_topic),
+        semantic=_calibrate("semantic", WEIGHTS.semantic, off_topic) if hybrid else None,
     )
+
+
+def _calibrate(
+    regime: Regime, weights: tuple[float, ...], off_topic: dict[Regime, list[Ranking]]
+) -> CalibratedRegression | None:
+    rankings = off_topic.get(regime, [])
+    if len(rankings) < MIN_EXAMPLES:
+        return None
+    summarize = semantic_features if regime == "semantic" else ranking_features
+    rows = [summarize(ranking) for ranking in rankings]
+    means, scales = standardization(rows)
+    unbiased = CalibratedRegression(weights, means, scales)
+    logits = sorted(map(unbiased.logit, rows))
+    refused, shown = REFUSED[regime]
+    threshold = logits[-1 - _allowed(refused, len(logits))]
+    margin = threshold - logits[-1 - _allowed(shown, len(logits))]
+    return CalibratedRegression(weights, means, scales, -threshold, margin)
+
+
+def _allowed(refused: float, questions: int) -> int:
+    return min(questions - 1, max(MIN_ALLOWED, int((1 - refused) * questions)))
+
+
+def standardization(
+    rows: Sequence[Sequence[float]],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the means and standard deviations of the columns; 1 for a constant column."""
+    columns = list(zip(*rows, strict=True))
+    means = [math.fsum(column) / len(column) for column in columns]
+    deviations = [
+        math.sqrt(math.fsum((value - mean) ** 2 for value in column) / len(column))
+        for column, mean in zip(columns, means, strict=True)
+    ]
+    # Rounding gives a constant feature a tiny deviation.
+    return tuple(means), tuple(one if one > 1e-9 else 1.0 for one in deviations)

@@ -1,27 +1,23 @@
-"""Questions for calibration: some made from the library's own sentences, some off-topic.
+"""Off-topic questions for calibration, whole and reduced to keywords.
 
-`off_topic_questions.tsv` holds a fixed set of questions about other subjects.
+`off_topic_questions.tsv` holds a fixed set of questions about subjects from everyday life.
 """
 
-import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
-from itertools import groupby
+from itertools import cycle
 
 from msgspec import Struct
 
-from app.schemas import Sentence
-from app.services.search.text import STOP_WORDS, has_content_words, is_unspaced
+from app.services.search.text import stems
 
 OFF_TOPIC_FILE = "off_topic_questions.tsv"
-# How many questions are made from the library.
-QUESTIONS = 300
-# The share of a sentence's words that a question keeps, and of a question's words that come from
-# another sentence.
-KEPT, NOISE = 0.65, 0.35
-# In words: sentences to make questions from, and the part of one that a question is made from.
-MIN_SENTENCE, MAX_PART = 8, 20
+# Questions per language that the library does not have.
+PER_FOREIGN_LANGUAGE = 15
+# How people ask about a keyword.
+_PHRASES = ("what is {}?", "{}", "how does {} work?", "tell me about {}")
+_WORD = re.compile(r"[^\W\d_]{3,}(?:['’-][^\W_]+)*")
 
 
 class OffTopicQuestion(Struct, frozen=True):
@@ -34,43 +30,78 @@ class OffTopicQuestion(Struct, frozen=True):
 
 def off_topic_questions(languages: Sequence[str]) -> list[OffTopicQuestion]:
     """Return the questions in these languages, or the English ones if there are none."""
-    text = files("app.services.search").joinpath(OFF_TOPIC_FILE).read_text(encoding="utf-8")
-    questions = [OffTopicQuestion(*line.split("\t")) for line in text.splitlines()[1:]]
+    questions = _read()
     return [one for one in questions if one.language in languages] or [
         one for one in questions if one.language == "en"
     ]
 
 
-def own_questions(passages: Sequence[Sequence[Sentence]]) -> list[str]:
-    """Make questions that resemble sentences, as if asked without knowing their exact words."""
-    rng = random.Random(len(passages))  # noqa: S311 -- reproducible, and not a secret
-    pool = [_words(one.text) for sentences in passages for one in sentences]
-    pool = [words for words in pool if len(words) >= MIN_SENTENCE]
-    questions: list[str] = []
-    for _ in range(QUESTIONS if pool else 0):
-        words, others = rng.choice(pool), rng.choice(pool)
-        start = rng.randrange(max(1, len(words) - MAX_PART + 1))
-        kept = [
-            word
-            for word in words[start : start + MAX_PART]
-            if word.lower() in STOP_WORDS or rng.random() < KEPT
-        ]
-        noise = [word for word in others if word.lower() not in STOP_WORDS]
-        rng.shuffle(noise)
-        content_words = sum(word.lower() not in STOP_WORDS for word in kept)
-        for word in noise[: max(1, round(content_words * NOISE / (1 - NOISE)))]:
-            kept.insert(rng.randrange(len(kept) + 1), word)
-        question = " ".join(kept)
-        if has_content_words(question):
-            questions.append(question)
-    return questions
-
-
-def _words(text: str) -> list[str]:
-    """Split a sentence into words; unspaced scripts into pieces of about a word's length."""
+def foreign_questions(languages: Sequence[str]) -> list[OffTopicQuestion]:
+    """Return some questions in each of the languages other than these."""
+    questions = _read()
+    foreign = dict.fromkeys(one.language for one in questions if one.language not in languages)
     return [
-        piece
-        for word in re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", text)
-        for unspaced, run in groupby(word, is_unspaced)
-        for piece in (re.findall(".{1,3}", "".join(run)) if unspaced else ["".join(run)])
+        one
+        for language in foreign
+        for one in [one for one in questions if one.language == language][::-1][
+            :PER_FOREIGN_LANGUAGE
+        ]
     ]
+
+
+def keyword_questions(
+    questions: Iterable[str], document_frequency: Mapping[str, int], configuration: str
+) -> list[str]:
+    """Reduce each question to its one or two rarest words that the library has.
+
+    `document_frequency` maps stems of the text search configuration to numbers of passages.
+    Questions without such a word are left out.
+    """
+    reduced: list[str] = []
+    phrases = cycle(_PHRASES)
+    for number, question in enumerate(questions):
+        known = _known_words(question, document_frequency, configuration)
+        if known:
+            rarest = min(known, key=lambda word: known[word])
+            # Every other one with the word after it or before it.
+            pair = re.search(
+                rf"(\w+ )?\b{re.escape(rarest)}\b( \w+)?", question if number % 2 else ""
+            )
+            words = [rarest]
+            if pair:
+                before, after = (pair[1] or "").strip(), (pair[2] or "").strip()
+                words = (
+                    [rarest, after]
+                    if after in known
+                    else [before, rarest]
+                    if before in known
+                    else words
+                )
+            reduced.append(next(phrases).format(" ".join(words).lower()))
+    return list(dict.fromkeys(reduced))
+
+
+def words_of(questions: Iterable[str], configuration: str) -> set[str]:
+    """Return the stems of the questions' words that may become keywords."""
+    return {
+        stem
+        for question in questions
+        for word in _WORD.findall(question)
+        for stem in stems(word, configuration)
+    }
+
+
+def _known_words(
+    question: str, document_frequency: Mapping[str, int], configuration: str
+) -> dict[str, int]:
+    known: dict[str, int] = {}
+    for word in _WORD.findall(question):
+        of_word = stems(word, configuration)
+        if len(of_word) == 1 and (frequency := document_frequency.get(of_word[0], 0)):
+            known[word] = frequency
+    return known
+
+
+def _read() -> list[OffTopicQuestion]:
+    text = files("app.services.search").joinpath(OFF_TOPIC_FILE).read_text(encoding="utf-8")
+    return [OffTopicQuestion(*line.split("\t")) for line in text.splitlines()[1:]]

@@ -84,7 +84,7 @@ def _classifier(model: str | None, default: AnswerabilityClassifier) -> Answerab
         classifier = msgspec.json.decode(model, type=AnswerabilityClassifier)
     except msgspec.ValidationError:
         classifier = None
-    if classifier is None or len(classifier.weights) != len(default.weights):
+    if classifier is None or len(classifier.full.weights) != len(default.full.weights):
         log.warning(
             "using the default answerability classifier: the stored one is from another release;"
             " run `python -m app calibrate`"

@@ -9,10 +9,14 @@ from msgspec import Struct
 from app.schemas import CreatorRef, Matching, Tier, TierHits
 from app.services.search.answerability import (
     DEPTH,
+    LOW_COVERAGE,
     AnswerabilityClassifier,
     PassageScores,
+    QuestionTraits,
     choose_tier,
 )
+from app.services.search.text import stems
+from app.services.search.unknown_terms import find_unknown_terms
 
 TIERS: tuple[Tier, ...] = ("creator", "domain", "global")
 
@@ -35,7 +39,8 @@ class Hit(Struct, frozen=True):
 class Ranking(Struct, frozen=True):
     """Each tier's passages, best first, the tier that answers, and the verdicts on all tiers.
 
-    `question` is the question as searched.
+    `question` is the question as searched, and `unknown_terms` its names and numbers that the
+    library never has. With tier `none`, `closest` is the tier that has passages worth showing.
     """
 
     question: str
@@ -44,6 +49,8 @@ class Ranking(Struct, frozen=True):
     matching: Matching
     verdicts: tuple[TierHits, ...]
     ranked: Mapping[Tier, tuple[Hit, ...]]
+    closest: Tier
+    unknown_terms: tuple[str, ...]
 
     def hits(self, tier: Tier) -> tuple[Hit, ...]:
         """Return the passages of a tier, whether or not the tier answers."""
@@ -55,14 +62,13 @@ def build_ranking(
     rows: Sequence[asyncpg.Record],
     *,
     classifier: AnswerabilityClassifier,
-    embedding: Sequence[float],
     matching: Matching,
     creator_requested: bool,
     per_document: int,
 ) -> Ranking:
     """Build the ranking from the rows of `execute_search` for a question.
 
-    `embedding` is the question's. The classifier gets `per_document` passages of each document.
+    The classifier gets `per_document` passages of each document.
     """
     first = rows[0]
     slug, name = first["requested_slug"], first["requested_name"]
@@ -75,10 +81,33 @@ def build_ranking(
     ranked = {tier: tuple(of_tier) for tier, of_tier in hits.items()}
     # An unknown creator starts one tier lower; without a creator only the library is searched.
     searched = TIERS[(0 if creator else 1 if creator_requested else 2) :]
-    tier, verdicts = choose_tier(
-        {tier: _classified(ranked[tier], per_document) for tier in searched}, classifier, embedding
+    traits = _traits(question, rows)
+    decision = choose_tier(
+        {tier: _classified(ranked[tier], per_document) for tier in searched}, classifier, traits
     )
-    return Ranking(question, tier, creator, matching, verdicts, ranked)
+    return Ranking(
+        question=question,
+        tier=decision.tier,
+        creator=creator,
+        matching=matching,
+        verdicts=decision.verdicts,
+        ranked=ranked,
+        closest=decision.closest,
+        unknown_terms=traits.unknown_terms,
+    )
+
+
+def _traits(question: str, rows: Sequence[asyncpg.Record]) -> QuestionTraits:
+    whole_library = [row for row in rows if row["tier"] == len(TIERS)]
+    if not whole_library:
+        return QuestionTraits()
+    best = whole_library[0]
+    language = best["language"]
+    unknown: tuple[str, ...] = ()
+    # Most words of a question in another language are unknown, not only its names.
+    if best["library_coverage"] >= LOW_COVERAGE:
+        unknown = find_unknown_terms(question, best["unknown"], language)
+    return QuestionTraits(len(set(stems(question, language))), unknown)
 
 
 def _classified(hits: Iterable[Hit], per_document: int) -> tuple[PassageScores, ...]:

@@ -15,7 +15,7 @@ import msgspec
 
 from app.errors import LibraryUnavailable
 from app.infra.database import Connection
-from app.schemas import CreatorEntry, CreatorRef, Retrieval, Sentence
+from app.schemas import CreatorEntry, CreatorRef, Retrieval, Sentence, Source, Tier
 from app.services.search.answerability import DEPTH
 from app.services.search.embedding import Embedder, EmbeddingFailed
 from app.services.search.plan import SearchPlan, execute_search, load_search_plan
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 # Passages below this share of the best score are not shown.
 MIN_RELATIVE_SCORE = 0.4
+# The number of closest passages that a refusal shows.
+CLOSEST = 3
 # Seconds for an embedder to load its model.
 WARM_UP_TIMEOUT = 10.0
 
@@ -83,18 +85,25 @@ class PostgresRetriever:
         """Return the first tier that answers the question, and its sources."""
         # Twice as many passages as sources, because neighbouring passages are merged.
         ranking = await self.rank(question, creator, per_tier=2 * self._sources)
-        hits = ranking.hits(ranking.tier)
-        # The best passage is always shown, even if its score is negative.
-        threshold = min(hits[0].score, MIN_RELATIVE_SCORE * hits[0].score) if hits else 0.0
-        shown = [hit for hit in hits if hit.score >= threshold]
+        closest = ranking.closest
         return Retrieval(
             tier=ranking.tier,
-            sources=build_sources(map(_passage, shown), ranking.question, self._sources),
+            sources=self._build_sources(ranking, ranking.tier, self._sources),
             creator=ranking.creator,
             tiers=ranking.verdicts,
             matching=ranking.matching,
             question=ranking.question,
+            closest=self._build_sources(ranking, closest, min(CLOSEST, self._sources)),
+            closest_tier=closest,
+            unknown_terms=ranking.unknown_terms,
         )
+
+    def _build_sources(self, ranking: Ranking, tier: Tier, limit: int) -> tuple[Source, ...]:
+        hits = ranking.hits(tier)
+        # The best passage is always shown, even if its score is negative.
+        threshold = min(hits[0].score, MIN_RELATIVE_SCORE * hits[0].score) if hits else 0.0
+        shown = [hit for hit in hits if hit.score >= threshold]
+        return build_sources(map(_passage, shown), ranking.question, limit)
 
     async def rank(
         self, question: str, creator: str | None, *, per_tier: int, per_document: int | None = None
@@ -129,7 +138,6 @@ class PostgresRetriever:
             question,
             rows,
             classifier=plan.hybrid_classifier if hybrid else plan.lexical_classifier,
-            embedding=embedding,
             matching="hybrid" if hybrid else "lexical",
             creator_requested=creator is not None,
             per_document=self._per_document,
