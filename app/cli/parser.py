@@ -263,6 +263,8 @@ def _add_eval(commands: Subparsers) -> None:
 def _eval(settings: Settings, options: argparse.Namespace) -> int:
     if not options.sets and not options.questions and not options.negatives:
         options.usage_error("give a SET, or --questions about the ingested library")
+    if not options.sets and (options.split or options.within):
+        options.usage_error("--split and --within are for a SET in BEIR format")
     from app.cli.eval import run_evaluation
 
     return asyncio.run(

@@ -134,10 +134,17 @@ def test_eval_measures_the_ingested_library_without_a_set(library_url: str, tmp_
     assert measured["negatives"][0]["questions"] == 1
 
 
-def test_eval_needs_a_set_or_questions() -> None:
-    done = run("eval")
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((), "give a SET, or --questions"),
+        (("--questions", "a.jsonl", "--within", "talk"), "--split and --within are for a SET"),
+    ],
+)
+def test_wrong_usage_of_eval_is_explained(arguments: tuple[str, ...], error: str) -> None:
+    done = run("eval", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "give a SET, or --questions" in done.stderr
+    assert error in done.stderr
 
 
 def test_eval_without_a_database_says_so_in_one_line(tmp_path: Path) -> None:
