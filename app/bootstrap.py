@@ -14,7 +14,7 @@ from app.infra.database import DatabaseState, Pool, open_pool
 from app.infra.http.client import HTTPClient
 from app.infra.redis import redis_client
 from app.services.access.rate_limit import RateLimiter
-from app.services.chat.answerer import Answerer
+from app.services.chat.answerer import Answerer, Memory, Retriever
 from app.services.chat.memory import RedisMemory
 from app.services.ingest.store.indexer import Indexer
 from app.services.metrics.registry import Metrics
@@ -100,16 +100,7 @@ async def services(
             replay=settings.turn_replay,
             encode_lost=encode_lost,
         )
-        model = _model(http, settings, metrics) if settings.llm_base_url else None
-        answerer = Answerer(
-            retriever=retriever,
-            model=model or ExtractiveModel(),
-            memory=memory,
-            rewriter=model,
-            rewrite_timeout=settings.condense_timeout,
-            history_tokens=settings.history_tokens,
-            answer_timeout=settings.llm_answer_timeout,
-        )
+        answerer = build_answerer(settings, http, metrics, retriever, memory)
         runner = StreamRunner(
             event_store=event_store,
             idempotency=IdempotencyStore(redis),
@@ -166,6 +157,22 @@ def _add_readings(
     metrics.add_counter("log_writes", "Writes to the event log.", lambda: event_store.writes)
     metrics.add_counter(
         "log_writes_failed", "Failed writes to the event log.", lambda: event_store.failed_writes
+    )
+
+
+def build_answerer(
+    settings: Settings, http: HTTPClient, metrics: Metrics, retriever: Retriever, memory: Memory
+) -> Answerer:
+    """Build the answerer with the configured model, or else the extractive one."""
+    model = _model(http, settings, metrics) if settings.llm_base_url else None
+    return Answerer(
+        retriever=retriever,
+        model=model or ExtractiveModel(),
+        memory=memory,
+        rewriter=model,
+        rewrite_timeout=settings.condense_timeout,
+        history_tokens=settings.history_tokens,
+        answer_timeout=settings.llm_answer_timeout,
     )
 
 

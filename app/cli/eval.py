@@ -1,25 +1,36 @@
-"""The command `eval`: measure search quality on questions with known answers."""
+"""The command `eval`: measure search and answers on questions with known answers."""
 
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from urllib.request import getproxies_environment
 
 from msgspec.structs import replace
 
-from app.bootstrap import build_embedder, build_retriever, open_database, open_indexer
+from app.bootstrap import (
+    build_answerer,
+    build_embedder,
+    build_retriever,
+    open_database,
+    open_indexer,
+)
 from app.cli.embedded_servers import embedded_servers
 from app.cli.errors import CommandError
-from app.cli.library import show_progress
+from app.cli.library import opening_library, show_progress
 from app.config import Settings
+from app.errors import LibraryUnavailable
 from app.infra.http.client import HTTPClient
+from app.services.evaluation.asking import Asker
 from app.services.evaluation.errors import EvaluationError
-from app.services.evaluation.output import as_json, as_table
-from app.services.evaluation.run import evaluate
+from app.services.evaluation.library import AskableLibrary
+from app.services.evaluation.output import Report, as_json, as_table
+from app.services.evaluation.run import evaluate, evaluate_ingested
 from app.services.evaluation.scratch_library import EmptyLibrary
+from app.services.metrics.registry import Metrics
 from app.services.search.embedding import EmbedderMissing
+from app.services.search.retriever import PostgresRetriever
 
 
 async def run_evaluation(
@@ -28,42 +39,82 @@ async def run_evaluation(
     *,
     split: str | None,
     within: str | None,
-    questions: Path | None,
-    off_topic: Path | None,
+    questions: Sequence[Path],
+    negatives: Sequence[Path],
     json: bool,
 ) -> int:
-    """Measure each dataset and print the reports, as a table or JSON. Raises CommandError."""
+    """Measure each dataset, or the ingested library, and print the reports as tables or JSON.
+
+    Raises CommandError.
+    """
     async with embedded_servers(settings, memory=False) as complete:
         try:
-            with show_progress() as progress:
-                reports = await evaluate(
-                    complete.database_url,
-                    folders,
-                    open_library=partial(open_empty_library, complete),
-                    split=split,
-                    within=within,
-                    questions=questions,
-                    off_topic=off_topic,
-                    log_step=lambda step: print(step, file=sys.stderr, flush=True),
-                    report=progress,
-                )
-        except (EvaluationError, EmbedderMissing) as error:
+            reports: Sequence[Report]
+            if folders:
+                with show_progress() as progress:
+                    reports = await evaluate(
+                        complete.database_url,
+                        folders,
+                        open_library=partial(open_empty_library, complete),
+                        split=split,
+                        within=within,
+                        questions=questions,
+                        negatives=negatives,
+                        log_step=_log_step,
+                        report=progress,
+                    )
+            else:
+                async with open_ingested_library(complete) as library:
+                    reports = [
+                        await evaluate_ingested(
+                            library, questions=questions, negatives=negatives, log_step=_log_step
+                        )
+                    ]
+        except (EvaluationError, EmbedderMissing, LibraryUnavailable) as error:
             raise CommandError(str(error)) from None
     print(as_json(reports) if json else as_table(reports))
     return 0
 
 
+def _log_step(step: str) -> None:
+    print(step, file=sys.stderr, flush=True)
+
+
 @asynccontextmanager
 async def open_empty_library(settings: Settings, database_url: str) -> AsyncIterator[EmptyLibrary]:
-    """Open an empty database that is indexed and searched as configured."""
-    # One connection to write with, and at least one to search.
-    size = max(2, settings.database_pool)
-    scratch = replace(settings, database_url=database_url, database_pool=size)
+    """Open an empty database that is indexed, searched and asked as configured."""
     async with (
-        open_database(scratch) as (pool, state),
+        open_database(_with_two_connections(settings, database_url)) as (pool, state),
         pool.acquire() as connection,
         HTTPClient(getproxies_environment()) as http,
         open_indexer(settings, state) as indexer,
     ):
         embedder = build_embedder(settings, http, questions=True)
-        yield EmptyLibrary(connection, indexer, build_retriever(settings, pool, state, embedder))
+        retriever = build_retriever(settings, pool, state, embedder)
+        asker = _build_asker(settings, http, retriever)
+        yield EmptyLibrary(connection, indexer, retriever, asker)
+
+
+@asynccontextmanager
+async def open_ingested_library(settings: Settings) -> AsyncIterator[AskableLibrary]:
+    """Open the ingested library, searched and asked as configured. Raises CommandError."""
+    database = open_database(_with_two_connections(settings, settings.database_url))
+    async with AsyncExitStack() as stack:
+        with opening_library():
+            pool, state = await stack.enter_async_context(database)
+            connection = await stack.enter_async_context(pool.acquire())
+            http = await stack.enter_async_context(HTTPClient(getproxies_environment()))
+            embedder = build_embedder(settings, http, questions=True)
+        retriever = build_retriever(settings, pool, state, embedder)
+        await retriever.warm_up()
+        yield AskableLibrary(connection, _build_asker(settings, http, retriever))
+
+
+def _with_two_connections(settings: Settings, database_url: str) -> Settings:
+    """Allow one connection for the evaluation itself, and at least one to search."""
+    size = max(2, settings.database_pool)
+    return replace(settings, database_url=database_url, database_pool=size)
+
+
+def _build_asker(settings: Settings, http: HTTPClient, retriever: PostgresRetriever) -> Asker:
+    return Asker(retriever, partial(build_answerer, settings, http, Metrics()))

@@ -30,21 +30,28 @@ class Library(Struct, frozen=True):
 async def open_library(settings: Settings) -> AsyncIterator[Library]:
     """Connect to the library and migrate its tables. Raises CommandError."""
     async with AsyncExitStack() as stack:
-        try:
+        with opening_library():
             pool, state = await stack.enter_async_context(open_database(settings))
             connection = await stack.enter_async_context(pool.acquire())
             indexer = await stack.enter_async_context(open_indexer(settings, state))
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            reason = str(error) or type(error).__name__
-            raise CommandError(
-                f"DATABASE_URL: cannot use PostgreSQL: {reason};"
-                " check the URL and that the server is running"
-            ) from None
-        except MigrationError as error:
-            raise CommandError(f"DATABASE_URL: {error}") from None
-        except EmbedderMissing as error:
-            raise CommandError(str(error)) from None
         yield Library(connection, indexer)
+
+
+@contextmanager
+def opening_library() -> Iterator[None]:
+    """Turn the errors of connecting to the library into CommandError."""
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        reason = str(error) or type(error).__name__
+        raise CommandError(
+            f"DATABASE_URL: cannot use PostgreSQL: {reason};"
+            " check the URL and that the server is running"
+        ) from None
+    except MigrationError as error:
+        raise CommandError(f"DATABASE_URL: {error}") from None
+    except EmbedderMissing as error:
+        raise CommandError(str(error)) from None
 
 
 async def ingest_folder(

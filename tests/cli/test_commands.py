@@ -119,6 +119,44 @@ def test_eval_refuses_a_folder_that_is_not_a_set_in_one_line(
     assert str(tmp_path) in done.stderr
 
 
+def test_eval_measures_the_ingested_library_without_a_set(library_url: str, tmp_path: Path) -> None:
+    questions, negatives = tmp_path / "questions.jsonl", tmp_path / "negatives.txt"
+    document = {"document": "tomas-okafor/true-peak-and-dither.md", "contains": "very quiet noise"}
+    question = {"id": "1", "query": "What is dither?", "answers": [document]}
+    questions.write_text(json.dumps(question), encoding="utf-8")
+    negatives.write_text("Who won the cup of 1974?", encoding="utf-8")
+    files = ("--questions", str(questions), "--negatives", str(negatives))
+    done = run("eval", *files, "--json", DATABASE_URL=library_url, EMBEDDING_MODEL="none")
+    assert done.returncode == 0, done.stderr
+    (measured,) = json.loads(done.stdout)
+    (outcome,) = measured["outcomes"]
+    assert (outcome["id"], outcome["moment_rank"]) == ("1", 1)
+    assert measured["negatives"][0]["questions"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((), "give a SET, or --questions"),
+        (("--questions", "a.jsonl", "--within", "talk"), "--split and --within are for a SET"),
+    ],
+)
+def test_wrong_usage_of_eval_is_explained(arguments: tuple[str, ...], error: str) -> None:
+    done = run("eval", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert error in done.stderr
+
+
+def test_eval_without_a_database_says_so_in_one_line(tmp_path: Path) -> None:
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text('{"id": "1", "query": "?", "answers": [{"document": "a"}]}')
+    nowhere = "postgresql://nobody@127.0.0.1:1/none"
+    done = run("eval", "--questions", str(questions), DATABASE_URL=nowhere)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "DATABASE_URL" in done.stderr
+
+
 def test_the_help_lists_every_command_and_the_main_settings() -> None:
     done = run("--help")
     for word in ("serve", "ask", "ingest", "reindex", "calibrate", "eval"):

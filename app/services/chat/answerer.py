@@ -26,7 +26,7 @@ from app.schemas import (
 )
 from app.services.chat.citations import CitationFilter
 from app.services.chat.followups import FollowUpRewriter, rewrite_followup
-from app.services.chat.memory import MemoryUnavailable, RedisMemory
+from app.services.chat.memory import MemoryUnavailable
 from app.services.chat.prompt import answer_prompt, fits
 from app.services.models.completion import Delta
 from app.services.models.extractive.model import NOTHING_FOUND
@@ -43,6 +43,20 @@ class Retriever(Protocol):
 
     async def search(self, question: str, creator: str | None) -> Retrieval:
         """Return the tier that answers and its sources; raise LibraryUnavailable."""
+        ...
+
+
+class Memory(Protocol):
+    """Stores the turns of conversations. Every method may raise MemoryUnavailable."""
+
+    async def recall(
+        self, conversation_id: str, latest: int | None = None, /
+    ) -> tuple[PastTurn, ...]:
+        """Return a conversation's turns, oldest first; with `latest` only that many."""
+        ...
+
+    async def remember(self, conversation_id: str, turn: PastTurn, /) -> None:
+        """Append a turn."""
         ...
 
 
@@ -130,7 +144,7 @@ class Answerer:
         *,
         retriever: Retriever,
         model: LanguageModel,
-        memory: RedisMemory,
+        memory: Memory,
         rewriter: FollowUpRewriter | None,
         rewrite_timeout: float,
         history_tokens: int,

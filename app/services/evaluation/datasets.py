@@ -20,12 +20,12 @@ def read_datasets(
     *,
     split: str | None = None,
     within: str | None = None,
-    questions: Path | None = None,
+    questions: Sequence[Path] = (),
 ) -> list[Dataset]:
     """Read the datasets, one per language of a folder. Raises EvaluationError.
 
-    `split` and `within` apply to BEIR folders (see `read_beir`), `questions` to the only library
-    among the folders.
+    `split` and `within` apply to BEIR folders (see `read_beir`), `questions` are files for the only
+    library among the folders.
     """
     found: list[Dataset] = []
     for folder in folders:

@@ -1,4 +1,4 @@
-"""Search for judged questions, and compare the results with the judgements."""
+"""Search for the judged queries of a BEIR dataset, and compare the results with the judgements."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
@@ -9,12 +9,11 @@ from app.schemas import Retrieval, Source, Tier
 from app.services.evaluation import metrics
 from app.services.evaluation.answers import AnswerCheck, contains_answer, is_ungrounded
 from app.services.evaluation.beir import BeirDataset
-from app.services.evaluation.off_topic import OffTopicQuery
+from app.services.evaluation.negatives import Negative
 from app.services.evaluation.passages import PassageIndex
-from app.services.evaluation.questions import Answer, Question
+from app.services.evaluation.questions import Answer
 from app.services.evaluation.searcher import Searcher
 from app.services.models.extractive.model import extract_answer
-from app.services.search.text import slugify
 
 # The number of sources that are examined for answers.
 SERVED = 5
@@ -23,11 +22,10 @@ WARM_UP = 5
 
 
 class JudgedQuestion(Struct, frozen=True):
-    """A question as searched, where its answers are, and the grades of passages by id.
+    """A query, the entries that answer it, and the grades of passages by id.
 
     A judged entry that is not in the library has a negative passage id. `tier` is the one whose
-    ranking is measured; `expected` has the words of the answer, if known. If `every` is set, all
-    answers are wanted; otherwise they are alternatives.
+    ranking is measured; `expected` has the words of the answer, if known.
     """
 
     id: str
@@ -37,7 +35,6 @@ class JudgedQuestion(Struct, frozen=True):
     answers: tuple[Answer, ...]
     grades: dict[int, int]
     expected: str | None = None
-    every: bool = False
 
     @property
     def is_answerable(self) -> bool:
@@ -71,7 +68,6 @@ def judge_queries(
             answers=tuple(Answer(entry) for entry in query.grades),
             grades=_passage_grades(query.grades, index),
             expected=query.answer,
-            every=True,
         )
         for query in dataset.queries
     ]
@@ -84,24 +80,6 @@ def _passage_grades(entries: Mapping[str, int], index: PassageIndex) -> dict[int
         ids = [passage.id for passage in index.passages_of(entry)] or [-number]
         grades |= dict.fromkeys(ids, grade)
     return grades
-
-
-def judge_question(question: Question, query: str, index: PassageIndex) -> JudgedQuestion:
-    """Find the passages that answer a question, which is searched as `query`.
-
-    If its creator has an answer, the ranking of the creator's own passages is measured.
-    """
-    passages = list(index.passages_with(question.answers))
-    creator = slugify(question.creator or "")
-    own = any(one.creator == creator for one in passages)
-    return JudgedQuestion(
-        id=question.id,
-        text=query,
-        creator=question.creator,
-        tier="creator" if own else "global",
-        answers=question.answers,
-        grades={one.id: 1 for one in passages},
-    )
 
 
 async def measure(
@@ -126,7 +104,7 @@ async def _measure_one(
         ndcg=metrics.ndcg(ranked, question.grades),
         recall=metrics.recall(ranked, question.grades),
         reciprocal_rank=metrics.reciprocal_rank(ranked, question.grades),
-        served=served_recall(found.sources, question.answers, index, every=question.every),
+        served=served_recall(found.sources, question.answers, index),
         refused=found.tier == "none",
         milliseconds=milliseconds,
         answer=_check_answer(question, question.expected, found, index)
@@ -147,31 +125,24 @@ def _check_answer(
 
 
 def served_recall(
-    sources: Sequence[Source],
-    answers: Sequence[Answer],
-    index: PassageIndex,
-    *,
-    every: bool = False,
+    sources: Sequence[Source], answers: Sequence[Answer], index: PassageIndex
 ) -> float:
-    """Return 1 if the first sources contain any of the answers, else 0.
-
-    With `every`, return the share of the answers that they contain.
-    """
+    """Return the share of the answers that the first sources contain."""
     first = sources[:SERVED]
     found = [any(index.source_contains(one, answer) for one in first) for answer in answers]
-    return sum(found) / len(found) if every else float(any(found))
+    return sum(found) / len(found)
 
 
 async def measure_refusals(
-    searcher: Searcher, queries: Iterable[OffTopicQuery], creators: Sequence[str]
+    searcher: Searcher, negatives: Iterable[Negative], creators: Sequence[str]
 ) -> list[tuple[str, bool]]:
-    """Search for off-topic queries; return the origin of each and whether it was refused.
+    """Search for questions to refuse; return the kind of each and whether it was refused.
 
-    If there are creators, each query names one of them in turn.
+    If there are creators, each question names one of them in turn.
     """
     results = []
-    for number, query in enumerate(queries):
+    for number, negative in enumerate(negatives):
         creator = creators[number % len(creators)] if creators else None
-        found = await searcher.search(query.text, creator)
-        results.append((query.origin, found.tier == "none"))
+        found = await searcher.search(negative.query, creator)
+        results.append((negative.kind, found.tier == "none"))
     return results

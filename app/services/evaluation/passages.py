@@ -1,7 +1,7 @@
-"""Index of the passages in judged documents, to compare them with the sources of an answer."""
+"""Index of the passages in judged documents, to recognize them in the sources of an answer."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -12,7 +12,7 @@ from app.services.evaluation.questions import Answer, normalize
 
 # $1 document keys
 PASSAGES = """
-SELECT p.id, d.key, d.title, c.slug, t.start_seconds, t.end_seconds, t.sentences::text
+SELECT p.id, d.key, d.title, d.language, c.slug, t.start_seconds, t.end_seconds, t.sentences::text
 FROM passages p
 JOIN passage_texts t ON t.passage_id = p.id
 JOIN documents d ON d.id = p.document_id
@@ -24,11 +24,12 @@ _SENTENCES = msgspec.json.Decoder(tuple[Sentence, ...])
 
 
 class IndexedPassage(Struct, frozen=True):
-    """A passage of the library; `creator` is a slug, times are in seconds."""
+    """A passage of the library; `creator` is a slug, `language` a BCP 47 tag, times in seconds."""
 
     id: int
     creator: str
     title: str
+    language: str
     start: float | None
     end: float | None
     sentences: tuple[str, ...]
@@ -63,14 +64,47 @@ class PassageIndex:
         title, slug = source.citation.title, source.citation.creator.slug
         return self._documents.get((slug, title, source.sentences[0].text), ())
 
+    def is_of(self, source: Source, answer: Answer) -> bool:
+        """Return whether a source is of the answer's document."""
+        return answer.document in self.documents_of(source)
+
     def source_contains(self, source: Source, answer: Answer) -> bool:
-        """Return whether a source contains an answer."""
+        """Return whether a source contains an answer, before or after the citation's start."""
         sentences = source.sentences
         start = min((one.start for one in sentences if one.start is not None), default=None)
         end = max((one.end for one in sentences if one.end is not None), default=None)
-        return answer.document in self.documents_of(source) and answer.is_in(
-            start, end, _text(one.text for one in sentences)
-        )
+        return self.is_of(source, answer) and answer.is_in(start, end, _sentences_text(sentences))
+
+    def is_moment(self, source: Source, answer: Answer) -> bool:
+        """Return whether the citation's times overlap those of the answer.
+
+        Without times in either, the source must contain the answer's words.
+        """
+        start, end = source.citation.start_seconds, source.citation.end_seconds
+        if answer.start is None or start is None:
+            return self.source_contains(source, answer)
+        return self.is_of(source, answer) and answer.overlaps(start, end)
+
+    def reaches_sentence(self, source: Source, answer: Answer) -> bool:
+        """Return whether the answer's sentence is at or after the citation's start.
+
+        For an answer without words its times count instead.
+        """
+        start, end = source.citation.start_seconds, source.citation.end_seconds
+        text = _sentences_text(_from(start, source.sentences))
+        return self.is_of(source, answer) and answer.is_in(start, end, text)
+
+
+def _from(start: float | None, sentences: Sequence[Sentence]) -> Sequence[Sentence]:
+    """Return the sentences from the first that does not start before `start` seconds."""
+    if start is None:
+        return sentences
+    starts = (n for n, s in enumerate(sentences) if s.start is not None and s.start >= start)
+    return sentences[next(starts, len(sentences)) :]
+
+
+def _sentences_text(sentences: Iterable[Sentence]) -> str:
+    return _text(one.text for one in sentences)
 
 
 def _text(sentences: Iterable[str]) -> str:
@@ -88,6 +122,7 @@ async def read_passage_index(connection: Connection, documents: Collection[str])
                 id=row["id"],
                 creator=row["slug"],
                 title=row["title"],
+                language=row["language"],
                 start=row["start_seconds"],
                 end=row["end_seconds"],
                 sentences=tuple(one.text for one in sentences),

@@ -1,7 +1,7 @@
-"""Aggregate the results of a dataset into a report."""
+"""Aggregate the results of a BEIR dataset into a report."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -33,22 +33,8 @@ class Refusals(Struct, frozen=True):
     by_source: dict[str, float]
 
 
-class FollowUps(Struct, frozen=True):
-    """The share of follow-ups with an answer in the first five sources.
-
-    `whole_recall_at_5` is the share for the standalone questions. `missed` has the ids of those
-    answered only as standalone questions, `gained` of those answered only as follow-ups.
-    """
-
-    questions: int
-    recall_at_5: float
-    whole_recall_at_5: float
-    missed: tuple[str, ...]
-    gained: tuple[str, ...]
-
-
-class DatasetReport(Struct, frozen=True):
-    """The results of a dataset; shares are between 0 and 1.
+class BeirReport(Struct, frozen=True):
+    """The results of a BEIR dataset; shares are between 0 and 1.
 
     nDCG, recall and MRR measure the ranking before the answerability classifier;
     `served_recall_at_5` measures the sources that a client gets. `recall_lost` is the share of
@@ -71,7 +57,6 @@ class DatasetReport(Struct, frozen=True):
     search_ms: SearchTimes
     ingestion: Ingestion
     quoting: ExtractiveAnswers | None
-    follow_ups: FollowUps | None
 
 
 def build_report(
@@ -84,13 +69,12 @@ def build_report(
     results: Sequence[QuestionResult],
     off_topic: Refusals | None,
     ingestion: Ingestion,
-    follow_ups: FollowUps | None,
-) -> DatasetReport:
+) -> BeirReport:
     """Aggregate at least one result."""
     found = [one for one in results if one.recall > 0]
     times = [one.milliseconds for one in results]
     answers = [one.answer for one in results if one.answer is not None]
-    return DatasetReport(
+    return BeirReport(
         name=name,
         language=language,
         within=within,
@@ -106,7 +90,6 @@ def build_report(
         search_ms=SearchTimes(percentile(times, 0.5), percentile(times, 0.95)),
         ingestion=ingestion,
         quoting=summarize_answers(answers) if answers else None,
-        follow_ups=follow_ups,
     )
 
 
@@ -121,17 +104,4 @@ def summarize_refusals(results: Sequence[tuple[str, bool]]) -> Refusals | None:
         questions=len(results),
         refused=mean([float(refused) for _, refused in results]),
         by_source={origin: mean(shares) for origin, shares in by_origin.items()},
-    )
-
-
-def summarize_follow_ups(recall: Mapping[str, tuple[float, float]]) -> FollowUps | None:
-    """Aggregate id → served recall as a follow-up and standalone; None if there are none."""
-    if not recall:
-        return None
-    return FollowUps(
-        questions=len(recall),
-        recall_at_5=mean([own for own, _ in recall.values()]),
-        whole_recall_at_5=mean([whole for _, whole in recall.values()]),
-        missed=tuple(name for name, (own, whole) in recall.items() if own < whole),
-        gained=tuple(name for name, (own, whole) in recall.items() if own > whole),
     )

@@ -10,9 +10,12 @@ from msgspec import Struct
 
 from app.infra.database import Connection
 from app.schemas import Sentence
+from app.services.evaluation.asking import Asker
 from app.services.evaluation.beir import BeirDataset, CorpusEntry
 from app.services.evaluation.datasets import Dataset
 from app.services.evaluation.errors import EvaluationError
+from app.services.evaluation.library import COUNT_PASSAGES
+from app.services.evaluation.report import Ingestion
 from app.services.evaluation.scratch_database import scratch_database
 from app.services.evaluation.searcher import Searcher
 from app.services.ingest.parse.chunk import Passage
@@ -26,17 +29,17 @@ from app.services.ingest.store.documents import replace_document, text_search_co
 from app.services.ingest.store.indexer import Indexer
 from app.services.ingest.store.libraries import save_library
 
-COUNT_PASSAGES = "SELECT count(*) FROM passages"
 # The creator of entries without a group.
 NO_GROUP = "nobody"
 
 
 class EmptyLibrary(Struct, frozen=True):
-    """An empty library: a connection to write to it, its indexer and its searcher."""
+    """An empty library: a connection to write to it, its indexer, its searcher and an asker."""
 
     connection: Connection
     indexer: Indexer
     searcher: Searcher
+    asker: Asker
 
 
 # Opens the empty database at a URL, creating its tables.
@@ -48,10 +51,20 @@ class ScratchLibrary(Struct, frozen=True):
 
     connection: Connection
     searcher: Searcher
+    asker: Asker
     creators: dict[str, str]
     passages: int
     ingestion_seconds: float
     calibration_seconds: float
+
+    @property
+    def ingestion(self) -> Ingestion:
+        """The times for the report."""
+        return Ingestion(
+            seconds=self.ingestion_seconds,
+            passages_per_second=self.passages / self.ingestion_seconds,
+            calibration_seconds=self.calibration_seconds,
+        )
 
 
 class _Stopwatch:
@@ -95,12 +108,13 @@ async def scratch_library(
                 connection, dataset, language, creators, pgvector=indexer.pgvector
             )
             await indexer.update(connection, changed, stopwatch)
-        else:
+        elif dataset.folder is not None:
             await ingest(connection, dataset.folder, indexer=indexer, on_progress=stopwatch)
         ingestion, calibration = stopwatch.stop()
         yield ScratchLibrary(
             connection=connection,
             searcher=library.searcher,
+            asker=library.asker,
             creators=creators,
             passages=await connection.fetchval(COUNT_PASSAGES),
             ingestion_seconds=ingestion,

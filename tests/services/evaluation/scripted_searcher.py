@@ -50,7 +50,7 @@ class ScriptedSearcher:
         return Retrieval("global" if sources else "none", sources, None, (), "lexical", question)
 
 
-def passage_index(*sources: tuple[int, str, Source]) -> PassageIndex:
+def passage_index(*sources: tuple[int, str, Source], language: str = "en") -> PassageIndex:
     """Return an index with a passage per source, given its id and document."""
     index = PassageIndex()
     for number, document, one in sources:
@@ -60,6 +60,7 @@ def passage_index(*sources: tuple[int, str, Source]) -> PassageIndex:
                 id=number,
                 creator=one.citation.creator.slug,
                 title=one.citation.title,
+                language=language,
                 start=one.sentences[0].start,
                 end=one.sentences[-1].end,
                 sentences=tuple(sentence.text for sentence in one.sentences),

@@ -6,12 +6,12 @@ import pytest
 
 from app.services.evaluation.datasets import dataset_language, read_datasets
 from app.services.evaluation.errors import EvaluationError
-from app.services.evaluation.off_topic import (
+from app.services.evaluation.negatives import (
     MAX_QUESTIONS,
-    OffTopicQuery,
-    off_topic_for,
-    read_off_topic,
-    sample_off_topic,
+    Negative,
+    negatives_for,
+    read_negatives,
+    sample_negatives,
 )
 from tests.services.evaluation.folders import QUESTIONS, beir_folder
 from tests.services.ingest.libraries import write_files
@@ -40,20 +40,23 @@ def test_questions_file_needs_exactly_one_library(tmp_path: Path) -> None:
     write_files(tmp_path, {"a/mara/a.md": "", "b/mara/b.md": "", "mine.jsonl": OWN})
     given = tmp_path / "mine.jsonl"
     with pytest.raises(EvaluationError, match="exactly one library, but there are 2"):
-        read_datasets([tmp_path / "a", tmp_path / "b"], questions=given)
+        read_datasets([tmp_path / "a", tmp_path / "b"], questions=[given])
     with pytest.raises(EvaluationError, match="exactly one library, but there are 0"):
-        read_datasets([beir_folder(tmp_path / "c")], questions=given)
+        read_datasets([beir_folder(tmp_path / "c")], questions=[given])
 
 
-def test_off_topic_questions_come_from_other_datasets_in_the_same_language(tmp_path: Path) -> None:
+def test_questions_of_other_datasets_in_the_same_language_are_to_be_refused(
+    tmp_path: Path,
+) -> None:
     write_files(tmp_path, {"demo/questions.jsonl": OWN})
     beir, library = read_datasets([beir_folder(tmp_path / "mixing"), tmp_path / "demo"])
     languages = [(beir, "en"), (library, "en")]
-    assert off_topic_for(beir, "en", languages) == [
-        OffTopicQuery("demo", "How long is the release when I duck a bass?")
+    assert negatives_for(beir, "en", languages) == [
+        Negative(query="How long is the release when I duck a bass?", kind="demo")
     ]
-    assert [one.text for one in off_topic_for(library, "en", languages)] == list(QUESTIONS.values())
-    assert off_topic_for(beir, "en", [(beir, "en"), (library, "de")]) == []
+    others = negatives_for(library, "en", languages)
+    assert [one.query for one in others] == list(QUESTIONS.values())
+    assert negatives_for(beir, "en", [(beir, "en"), (library, "de")]) == []
 
 
 def test_language_is_detected_from_the_texts(tmp_path: Path) -> None:
@@ -66,24 +69,28 @@ def test_language_is_detected_from_the_texts(tmp_path: Path) -> None:
 
 
 def test_sample_is_even_and_reproducible_without_the_datasets_own_questions() -> None:
-    pool = [OffTopicQuery("other", str(number)) for number in range(10 * MAX_QUESTIONS)]
-    sample = sample_off_topic(pool, {"0", "1", "2"})
-    assert len(sample) == len({one.text for one in sample}) == MAX_QUESTIONS
-    assert sample == sample_off_topic(pool, {"0", "1", "2"})
-    assert "0" not in {one.text for one in sample}
-    assert sum(int(one.text) < 5 * MAX_QUESTIONS for one in sample) == pytest.approx(
+    pool = [Negative(query=str(number), kind="other") for number in range(10 * MAX_QUESTIONS)]
+    sample = sample_negatives(pool, {"0", "1", "2"})
+    assert len(sample) == len({one.query for one in sample}) == MAX_QUESTIONS
+    assert sample == sample_negatives(pool, {"0", "1", "2"})
+    assert "0" not in {one.query for one in sample}
+    assert sum(int(one.query) < 5 * MAX_QUESTIONS for one in sample) == pytest.approx(
         MAX_QUESTIONS / 2, abs=1
     )
-    assert sample_off_topic(pool[:4], {"3"}) == pool[:3]
+    assert sample_negatives(pool[:4], {"3"}) == pool[:3]
 
 
-def test_off_topic_questions_are_read_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "off_topic.txt"
-    path.write_text('Who won the cup?\n\n{"text": "Is it going to rain?"}\n', encoding="utf-8")
-    assert [one.text for one in read_off_topic(path)] == [
-        "Who won the cup?",
-        "Is it going to rain?",
+def test_questions_to_refuse_are_read_from_files(tmp_path: Path) -> None:
+    plain, typed = tmp_path / "plain.txt", tmp_path / "typed.jsonl"
+    plain.write_text('Who won the cup?\n\n{"query": "Is it going to rain?"}\n', encoding="utf-8")
+    typed.write_text(
+        '{"id": "n1", "query": "hi", "kind": "greeting", "creator": "mara"}\n', encoding="utf-8"
+    )
+    assert read_negatives([plain, typed]) == [
+        Negative(query="Who won the cup?", kind="plain.txt"),
+        Negative(query="Is it going to rain?", kind="plain.txt"),
+        Negative(query="hi", kind="greeting", id="n1", creator="mara"),
     ]
-    path.write_text('{"query": "Is it going to rain?"}\n', encoding="utf-8")
-    with pytest.raises(EvaluationError, match=r"off_topic\.txt, line 1"):
-        read_off_topic(path)
+    typed.write_text('{"text": "Is it going to rain?"}\n', encoding="utf-8")
+    with pytest.raises(EvaluationError, match=r"typed\.jsonl, line 1"):
+        read_negatives([typed])

@@ -1,4 +1,4 @@
-"""Metrics of searched questions."""
+"""Metrics of the queries of BEIR datasets."""
 
 import pytest
 from msgspec.structs import replace
@@ -7,13 +7,12 @@ from app.services.evaluation.beir import BeirDataset, JudgedQuery
 from app.services.evaluation.measure import (
     JudgedQuestion,
     judge_queries,
-    judge_question,
     measure,
     measure_refusals,
     served_recall,
 )
-from app.services.evaluation.off_topic import OffTopicQuery
-from app.services.evaluation.questions import Answer, Question
+from app.services.evaluation.negatives import Negative
+from app.services.evaluation.questions import Answer
 from app.services.evaluation.report import summarize_refusals
 from tests.services.evaluation.scripted_searcher import ScriptedSearcher, passage_index
 from tests.services.samples import source
@@ -57,22 +56,13 @@ async def test_expected_answer_is_looked_for_in_the_extractive_answer() -> None:
     assert (second.served, second.correct) == (False, False)
 
 
-def test_any_answer_in_the_first_five_sources_is_enough() -> None:
-    answers = (Answer("other"), Answer("talk", 60.0))
-    assert served_recall((EARLY, LATE), answers, INDEX) == 1
-    assert served_recall((EARLY,) * 5 + (LATE,), answers, INDEX) == 0
-    # The same words in another talk are not.
-    elsewhere = source(1, "The release follows the tempo.", title="Another talk", start=60.0)
-    assert served_recall((elsewhere, EARLY), answers, INDEX) == 0
-
-
-async def test_share_of_the_answers_counts_if_every_one_is_wanted() -> None:
+def test_share_of_the_answers_in_the_first_five_sources_counts() -> None:
     answers = (Answer("talk", 0.0, 4.0), Answer("talk", 60.0), Answer("other"))
-    assert served_recall((EARLY, LATE), answers, INDEX, every=True) == pytest.approx(2 / 3)
-    searcher = ScriptedSearcher({"release?": (EARLY,)}, {})
-    alternatives = replace(RELEASE, answers=answers)
-    results = await measure(searcher, [alternatives, replace(alternatives, every=True)], INDEX)
-    assert [one.served for one in results] == [1, pytest.approx(1 / 3)]
+    assert served_recall((EARLY, LATE), answers, INDEX) == pytest.approx(2 / 3)
+    assert served_recall((EARLY,) * 5 + (LATE,), answers, INDEX) == pytest.approx(1 / 3)
+    # The same words in another talk are not an answer.
+    elsewhere = source(1, "The release follows the tempo.", title="Another talk", start=60.0)
+    assert served_recall((elsewhere,), answers, INDEX) == 0
 
 
 def test_query_is_answerable_by_the_passages_of_its_judged_entries() -> None:
@@ -84,27 +74,17 @@ def test_query_is_answerable_by_the_passages_of_its_judged_entries() -> None:
     one = BeirDataset("set", None, (), queries, within="talk")
     first, second = judge_queries(one, {"a": "group-1"}, index)
     assert (first.creator, first.tier, first.grades) == ("group-1", "creator", {7: 2, -2: 1})
-    assert first.every
     assert (second.creator, second.tier, second.is_answerable) == (None, "global", False)
 
 
-def test_question_is_measured_in_the_creators_tier_if_the_creator_answers_it() -> None:
-    question = Question("1", "release?", (Answer("talk", 60.0),), creator="Mara")
-    one = judge_question(question, "release? (bass)", INDEX)
-    assert (one.text, one.tier, one.grades) == ("release? (bass)", "creator", {2: 1})
-    assert not one.every
-    stranger = Question("1", "release?", (Answer("talk", 60.0),), creator="tom")
-    assert judge_question(stranger, "release?", INDEX).tier == "global"
-
-
-async def test_off_topic_questions_name_the_creators_in_turn() -> None:
+async def test_questions_to_refuse_name_the_creators_in_turn() -> None:
     searcher = ScriptedSearcher({"rain?": (EARLY,)}, {})
-    off_topic = [
-        OffTopicQuery("a", "rain?"),
-        OffTopicQuery("b", "snow?"),
-        OffTopicQuery("b", "hail?"),
+    negatives = [
+        Negative(query="rain?", kind="a"),
+        Negative(query="snow?", kind="b"),
+        Negative(query="hail?", kind="b"),
     ]
-    report = summarize_refusals(await measure_refusals(searcher, off_topic, ["group-1", "group-2"]))
+    report = summarize_refusals(await measure_refusals(searcher, negatives, ["group-1", "group-2"]))
     assert [creator for _, creator in searcher.searches] == ["group-1", "group-2", "group-1"]
     assert report
     assert report.refused == pytest.approx(2 / 3)

@@ -1,4 +1,4 @@
-"""Reports as a table and as JSON."""
+"""Reports about BEIR datasets as a table and as JSON."""
 
 import json
 
@@ -8,7 +8,6 @@ from app.services.evaluation.output import as_json, as_table
 from app.services.evaluation.report import (
     Ingestion,
     build_report,
-    summarize_follow_ups,
     summarize_refusals,
 )
 
@@ -26,7 +25,6 @@ FULL = build_report(
     results=RESULTS,
     off_topic=summarize_refusals([("a", True), ("a", True), ("b", False), ("b", True)]),
     ingestion=Ingestion(10.0, 1_234.5, 0.5),
-    follow_ups=summarize_follow_ups({"q1": (1.0, 1.0), "q2": (0.0, 1.0), "q3": (1.0, 0.0)}),
 )
 BARE = build_report(
     name="b",
@@ -37,7 +35,6 @@ BARE = build_report(
     results=RESULTS[2:],
     off_topic=summarize_refusals([]),
     ingestion=Ingestion(1.0, 3.0, 0.0),
-    follow_ups=summarize_follow_ups({}),
 )
 
 
@@ -55,9 +52,6 @@ def test_table_has_a_row_per_dataset_and_notes() -> None:
     assert "1 questions skipped" in below
     assert "100.0% of a, 50.0% of b" in below
     assert "100.0% of 1 extractive answers are correct" in below
-    assert "3 follow-ups, recall@5 0.667, standalone 0.667" in below
-    assert "found only as standalone questions: q2" in below
-    assert "found only as follow-ups: q3" in below
 
 
 def test_json_field_names_are_stable() -> None:
@@ -65,7 +59,5 @@ def test_json_field_names_are_stable() -> None:
     assert full["ndcg_at_10"] == 0.5
     assert full["search_ms"] == {"p50": 6.0, "p95": 8.0}
     assert full["off_topic"]["by_source"] == {"a": 1.0, "b": 0.5}
-    assert full["follow_ups"]["missed"] == ["q2"]
-    assert full["follow_ups"]["gained"] == ["q3"]
     assert full["quoting"] == {"replies": 1, "served": 1, "told": 1.0, "foreign": 0}
     assert (bare["recall_lost"], bare["off_topic"], bare["quoting"]) == (None, None, None)

@@ -7,10 +7,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.cli.eval import open_empty_library
+from app.cli.eval import open_empty_library, open_ingested_library
 from app.config import Settings
 from app.services.evaluation.errors import EvaluationError
-from app.services.evaluation.run import evaluate
+from app.services.evaluation.library_report import LibraryReport
+from app.services.evaluation.report import BeirReport
+from app.services.evaluation.run import evaluate, evaluate_ingested
 from app.services.evaluation.scratch_database import PREFIX
 from app.services.evaluation.scratch_library import OpenLibrary
 from tests.services.evaluation.folders import beir_folder, lines
@@ -48,6 +50,8 @@ async def test_datasets_are_evaluated_one_after_another_and_leave_nothing_behind
     first, second = await evaluate(
         database_url, [mixing, trees], open_library=open_library, log_step=steps.append
     )
+    assert isinstance(first, BeirReport)
+    assert isinstance(second, BeirReport)
     assert (first.name, first.language, first.passages, first.questions) == ("mixing", "en", 4, 2)
     assert (first.ndcg_at_10, first.recall_at_10, first.mrr_at_10) == (1, 1, 1)
     assert first.quoting
@@ -82,6 +86,7 @@ async def test_queries_are_searched_within_their_group(
     )
     # The other band's passage would rank first without the group.
     (report,) = await evaluate(database_url, [folder], open_library=open_library, within="band")
+    assert isinstance(report, BeirReport)
     assert (report.within, report.mrr_at_10, report.recall_lost) == ("band", 1, 0)
 
 
@@ -100,6 +105,9 @@ async def test_library_is_evaluated_with_its_own_questions(
         {
             "id": "traps",
             "query": "Where do bass traps go?",
+            "kind": "how",
+            "creator": "Mara Voss",
+            "facts": [["corner"]],
             "answers": [{"document": "mara-voss/talks/modes.md", "start": 6.0, "end": 9.0}],
         },
         {
@@ -109,18 +117,50 @@ async def test_library_is_evaluated_with_its_own_questions(
         },
     ]
     write_files(folder, {"questions.jsonl": lines(questions)})
-    off_topic = tmp_path / "off_topic.txt"
-    off_topic.write_text("Who won the cup of 1974?\n", encoding="utf-8")
+    negatives = tmp_path / "negatives.txt"
+    negatives.write_text("Who won the cup of 1974?\n", encoding="utf-8")
     (report,) = await evaluate(
-        database_url, [folder], open_library=open_library, off_topic=off_topic
+        database_url, [folder], open_library=open_library, negatives=[negatives]
     )
+    assert isinstance(report, LibraryReport)
     assert (report.name, report.questions, report.skipped) == ("demo", 2, ("gone",))
-    assert report.recall_at_10 == 1
+    total = report.cells[0]
+    assert (total.moment_at_5, total.sentence_at_5, total.document_at_5) == (1, 1, 1)
+    assert (total.told, total.creator_tier, total.creator_questions) == (1, 1, 1)
     assert report.follow_ups
     assert report.follow_ups.questions == 1
     assert report.follow_ups.whole_recall_at_5 == 1
-    assert report.off_topic
-    assert report.off_topic.questions == 1
+    assert [(one.kind, one.questions) for one in report.negatives] == [
+        *((None, 1), ("negatives.txt", 1))
+    ]
+    assert report.ingestion
+
+
+async def test_ingested_library_is_measured_without_changing_it(
+    library_url: str, tmp_path: Path
+) -> None:
+    question = {
+        "id": "1",
+        "query": "What is dither?",
+        "answers": [
+            {"document": "tomas-okafor/true-peak-and-dither.md", "contains": "very quiet noise"}
+        ],
+    }
+    write_files(tmp_path, {"questions.jsonl": json.dumps(question)})
+    async with open_ingested_library(Settings(database_url=library_url)) as library:
+        counts = "SELECT (SELECT count(*) FROM passages), (SELECT count(*) FROM gates)"
+        before = await library.connection.fetchrow(counts)
+        report = await evaluate_ingested(library, questions=[tmp_path / "questions.jsonl"])
+        assert await library.connection.fetchrow(counts) == before
+    assert (report.questions, report.ingestion) == (1, None)
+    assert report.cells[0].moment_at_5 == 1
+
+
+async def test_empty_library_is_an_error(database_url: str, tmp_path: Path) -> None:
+    write_files(tmp_path, {"negatives.txt": "hi"})
+    async with open_ingested_library(Settings(database_url=database_url)) as library:
+        with pytest.raises(EvaluationError, match="the library is empty"):
+            await evaluate_ingested(library, negatives=[tmp_path / "negatives.txt"])
 
 
 async def test_entry_that_the_database_rejects_is_named(
