@@ -21,6 +21,7 @@ from app.services.metrics.registry import Metrics
 from app.services.models.extractive.model import ExtractiveModel
 from app.services.models.openai import ModelConfig, OpenAIModel
 from app.services.search.embedding import Embedder, EmbedderMissing
+from app.services.search.embedding.bge import BGE, BgeEmbedder
 from app.services.search.embedding.local import RETIRED, is_installed
 from app.services.search.embedding.remote import RemoteConfig, RemoteEmbedder
 from app.services.search.embedding.use import USE, UseEmbedder
@@ -237,6 +238,8 @@ def build_embedder(settings: Settings, http: HTTPClient, *, questions: bool) -> 
         return None
     if name in ("", "use", USE.name):
         return UseEmbedder()
+    if name in ("bge", BGE.name):
+        return BgeEmbedder()
     for *names, replacement in RETIRED:
         if name in names:
             raise EmbedderMissing(
@@ -244,7 +247,7 @@ def build_embedder(settings: Settings, http: HTTPClient, *, questions: bool) -> 
                 " `python -m app reindex` to embed the library again"
             )
     raise EmbedderMissing(
-        f"EMBEDDING_MODEL: unknown embedder {name!r}; set it to use or none,"
+        f"EMBEDDING_MODEL: unknown embedder {name!r}; set it to use, bge or none,"
         " or set EMBEDDING_BASE_URL to the server that has this model"
     )
 
@@ -274,4 +277,6 @@ def _alpha(settings: Settings, embedder: Embedder | None) -> float:
     """Return the weight of the lexical score: the less accurate the embedder, the higher."""
     if settings.alpha is not None:
         return settings.alpha
-    return 0.5 if isinstance(embedder, UseEmbedder) else 0.4
+    if isinstance(embedder, UseEmbedder):
+        return 0.5
+    return 0.3 if isinstance(embedder, BgeEmbedder) else 0.4

@@ -1,5 +1,6 @@
 """Settings, read from environment variables."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from msgspec import Meta, Struct
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf", re.ASCII | re.IGNORECASE)
 _SECRETS_IN_URL = re.compile(r"(?<=://).*@|(?<=password=)[^&]*|(?<=key=)[^&]*|(?<=token=)[^&]*")
 
 
@@ -122,15 +124,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Read the settings; an empty variable counts as unset. Raises SettingsError."""
         given = {
-            name: environment[name.upper()].strip()
+            name: _parse(name, text)
             for name in cls.__struct_fields__
-            if environment.get(name.upper(), "").strip()
+            if (text := environment.get(name.upper(), "").strip())
         }
         try:
             # Path is the only type of a setting that msgspec does not convert.
-            settings = msgspec.convert(
-                given, cls, strict=False, dec_hook=lambda _, path: Path(path).expanduser()
-            )
+            settings = msgspec.convert(given, cls, dec_hook=_path)
         except msgspec.ValidationError as error:
             reason, _, path = str(error).partition(" - at `$.")
             name = path.rstrip("`")
@@ -175,12 +175,31 @@ def _is_http_url(url: str) -> bool:
     return parts.scheme in ("http", "https") and port != 0 and bool(re.fullmatch("[!-~]+", host))
 
 
+def _parse(name: str, text: str) -> object:
+    """Parse the text of a number; return other settings' texts as they are."""
+    hint = get_type_hints(Settings)[name]
+    kinds = {int: "a whole number", float: "a number"}
+    kind = next((one for one in kinds if one in (hint, *get_args(hint))), None)
+    if kind is None:
+        return text
+    number = float(text) if _NUMBER.fullmatch(text) else math.nan
+    if math.isnan(number) or (kind is int and not number.is_integer()):
+        raise SettingsError(f"{name.upper()}: must be {kinds[kind]}")
+    return kind(number)
+
+
+def _path(_: type, text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        user = Path(text).parts[0]
+        raise ValueError(f"must be a folder, but {user} is not a user's home directory") from None
+
+
 def _explain(name: str, reason: str) -> str:
     """Rewrite msgspec's message about a setting's value in plain terms."""
-    kinds = {"int": "a whole number", "float": "a number"}
-    found = re.fullmatch(r"Expected `(int|float)(?: \| null)?`(?:, got `str`| (.+))", reason)
-    if found:
-        return f"must be {found[2] or kinds[found[1]]}"
+    if bound := re.fullmatch(r"Expected `.+` ([<>]=? -?\d+)(?:\.0)?", reason):
+        return f"must be {bound[1]}"
     if choices := get_args(get_type_hints(Settings)[name]):
         return f"must be one of {', '.join(choices)}"
     return reason

@@ -6,6 +6,8 @@ from app.bootstrap import build_embedder
 from app.config import Settings
 from app.infra.http.client import HTTPClient
 from app.services.search.embedding import EmbedderMissing
+from app.services.search.embedding.bge import BGE
+from app.services.search.embedding.local import is_installed
 
 
 @pytest.mark.parametrize("model", ["", "use", "use-multilingual-v3"])
@@ -13,6 +15,14 @@ def test_the_default_embedder_is_use(model: str) -> None:
     embedder = build_embedder(Settings(embedding_model=model), HTTPClient(), questions=True)
     assert embedder is not None
     assert embedder.name == "use-multilingual-v3"
+
+
+@pytest.mark.skipif(not is_installed(BGE), reason="the extra bge is not installed")
+@pytest.mark.parametrize("model", ["bge", "bge-small-en-v1.5-int8"])
+def test_bge_can_be_selected(model: str) -> None:
+    embedder = build_embedder(Settings(embedding_model=model), HTTPClient(), questions=True)
+    assert embedder is not None
+    assert embedder.name == "bge-small-en-v1.5-int8"
 
 
 def test_embeddings_can_be_turned_off() -> None:

@@ -1,5 +1,6 @@
 """Settings from environment variables: defaults, types, error messages, masked secrets."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,10 @@ def test_values_are_converted_to_their_types() -> None:
         ("LLM_MAX_TOKENS", "many"),
         ("DATABASE_URL", "db:5432"),
         ("ALPHA", "1.1"),
+        ("ALPHA", "null"),
+        ("ALPHA", "1e999"),
+        ("LLM_TEMPERATURE", "warm"),
+        ("DATA_DIR", "~nobody-of-this-name/x"),
         ("EMBEDDING_TIMEOUT", "0"),
         ("MAX_PASSAGES_PER_DOCUMENT", "0"),
     ],
@@ -33,6 +38,36 @@ def test_values_are_converted_to_their_types() -> None:
 def test_an_invalid_value_is_reported_in_one_line_with_its_variable(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=rf"^{name}: must [^\n]+$"):
         Settings.from_environment({name: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [(".5", 0.5), ("0.5", 0.5), ("1.", 1), ("+1", 1), ("5e-1", 0.5), ("1", 1)]
+)
+def test_a_number_may_be_written_in_any_common_way(text: str, number: float) -> None:
+    assert Settings.from_environment({"ALPHA": text}).alpha == number
+
+
+def test_a_whole_number_may_end_in_zeros() -> None:
+    port = Settings.from_environment({"PORT": "9000.0"}).port
+    assert (port, type(port)) == (9000, int)
+
+
+TYPE_NAMES = re.compile(
+    r"`|\b(float|int|str|null|None|bool|Path|PosixPath|Literal|object|type|class|Traceback)\b"
+)
+
+
+@pytest.mark.parametrize("name", Settings.__struct_fields__)
+def test_no_message_shows_the_name_of_a_type(name: str) -> None:
+    nonsense = ["many", "-1", "-.5", "1.5", "1e999", "nan", "null", "true", "0x1", "[]", "{}", "٣"]
+    for value in [*nonsense, "10000000", "~nobody-of-this-name/x", "ü"]:
+        try:
+            Settings.from_environment({name.upper(): value})
+        except SettingsError as error:
+            message = str(error)
+            variable = name.partition("_")[0].upper()
+            assert re.fullmatch(rf"{variable}[A-Z_]*: [^\n]+", message)
+            assert not TYPE_NAMES.search(message), message
 
 
 def test_the_choices_of_a_setting_are_listed() -> None:

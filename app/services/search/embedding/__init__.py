@@ -1,7 +1,6 @@
 """Embedders turn texts into unit-length vectors; texts of similar meaning have similar vectors.
 
-`use` has the default model, which runs in the process; `remote` calls a server. `local` has what
-the models in the process share.
+`use` and `bge` run in the process, and `local` has what they share; `remote` calls a server.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

