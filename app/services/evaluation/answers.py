@@ -59,7 +59,26 @@ def is_ungrounded(answer: str, sources: Sequence[Source]) -> bool:
     """Return whether an answer has text other than sentences of the sources it cites."""
     if answer == NOTHING_FOUND:
         return False
-    sentences = {(one.citation.number, s.text) for one in sources for s in one.sentences}
-    if any((int(number), text) not in sentences for text, number in _QUOTATION.findall(answer)):
+    sentences = {one.citation.number: [s.text for s in one.sentences] for one in sources}
+    if any(
+        not _is_run(text, sentences.get(int(number), ()))
+        for text, number in _QUOTATION.findall(answer)
+    ):
         return True
     return bool(_QUOTATION.sub("", answer).strip())
+
+
+def _is_run(text: str, sentences: Sequence[str]) -> bool:
+    """Return whether a text consists of consecutive sentences, joined by spaces."""
+    for first in range(len(sentences)):
+        end = 0
+        for sentence in sentences[first:]:
+            if not text.startswith(sentence, end):
+                break
+            end += len(sentence)
+            if end == len(text):
+                return True
+            if text[end] != " ":
+                break
+            end += 1
+    return False

@@ -25,6 +25,7 @@ def test_expected_answer_is_found_ignoring_case_and_markers() -> None:
 def test_sentences_of_the_cited_sources_are_grounded() -> None:
     question = "How fast is the attack? And the release?"
     assert not is_ungrounded("Set the attack to 2 ms. [1] Then listen. [1]", SOURCES)
+    assert not is_ungrounded("Set the attack to 2 ms. Then listen. [1]", SOURCES)
     assert not is_ungrounded(extract_answer(question, SOURCES), SOURCES)
     assert not is_ungrounded(NOTHING_FOUND, SOURCES)
 
@@ -33,6 +34,9 @@ def test_any_other_text_is_ungrounded() -> None:
     assert is_ungrounded("Set the attack to 3 ms. [1]", SOURCES)
     assert is_ungrounded("The release follows the tempo. [1]", SOURCES)
     assert is_ungrounded("Then listen. [1] As I always say.", SOURCES)
+    assert is_ungrounded("Then listen. As I always say. [1]", SOURCES)
+    assert is_ungrounded("Then listen. Set the attack to 2 ms. [1]", SOURCES)
+    assert is_ungrounded("Then listen. [3]", SOURCES)
 
 
 def test_correct_answers_are_counted_only_where_the_sources_contain_them() -> None:

@@ -55,7 +55,8 @@ def test_follow_up_matches_its_own_words_and_does_not_repeat_earlier_answers() -
     passage = source(1, ATTACK, "Set its release to 100 ms or so.", "Listen to the side-chain.")
     query = "And the release? (attack side-chain compressor)"
     answer = extract_answer(query, (passage,), "And the release?", earlier_answers=ATTACK)
-    assert answer.startswith("Set its release to 100 ms or so. [1]")
+    assert answer.startswith("Set its release to 100 ms or so.")
+    assert ATTACK not in answer
 
 
 def test_urls_and_sentences_with_bracketed_numbers_are_not_quoted() -> None:
@@ -67,7 +68,7 @@ def test_urls_and_sentences_with_bracketed_numbers_are_not_quoted() -> None:
 
 def test_quotes_the_beginning_of_a_source_without_a_matching_sentence() -> None:
     assert extract_answer("loudness", (source(1, "One two.", "Three four.", "Five."),)) == (
-        "One two. [1] Three four. [1]"
+        "One two. Three four. [1]"
     )
 
 
@@ -77,10 +78,11 @@ def test_answer_to_a_question_in_the_source_is_quoted_without_any_matching_word(
         "Absorbers stand in every studio that I know of.",
         "How thick must an absorber panel be?",
         "Ten centimetres, with some air behind it, do for most rooms.",
+        "Then buy it.",
         "Paint the ceiling in whatever colour the singer likes.",
     )
     answer = extract_answer("How thick must absorber panels be?", (passage,))
-    assert answer.startswith("Ten centimetres, with some air behind it, do for most rooms. [1]")
+    assert answer.startswith("Ten centimetres, with some air behind it, do for most rooms.")
     assert "How thick" not in answer
     assert "ceiling" not in answer
 
@@ -102,10 +104,9 @@ def test_sentence_starting_with_a_pronoun_follows_the_sentence_before_it() -> No
         1,
         "The Amazon basin holds most of the forest.",
         "It covers 7,000,000 square kilometres of land.",
-        "Parrots of all colours live there.",
     )
     assert extract_answer("How many square kilometres has the Amazon basin?", (passage,)) == (
-        "The Amazon basin holds most of the forest. [1] "
+        "The Amazon basin holds most of the forest. "
         "It covers 7,000,000 square kilometres of land. [1]"
     )
 
@@ -134,17 +135,16 @@ def test_of_two_similar_sentences_the_one_of_the_better_source_is_quoted() -> No
     weak = source(1, "An attack of 5 ms suits every kick drum.", "Listen to the cymbals too.")
     weak = replace(weak, citation=replace(weak.citation, score=0.1))
     good = source(2, "An attack of 2 ms lets no peak through.", "The release may be slower.")
-    assert (
-        extract_answer("How fast should the attack be?", (weak, good))
-        == f"{good.sentences[0].text} [2]"
-    )
+    answer = extract_answer("How fast should the attack be?", (weak, good))
+    assert answer.startswith(good.sentences[0].text)
+    assert "[1]" not in answer
 
 
 def test_adjacent_words_of_the_question_count_more_if_adjacent_in_a_sentence() -> None:
     passage = source(
         1,
         "A fork in the soft clay of the river bank is easily seen.",
-        "Boats pass by on most days of the week.",
+        *(f"Boats of kind {n} pass by on most days of the week." for n in range(6)),
         "With a soft fork the old rules become tighter for everyone.",
     )
     assert extract_answer("soft fork", (passage,)).startswith("With a soft fork")
@@ -199,24 +199,32 @@ def _lines(name: str) -> list[Any]:
 
 
 WORDS = st.sampled_from(
-    ["attack", "release", "kick", "bass", "the", "a", "of", "ms", "fast", "slow", "and", "low"]
+    """
+    attack release kick bass the a of ms fast slow and low It So But who why how 2 three because
+    Mara [noise] Yeah
+    """.split()
 )
-SENTENCES = st.lists(WORDS, min_size=1, max_size=12).map(lambda words: " ".join(words) + ".")
+SENTENCES = st.tuples(
+    st.lists(WORDS, min_size=1, max_size=12).map(" ".join), st.sampled_from([".", "?", "...", ":"])
+).map("".join)
 
 
 @given(
     st.lists(WORDS, min_size=1, max_size=6).map(" ".join),
-    st.lists(st.lists(SENTENCES, min_size=1, max_size=6), min_size=1, max_size=4),
+    st.lists(st.lists(SENTENCES, min_size=1, max_size=9), min_size=1, max_size=4),
 )
-def test_every_sentence_of_an_answer_is_in_the_cited_source(
+def test_an_answer_consists_of_sentences_of_the_cited_sources(
     query: str, texts: list[list[str]]
 ) -> None:
     sources = tuple(source(number, *sentences) for number, sentences in enumerate(texts, 1))
     answer = extract_answer(query, sources)
     assert answer
-    for sentence, number in re.findall(r"(\S.*?\.) \[(\d+)\]", answer):
-        assert sentence in texts[int(number) - 1]
-    assert not re.sub(r"(\S.*?\.) \[(\d+)\]\s*", "", answer)
+    runs = re.findall(r"(\S.*?) \[(\d+)\]", answer)
+    for run, number in runs:
+        for sentence in re.findall(r"\S.*?[.?,:]+(?= |$)", run):
+            assert sentence in texts[int(number) - 1]
+        assert run in " ".join(texts[int(number) - 1])
+    assert "".join(run for run, _ in runs) == re.sub(r"\s*\[\d+\]\s*", "", answer)
 
 
 async def test_streams_word_by_word_and_finishes_with_stop() -> None:

@@ -7,12 +7,9 @@ A question about a year is answered by a sentence with a year, a "why" question 
 import re
 from collections.abc import Callable
 
-# Factors for a sentence of the expected type, for a definition, and for one that cannot answer.
-_MATCH = 1.5
-_DEFINITION_MATCH = 1.8
-_NO_ANSWER = 0.1
-# Only the first characters of a question are examined, to bound the time.
-_MAX_QUESTION = 300
+from app.services.models.extractive import constants
+from app.services.models.extractive.figures import figure_scorer
+from app.services.models.extractive.sentences import says_nothing
 
 
 def _any_of(*alternatives: str) -> re.Pattern[str]:
@@ -52,9 +49,9 @@ _ANSWER_TYPES = (
     (
         _any_of(
             r"\bhow (much|many|far|fast|long|loud|quiet|high|low|big|small|large|wide|thick|often"
-            r"|deep|old|tall|hot|heavy|close|strong|quick|quickly)\b",
+            r"|deep|old|tall|hot|heavy|close|near|strong|quick|quickly|soon|accurate\w*)\b",
             r"\b(what|which) (\w+ ){0,2}(ratio|rate|frequency|level|loudness|size|amount|number"
-            r"|percentage|price|temperature|speed|length|height|weight|age|distance)s?\b",
+            r"|percentage|share|price|temperature|speed|length|height|weight|age|distance)s?\b",
             r"\bwie (viele?|lang|hoch|groß|weit|alt|oft|schnell)\b|\bcombien\b|\bcuánt[oa]s?\b",
             r"\bсколько\b|多少|几",
         ),
@@ -81,53 +78,65 @@ _ANSWER_TYPES = (
     (_any_of(r"\bwhere (do|should|can|to)\b"), _PLACEMENT),
     (_any_of(r"\bwhen (do|should|can|to)\b"), _OCCASION),
 )
-_WHO = re.compile(r"\b(who|whose|whom)\b", re.IGNORECASE)
-_NAME = re.compile(r"(?<=[\w,;:)] )[^\W\d_a-z][\w’'-]+")
+_WHO = _any_of(r"\b(who|whose|whom|wer|wessen|wem|wen|qui|quién|кто|кого|кому|чей)\b", "谁")
+_ASKS_NAME = _any_of(
+    r"\b(who|whose|whom)\b|\bwhere (did|does|do|was|were|is|are|can|could)\b",
+    r"\b(which|what) (?!(is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|if"
+    r"|about|kind|sort|type|ways?|reasons?|makes|made|happens|happened|exactly|else|the|an?|it|this"
+    r"|that|to|he|she|they|you|we|i|share|percentage|percent|rate|number|amount|size|level|time"
+    r"|years?|date|day|age|cost|price|limit|fraction|part|difference|problems?|advice|changes?"
+    r"|causes?|caused)\b)[a-z]",
+)
+_UPPER = "A-ZÀ-ÖØ-ÞΑ-ΩА-ЯЁ"
+# Capitalized words within a sentence; adjacent ones are one name.
+_NAMES = re.compile(rf"(?<=[\w,;:)(“\"‘’'-] )[{_UPPER}][\w’'-]+(?: [{_UPPER}][\w’'-]*)*")
 _DEFINITION = re.compile(
     r"^\W*what(?:['’]s| is| are| was| were| does)\s+(?:(?:an?|the)\s+)?"
     r"(\w[\w' -]*?)(?:\s+(?:mean|called|for|in|of|on|at|to|used|stand)\b.*)?\W*$",
     re.IGNORECASE,
 )
-_QUESTION = re.compile(r"[?？][\"'”’»)\]]*\s*$")
-_SMALL_TALK = _any_of(
-    r"^\W*(hi|hello|hey|welcome|thanks?(?! to\b)|goodbye|bye|good (morning|afternoon|evening))\b",
-    r"\b(my name is|thanks? (you )?(so much )?for|with (me|us) (today )?is)\b",
-    r"^\W*(in )?this (video|episode|talk|presentation|is a short|is a quick)\b",
-    r"\btoday,? (we|I)(['’]ll| will|['’]re going to|['’]m going to| are going to)\b",
-    r"https?://|\bwww\.",
-)
 
 
-def answer_type_scorer(question: str) -> Callable[[str], float]:
+def answer_type_scorer(question: str, language: str = "english") -> Callable[[str], float]:
     """Return a function that gives each sentence a factor for how well it suits the question.
 
     The factor is 1 for most sentences, higher for those of the expected type, and much lower for a
-    question, a greeting, an announcement or a URL.
+    question, a greeting, an announcement, interjections or a URL. `language` is the stemmer of the
+    sentences.
     """
-    question = " ".join(question.split())[:_MAX_QUESTION]
+    question = " ".join(question.split())[: constants.MAX_EXAMINED_QUESTION]
     expected = [answer for pattern, answer in _ANSWER_TYPES if pattern.search(question)]
     asks_who = _WHO.search(question) is not None
+    # German capitalizes all nouns.
+    asks_name = language != "german" and _ASKS_NAME.search(question) is not None
     question_words = set(re.findall(r"\w+", question.casefold()))
     definition = _definition_pattern(question)
+    figure = figure_scorer(question, language)
 
     def score(sentence: str) -> float:
-        if is_question(sentence) or _SMALL_TALK.search(sentence):
-            return _NO_ANSWER
-        factor = 1.0
+        if says_nothing(sentence):
+            return constants.NO_ANSWER
+        sentence = sentence[: constants.MAX_EXAMINED_SENTENCE]
+        factor = figure(sentence)
         if any(answer.search(sentence) for answer in expected):
-            factor *= _MATCH
-        if asks_who and any(n.casefold() not in question_words for n in _NAME.findall(sentence)):
-            factor *= _MATCH
+            factor *= constants.EXPECTED_TYPE
+        if (asks_who or asks_name) and _has_new_name(sentence, question_words):
+            factor *= (constants.PERSON if asks_who else 1.0) * (
+                constants.NEW_NAME if asks_name else 1.0
+            )
         if definition and definition.search(sentence):
-            factor *= _DEFINITION_MATCH
+            factor *= constants.DEFINITION
         return factor
 
     return score
 
 
-def is_question(sentence: str) -> bool:
-    """Return whether a sentence ends with a question mark."""
-    return _QUESTION.search(sentence) is not None
+def _has_new_name(sentence: str, question_words: set[str]) -> bool:
+    return any(
+        question_words.isdisjoint(re.findall(r"\w+", name.casefold()))
+        for name in _NAMES.findall(sentence)
+        if not name.startswith(("I'", "I’"))
+    )
 
 
 def _definition_pattern(question: str) -> re.Pattern[str] | None:

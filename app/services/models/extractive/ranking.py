@@ -1,0 +1,98 @@
+"""Rank the sentences of the sources by how likely each answers the question.
+
+A sentence's score is the product of its own relevance, that of its surroundings, the score of its
+source, and factors for its form (`answer_type`) and its speaker.
+"""
+
+import re
+from collections.abc import Sequence
+
+from app.schemas import Source
+from app.services.models.extractive import constants
+from app.services.models.extractive.answer_type import answer_type_scorer
+from app.services.models.extractive.relevance import (
+    nearby_relevance,
+    own_relevance,
+    query_terms,
+)
+from app.services.models.extractive.sentences import (
+    Candidate,
+    candidates_of,
+    is_partly_inaudible,
+    is_quotable,
+)
+from app.services.search.text import fold
+
+_WORD = re.compile(r"\w+")
+
+
+def rank_sentences(
+    query: str, question: str, sources: Sequence[Source], earlier_answers: str
+) -> list[tuple[float, Candidate]]:
+    """Return the quotable sentences with their scores (0 or more), best first.
+
+    `question` is what the user wrote; `query` may have words of earlier questions too. Sentences in
+    `earlier_answers` score less. If no sentence has a term of the query, all scores are 0.
+    """
+    asked = frozenset(_WORD.findall(fold(question)))
+    ranking = [
+        (score * _circumstances(candidate, asked, earlier_answers), candidate)
+        for score, candidate in _score_by_terms(query, question, sources)
+        if is_quotable(candidate.text)
+    ]
+    ranking.sort(key=_score, reverse=True)
+    scorers = {
+        language: answer_type_scorer(question, language)
+        for language in {source.language for source in sources}
+    }
+    examined = [
+        (score * scorers[candidate.source.language](candidate.text), candidate)
+        for score, candidate in ranking[: constants.MAX_EXAMINED]
+    ]
+    return sorted([*examined, *ranking[constants.MAX_EXAMINED :]], key=_score, reverse=True)
+
+
+def _score(scored: tuple[float, Candidate]) -> float:
+    return scored[0]
+
+
+def _score_by_terms(
+    query: str, question: str, sources: Sequence[Source]
+) -> list[tuple[float, Candidate]]:
+    """Score each sentence by the terms in it and near it, and by its source."""
+    candidates = [candidate for source in sources for candidate in candidates_of(source)]
+    terms = query_terms(query, question, candidates)
+    own = own_relevance(terms, candidates)
+    most = max(own, default=0)
+    if not most:
+        return [(0.0, candidate) for candidate in candidates]
+    best_source = max(source.citation.score for source in sources) or 1.0
+    return [
+        (
+            (relevance / most + constants.MIN_OWN)
+            * (nearby + constants.MIN_NEARBY)
+            * (candidate.source.citation.score / best_source) ** constants.SOURCE_EXPONENT,
+            candidate,
+        )
+        for relevance, nearby, candidate in zip(
+            own, nearby_relevance(terms, candidates), candidates, strict=True
+        )
+    ]
+
+
+def _circumstances(candidate: Candidate, asked: frozenset[str], earlier_answers: str) -> float:
+    """Return the factor for who says a sentence, how it is transcribed, and whether it is known."""
+    factor = 1.0
+    if _is_named(candidate.speaker, asked):
+        factor *= constants.NAMED_SPEAKER
+    if is_partly_inaudible(candidate.text):
+        factor *= constants.INAUDIBLE
+    if candidate.text in earlier_answers:
+        factor *= constants.QUOTED_BEFORE
+    return factor
+
+
+def _is_named(speaker: str | None, words: frozenset[str]) -> bool:
+    """Return whether the question names a speaker, by more than a first name if there is more."""
+    name = set(_WORD.findall(fold(speaker))) if speaker else set()
+    return bool(name) and len(name & words) >= min(2, len(name))

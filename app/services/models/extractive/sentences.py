@@ -1,0 +1,115 @@
+"""Sentences as candidates for a quotation, and which of them say nothing on their own."""
+
+import re
+
+from msgspec import Struct
+
+from app.schemas import Source
+from app.services.models.extractive.constants import MAX_EXAMINED_SENTENCE
+from app.services.search.text import stems
+
+_QUESTION_MARKS = ("?", "？", "؟")
+_CLOSING = " \t\n\"'”’»)]"
+_GREETING = re.compile(
+    r"\W*(?:hi|hello|hey|welcome|thanks?(?! to\b)|goodbye|bye|good (?:morning|afternoon|evening))\b"
+    r"|\W*(?:in )?this (?:video|episode|talk|presentation|is a short|is a quick)\b",
+    re.IGNORECASE,
+)
+# Announcements, acknowledgements and URLs, in lower case.
+_ANNOUNCEMENTS = (
+    *("my name is ", "with me is ", "with us is ", "with me today is ", "with us today is "),
+    *("thanks for ", "thank you for ", "thanks so much for ", "thank you so much for "),
+    *(
+        f"today{comma} {who}{will} "
+        for comma in ("", ",")
+        for who in ("we", "i")
+        for will in (
+            " will",
+            "'ll",
+            "’ll",
+            "'re going to",
+            "’re going to",
+            "'m going to",
+            "’m going to",
+        )
+    ),
+    *("today we are going to ", "http://", "https://", "www."),
+)
+_INTERJECTIONS = re.compile(
+    r"\W*(?:(?:yeah|yep|yes|no|nope|right|okay|ok|oh|ah|so|well|but|and|exactly|absolutely|totally|sure"
+    r"|true|wow|great|cool|nice|you know|i know|i see|i mean|i think so|i agree|thank you|thanks"
+    r"|of course|mm-?hm+|hm+|uh|um|huh|agreed|interesting|perfect|awesome|gotcha|got it|fair enough"
+    r"|definitely|certainly|indeed|correct|there it is|that['’]s it|that['’]s right|good question"
+    r"|great question|ja|nein|genau|okej|oui|non|sí|да|нет|так|ага|угу|对|是的|好的|嗯)\b\W*){1,8}",
+    re.IGNORECASE,
+)
+# Brackets that look like our citation markers.
+_MARKER = re.compile(r"\[\s?\^?\d")
+# Sentences that are only a URL, the name of a speaker, or a sound in brackets.
+_NOT_SPEECH = re.compile(
+    r"\W*(?:\w++:\s*)?(?:https?://|www\.)\S++\W*+$"
+    r"|\W*\w++(?:[ .]{1,2}\w++){0,2}[:–-]\W*+$|[^\w\[(]*[\[(][^\])]*[\])]\W*+$"
+)
+_INAUDIBLE = re.compile(r"\[(?:[\w ]{3,30})\]|\?\?\?")
+
+
+class Candidate(Struct, frozen=True, eq=False):
+    """A sentence that may be quoted; `index` is its position in its source.
+
+    `words` is its length; two letters of a script without spaces count as one word.
+    """
+
+    source: Source
+    index: int
+    text: str
+    stems: tuple[str, ...]
+    words: int
+
+    @property
+    def number(self) -> int:
+        """The number of its source."""
+        return self.source.citation.number
+
+    @property
+    def speaker(self) -> str | None:
+        """Who says it, if known."""
+        return self.source.sentences[self.index].speaker
+
+
+def candidates_of(source: Source) -> list[Candidate]:
+    """Return all sentences of a source in order."""
+    candidates = []
+    for index, sentence in enumerate(source.sentences):
+        found = tuple(stems(sentence.text, source.language))
+        # Unspaced scripts have a stem per letter.
+        words = max(len(sentence.text.split()), len(found) // 2)
+        candidates.append(Candidate(source, index, sentence.text, found, words))
+    return candidates
+
+
+def is_quotable(sentence: str) -> bool:
+    """Return whether a sentence is more than a URL, a name or a sound, and has no `[1]` in it."""
+    if "[" in sentence and _MARKER.search(sentence):
+        return False
+    return _NOT_SPEECH.match(sentence[:MAX_EXAMINED_SENTENCE]) is None
+
+
+def is_question(sentence: str) -> bool:
+    """Return whether a sentence ends with a question mark."""
+    return sentence.rstrip(_CLOSING).endswith(_QUESTION_MARKS)
+
+
+def says_nothing(sentence: str) -> bool:
+    """Return whether a sentence is a question, a greeting, an announcement or interjections."""
+    start = sentence[:MAX_EXAMINED_SENTENCE]
+    return bool(
+        is_question(sentence)
+        or _GREETING.match(start)
+        or _INTERJECTIONS.fullmatch(start)
+        or any(map(start.lower().__contains__, _ANNOUNCEMENTS))
+    )
+
+
+def is_partly_inaudible(sentence: str) -> bool:
+    """Return whether a transcript marks a part of a sentence as not understood."""
+    return "[" in sentence and _INAUDIBLE.search(sentence[:MAX_EXAMINED_SENTENCE]) is not None
