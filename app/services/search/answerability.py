@@ -97,8 +97,8 @@ class Assessment(Struct, frozen=True):
 class AnswerabilityClassifier(Struct, frozen=True):
     """A library's classifier, stored as JSON in the table `gates`.
 
-    It has a regression for each regime; without `short` or `semantic`, `full` is used. `floor` is a score that is rarely reached for questions that the library does
-    not answer.
+    It has a regression for each regime; without `short` or `semantic`, `full` is used. `floor` is a
+    score that is rarely reached for questions that the library does not answer.
     """
 
     full: CalibratedRegression
@@ -107,7 +107,9 @@ class AnswerabilityClassifier(Struct, frozen=True):
     semantic: CalibratedRegression | None = None
 
     def assess(
-        self, ranking: Sequence[PassageScores], question: QuestionTraits,
+        self,
+        ranking: Sequence[PassageScores],
+        question: QuestionTraits,
     ) -> Assessment:
         """Assess whether the ranked passages answer the question."""
         if not ranking:
