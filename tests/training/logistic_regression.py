@@ -3,57 +3,47 @@
 import math
 from collections.abc import Sequence
 
-RIDGE = 1.0
-_MAX_ITERATIONS = 30
+from msgspec import Struct
+
+RIDGE = 10.0
+_MAX_ITERATIONS = 50
 _TOLERANCE = 1e-6
 
 
-def fit(
-    positive: Sequence[Sequence[float]], negative: Sequence[Sequence[float]]
-) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-    """Return the means, scales and weights of the features.
+class Example(Struct, frozen=True):
+    """Standardized features, whether the library answers the question, and how much it counts."""
 
-    Features are standardized by the negative examples. Both classes have the same total weight,
-    and the ridge keeps correlated features from getting opposite large weights.
+    features: tuple[float, ...]
+    answerable: bool
+    weight: float
+
+
+def fit(examples: Sequence[Example], ridge: float = RIDGE) -> tuple[float, ...]:
+    """Return the weights of the features, without the intercept.
+
+    The ridge, which the intercept does not have, keeps correlated features from getting opposite
+    large weights.
     """
-    means, scales = _standardization(negative)
-    examples = [
-        ([*((v - m) / s for v, m, s in zip(row, means, scales, strict=True)), 1.0], label, share)
-        for rows, label in ((positive, 1.0), (negative, 0.0))
-        for row in rows
-        for share in ((len(positive) + len(negative)) / (2 * len(rows)),)
-    ]
-    size = len(means) + 1
+    size = len(examples[0].features) + 1
+    penalty = [*[ridge] * (size - 1), 1e-6]
     weights = [0.0] * size
     for _ in range(_MAX_ITERATIONS):
-        gradient = [w * RIDGE for w in weights]
-        hessian = [[RIDGE if i == j else 0.0 for j in range(size)] for i in range(size)]
-        for row, label, share in examples:
-            logit = sum(w * v for w, v in zip(weights, row, strict=True))
+        gradient = [w * p for w, p in zip(weights, penalty, strict=True)]
+        hessian = [[penalty[i] if i == j else 0.0 for j in range(size)] for i in range(size)]
+        for one in examples:
+            row = (*one.features, 1.0)
+            logit = math.fsum(w * v for w, v in zip(weights, row, strict=True))
             p = 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
-            slope = share * p * (1 - p)
+            error, slope = one.weight * (p - one.answerable), one.weight * p * (1 - p)
             for i, value in enumerate(row):
-                gradient[i] += share * (p - label) * value
+                gradient[i] += error * value
                 for j in range(i + 1):
                     hessian[i][j] += slope * value * row[j]
         step = _solve(hessian, gradient)
         weights = [w - s for w, s in zip(weights, step, strict=True)]
         if max(map(abs, step)) < _TOLERANCE:
             break
-    return means, scales, tuple(weights[:-1])
-
-
-def _standardization(
-    rows: Sequence[Sequence[float]],
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    columns = list(zip(*rows, strict=True))
-    means = [sum(column) / len(column) for column in columns]
-    deviations = [
-        math.sqrt(sum((v - mean) ** 2 for v in column) / len(column))
-        for column, mean in zip(columns, means, strict=True)
-    ]
-    # Rounding gives a constant feature a tiny deviation.
-    return tuple(means), tuple(one if one > 1e-9 else 1.0 for one in deviations)
+    return tuple(weights[:-1])
 
 
 def _solve(lower: list[list[float]], right: list[float]) -> list[float]:

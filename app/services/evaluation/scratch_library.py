@@ -50,6 +50,7 @@ class ScratchLibrary(Struct, frozen=True):
     """The library of a dataset; `creators` maps the groups of its entries to creators' slugs."""
 
     connection: Connection
+    indexer: Indexer
     searcher: Searcher
     asker: Asker
     creators: dict[str, str]
@@ -113,6 +114,7 @@ async def scratch_library(
         ingestion, calibration = stopwatch.stop()
         yield ScratchLibrary(
             connection=connection,
+            indexer=indexer,
             searcher=library.searcher,
             asker=library.asker,
             creators=creators,

@@ -14,7 +14,7 @@ from msgspec import Struct
 from app.schemas import Tier, TierHits, Verdict
 from app.services.search.weights import LEXICAL, SEMANTIC
 
-# Kinds of questions with different thresholds: those whose words the library lacks, such as questions
+# Kinds of questions with different thresholds: those whose words the library lacks, such as those
 # in another language (only the cosines count), short ones, and all others.
 Regime: TypeAlias = Literal["semantic", "short", "full"]
 

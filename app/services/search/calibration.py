@@ -82,9 +82,14 @@ class Calibration(Struct, frozen=True):
     questions: int
 
 
-class _Questions(Struct, frozen=True):
-    """Off-topic questions, in the library's languages and in others."""
+class CalibrationQuestions(Struct, frozen=True):
+    """Off-topic questions for a library with this number of passages.
 
+    `foreign` are in other languages than the library's; `configuration` is the text search
+    configuration of most passages.
+    """
+
+    passages: int
     own_language: list[str]
     foreign: list[str]
     configuration: str
@@ -104,16 +109,11 @@ async def calibrate(
     `report` is called with the number of questions searched and their total. Raises
     EmbeddingFailed.
     """
-    languages = await connection.fetch(PASSAGES_BY_LANGUAGE)
-    passages = sum(row["passages"] for row in languages)
-    if passages < MIN_PASSAGES:
+    questions = await read_calibration_questions(connection)
+    if questions.passages < MIN_PASSAGES:
         return None
     plan = await load_search_plan(
         connection, embedder.name if embedder else None, pgvector=pgvector
-    )
-    questions = await _off_topic_questions(
-        connection,
-        [row["language"] for row in languages if row["passages"] >= MIN_LANGUAGE_SHARE * passages],
     )
     runs: list[tuple[int | None, Embedder | None, list[str]]] = [
         (None, None, questions.own_language)
@@ -125,40 +125,50 @@ async def calibrate(
     done = 0
     calibrated = False
     for index, run_embedder, texts in runs:
-        search = _Searches(connection, plan, run_embedder, alpha, per_document)
+        search = Searches(connection, plan, run_embedder, alpha, per_document)
 
         def progress(of_run: int, before: int = done) -> None:
             report(before + of_run, total)
 
         rankings = await search.run(texts, progress)
         classifier = calibrated_classifier(
-            _by_regime(texts, rankings, questions.configuration), hybrid=index is not None
+            group_by_regime(texts, rankings, questions.configuration), hybrid=index is not None
         )
         if classifier is not None:
             model = json.encode(classifier).decode()
-            await connection.execute(INSERT_CLASSIFIER, index, passages, model)
+            await connection.execute(INSERT_CLASSIFIER, index, questions.passages, model)
             calibrated = True
         await connection.execute(DELETE_OLDER, newest, index)
         done += len(texts)
     report(total, total)
-    return Calibration(passages, total) if calibrated else None
+    return Calibration(questions.passages, total) if calibrated else None
 
 
-async def _off_topic_questions(connection: Connection, languages: Sequence[str]) -> _Questions:
-    configuration = await connection.fetchval(MAIN_CONFIGURATION)
+async def read_calibration_questions(connection: Connection) -> CalibrationQuestions:
+    """Choose the questions by the languages of the library, and keywords by its words."""
+    rows = await connection.fetch(PASSAGES_BY_LANGUAGE)
+    passages = sum(row["passages"] for row in rows)
+    languages = [
+        row["language"] for row in rows if row["passages"] >= MIN_LANGUAGE_SHARE * passages
+    ]
+    configuration: str = await connection.fetchval(MAIN_CONFIGURATION) or "simple"
     whole = [one.question for one in off_topic_questions(languages)]
-    rows = await connection.fetch(
-        DOCUMENT_FREQUENCIES, configuration, list(words_of(whole, configuration))
-    )
-    frequencies = {row["lexeme"]: row["passages"] for row in rows}
-    return _Questions(
-        own_language=whole + keyword_questions(whole, frequencies, configuration),
+    lexemes = list(words_of(whole, configuration))
+    frequencies = {
+        row["lexeme"]: row["passages"]
+        for row in await connection.fetch(DOCUMENT_FREQUENCIES, configuration, lexemes)
+    }
+    return CalibrationQuestions(
+        passages=passages,
+        own_language=whole + keyword_questions(whole[::2], frequencies, configuration),
         foreign=[one.question for one in foreign_questions(languages)],
         configuration=configuration,
     )
 
 
-class _Searches(Struct, frozen=True):
+class Searches(Struct, frozen=True):
+    """Searches the whole library; without an embedder, the search is lexical."""
+
     connection: Connection
     plan: SearchPlan
     embedder: Embedder | None
@@ -194,9 +204,10 @@ class _Searches(Struct, frozen=True):
         return [passage_scores(row) for row in rows if row["tier"] == whole_library]
 
 
-def _by_regime(
+def group_by_regime(
     questions: Iterable[str], rankings: Iterable[Ranking], configuration: str
 ) -> dict[Regime, list[Ranking]]:
+    """Group the rankings that are not empty by the regime of their questions."""
     grouped: dict[Regime, list[Ranking]] = defaultdict(list)
     for question, ranking in zip(questions, rankings, strict=True):
         if ranking:
@@ -219,7 +230,7 @@ def calibrated_classifier(
     scores = sorted(ranking[0].score for ranking in off_topic["full"])
     return AnswerabilityClassifier(
         full=full,
-        floor=scores[-1 - _allowed(REFUSED["full"][0], len(scores))],
+        floor=scores[-1 - allowed_through(REFUSED["full"][0], len(scores))],
         short=_calibrate("short", weights, off_topic),
         semantic=_calibrate("semantic", WEIGHTS.semantic, off_topic) if hybrid else None,
     )
@@ -237,12 +248,13 @@ def _calibrate(
     unbiased = CalibratedRegression(weights, means, scales)
     logits = sorted(map(unbiased.logit, rows))
     refused, shown = REFUSED[regime]
-    threshold = logits[-1 - _allowed(refused, len(logits))]
-    margin = threshold - logits[-1 - _allowed(shown, len(logits))]
+    threshold = logits[-1 - allowed_through(refused, len(logits))]
+    margin = threshold - logits[-1 - allowed_through(shown, len(logits))]
     return CalibratedRegression(weights, means, scales, -threshold, margin)
 
 
-def _allowed(refused: float, questions: int) -> int:
+def allowed_through(refused: float, questions: int) -> int:
+    """Return how many of the off-topic questions may be answered if a share is to be refused."""
     return min(questions - 1, max(MIN_ALLOWED, int((1 - refused) * questions)))
 
 
