@@ -20,7 +20,8 @@ from app.services.search.answerability import DEPTH
 from app.services.search.embedding import Embedder, EmbeddingFailed
 from app.services.search.plan import SearchPlan, execute_search, load_search_plan
 from app.services.search.ranking import Hit, Ranking, build_ranking
-from app.services.search.sources import RetrievedPassage, build_sources
+from app.services.search.selection import RetrievedPassage
+from app.services.search.sources import build_sources
 from app.services.search.spelling import MIN_COVERAGE, correct_spelling
 from app.services.search.text import fold, has_content_words
 
@@ -89,7 +90,12 @@ class PostgresRetriever:
         shown = [hit for hit in hits if hit.score >= threshold]
         return Retrieval(
             tier=ranking.tier,
-            sources=build_sources(map(_passage, shown), ranking.question, self._sources),
+            sources=build_sources(
+                map(_passage, shown),
+                ranking.question,
+                self._sources,
+                ranking.creator.slug if ranking.creator else None,
+            ),
             creator=ranking.creator,
             tiers=ranking.verdicts,
             matching=ranking.matching,
