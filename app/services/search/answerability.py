@@ -6,6 +6,7 @@ what counts as a good score depends on the library's subject.
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from operator import mul
 
 import msgspec
@@ -126,7 +127,8 @@ def choose_tier(
 ) -> tuple[Tier, tuple[TierHits, ...]]:
     """Return the tier that answers and the verdict on each; `tiers` has the narrowest first.
 
-    The narrowest tier above the threshold answers, unless a wider one scores much better.
+    The narrowest tier above the threshold answers, unless a wider one scores much better. If the
+    best passage of a wider tier is in a narrower one, that has at least the same confidence.
     """
     names = list(tiers)
     similarity = classifier.centroid_similarity(embedding)
@@ -135,6 +137,9 @@ def choose_tier(
     }
     # A cosine, and so a score, may be negative.
     best = {tier: max(0.0, ranking[0].score) if ranking else 0.0 for tier, ranking in tiers.items()}
+    for wider, tier in pairwise(reversed(names)):
+        if tiers[tier] and best[tier] >= best[wider]:
+            confidence[tier] = max(confidence[tier], confidence[wider])
     enough = [tier for tier in names if confidence[tier] >= THRESHOLD]
     answers = next(
         (

@@ -118,6 +118,25 @@ def test_tier_gives_way_to_a_wider_one_that_scores_much_better() -> None:
     assert verdicts(hits) == {"creator": "others say more", "global": "answers"}
 
 
+def test_tier_with_the_best_passage_of_a_wider_one_that_answers_is_preferred() -> None:
+    # Confidence depends on the last score.
+    classifier = replace(BY_SCORE, means=(0.0, 0.3, *(0.0,) * 6), weights=(0.0, 20.0, *(0.0,) * 6))
+    whole = [found(0.6), found(0.5), found(0.5)]
+    for own, expected in [(0.6, "creator"), (0.59, "global")]:
+        tier, hits = choose_tier({"creator": [found(own), found(0.1)], "global": whole}, classifier)
+        assert tier == expected
+    assert hits[0].confidence < THRESHOLD <= hits[1].confidence
+    tiers = {"creator": [found(0.6)], "domain": [found(0.6), found(0.1)], "global": whole}
+    _, hits = choose_tier({tier: tiers[tier] for tier in TIERS}, classifier)
+    assert hits[0].confidence >= hits[1].confidence == hits[2].confidence
+    # A wider tier that would not answer does not help.
+    weak: dict[Tier, list[PassageScores]] = {
+        "creator": [found(0.6), found(0.1)],
+        "global": [found(0.6), found(0.2)],
+    }
+    assert choose_tier(weak, classifier)[0] == "none"
+
+
 def test_better_scoring_tier_below_the_threshold_does_not_answer() -> None:
     classifier = replace(BY_SCORE, weights=(-20.0, *(0.0,) * 7))
     tier, hits = choose_tier({"creator": [found(0.2)], "global": [found(0.9)]}, classifier)
@@ -150,4 +169,5 @@ def test_exactly_one_tier_answers_if_any_is_above_the_threshold(
     ]
     assert (tier == "none") == (enough == [])
     assert [one.tier for one in hits if one.verdict == "answers"] == ([tier] if enough else [])
-    assert all((one.hits > 0) == (one.tier in enough) for one in hits)
+    assert all(one.hits > 0 for one in hits if one.tier in enough)
+    assert all((one.hits > 0) == (one.verdict != "too little") for one in hits)
