@@ -1,5 +1,6 @@
 """The `scope` of a search: matching, and confidence and verdict of each tier."""
 
+from itertools import groupby
 from typing import Any
 
 import anyio
@@ -72,8 +73,17 @@ async def test_every_tier_of_an_off_topic_question_has_the_verdict_too_little(
 async def test_scores_are_between_0_and_1(service: Client, question: str) -> None:
     scores = [one["score"] for one in (await search(service, question))["citations"]]
     assert scores
-    assert scores == sorted(scores, reverse=True)
+    assert scores[0] == max(scores)
     assert all(0 < score <= 1 for score in scores)
+
+
+async def test_citations_of_a_document_are_adjacent(service: Client) -> None:
+    found = (await search(service, QUESTION))["citations"]
+    titles = [one["title"] for one in found]
+    assert len(titles) > len(set(titles)) > 1
+    assert [title for title, _ in groupby(titles)] == list(dict.fromkeys(titles))
+    best = [max(one["score"] for one in found if one["title"] == title) for title in titles]
+    assert best == sorted(best, reverse=True)
 
 
 async def test_matching_is_lexical_without_an_embedder(service_settings: Settings) -> None:

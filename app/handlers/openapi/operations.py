@@ -49,7 +49,10 @@ from app.schemas import (
 EVENTS: Mapping[str, Any] = {
     "sources": Annotated[
         tuple[Citation, ...],
-        Meta(description="Once, first: the sources, best first; empty if there are none."),
+        Meta(
+            description="Once, first: the sources, best first, those of a document together; "
+            "empty if there are none."
+        ),
     ],
     "token": Annotated[str, Meta(description="Any number of times: the next piece of the answer.")],
     "done": Annotated[Done, Meta(description="Last, if the turn succeeded.")],

@@ -7,6 +7,7 @@ calibrated on each (see `calibration`).
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -176,9 +177,10 @@ def choose_tier(
 ) -> Decision:
     """Choose the narrowest tier above the threshold, unless a wider one scores much better.
 
-    `tiers` has the narrowest first.
+    `tiers` has the narrowest first. If the best passage of a wider tier is in a narrower one, that
+    has at least the same confidence.
     """
-    assessed = {tier: classifier.assess(ranking, question) for tier, ranking in tiers.items()}
+    assessed = _assess_tiers(tiers, classifier, question)
     enough = [tier for tier, one in assessed.items() if one.confidence >= THRESHOLD]
     answers = _narrowest_good_enough({tier: tiers[tier] for tier in enough})
     wider = list(tiers)[list(tiers).index(answers) + 1 :] if answers else []
@@ -207,6 +209,18 @@ def choose_tier(
         if answers
         else next((tier for tier, one in assessed.items() if one.is_close), "none"),
     )
+
+
+def _assess_tiers(
+    tiers: Mapping[Tier, Sequence[PassageScores]],
+    classifier: AnswerabilityClassifier,
+    question: QuestionTraits,
+) -> dict[Tier, Assessment]:
+    assessed = {tier: classifier.assess(ranking, question) for tier, ranking in tiers.items()}
+    for wider, tier in pairwise(reversed(list(tiers))):
+        if tiers[tier] and tiers[tier][0].score >= tiers[wider][0].score:
+            assessed[tier] = max(assessed[tier], assessed[wider], key=lambda one: one.confidence)
+    return assessed
 
 
 def _narrowest_good_enough(tiers: Mapping[Tier, Sequence[PassageScores]]) -> Tier | None:

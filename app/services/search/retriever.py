@@ -20,7 +20,8 @@ from app.services.search.answerability import DEPTH
 from app.services.search.embedding import Embedder, EmbeddingFailed
 from app.services.search.plan import SearchPlan, execute_search, load_search_plan
 from app.services.search.ranking import Hit, Ranking, build_ranking
-from app.services.search.sources import RetrievedPassage, build_sources
+from app.services.search.selection import RetrievedPassage
+from app.services.search.sources import build_sources
 from app.services.search.spelling import MIN_COVERAGE, correct_spelling
 from app.services.search.text import fold, has_content_words
 
@@ -88,7 +89,16 @@ class PostgresRetriever:
         closest = ranking.closest
         return Retrieval(
             tier=ranking.tier,
+<<<<<<< HEAD
             sources=self._build_sources(ranking, ranking.tier, self._sources),
+=======
+            sources=build_sources(
+                map(_passage, shown),
+                ranking.question,
+                self._sources,
+                ranking.creator.slug if ranking.creator else None,
+            ),
+>>>>>>> wt-search
             creator=ranking.creator,
             tiers=ranking.verdicts,
             matching=ranking.matching,

@@ -186,6 +186,25 @@ def test_tier_gives_way_to_a_wider_one_that_scores_much_better(
         assert verdicts(decision.verdicts) == {"creator": "others say more", "global": "answers"}
 
 
+def test_tier_with_the_best_passage_of_a_wider_one_that_answers_is_preferred() -> None:
+    # Confidence depends on how far the best passage stands out: 0.5 at 0.3.
+    standing_out = replace(BY_SCORE.full, weights=(-2.0, 0.0, 0.0, 0.0, 0.0))
+    classifier = replace(BY_SCORE, full=standing_out)
+    whole = [found(0.6), found(0.5)]
+    for own, expected in [(0.6, "creator"), (0.59, "global")]:
+        creator = [found(own), found(0.1)]
+        decision = choose_tier({"creator": creator, "global": whole}, classifier, LONG)
+        assert decision.tier == expected
+    confidence = [one.confidence for one in decision.verdicts]
+    assert confidence[0] < THRESHOLD <= confidence[1]
+    # A wider tier that would not answer does not help.
+    weak: dict[Tier, list[PassageScores]] = {
+        "creator": [found(0.6), found(0.1)],
+        "global": [found(0.6), found(0.2)],
+    }
+    assert choose_tier(weak, classifier, LONG).tier == "none"
+
+
 def test_better_scoring_tier_below_the_threshold_does_not_answer() -> None:
     regression = replace(BY_SCORE.full, weights=(0.0, -2.0, 0.0, 0.0, 0.0))
     tiers: dict[Tier, list[PassageScores]] = {"creator": [found(0.2)], "global": [found(0.9)]}

@@ -1,54 +1,23 @@
-"""Sources: merged passages, order, snippets, and links that start at the right second."""
+"""Sources: numbers, snippets, and links that start at the right second."""
 
 import pytest
 from msgspec.structs import replace
 
-from app.schemas import CreatorRef, Sentence
-from app.services.search.sources import RetrievedPassage, build_sources, url_at
-
-
-def passage(
-    document: int, ordinal: int, first: int, *texts: str, score: float = 0.5
-) -> RetrievedPassage:
-    return RetrievedPassage(
-        document_id=document,
-        ordinal=ordinal,
-        first_sentence=first,
-        sentences=tuple(
-            Sentence(text, float(first + i), float(first + i + 1)) for i, text in enumerate(texts)
-        ),
-        language="english",
-        kind="moment",
-        title="Low end",
-        url="https://www.youtube.com/watch?v=abc",
-        topic=None,
-        creator=CreatorRef("mara", "Mara"),
-        score=score,
-    )
-
-
-def test_adjacent_passages_are_merged_without_repeating_their_overlap() -> None:
-    found = [
-        passage(1, 3, 5, "c", "d", "e", score=0.9),
-        passage(2, 0, 0, "x", score=0.7),
-        passage(1, 2, 3, "a", "b", "c", "d", score=0.4),
-        passage(1, 5, 9, "z", score=0.2),
-    ]
-    sources = build_sources(found, "?", 10)
-    assert ["".join(s.text for s in source.sentences) for source in sources] == ["abcde", "x", "z"]
-    first = sources[0].citation
-    assert (first.number, first.start_seconds, first.end_seconds) == (1, 3.0, 8.0)
+from app.schemas import Sentence
+from app.services.search.sources import build_sources, url_at
+from tests.services.search.passages import passage
 
 
 def test_best_sources_are_kept_and_numbered_from_1() -> None:
-    found = [passage(n, 0, 0, f"a{n}", score=n / 10) for n in range(5)]
+    found = [passage(n, 0, 0, f"word{n}", score=n / 10) for n in range(5)]
     assert [s.citation.score for s in build_sources(found, "?", 2)] == [0.4512, 0.3624]
     assert [s.citation.number for s in build_sources(found, "?", 2)] == [1, 2]
 
 
-def test_duplicates_with_the_same_text_become_one_source() -> None:
-    found = [passage(2, 0, 0, "a", "b"), passage(1, 4, 0, "a", "b"), passage(3, 0, 0, "a")]
-    assert [len(s.sentences) for s in build_sources(found, "?", 9)] == [2, 1]
+def test_merged_passages_are_one_source_with_all_their_seconds() -> None:
+    found = [passage(1, 3, 5, "c", "d", "e"), passage(1, 2, 3, "a", "b", "c", "d")]
+    (source,) = build_sources(found, "?", 10)
+    assert (source.citation.start_seconds, source.citation.end_seconds) == (3.0, 8.0)
 
 
 def test_snippet_has_the_best_sentence_and_whole_sentences_around_it() -> None:
