@@ -47,6 +47,16 @@ async def test_interrupted_run_continues_and_embeds_nothing_twice(
     assert [(one.done, one.total) for one in steps] == [(0, 40), (40, 40)]
 
 
+async def test_progress_is_reported_after_each_batch(database: asyncpg.Connection) -> None:
+    await many_passages(database, 2 * BATCH + 1)
+    steps: list[Progress] = []
+    await embed_missing(database, ScriptedEmbedder(), steps.append)
+    total = 2 * BATCH + 1
+    assert [(one.done, one.total) for one in steps] == [
+        (done, total) for done in (0, BATCH, 2 * BATCH, total)
+    ]
+
+
 async def test_embedded_text_has_title_heading_and_sentences(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
