@@ -32,6 +32,10 @@ from app.services.metrics.registry import Metrics
 from app.services.search.embedding import EmbedderMissing
 from app.services.search.retriever import PostgresRetriever
 
+# Seconds for an embedding or a search. After a shorter time a service searches by words only, or
+# fails, which would measure the machine instead of the search.
+PATIENCE = 60.0
+
 
 async def run_evaluation(
     settings: Settings,
@@ -83,37 +87,42 @@ def _log_step(step: str) -> None:
 @asynccontextmanager
 async def open_empty_library(settings: Settings, database_url: str) -> AsyncIterator[EmptyLibrary]:
     """Open an empty database that is indexed, searched and asked as configured."""
+    patient = _patient(replace(settings, database_url=database_url))
     async with (
-        open_database(_with_two_connections(settings, database_url)) as (pool, state),
+        open_database(patient) as (pool, state),
         pool.acquire() as connection,
         HTTPClient(getproxies_environment()) as http,
-        open_indexer(settings, state) as indexer,
+        open_indexer(patient, state) as indexer,
     ):
-        embedder = build_embedder(settings, http, questions=True)
-        retriever = build_retriever(settings, pool, state, embedder)
-        asker = _build_asker(settings, http, retriever)
+        embedder = build_embedder(patient, http, questions=True)
+        retriever = build_retriever(patient, pool, state, embedder)
+        asker = _build_asker(patient, http, retriever)
         yield EmptyLibrary(connection, indexer, retriever, asker)
 
 
 @asynccontextmanager
 async def open_ingested_library(settings: Settings) -> AsyncIterator[AskableLibrary]:
     """Open the ingested library, searched and asked as configured. Raises CommandError."""
-    database = open_database(_with_two_connections(settings, settings.database_url))
+    patient = _patient(settings)
     async with AsyncExitStack() as stack:
         with opening_library():
-            pool, state = await stack.enter_async_context(database)
+            pool, state = await stack.enter_async_context(open_database(patient))
             connection = await stack.enter_async_context(pool.acquire())
             http = await stack.enter_async_context(HTTPClient(getproxies_environment()))
-            embedder = build_embedder(settings, http, questions=True)
-        retriever = build_retriever(settings, pool, state, embedder)
-        await retriever.warm_up()
-        yield AskableLibrary(connection, _build_asker(settings, http, retriever))
+            embedder = build_embedder(patient, http, questions=True)
+        retriever = build_retriever(patient, pool, state, embedder)
+        yield AskableLibrary(connection, _build_asker(patient, http, retriever))
 
 
-def _with_two_connections(settings: Settings, database_url: str) -> Settings:
-    """Allow one connection for the evaluation itself, and at least one to search."""
-    size = max(2, settings.database_pool)
-    return replace(settings, database_url=database_url, database_pool=size)
+def _patient(settings: Settings) -> Settings:
+    """Allow enough time and connections for a busy machine to find what an idle one does."""
+    return replace(
+        settings,
+        # One for the evaluation itself, and at least one to search.
+        database_pool=max(2, settings.database_pool),
+        database_timeout=max(PATIENCE, settings.database_timeout),
+        embedding_timeout=max(PATIENCE, settings.embedding_timeout),
+    )
 
 
 def _build_asker(settings: Settings, http: HTTPClient, retriever: PostgresRetriever) -> Asker:

@@ -13,6 +13,7 @@ from app.schemas import (
     Done,
     Event,
     FinishReason,
+    Matching,
     PastTurn,
     Retrieval,
     Source,
@@ -30,11 +31,13 @@ BuildAnswerer: TypeAlias = Callable[[Retriever, Memory], Answerer]
 class Reply(Struct, frozen=True):
     """The reply to a question.
 
-    `sources` are those that the client got, `cited` the numbers in the answer. `search_ms` is the
-    time of all searches for the question, `total_ms` that of the whole reply.
+    `sources` are those that the client got, `cited` the numbers in the answer. `query` is what was
+    searched, by words and embeddings or, per `matching`, by words only. `search_ms` is the time of
+    all searches for the question, `total_ms` that of the whole reply.
     """
 
     query: str
+    matching: Matching
     answer: str
     finish_reason: FinishReason
     tier: Tier
@@ -83,6 +86,7 @@ async def _ask(
     done = next(event for event in events if isinstance(event, Done))
     return Reply(
         query=done.scope.query,
+        matching=done.scope.matching,
         answer="".join(event.text for event in events if isinstance(event, Token)),
         finish_reason=done.finish_reason,
         tier=done.cascade_tier,

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from app.schemas import FinishReason, Source, Tier
+from app.schemas import FinishReason, Matching, Source, Tier
 from app.services.chat.citations import strip_markers
 from app.services.evaluation.asking import Reply
 from app.services.evaluation.negatives import Negative
@@ -58,6 +58,7 @@ class QuestionOutcome(Struct, frozen=True):
     cites: bool
     creator_tier: bool | None
     searched: str
+    matching: Matching
     search_ms: float
     total_ms: float
     answer: str
@@ -100,6 +101,7 @@ def judge(question: Question, reply: Reply, index: PassageIndex, main: str) -> Q
         and any(is_moment(one) for one in reply.sources if one.citation.number in reply.cited),
         creator_tier=reply.tier == "creator" if _creator_answers(question, index) else None,
         searched=reply.query,
+        matching=reply.matching,
         search_ms=round(reply.search_ms, 2),
         total_ms=reply.total_ms,
         answer=reply.answer,

@@ -70,6 +70,9 @@ def _notes(one: LibraryReport) -> Iterator[str]:
             f"search: p50 {one.search_ms.p50:.1f} ms, p95 {one.search_ms.p95:.1f} ms;"
             f" whole reply: p50 {one.reply_ms.p50:.1f} ms, p95 {one.reply_ms.p95:.1f} ms"
         )
+    lexical = sum(outcome.matching == "lexical" for outcome in one.outcomes)
+    if lexical:
+        yield f"{lexical:,} of {one.questions:,} questions were searched by words only"
     if one.ingestion:
         yield (
             f"ingestion: {one.ingestion.seconds:.1f} s,"

@@ -58,6 +58,7 @@ async def test_reply_has_the_sources_the_answer_and_its_citations() -> None:
     assert reply.sources == (ATTACK, OTHER)
     assert "2 ms. [1]" in reply.answer
     assert reply.cited == {1}
+    assert reply.matching == "lexical"
     assert 0 < reply.search_ms <= reply.total_ms + 0.1
 
 

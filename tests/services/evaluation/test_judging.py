@@ -17,7 +17,17 @@ TALK = source(1, "Hello.", "Set the attack to 2 ms.", "Then listen.", start=100.
 OTHER = source(2, "Set the attack to 2 ms.", title="Another talk")
 INDEX = passage_index((1, "talk", TALK), (2, "other", OTHER))
 QUESTION = Question("1", "How fast is the attack?", (Answer("talk", contains="attack to 2 ms"),))
-REPLY = Reply("attack?", "Set it to 2 ms. [1]", "stop", "global", (TALK,), frozenset({1}), 1.0, 2.0)
+REPLY = Reply(
+    query="attack?",
+    matching="hybrid",
+    answer="Set it to 2 ms. [1]",
+    finish_reason="stop",
+    tier="global",
+    sources=(TALK,),
+    cited=frozenset({1}),
+    search_ms=1.0,
+    total_ms=2.0,
+)
 
 
 def linked_to(start: float | None, one: Source = TALK, end: float | None = 115.0) -> Source:

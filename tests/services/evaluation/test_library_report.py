@@ -46,6 +46,7 @@ def outcome(
         cites=rank == 1,
         creator_tier=creator_tier,
         searched="?",
+        matching="lexical" if refused else "hybrid",
         search_ms=4.0,
         total_ms=5.0,
         answer="",
@@ -132,6 +133,7 @@ def test_tables_have_a_row_per_cell_and_kind() -> None:
     assert "in en, about documents in en" in text
     assert "about documents in another language" in text
     assert "p50 4.0 ms, p95 8.0 ms; whole reply: p50 5.0 ms, p95 9.0 ms" in text
+    assert "1 of 6 questions were searched by words only" in text
     assert "1 questions skipped, their answers are not in the library: q9" in text
     assert "4 follow-ups, moment@5 0.750, standalone 0.750" in text
     assert "found only as standalone questions: f2" in text

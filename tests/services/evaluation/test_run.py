@@ -147,12 +147,15 @@ async def test_ingested_library_is_measured_without_changing_it(
         ],
     }
     write_files(tmp_path, {"questions.jsonl": json.dumps(question)})
-    async with open_ingested_library(Settings(database_url=library_url)) as library:
+    # A timeout that a service on a busy machine may exceed.
+    settings = Settings(database_url=library_url, embedding_timeout=1e-6)
+    async with open_ingested_library(settings) as library:
         counts = "SELECT (SELECT count(*) FROM passages), (SELECT count(*) FROM gates)"
         before = await library.connection.fetchrow(counts)
         report = await evaluate_ingested(library, questions=[tmp_path / "questions.jsonl"])
         assert await library.connection.fetchrow(counts) == before
     assert (report.questions, report.ingestion) == (1, None)
+    assert report.outcomes[0].matching == "hybrid"
     assert report.cells[0].moment_at_5 == 1
 
 
