@@ -17,11 +17,17 @@ from app.services.ingest.parse.cues import Cue
 from app.services.ingest.parse.sentences import build_sections
 from app.services.models.completion import Delta
 from app.services.models.extractive.model import NOTHING_FOUND, ExtractiveModel, extract_answer
+from app.services.models.extractive.ranking import rank_sentences
 from app.services.models.prompt import Prompt
 from app.services.search.text import stems
 from tests.services.samples import source
 
 pytestmark = pytest.mark.anyio
+
+
+def best_sentence(question: str, *sources: Source) -> str:
+    return rank_sentences(question, question, sources, "")[0][1].text
+
 
 ATTACK = "Set the attack of the side-chain compressor to about 1 ms."
 SOURCES = (
@@ -39,9 +45,7 @@ def test_quotes_the_sentence_that_answers_and_no_greeting_or_question() -> None:
 
 def test_question_about_a_figure_is_answered_by_a_sentence_with_one() -> None:
     passage = source(1, "The attack of the compressor matters most.", "An attack of 2 ms is safe.")
-    assert extract_answer("How fast is the attack?", (passage,)).startswith(
-        "An attack of 2 ms is safe. [1]"
-    )
+    assert best_sentence("How fast is the attack?", passage) == "An attack of 2 ms is safe."
 
 
 def test_duplicate_sentences_are_quoted_once() -> None:
@@ -94,9 +98,7 @@ def test_definition_comes_first_for_a_what_is_question() -> None:
         "The snare on the backbeat stays as loud as it was before.",
         "A ghost note is a very soft stroke between the backbeats.",
     )
-    assert extract_answer("What are ghost notes?", (passage,)).startswith(
-        "A ghost note is a very soft stroke"
-    )
+    assert best_sentence("What are ghost notes?", passage).startswith("A ghost note is")
 
 
 def test_sentence_starting_with_a_pronoun_follows_the_sentence_before_it() -> None:
@@ -115,12 +117,11 @@ def test_words_common_in_questions_count_less_than_the_subject() -> None:
     passage = source(
         1,
         "People find a good way to start their work at any time of day.",
+        *(f"The bus to the town number {n} leaves at the old station." for n in range(6)),
         "Every compressor has an attack, and every attack has its sound.",
-        "The attack shapes how a drum is heard in the mix.",
-        "An attack too slow lets the first peak through.",
     )
-    answer = extract_answer("What is a good way to start with the attack?", (passage,))
-    assert "People find" not in answer
+    question = "What is a good way to start with the attack?"
+    assert best_sentence(question, passage).startswith("Every compressor")
 
 
 def test_answer_is_short() -> None:

@@ -16,8 +16,9 @@ def _any_of(*alternatives: str) -> re.Pattern[str]:
     return re.compile("|".join(alternatives), re.IGNORECASE)
 
 
+# A number that is not a year.
 _FIGURE = _any_of(
-    r"\d",
+    r"(?<![\d.,])(?!(?:19|20)\d\d(?![\d,]))\d",
     r"\b(two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty)\b",
     r"\b(hundred|thousand|million|billion|dozen|half|thirds?|quarters?|twice|double|percent)\b",
 )
@@ -26,7 +27,6 @@ _DATE = _any_of(
     r"\b(january|february|march|april|june|july|august|september|october|november|december)\b",
     r"\b(century|centuries|yesterday|(years?|months?|weeks?|days?) ago|last (year|month|week))\b",
 )
-_PLACE = re.compile(r"\b(in|at|near|from|to|of|between|on|through|into) (the )?[A-Z]")
 _ADVICE = _any_of(
     r"\byou(['’](ll|d))? (can|could|should|need|must|might|want|have to|just)\b",
     r"^((and|then|so|first|now|next|just),? )*(add|aim|always|avoid|ask|build|choose|cut|do|don['’]"
@@ -66,7 +66,6 @@ _ANSWER_TYPES = (
         ),
         _DATE,
     ),
-    (_any_of(r"\bwhere (did|was|were|is|are)\b", r"\bwhich (city|country|state)\b"), _PLACE),
     (
         _any_of(
             r"\bwhy\b|\bhow come\b|\bwhat (\w+ )?(causes?|caused|reasons?)\b",
@@ -78,9 +77,9 @@ _ANSWER_TYPES = (
     (_any_of(r"\bwhere (do|should|can|to)\b"), _PLACEMENT),
     (_any_of(r"\bwhen (do|should|can|to)\b"), _OCCASION),
 )
-_WHO = _any_of(r"\b(who|whose|whom|wer|wessen|wem|wen|qui|quién|кто|кого|кому|чей)\b", "谁")
 _ASKS_NAME = _any_of(
-    r"\b(who|whose|whom)\b|\bwhere (did|does|do|was|were|is|are|can|could)\b",
+    r"\b(who|whose|whom|qui|quién|кто|кого|кому|кем|чей)\b",
+    r"\bwhere (did|does|do|was|were|is|are|can|could)\b",
     r"\b(which|what) (?!(is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|if"
     r"|about|kind|sort|type|ways?|reasons?|makes|made|happens|happened|exactly|else|the|an?|it|this"
     r"|that|to|he|she|they|you|we|i|share|percentage|percent|rate|number|amount|size|level|time"
@@ -106,7 +105,6 @@ def answer_type_scorer(question: str, language: str = "english") -> Callable[[st
     """
     question = " ".join(question.split())[: constants.MAX_EXAMINED_QUESTION]
     expected = [answer for pattern, answer in _ANSWER_TYPES if pattern.search(question)]
-    asks_who = _WHO.search(question) is not None
     # German capitalizes all nouns.
     asks_name = language != "german" and _ASKS_NAME.search(question) is not None
     question_words = set(re.findall(r"\w+", question.casefold()))
@@ -120,10 +118,8 @@ def answer_type_scorer(question: str, language: str = "english") -> Callable[[st
         factor = figure(sentence)
         if any(answer.search(sentence) for answer in expected):
             factor *= constants.EXPECTED_TYPE
-        if (asks_who or asks_name) and _has_new_name(sentence, question_words):
-            factor *= (constants.PERSON if asks_who else 1.0) * (
-                constants.NEW_NAME if asks_name else 1.0
-            )
+        if asks_name and _has_new_name(sentence, question_words):
+            factor *= constants.NEW_NAME
         if definition and definition.search(sentence):
             factor *= constants.DEFINITION
         return factor

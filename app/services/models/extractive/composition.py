@@ -18,8 +18,6 @@ _CONTINUES = re.compile(
     r"|\W*[a-zà-öø-ÿа-яё]"
 )
 _ENDS = re.compile(r"[.!?…。！？][\"'”’»)\]]*$")
-# A sentence with fewer terms is not added to another.
-_MIN_TERMS = 2
 
 _Ranking = Sequence[tuple[float, Candidate]]
 
@@ -46,36 +44,41 @@ class _Composition:
 
     def sentences(self) -> list[Candidate]:
         """Return the sentences of the answer, the most important first."""
-        if not self._best:
-            # No sentence shares a word with the question: quote the beginning of the best source.
-            first = self._ranking[0][1].number
-            return [candidate for _, candidate in self._ranking if candidate.number == first][:2]
         self._choose()
         self._complete()
-        self._drop_lead_ins()
+        self._drop_fragments()
         return list(self._taken.values())
 
     def _choose(self) -> None:
         words = 0
         for score, candidate in self._ranking:
-            if len(self._taken) == constants.MAX_SENTENCES or score <= 0:
+            if len(self._taken) == constants.MAX_SENTENCES:
                 break
-            if self._taken and (
-                score < self._best * self._min_score(candidate)
-                or words + candidate.words > constants.MAX_WORDS
-                or _is_filler(candidate)
-                or any(_is_duplicate(candidate, other) for other in self._taken.values())
+            if self._taken and not (
+                self._adds_enough(candidate, score)
+                and words + candidate.words <= constants.MAX_WORDS
             ):
                 continue
             self._taken[candidate.number, candidate.index] = candidate
             words += candidate.words
 
-    def _min_score(self, candidate: Candidate) -> float:
+    def _adds_enough(self, candidate: Candidate, score: float) -> bool:
+        """Return whether a sentence is good enough, long enough and new, given those chosen."""
         distances = [abs(i - candidate.index) for n, i in self._taken if n == candidate.number]
+        min_terms = constants.MIN_TERMS
         if not distances:
-            return constants.MIN_SCORE_OTHER_SOURCE
-        near = min(distances) <= constants.NEAR
-        return constants.MIN_SCORE_NEAR if near else constants.MIN_SCORE_APART
+            if len({number for number, _ in self._taken}) == constants.MAX_SOURCES:
+                return False
+            min_score = constants.MIN_SCORE_OTHER_SOURCE
+        elif min(distances) > constants.NEAR:
+            min_score = constants.MIN_SCORE_APART
+        else:
+            min_score, min_terms = constants.MIN_SCORE_NEAR, constants.MIN_TERMS_NEAR
+        return (
+            score >= self._best * min_score
+            and not _is_filler(candidate, min_terms)
+            and not any(_is_duplicate(candidate, other) for other in self._taken.values())
+        )
 
     def _complete(self) -> None:
         """Add what chosen sentences need, what is between them, and what follows the best."""
@@ -89,7 +92,7 @@ class _Composition:
                     other is not None
                     and position not in self._taken
                     and other.words <= min(max_words, left)
-                    and not _is_filler(other)
+                    and not _is_filler(other, constants.MIN_TERMS_NEAR)
                 ):
                     self._taken[position] = other
                     left -= other.words
@@ -113,22 +116,21 @@ class _Composition:
         if is_best or not _ENDS.search(candidate.text):
             yield 1, beside
 
-    def _drop_lead_ins(self) -> None:
-        """Drop the first sentence of a run if it scores low and the next one does not need it."""
-        for position in sorted(self._taken):
-            number, index = position
-            following = self._taken.get((number, index + 1))
+    def _drop_fragments(self) -> None:
+        """Drop low scores that continue a sentence which is not part of the answer."""
+        first = self._ranking[0][1]
+        for (number, index), candidate in sorted(self._taken.items(), key=lambda item: item[0]):
             if (
-                following is not None
+                candidate is not first
                 and (number, index - 1) not in self._taken
-                and self._scores[position] < self._best * constants.MIN_SCORE_LEAD
-                and not _CONTINUES.match(following.text)
+                and self._scores[number, index] < self._best * constants.MIN_SCORE_FRAGMENT
+                and _CONTINUES.match(candidate.text)
             ):
-                del self._taken[position]
+                del self._taken[number, index]
 
 
-def _is_filler(candidate: Candidate) -> bool:
-    return len(candidate.stems) < _MIN_TERMS or says_nothing(candidate.text)
+def _is_filler(candidate: Candidate, min_terms: int) -> bool:
+    return len(candidate.stems) < min_terms or says_nothing(candidate.text)
 
 
 def _is_duplicate(one: Candidate, other: Candidate) -> bool:

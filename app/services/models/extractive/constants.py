@@ -15,23 +15,22 @@ NEARBY = {-5: 0.25, -4: 0.35, -3: 0.5, -2: 0.65, -1: 0.8, 0: 1.0, 1: 0.6, 2: 0.4
 
 # The score of a sentence is the product of what follows.
 # Lowest relevance of a sentence by its own terms, and by those nearby, relative to the best one.
-MIN_OWN, MIN_NEARBY = 0.02, 0.05
+MIN_OWN, MIN_NEARBY = 0.1, 0.05
 # Exponent of a source's score relative to the best source.
-SOURCE_EXPONENT = 6.0
+SOURCE_EXPONENT = 4.0
 # Factors for the form of the sentence, see `answer_type`; only so many sentences are examined.
 MAX_EXAMINED = 40
 EXPECTED_TYPE = 4.5
 DEFINITION = 1.8
 EXACT_FIGURE = 6.0
 COUNTED_THING = 4.0
-PERSON = 4.0
 NEW_NAME = 2.5
 NO_ANSWER = 0.1
-# Factors for the speaker that the question names, for a sentence that is partly inaudible, and for
-# one that an earlier answer has quoted.
+# Factors for the speaker that the question names, for a sentence that is cut off or partly
+# inaudible, and for one that an earlier answer has quoted.
 NAMED_SPEAKER = 2.5
-INAUDIBLE = 0.4
-QUOTED_BEFORE = 0.5
+INCOMPLETE = 0.4
+QUOTED_BEFORE = 0.1
 # A sentence is informative with this many terms that are not in the question.
 INFORMATIVE = 3
 # Sentences above LONG words score less; LONG_SCALE more words halve the score.
@@ -39,17 +38,20 @@ LONG, LONG_SCALE = 40, 150
 
 # Size of an answer.
 MAX_SENTENCES = 5
+MAX_SOURCES = 3
 MAX_WORDS = 110
 # Words that may be added so that the chosen sentences can be understood: in all, in a sentence
 # before or after one, and in a sentence between two.
 MAX_ADDED_WORDS = 45
-MAX_WORDS_BESIDE, MAX_WORDS_BETWEEN = 28, 20
+MAX_WORDS_BESIDE, MAX_WORDS_BETWEEN = 40, 20
 # Lowest score relative to the best sentence: near a chosen sentence, elsewhere in its source, and
 # in another source. Sentences are near with at most one other between them.
-MIN_SCORE_NEAR, MIN_SCORE_APART, MIN_SCORE_OTHER_SOURCE = 0.12, 0.25, 0.4
+MIN_SCORE_NEAR, MIN_SCORE_APART, MIN_SCORE_OTHER_SOURCE = 0.12, 0.25, 0.45
 NEAR = 2
-# A sentence that leads up to a chosen one stays with this score, or if the other needs it.
-MIN_SCORE_LEAD = 0.8
+# Fewest content words of a sentence, elsewhere and near a chosen one.
+MIN_TERMS, MIN_TERMS_NEAR = 4, 2
+# Lowest relative score of a sentence that continues one which is not part of the answer.
+MIN_SCORE_FRAGMENT = 0.3
 # The share of common stems above which two sentences are duplicates.
 DUPLICATE = 0.7
 # Text after so many characters of a question or a sentence is not examined, to bound the time.

@@ -18,7 +18,7 @@ from app.services.models.extractive.relevance import (
 from app.services.models.extractive.sentences import (
     Candidate,
     candidates_of,
-    is_partly_inaudible,
+    is_incomplete,
     is_quotable,
 )
 from app.services.search.text import fold
@@ -29,10 +29,10 @@ _WORD = re.compile(r"\w+")
 def rank_sentences(
     query: str, question: str, sources: Sequence[Source], earlier_answers: str
 ) -> list[tuple[float, Candidate]]:
-    """Return the quotable sentences with their scores (0 or more), best first.
+    """Return the quotable sentences with their scores (above 0), best first.
 
     `question` is what the user wrote; `query` may have words of earlier questions too. Sentences in
-    `earlier_answers` score less. If no sentence has a term of the query, all scores are 0.
+    `earlier_answers` score less.
     """
     asked = frozenset(_WORD.findall(fold(question)))
     ranking = [
@@ -63,15 +63,14 @@ def _score_by_terms(
     candidates = [candidate for source in sources for candidate in candidates_of(source)]
     terms = query_terms(query, question, candidates)
     own = own_relevance(terms, candidates)
-    most = max(own, default=0)
-    if not most:
-        return [(0.0, candidate) for candidate in candidates]
-    best_source = max(source.citation.score for source in sources) or 1.0
+    best_own = max(own, default=0) or 1.0
+    best_source = max((source.citation.score for source in sources), default=0) or 1.0
     return [
         (
-            (relevance / most + constants.MIN_OWN)
+            (relevance / best_own + constants.MIN_OWN)
             * (nearby + constants.MIN_NEARBY)
-            * (candidate.source.citation.score / best_source) ** constants.SOURCE_EXPONENT,
+            * (max(0.01, candidate.source.citation.score) / best_source)
+            ** constants.SOURCE_EXPONENT,
             candidate,
         )
         for relevance, nearby, candidate in zip(
@@ -81,12 +80,12 @@ def _score_by_terms(
 
 
 def _circumstances(candidate: Candidate, asked: frozenset[str], earlier_answers: str) -> float:
-    """Return the factor for who says a sentence, how it is transcribed, and whether it is known."""
+    """Return the factor for who says a sentence, how complete it is, and whether it is known."""
     factor = 1.0
     if _is_named(candidate.speaker, asked):
         factor *= constants.NAMED_SPEAKER
-    if is_partly_inaudible(candidate.text):
-        factor *= constants.INAUDIBLE
+    if is_incomplete(candidate.text):
+        factor *= constants.INCOMPLETE
     if candidate.text in earlier_answers:
         factor *= constants.QUOTED_BEFORE
     return factor

@@ -50,7 +50,11 @@ _NOT_SPEECH = re.compile(
     r"\W*(?:\w++:\s*)?(?:https?://|www\.)\S++\W*+$"
     r"|\W*\w++(?:[ .]{1,2}\w++){0,2}[:–-]\W*+$|[^\w\[(]*[\[(][^\])]*[\])]\W*+$"
 )
-_INAUDIBLE = re.compile(r"\[(?:[\w ]{3,30})\]|\?\?\?")
+# A sentence that was not understood in full, that begins in the middle, or that breaks off.
+_INAUDIBLE = re.compile(r"\[[\w ]{3,30}\]")
+_BEGINS_INSIDE = re.compile(r"\W*(?:\w{1,30}:\s*)?(?:\.\.|…|[a-zà-öø-ÿа-яё])")
+_BREAKS_OFF = ("...", "…", ",", "-", "–", "—")
+_ASKS = re.compile(r"\W*(?:q|question|frage|pregunta|вопрос|问)\s*[:–-]", re.IGNORECASE)
 
 
 class Candidate(Struct, frozen=True, eq=False):
@@ -95,8 +99,11 @@ def is_quotable(sentence: str) -> bool:
 
 
 def is_question(sentence: str) -> bool:
-    """Return whether a sentence ends with a question mark."""
-    return sentence.rstrip(_CLOSING).endswith(_QUESTION_MARKS)
+    """Return whether a sentence ends with a question mark, or a label says that it is asked."""
+    return bool(
+        sentence.rstrip(_CLOSING).endswith(_QUESTION_MARKS)
+        or _ASKS.match(sentence[:MAX_EXAMINED_SENTENCE])
+    )
 
 
 def says_nothing(sentence: str) -> bool:
@@ -110,6 +117,10 @@ def says_nothing(sentence: str) -> bool:
     )
 
 
-def is_partly_inaudible(sentence: str) -> bool:
-    """Return whether a transcript marks a part of a sentence as not understood."""
-    return "[" in sentence and _INAUDIBLE.search(sentence[:MAX_EXAMINED_SENTENCE]) is not None
+def is_incomplete(sentence: str) -> bool:
+    """Return whether a sentence is cut off at either end, or marked as not understood in full."""
+    return bool(
+        sentence.endswith(_BREAKS_OFF)
+        or _BEGINS_INSIDE.match(sentence[:MAX_EXAMINED_SENTENCE])
+        or ("[" in sentence and _INAUDIBLE.search(sentence[:MAX_EXAMINED_SENTENCE]))
+    )
