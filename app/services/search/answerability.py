@@ -218,7 +218,8 @@ def _assess_tiers(
 ) -> dict[Tier, Assessment]:
     assessed = {tier: classifier.assess(ranking, question) for tier, ranking in tiers.items()}
     for wider, tier in pairwise(reversed(list(tiers))):
-        if tiers[tier] and tiers[tier][0].score >= tiers[wider][0].score:
+        narrow, wide = tiers[tier], tiers[wider]
+        if narrow and wide and narrow[0].score >= wide[0].score:
             assessed[tier] = max(assessed[tier], assessed[wider], key=lambda one: one.confidence)
     return assessed
 

@@ -89,16 +89,7 @@ class PostgresRetriever:
         closest = ranking.closest
         return Retrieval(
             tier=ranking.tier,
-<<<<<<< HEAD
             sources=self._build_sources(ranking, ranking.tier, self._sources),
-=======
-            sources=build_sources(
-                map(_passage, shown),
-                ranking.question,
-                self._sources,
-                ranking.creator.slug if ranking.creator else None,
-            ),
->>>>>>> wt-search
             creator=ranking.creator,
             tiers=ranking.verdicts,
             matching=ranking.matching,
@@ -113,7 +104,8 @@ class PostgresRetriever:
         # The best passage is always shown, even if its score is negative.
         threshold = min(hits[0].score, MIN_RELATIVE_SCORE * hits[0].score) if hits else 0.0
         shown = [hit for hit in hits if hit.score >= threshold]
-        return build_sources(map(_passage, shown), ranking.question, limit)
+        creator = ranking.creator.slug if ranking.creator else None
+        return build_sources(map(_passage, shown), ranking.question, limit, creator)
 
     async def rank(
         self, question: str, creator: str | None, *, per_tier: int, per_document: int | None = None

@@ -13,7 +13,7 @@ from app.config import Settings
 from app.services.ingest.report import Report
 from app.services.ingest.run import ingest
 from app.services.ingest.store.indexer import Indexer
-from app.services.search.answerability import AnswerabilityClassifier
+from app.services.search.answerability import AnswerabilityClassifier, CalibratedRegression
 from app.services.search.embedding import Embedder, EmbeddingFailed
 from app.services.search.retriever import PostgresRetriever
 from tests.scripted_embedder import Vector, word_counts
@@ -221,9 +221,9 @@ async def save_classifier(
 
 def constant(features: int, bias: float) -> AnswerabilityClassifier:
     """Return a classifier whose confidence depends on the bias only."""
-    return AnswerabilityClassifier(
-        (0.0,) * features, (1.0,) * features, (0.0,) * features, bias, 0.0
-    )
+    zeros = (0.0,) * features
+    regression = CalibratedRegression(zeros, zeros, (1.0,) * features, bias)
+    return AnswerabilityClassifier(regression, floor=0.0)
 
 
 @asynccontextmanager

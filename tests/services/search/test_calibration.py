@@ -9,9 +9,10 @@ from app.services.ingest.store.embeddings import embed_missing, embedding_indexe
 from app.services.ingest.store.indexer import Indexer
 from app.services.ingest.store.term_statistics import refresh_statistics
 from app.services.search.answerability import AnswerabilityClassifier
-from app.services.search.calibration import MIN_PASSAGES, Calibration, calibrate
+from app.services.search.calibration import MIN_PASSAGES, calibrate
 from app.services.search.embedding.use import UseEmbedder
 from app.services.search.text import stems
+from app.services.search.weights import WEIGHTS
 from tests.scripted_embedder import word_counts
 from tests.services.search.search_library import (
     SECTIONS,
@@ -74,8 +75,11 @@ async def test_ingestion_stores_a_classifier_for_lexical_and_for_hybrid_search(
     lexical, hybrid = (
         msgspec.json.decode(row["model"], type=AnswerabilityClassifier) for row in rows
     )
-    assert (len(lexical.weights), lexical.centroid) == (8, ())
-    assert (len(hybrid.weights), len(hybrid.centroid)) == (13, index.dimension)
+    assert lexical.full.weights == WEIGHTS.lexical
+    assert lexical.semantic is None
+    assert hybrid.full.weights == WEIGHTS.hybrid
+    assert hybrid.semantic is not None
+    assert hybrid.semantic.weights == WEIGHTS.semantic
 
 
 @pytest.mark.parametrize("matching", ["hybrid", "lexical"])
@@ -105,16 +109,6 @@ async def test_small_library_is_not_calibrated(
     await many_passages(database, MIN_PASSAGES - 1)
     await save_classifier(database, "{}")
     assert await Indexer(pgvector=True).calibrate(database, silent) is None
-    assert await classifiers(database) == {}
-
-
-async def test_library_of_short_sentences_is_not_calibrated(
-    database: asyncpg.Connection,
-) -> None:
-    await many_passages(database, MIN_PASSAGES)
-    await refresh_statistics(database, ["english"], pgvector=True)
-    await save_classifier(database, "{}")
-    await Indexer(pgvector=True).calibrate(database, silent)
     assert await classifiers(database) == {}
 
 
@@ -158,7 +152,8 @@ async def test_calibration_keeps_the_classifier_of_another_embedder(
 
     done = await calibrate(database, second, pgvector=True, alpha=0.5, per_document=3)
 
-    assert done == Calibration(passages=120, own_questions=300, off_topic_questions=480)
+    assert done is not None
+    assert done.passages == 120
     known = await embedding_indexes(database)
     kept = await classifiers(database)
     assert kept[known["first"][0].id] == old

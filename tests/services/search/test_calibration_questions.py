@@ -1,61 +1,41 @@
-"""Calibration questions: those made from sentences, and the off-topic ones."""
+"""Calibration questions: off-topic ones, whole, as keywords, and in other languages."""
 
-import re
+from collections import Counter
 
-import pytest
-
-from app.schemas import Sentence
-from app.services.search.calibration_questions import off_topic_questions, own_questions
-from app.services.search.text import STOP_WORDS
-
-
-def passages(*texts: str) -> list[list[Sentence]]:
-    return [[Sentence(text)] for text in texts]
-
-
-ENGLISH = passages(
-    *(
-        f"The engineer moved the number {n} microphone away from the loud amplifier yesterday."
-        for n in range(30)
-    )
+from app.services.search.calibration_questions import (
+    PER_FOREIGN_LANGUAGE,
+    foreign_questions,
+    keyword_questions,
+    off_topic_questions,
+    words_of,
 )
 
-
-def test_same_passages_give_the_same_questions() -> None:
-    questions = own_questions(ENGLISH)
-    assert questions == own_questions(ENGLISH)
-    assert len(questions) > 200
-    assert len(set(questions)) > 100
-
-
-def test_questions_mix_words_of_two_sentences() -> None:
-    known = {word.lower() for (one,) in ENGLISH for word in re.findall(r"\w+", one.text)}
-    questions = own_questions(ENGLISH)
-    for question in questions:
-        words = question.lower().split()
-        assert set(words) <= known
-        assert set(words) - STOP_WORDS
-    whole = [len(one.text.split()) for (one,) in ENGLISH]
-    content_words = [len(set(q.lower().split()) - STOP_WORDS) for q in questions]
-    assert sum(content_words) / len(content_words) < sum(whole) / len(whole)
-
-
-def test_chinese_sentences_are_split_into_short_pieces() -> None:
-    # Real Chinese text contains digits and Latin letters.
-    text = (
-        "混音的时候先用EQ把低音和底鼓的关系处理好然后再去调整人声的空间感和亮度最后检查整体的响度"
-    )
-    questions = own_questions(passages(*(f"{text}第{n}次" for n in range(10))))
-    assert len(questions) > 200
-    assert all(len(piece) <= 3 for question in questions for piece in question.split())
-    assert any("EQ" in question.split() for question in questions)
-
-
-@pytest.mark.parametrize("texts", [(), ("Too short.", "Just so.")])
-def test_passages_without_long_sentences_give_no_questions(texts: tuple[str, ...]) -> None:
-    assert own_questions(passages(*texts)) == []
+QUESTIONS = ["How do I prune an old apple tree?", "Why does my pizza dough tear?", "Is it far?"]
 
 
 def test_off_topic_questions_are_in_the_librarys_languages_or_else_in_english() -> None:
     assert {one.language for one in off_topic_questions(["de", "zh"])} == {"de", "zh"}
     assert {one.language for one in off_topic_questions(["el"])} == {"en"}
+
+
+def test_foreign_questions_are_in_all_other_languages() -> None:
+    languages = Counter(one.language for one in foreign_questions(["en", "de"]))
+    assert not languages.keys() & {"en", "de"}
+    assert languages.keys() >= {"fr", "ja", "ru"}
+    assert set(languages.values()) == {PER_FOREIGN_LANGUAGE}
+
+
+def test_keyword_is_the_rarest_word_that_the_library_has() -> None:
+    frequencies = {"appl": 9, "tree": 40, "dough": 3, "tear": 2}
+    first, second = keyword_questions(QUESTIONS, frequencies, "english")
+    assert first == "what is apple?"
+    # Every other question has two words.
+    assert second == "dough tear"
+
+
+def test_question_without_a_word_of_the_library_has_no_keyword() -> None:
+    assert keyword_questions(QUESTIONS, {}, "english") == []
+
+
+def test_words_that_may_become_keywords_are_stemmed() -> None:
+    assert words_of(QUESTIONS[:1], "english") == {"prune", "old", "appl", "tree"}

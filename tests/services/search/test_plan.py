@@ -94,7 +94,7 @@ async def test_answering_tier_has_a_source_with_a_valid_score_even_if_similarity
     opposite = ScriptedEmbedder(
         "remote", lambda text: [-value for value in word_counts("the a of")]
     )
-    await save_classifier(database, msgspec.json.encode(constant(13, 9.0)).decode(), "remote")
+    await save_classifier(database, msgspec.json.encode(constant(8, 9.0)).decode(), "remote")
     async with open_retriever(remote_url, opposite) as retriever:
         found = await retriever.search("Saturn", None)
     assert found.tier == "global"
@@ -113,7 +113,7 @@ async def test_running_service_uses_a_new_classifier(
         assert (await retriever.search(ATTACK, None)).tier == "global"
         assert (await lexical.search(ATTACK, None)).tier == "global"
 
-        closed = msgspec.json.encode(constant(13, -9.0)).decode()
+        closed = msgspec.json.encode(constant(8, -9.0)).decode()
         first = await save_classifier(database, closed, "remote")
         assert (await retriever.search(ATTACK, None)).tier == "none"
         assert (await lexical.search(ATTACK, None)).tier == "global"
@@ -128,7 +128,7 @@ async def test_running_service_uses_a_new_classifier(
         assert (await lexical.search(ATTACK, None)).tier == "global"
 
 
-@pytest.mark.parametrize("model", ["{}", msgspec.json.encode(constant(5, -9.0)).decode()])
+@pytest.mark.parametrize("model", ["{}", msgspec.json.encode(constant(4, -9.0)).decode()])
 async def test_classifier_of_another_release_is_ignored(
     database: asyncpg.Connection, remote_url: str, model: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -172,7 +172,7 @@ async def test_question_in_another_language_is_found_by_its_embedding(
 ) -> None:
     embedder = ScriptedEmbedder(vector_of=by_language)
     await fill(database, tmp_path, PAGES, embedder)
-    await save_classifier(database, msgspec.json.encode(constant(13, 1.0)).decode(), "scripted")
+    await save_classifier(database, msgspec.json.encode(constant(8, 1.0)).decode(), "scripted")
     async with open_retriever(database_url, embedder) as retriever:
         found = await retriever.search("Wie bleibt meine Basstrommel vorn?", None)
     assert (found.tier, found.matching) == ("global", "hybrid")
