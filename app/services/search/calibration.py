@@ -224,6 +224,9 @@ def calibrated_classifier(
     Returns None if too few of them found anything.
     """
     weights = WEIGHTS.hybrid if hybrid else WEIGHTS.lexical
+    if len(off_topic.get("full", [])) < MIN_EXAMPLES:
+        # A small library lacks most words of most questions.
+        off_topic = {**off_topic, "full": [one for group in off_topic.values() for one in group]}
     full = _calibrate("full", weights, off_topic)
     if full is None:
         return None

@@ -8,10 +8,8 @@ import anyio
 import asyncpg
 import msgspec
 import pytest
-from msgspec.structs import replace
 
 from app.infra.http.client import HTTPClient
-from app.services.search.answerability import DEFAULT_LEXICAL
 from app.services.search.embedding.remote import RemoteConfig, RemoteEmbedder
 from tests.scripted_embedder import embeddings, word_counts
 from tests.scripted_model import Answer, ScriptedModel, refuse
@@ -119,7 +117,7 @@ async def test_running_service_uses_a_new_classifier(
         assert (await lexical.search(ATTACK, None)).tier == "global"
 
         second = await save_classifier(
-            database, msgspec.json.encode(replace(DEFAULT_LEXICAL, bias=-99.0)).decode()
+            database, msgspec.json.encode(constant(5, -99.0)).decode()
         )
         assert (await lexical.search(ATTACK, None)).tier == "none"
 
