@@ -22,8 +22,9 @@ _LATIN = _ENGLISH | frozenset("ßàáâãäåæçèéêëìíîïðñòóôõö�
 _BLOCK = 0x80
 
 # $1 text search configuration · $2 lower-case words · $3 letters to try · $4 passages that a word
-# needs. Of each word that no passage has, the most frequent stem at one edit: a letter inserted,
-# removed or replaced, or two letters exchanged. Then the word with this stem as passages write it.
+# needs. For each word that no passage has, the most frequent one at one edit: a letter inserted,
+# removed or replaced, or two letters exchanged. Stems are counted, but an edit with the stem of a
+# frequent word need not be a word, so it must also be written in one of the passages.
 NEAREST_WORDS = """
 WITH edits AS MATERIALIZED (
     SELECT word, edit
@@ -44,28 +45,32 @@ WITH edits AS MATERIALIZED (
     )
 ),
 nearest AS MATERIALIZED (
-    SELECT DISTINCT ON (word) word, edit, q.lexeme
-    FROM edits
-    CROSS JOIN LATERAL unnest(tokenize($1, edit)) AS q
-    -- OFFSET 0 makes this an index lookup for each edit.
+    SELECT word, q.lexeme, t.passages, row_number() OVER (
+               PARTITION BY word ORDER BY t.passages DESC, q.lexeme
+           ) AS rank
+    FROM (SELECT DISTINCT word, lexeme FROM edits CROSS JOIN unnest(tokenize($1, edit))) q
+    -- OFFSET 0 makes this an index lookup for each lexeme.
     CROSS JOIN LATERAL (
         SELECT passages FROM terms WHERE language = $1 AND lexeme = q.lexeme OFFSET 0
     ) t
     WHERE t.passages >= $4
-    ORDER BY word, t.passages DESC, edit <> q.lexeme, edit
 )
-SELECT word, coalesce((
-    SELECT edit
-    FROM (SELECT written, count(*) AS times
-          FROM (SELECT id FROM passages
-                WHERE language = $1 AND search @@ quote_literal(lexeme)::tsquery LIMIT 20) p
-          JOIN passage_texts x ON x.passage_id = p.id
-          CROSS JOIN regexp_split_to_table(lower(x.sentences::text), '[^[:alpha:]]+') AS written
-          GROUP BY written) counted
-    JOIN edits e ON e.edit = written AND e.word = n.word
-    ORDER BY times DESC, edit LIMIT 1
-), edit) AS correction
+SELECT DISTINCT ON (word) word, written.edit AS correction
 FROM nearest n
+CROSS JOIN LATERAL (
+    SELECT e.edit
+    FROM (SELECT form, count(*) AS times
+          FROM (SELECT id FROM passages
+                WHERE language = $1 AND search @@ quote_literal(n.lexeme)::tsquery LIMIT 20) p
+          JOIN passage_texts x ON x.passage_id = p.id
+          CROSS JOIN regexp_split_to_table(lower(x.sentences::text), '[^[:alpha:]]+') AS form
+          GROUP BY form) counted
+    JOIN edits e ON e.word = n.word AND e.edit = form
+    ORDER BY times DESC, e.edit
+    LIMIT 1
+) written
+WHERE rank <= 3
+ORDER BY word, rank
 """
 
 

@@ -76,6 +76,7 @@ async def test_word_at_one_edit_is_corrected(
         "wallets and a brieftasche",  # another language of the library has it
         "What does it say about that?",  # stop words
         "a wxllxt",  # two edits
+        "they walletin",  # "walleting" has the stem of "wallet", but no passage has it
         "wallet7 wal_let schnor2",
         "a rarebits, a rarebid",  # in one passage only, so it may be misspelt there
         "钱包里的交易",
