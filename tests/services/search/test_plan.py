@@ -149,6 +149,21 @@ async def test_running_service_uses_an_index_once_it_is_complete(
     assert matchings == ["lexical", "hybrid"]
 
 
+async def test_a_model_is_loaded_at_the_start_only_if_searches_use_it(
+    remote_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    used, unused = ScriptedEmbedder("remote"), ScriptedEmbedder("other")
+    for embedder in (used, unused):
+        async with open_retriever(remote_url, embedder) as retriever:
+            await retriever.warm_up()
+    assert (len(used.calls), len(unused.calls)) == (1, 0)
+    (warning,) = (log.getMessage() for log in caplog.records if log.levelname == "WARNING")
+    assert warning == (
+        "lexical search only: the library has only embeddings by remote;"
+        " run `python -m app reindex` to embed it with other"
+    )
+
+
 async def test_search_is_lexical_without_pgvector(
     bare_database_url: str, database: asyncpg.Connection, database_url: str, tmp_path: Path
 ) -> None:
