@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -219,13 +220,36 @@ def test_an_answer_consists_of_sentences_of_the_cited_sources(
 ) -> None:
     sources = tuple(source(number, *sentences) for number, sentences in enumerate(texts, 1))
     answer = extract_answer(query, sources)
-    assert answer
+    if answer == NOTHING_FOUND:
+        assert not rank_sentences(query, query, sources, "")
+        return
     runs = re.findall(r"(\S.*?) \[(\d+)\]", answer)
     for run, number in runs:
         for sentence in re.findall(r"\S.*?[.?,:]+(?= |$)", run):
             assert sentence in texts[int(number) - 1]
         assert run in " ".join(texts[int(number) - 1])
     assert "".join(run for run, _ in runs) == re.sub(r"\s*\[\d+\]\s*", "", answer)
+
+
+def test_a_sentence_of_a_megabyte_is_not_quoted() -> None:
+    passage = source(
+        1, "attack " * 150_000 + ".", "An attack of 2 ms is safe for any drum.", "www."
+    )
+    assert extract_answer("How fast is the attack?", (passage,)) == (
+        "An attack of 2 ms is safe for any drum. [1]"
+    )
+
+
+@pytest.mark.parametrize(
+    "junk", ["'", "’ ", "? ", "(", "[", "1", "1,", "1 ", "and ", "A ", "...", "- ", "x", "我", '"']
+)
+def test_answer_takes_bounded_time_on_adversarial_sentences(junk: str) -> None:
+    sentences = [junk * (980 // len(junk)) + end for end in ("", "\nx", "!")] * 20
+    began = process_time()
+    extract_answer(
+        "How many dollars, how long, which x, who and what is a?", (source(1, *sentences),)
+    )
+    assert process_time() - began < 1
 
 
 async def test_streams_word_by_word_and_finishes_with_stop() -> None:

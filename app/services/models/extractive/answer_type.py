@@ -103,7 +103,7 @@ def answer_type_scorer(question: str, language: str = "english") -> Callable[[st
     question, a greeting, an announcement, interjections or a URL. `language` is the stemmer of the
     sentences.
     """
-    question = " ".join(question.split())[: constants.MAX_EXAMINED_QUESTION]
+    question = " ".join(question.split())[: constants.MAX_QUESTION_LENGTH]
     expected = [answer for pattern, answer in _ANSWER_TYPES if pattern.search(question)]
     # German capitalizes all nouns.
     asks_name = language != "german" and _ASKS_NAME.search(question) is not None
@@ -114,7 +114,6 @@ def answer_type_scorer(question: str, language: str = "english") -> Callable[[st
     def score(sentence: str) -> float:
         if says_nothing(sentence):
             return constants.NO_ANSWER
-        sentence = sentence[: constants.MAX_EXAMINED_SENTENCE]
         factor = figure(sentence)
         if any(answer.search(sentence) for answer in expected):
             factor *= constants.EXPECTED_TYPE

@@ -77,8 +77,11 @@ class _Composition:
         return (
             score >= self._best * min_score
             and not _is_filler(candidate, min_terms)
-            and not any(_is_duplicate(candidate, other) for other in self._taken.values())
+            and self._is_new(candidate)
         )
+
+    def _is_new(self, candidate: Candidate) -> bool:
+        return not any(_is_duplicate(candidate, other) for other in self._taken.values())
 
     def _complete(self) -> None:
         """Add what chosen sentences need, what is between them, and what follows the best."""
@@ -93,6 +96,7 @@ class _Composition:
                     and position not in self._taken
                     and other.words <= min(max_words, left)
                     and not _is_filler(other, constants.MIN_TERMS_NEAR)
+                    and self._is_new(other)
                 ):
                     self._taken[position] = other
                     left -= other.words

@@ -54,5 +54,6 @@ MIN_TERMS, MIN_TERMS_NEAR = 4, 2
 MIN_SCORE_FRAGMENT = 0.3
 # The share of common stems above which two sentences are duplicates.
 DUPLICATE = 0.7
-# Text after so many characters of a question or a sentence is not examined, to bound the time.
-MAX_EXAMINED_QUESTION, MAX_EXAMINED_SENTENCE = 300, 1_000
+# Characters: longer sentences are not quoted, and the rest of a question is not examined for its
+# type, which bounds the time.
+MAX_SENTENCE_LENGTH, MAX_QUESTION_LENGTH = 1_000, 300

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import islice
 
 from app.services.models.extractive import constants
 from app.services.search.text import stems
@@ -11,7 +12,7 @@ _NUMBER_WORD = (
     r"|sixteen|eighteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand"
     r"|million|billion|dozen|half|third|quarter)s?"
 )
-_NUMBER = rf"(?:\d[\d,.]*|\b{_NUMBER_WORD}\b)"
+_NUMBER = rf"(?:(?<![\d,.])\d[\d,.]*+|\b{_NUMBER_WORD}\b)"
 _NUMBERS = re.compile(_NUMBER, re.IGNORECASE)
 _TIME_UNIT = (
     r"(?:(?:milli|micro|nano)?seconds?|minutes?|hours?|days?|weeks?|months?|years?|decades?"
@@ -59,7 +60,7 @@ _KINDS = (
             r"\b(?:как (?:долго|часто|быстро))\b|сколько (?:времени|лет)|多长时间|多久",
         ),
         _pattern(
-            rf"{_NUMBER}[\s-]*{_TIME_UNIT}",
+            rf"{_NUMBER}[\s-]*+{_TIME_UNIT}",
             r"\b(?:hourly|daily|weekly|monthly|yearly|annually)\b|\b\d{1,2}:\d\d\b",
         ),
     ),
@@ -71,8 +72,8 @@ _AFTER_COUNTED = """
     am are can could did do does had has have is may might must of per should shall to was were will
     would
     """.split()
-# Characters and terms after a number that are examined for what it counts.
-_MAX_DISTANCE, _MAX_TERMS = 45, 4
+# Numbers in a sentence that are examined, and characters and terms after each.
+_MAX_NUMBERS, _MAX_DISTANCE, _MAX_TERMS = 10, 45, 4
 
 
 def figure_scorer(question: str, language: str) -> Callable[[str], float]:
@@ -92,7 +93,7 @@ def figure_scorer(question: str, language: str) -> Callable[[str], float]:
             counted.intersection(
                 stems(sentence[n.end() : n.end() + _MAX_DISTANCE], language)[:_MAX_TERMS]
             )
-            for n in _NUMBERS.finditer(sentence)
+            for n in islice(_NUMBERS.finditer(sentence), _MAX_NUMBERS)
         ):
             factor *= constants.COUNTED_THING
         return factor

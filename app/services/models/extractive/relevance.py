@@ -58,8 +58,10 @@ def own_relevance(terms: QueryTerms, candidates: Sequence[Candidate]) -> list[fl
     empty: set[str] = set()
     in_previous = in_question = in_title = empty
     distance = 0
+    source = None
     for candidate in candidates:
-        if candidate.index == 0:
+        if candidate.source is not source:
+            source = candidate.source
             in_previous = in_question = empty
             title = stems(candidate.source.citation.title, candidate.source.language)
             in_title = terms.idf.keys() & set(title)

@@ -5,7 +5,7 @@ import re
 from msgspec import Struct
 
 from app.schemas import Source
-from app.services.models.extractive.constants import MAX_EXAMINED_SENTENCE
+from app.services.models.extractive.constants import MAX_SENTENCE_LENGTH
 from app.services.search.text import stems
 
 _QUESTION_MARKS = ("?", "？", "؟")
@@ -81,9 +81,11 @@ class Candidate(Struct, frozen=True, eq=False):
 
 
 def candidates_of(source: Source) -> list[Candidate]:
-    """Return all sentences of a source in order."""
+    """Return the sentences of a source in order, without those that are too long to quote."""
     candidates = []
     for index, sentence in enumerate(source.sentences):
+        if len(sentence.text) > MAX_SENTENCE_LENGTH:
+            continue
         found = tuple(stems(sentence.text, source.language))
         # Unspaced scripts have a stem per letter.
         words = max(len(sentence.text.split()), len(found) // 2)
@@ -95,25 +97,21 @@ def is_quotable(sentence: str) -> bool:
     """Return whether a sentence is more than a URL, a name or a sound, and has no `[1]` in it."""
     if "[" in sentence and _MARKER.search(sentence):
         return False
-    return _NOT_SPEECH.match(sentence[:MAX_EXAMINED_SENTENCE]) is None
+    return _NOT_SPEECH.match(sentence) is None
 
 
 def is_question(sentence: str) -> bool:
     """Return whether a sentence ends with a question mark, or a label says that it is asked."""
-    return bool(
-        sentence.rstrip(_CLOSING).endswith(_QUESTION_MARKS)
-        or _ASKS.match(sentence[:MAX_EXAMINED_SENTENCE])
-    )
+    return bool(sentence.rstrip(_CLOSING).endswith(_QUESTION_MARKS) or _ASKS.match(sentence))
 
 
 def says_nothing(sentence: str) -> bool:
     """Return whether a sentence is a question, a greeting, an announcement or interjections."""
-    start = sentence[:MAX_EXAMINED_SENTENCE]
     return bool(
         is_question(sentence)
-        or _GREETING.match(start)
-        or _INTERJECTIONS.fullmatch(start)
-        or any(map(start.lower().__contains__, _ANNOUNCEMENTS))
+        or _GREETING.match(sentence)
+        or _INTERJECTIONS.fullmatch(sentence)
+        or any(map(sentence.lower().__contains__, _ANNOUNCEMENTS))
     )
 
 
@@ -121,6 +119,6 @@ def is_incomplete(sentence: str) -> bool:
     """Return whether a sentence is cut off at either end, or marked as not understood in full."""
     return bool(
         sentence.endswith(_BREAKS_OFF)
-        or _BEGINS_INSIDE.match(sentence[:MAX_EXAMINED_SENTENCE])
-        or ("[" in sentence and _INAUDIBLE.search(sentence[:MAX_EXAMINED_SENTENCE]))
+        or _BEGINS_INSIDE.match(sentence)
+        or ("[" in sentence and _INAUDIBLE.search(sentence))
     )
