@@ -91,7 +91,15 @@ class PostgresRetriever:
             creator=ranking.creator,
             tiers=ranking.verdicts,
             matching=ranking.matching,
+            library_languages=self._plan.languages if self._plan else (),
         )
+
+    async def languages(self) -> tuple[str, ...]:
+        """Return the primary language subtags of at least a tenth of the library, largest first."""
+        if self._plan is None:
+            async with self._connection() as connection:
+                return (await self._load_plan(connection)).languages
+        return self._plan.languages
 
     async def rank(
         self, question: str, creator: str | None, *, per_tier: int, per_document: int | None = None
@@ -168,10 +176,8 @@ class PostgresRetriever:
         per_tier: int,
     ) -> tuple[SearchPlan, Sequence[asyncpg.Record]]:
         """Execute the search, again with a new plan if indexes or classifiers have changed."""
-        name = self._embedder.name if self._embedder else None
         for _ in range(2):
-            plan = self._plan or await load_search_plan(connection, name, pgvector=self._pgvector)
-            self._plan = plan
+            plan = self._plan or await self._load_plan(connection)
             try:
                 rows = await execute_search(
                     connection,
@@ -191,6 +197,11 @@ class PostgresRetriever:
                 return plan, rows
             self._plan = None
         raise LibraryUnavailable("The library is being updated. Try again in a few seconds.")
+
+    async def _load_plan(self, connection: Connection) -> SearchPlan:
+        name = self._embedder.name if self._embedder else None
+        self._plan = await load_search_plan(connection, name, pgvector=self._pgvector)
+        return self._plan
 
     @asynccontextmanager
     async def _connection(
