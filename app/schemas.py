@@ -21,7 +21,7 @@ Tier: TypeAlias = Annotated[
     Literal["creator", "domain", "global", "none"],
     Meta(
         description="Where the sources are from: `creator`: the named creator; `domain`: any "
-        "creator on the same topics; `global`: the whole library; `none`: no sources."
+        "creator on the same topics; `global`: the whole library; `none`: the library has no answer."
     ),
 ]
 Kind: TypeAlias = Annotated[
@@ -32,7 +32,7 @@ FinishReason: TypeAlias = Annotated[
     Meta(
         description="`stop`: complete; `length`: cut at the model's limit; `stopped`: by a "
         "`DELETE`; `abandoned`: no client was connected for too long; `refused`: the library has "
-        "no answer, or the model refused."
+        "no answer, the message was small talk, or the model refused."
     ),
 ]
 Matching: TypeAlias = Annotated[
@@ -194,7 +194,13 @@ class Scope(Struct, frozen=True):
         CreatorRef | None,
         Meta(description="The named creator, if the library has one of that name."),
     ]
-    query: Annotated[str, Meta(description="The question as searched.")]
+    query: Annotated[
+        str,
+        Meta(
+            description="The question as searched: a follow-up is completed, and a translation may "
+            "follow in parentheses. Small talk is not searched."
+        ),
+    ]
     tiers: tuple[TierHits, ...]
     matching: Matching
 
