@@ -14,8 +14,9 @@ from app.infra.database import DatabaseState, Pool, open_pool
 from app.infra.http.client import HTTPClient
 from app.infra.redis import redis_client
 from app.services.access.rate_limit import RateLimiter
-from app.services.chat.answerer import Answerer, Memory, Retriever
+from app.services.chat.answerer import Answerer, Memory
 from app.services.chat.memory import RedisMemory
+from app.services.chat.planner import Retriever
 from app.services.ingest.store.indexer import Indexer
 from app.services.metrics.registry import Metrics
 from app.services.models.extractive.model import ExtractiveModel

@@ -21,7 +21,8 @@ Tier: TypeAlias = Annotated[
     Literal["creator", "domain", "global", "none"],
     Meta(
         description="Where the sources are from: `creator`: the named creator; `domain`: any "
-        "creator on the same topics; `global`: the whole library; `none`: no sources."
+        "creator on the same topics; `global`: the whole library; `none`: the library has no "
+        "answer."
     ),
 ]
 Kind: TypeAlias = Annotated[
@@ -32,7 +33,7 @@ FinishReason: TypeAlias = Annotated[
     Meta(
         description="`stop`: complete; `length`: cut at the model's limit; `stopped`: by a "
         "`DELETE`; `abandoned`: no client was connected for too long; `refused`: the library has "
-        "no answer, or the model refused."
+        "no answer, the message was small talk, or the model refused."
     ),
 ]
 Matching: TypeAlias = Annotated[
@@ -199,8 +200,8 @@ class Scope(Struct, frozen=True):
     query: Annotated[
         str,
         Meta(
-            description="The question as searched: a follow-up is completed, and words that the "
-            "library lacks may be replaced by similar ones that it has."
+            description="The question as searched: a follow-up is completed, misspelt words are "
+            "corrected, and a translation may follow in parentheses. Small talk is not searched."
         ),
     ]
     tiers: tuple[TierHits, ...]

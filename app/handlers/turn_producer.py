@@ -7,7 +7,8 @@ from time import perf_counter
 from app.errors import ChatError
 from app.handlers import codec
 from app.schemas import ChatRequest, Done, Event, Token
-from app.services.chat.answerer import Answerer, Cancellation, TurnInput
+from app.services.chat.answerer import Answerer, Cancellation
+from app.services.chat.planner import TurnInput
 from app.services.metrics.registry import Metrics, TurnTimes
 from app.services.streams import LocalStream, StopReason
 

@@ -52,35 +52,36 @@ function isolated(name) {
 
 /**
  * Whose material answered. `asked` is the name that the question gave; `scope` is `done.scope`, or
- * null if only the tier is known.
+ * null if only the tier is known. A refusal says itself that the library has no answer.
  */
-export function scopeText(tier, asked, scope) {
-  const nothing = "The library has nothing about this.";
-  if (!asked) return tier === "none" ? nothing : "From the whole library.";
-  if (!scope) {
-    const others = tier === "domain" ? "other creators on the same topic" : "the whole library";
-    if (tier === "none") return nothing;
-    if (tier !== "creator") return `Not from ${isolated(asked)}: this is from ${others}.`;
+export function scopeText({ cascade_tier: tier, finish_reason: reason }, asked, scope) {
+  const unknown = asked && scope?.tiers.length && !scope.creator
+    ? `No creator is called “${isolated(asked)}”` : "";
+  if (tier === "none") {
+    if (reason === "stop" || reason === "length") return "From the conversation so far.";
+    return unknown && `${unknown}.`;
   }
-  if (scope && !scope.creator) {
-    const unknown = `No creator is called “${isolated(asked)}”`;
-    return tier === "none" ? `${unknown}, and the library has nothing about this.`
-      : `${unknown}, so this is from the whole library.`;
-  }
-  const name = isolated(scope?.creator.name ?? asked);
-  const own = scope?.tiers.find((one) => one.tier === "creator");
+  if (!asked) return "From the whole library.";
+  if (unknown) return `${unknown}, so this is from the whole library.`;
+  const name = isolated(scope?.creator?.name ?? asked);
+  if (tier === "creator") return `From ${name}’s own videos and pages.`;
+  const others = tier === "domain" ? "other creators on the same topic" : "the whole library";
+  if (!scope) return `Not from ${name}: this is from ${others}.`;
+  const own = scope.tiers.find((one) => one.tier === "creator");
   const little = own?.verdict === "others say more" ? `${name} says little about this`
     : `${name} has nothing about this`;
-  switch (tier) {
-    case "creator":
-      return `From ${name}’s own videos and pages.`;
-    case "domain":
-      return `${little}. This is from other creators on the same topic.`;
-    case "global":
-      return `${little}. This is from the whole library.`;
-    default:
-      return `Neither ${name} nor anyone else in the library has anything about this.`;
-  }
+  return `${little}. This is from ${others}.`;
+}
+
+/** Whether a reply is to a greeting, thanks or the like: nothing was searched or remembered. */
+export const isSmallTalk = ({ finish_reason: reason, scope }) =>
+  reason === "refused" && scope.tiers.length === 0;
+
+/** Label the sources that the answer does not cite. */
+export function uncitedText(count, cited, { cascade_tier: tier }) {
+  if (tier === "none") return cited ? counted(count, "more moment") : counted(count, "closest moment");
+  return cited ? `${counted(count, "more source")} (not cited)`
+    : `${counted(count, "source")} (none cited)`;
 }
 
 /** How an answer ended, if not normally. */

@@ -7,7 +7,7 @@ import { Notice } from "./notice.js";
 import { Panel } from "./panel.js";
 import * as session from "./session.js";
 import { Turn } from "./turn.js";
-import { counted, retryText } from "./messages.js";
+import { counted, isSmallTalk, retryText } from "./messages.js";
 
 // Milliseconds to wait for the service to stop an answer before the page stops reading it.
 const STOP_TIMEOUT = 5_000;
@@ -48,7 +48,8 @@ function ask({ query, creator = null, name = null }) {
   }
   panel.close();
   notice.dismiss();
-  const question = { query, creator, name, conversation: kept.conversation, key: session.newKey() };
+  const { conversation } = kept;
+  const question = { query, creator, name, conversation, opening: !conversation, key: session.newKey() };
   const turn = show(question);
   turn.element.scrollIntoView({ block: "start" });
   answer(turn);
@@ -86,6 +87,7 @@ async function checkConversation(turn) {
   } catch (error) {
     if (!isGone(error)) return;
     question.conversation = kept.conversation = null;
+    question.opening = true;
     turn.noteNewConversation();
   }
 }
@@ -118,6 +120,8 @@ function callbacks(turn) {
         turn.add(value);
       } else if (name === "done") {
         turn.finish(value);
+        // A conversation of small talk alone is not stored.
+        if (question.opening && isSmallTalk(value)) kept.conversation = null;
         say(`Answer: ${turn.spoken}`);
       } else if (name === "error") {
         running.failure = { ...value, ended: true };

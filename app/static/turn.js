@@ -1,7 +1,9 @@
 // One turn of the conversation, shown as an article: a question, its answer and its sources.
 
 import { Answer } from "./answer.js";
-import { counted, endingText, moment, problemText, scopeText, sourceName } from "./messages.js";
+import {
+  counted, endingText, isSmallTalk, moment, problemText, scopeText, sourceName, uncitedText,
+} from "./messages.js";
 
 // Longer questions, in characters, are styled as text instead of as a heading.
 const LONG = 200;
@@ -83,7 +85,8 @@ export class Turn {
     this.wait("");
     this.#answer.finish(done.citations);
     const asked = done.scope.creator?.name ?? this.question.name;
-    this.#complete(scopeText(done.cascade_tier, asked, done.scope), endingText(done));
+    this.#complete(done, scopeText(done, asked, done.scope), endingText(done));
+    this.#part("actions").hidden = isSmallTalk(done);
   }
 
   /** Show a turn of a restored conversation. */
@@ -91,16 +94,15 @@ export class Turn {
     this.found(past.citations);
     this.#answer.add(past.answer);
     this.#answer.finish(null);
-    const { finish_reason, tier: cascade_tier } = past;
-    const scope = scopeText(cascade_tier, this.question.name, null);
-    this.#complete(scope, endingText({ finish_reason, cascade_tier }));
+    const done = { finish_reason: past.finish_reason, cascade_tier: past.tier };
+    this.#complete(done, scopeText(done, this.question.name, null), endingText(done));
   }
 
   /** Show that the page stopped reading the answer. */
   cut(note) {
     this.wait("");
     this.#answer.finish(null);
-    this.#complete("", note);
+    this.#complete({}, "", note);
   }
 
   /** Show an error, with a button that retries after `seconds`. */
@@ -119,7 +121,7 @@ export class Turn {
     return `${title} ${detail}`;
   }
 
-  #complete(scope, note) {
+  #complete(done, scope, note) {
     // Text that looked like a mark while the answer grew may not be one.
     const marks = Array.from(this.#part("answer").querySelectorAll(".mark"));
     this.#cited = new Set(marks.map((mark) => Number(mark.dataset.source)));
@@ -132,9 +134,7 @@ export class Turn {
     for (const { number } of this.sources) this.#list(number);
     const uncited = this.sources.filter(({ number }) => !this.#cited.has(number));
     this.#part("others").hidden = uncited.length === 0;
-    this.#part("others-text").textContent = this.#cited.size
-      ? `${counted(uncited.length, "more source")} (not cited)`
-      : `${counted(uncited.length, "source")} (none cited)`;
+    this.#part("others-text").textContent = uncitedText(uncited.length, this.#cited.size, done);
   }
 
   /** Create the button of a citation mark, and list its source. */

@@ -64,6 +64,32 @@ async def test_question_without_sources_is_refused_in_one_sentence(
     assert events[-1].data["usage"] is None
 
 
+@pytest.mark.parametrize(
+    ("message", "reply"),
+    [
+        ("hi", "Hello! Ask me about anything"),
+        ("Merci beaucoup !", "Je vous en prie."),
+        ("Who made you?", "I answer questions from the videos and pages"),
+    ],
+)
+async def test_small_talk_gets_one_friendly_line(service: Client, message: str, reply: str) -> None:
+    events = await service.ask(message)
+    text = answer(events)
+    assert text.startswith(reply)
+    assert "\n" not in text
+    assert events[0].data == []
+    done = events[-1].data
+    assert (done["finish_reason"], done["cascade_tier"], done["usage"]) == ("refused", "none", None)
+    assert done["scope"]["tiers"] == []
+
+
+async def test_refusal_in_another_language_names_the_librarys(service: Client) -> None:
+    text = answer(await service.ask("Wer gewann die Fußballweltmeisterschaft in Montevideo?"))
+    assert text == (
+        "Dazu habe ich in dieser Sammlung nichts gefunden. Diese Sammlung spricht Englisch."
+    )
+
+
 async def test_unknown_creator_starts_one_tier_lower(service: Client) -> None:
     done = (await service.ask(QUESTION, creator="Nobody At All"))[-1].data
     assert done["cascade_tier"] == "global"

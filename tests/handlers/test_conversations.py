@@ -69,13 +69,45 @@ async def test_follow_up_is_rewritten_by_rule_if_the_model_fails(
     assert events[-1].data["scope"]["query"].startswith("And the release? (")
 
 
-async def test_follow_up_without_sources_is_answered_by_the_model(
+async def test_follow_up_without_sources_is_refused_without_the_model(
     chat: Client, model: ScriptedModel
 ) -> None:
     await chat.ask(QUESTION, conversation_id="none")
-    model.answers(say("Who won the football world cup in Montevideo?"), say("I cannot know."))
-    events = await chat.ask("Who won the football world cup in Montevideo?", conversation_id="none")
-    assert (events[-1].data["cascade_tier"], answer(events)) == ("none", "I cannot know.")
+    question = "Who won the football world cup in Montevideo?"
+    model.answers(say(question), say("From my own knowledge."))
+    events = await chat.ask(question, conversation_id="none")
+    assert events[-1].data["cascade_tier"] == "none"
+    assert answer(events) == "I found nothing about that in this library."
+
+
+async def test_model_reworks_its_last_answer(chat: Client, model: ScriptedModel) -> None:
+    model.answers(say("Set it to 1 ms [1]."), say("1 ms."))
+    await chat.ask(QUESTION, conversation_id="rework")
+    events = await chat.ask("Shorter, please.", conversation_id="rework")
+    assert answer(events) == "1 ms."
+    assert (events[0].data, events[-1].data["finish_reason"]) == ([], "stop")
+    assert [m["content"] for m in model.requests[-1].messages[1:]] == [
+        QUESTION,
+        "Set it to 1 ms.",
+        "Shorter, please.",
+    ]
+
+
+async def test_thanks_are_not_stored_and_the_next_follow_up_keeps_its_subject(
+    service: Client,
+) -> None:
+    await service.ask(QUESTION, conversation_id="thanks")
+    done = (await service.ask("Thanks a lot!", conversation_id="thanks"))[-1].data
+    assert (done["finish_reason"], done["memory"]) == ("refused", "kept")
+    done = (await service.ask("And the release?", conversation_id="thanks"))[-1].data
+    assert done["scope"]["query"].startswith("And the release? (")
+    assert len(await turns(service, "thanks")) == 2
+
+
+async def test_conversation_of_small_talk_alone_is_not_stored(service: Client) -> None:
+    await service.ask("Hello!", conversation_id="hello")
+    status, *_ = await service.call("GET", "/api/v1/conversations/hello")
+    assert status == 404
 
 
 async def test_only_the_latest_turns_are_stored(service_settings: Settings) -> None:

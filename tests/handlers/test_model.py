@@ -168,6 +168,17 @@ async def test_fallback_model_answers_if_the_first_fails(
     assert [request.body["model"] for request in model.requests] == ["first", "second"]
 
 
+async def test_question_in_another_language_is_searched_with_its_translation(
+    chat: Client, model: ScriptedModel
+) -> None:
+    model.answers(say(QUESTION), say("1 ms [1]."))
+    question = "Wie schnell soll der Attack beim Sidechain sein?"
+    events = await chat.ask(question)
+    assert "into English" in model.requests[0].messages[0]["content"]
+    assert events[-1].data["scope"]["query"] == f"{question} ({QUESTION})"
+    assert model.requests[1].messages[-1]["content"].endswith(f"Question: {question}")
+
+
 async def test_first_question_without_sources_calls_no_model(
     chat: Client, model: ScriptedModel
 ) -> None:

@@ -74,16 +74,13 @@ async def test_the_scope_line_says_whose_material_answered(
             "Zoë says little about this. This is from other creators on the same topic.",
         ),
         ("global", {}, "Zoë has nothing about this. This is from the whole library."),
-        ("none", {}, "Neither Zoë nor anyone else in the library has anything about this."),
-        (
-            "none",
-            {"creator": None},
-            "No creator is called “Zoë”, and the library has nothing about this.",
-        ),
+        ("none", {}, ""),
+        ("none", {"creator": None}, "No creator is called “Zoë”."),
+        ("none", {"creator": None, "tiers": []}, ""),
         ("creator", None, "From Zoë’s own videos and pages."),
         ("domain", None, "Not from Zoë: this is from other creators on the same topic."),
         ("global", None, "Not from Zoë: this is from the whole library."),
-        ("none", None, "The library has nothing about this."),
+        ("none", None, ""),
     ],
 )
 async def test_each_tier_has_its_own_text(
@@ -96,7 +93,12 @@ async def test_each_tier_has_its_own_text(
     script = await reader.page.locator("script").get_attribute("src") or ""
     text = await reader.page.evaluate(
         "async ([from, ...given]) => (await import(from)).scopeText(...given)",
-        [script.replace("page.js", "messages.js"), tier, "Zoë", scope],
+        [
+            script.replace("page.js", "messages.js"),
+            {"cascade_tier": tier, "finish_reason": "refused" if tier == "none" else "stop"},
+            "Zoë",
+            scope,
+        ],
     )
     assert text == words
 
@@ -104,13 +106,67 @@ async def test_each_tier_has_its_own_text(
 async def test_a_right_to_left_name_does_not_reorder_the_sentence(reader: Reader) -> None:
     script = await reader.page.locator("script").get_attribute("src") or ""
     text = await reader.page.evaluate(
-        "async ([from, name]) => (await import(from)).scopeText('creator', name, null)",
+        "async ([from, name]) =>"
+        " (await import(from)).scopeText({ cascade_tier: 'creator' }, name, null)",
         [script.replace("page.js", "messages.js"), "\u202eeoZ\u2069\u2066דוד"],
     )
     assert text == "From \u2068eoZדוד\u2069’s own videos and pages."
 
 
-async def test_a_refused_question_says_that_the_library_has_nothing(reader: Reader) -> None:
+async def test_a_refused_question_says_once_that_the_library_has_nothing(reader: Reader) -> None:
     await reader.ask("What is the capital of Mongolia?")
     await reader.answer_contains("I found nothing about that in this library.")
-    await reader.turn_contains("The library has nothing about this.")
+    await reader.finished()
+    await expect(reader.turn.locator("[data-part=found]")).to_be_hidden()
+    await expect(reader.turn.locator(".note")).to_be_hidden()
+
+
+async def test_small_talk_gets_a_friendly_line_and_starts_no_conversation(reader: Reader) -> None:
+    await reader.ask("Hi there!")
+    await reader.answer_contains("Hello! Ask me about anything")
+    await reader.finished()
+    for part in ("found", "note", "actions", "error"):
+        await expect(reader.turn.locator(f"[data-part={part}]")).to_be_hidden()
+    assert (await reader.session())["conversation"] is None
+
+
+async def test_small_talk_keeps_the_conversation(reader: Reader, model: ScriptedModel) -> None:
+    model.answers(say("By ear. [1]"))
+    await reader.ask()
+    await reader.finished()
+    conversation = (await reader.session())["conversation"]
+    await reader.ask("Thanks!")
+    await reader.answer_contains("You're welcome.")
+    await reader.finished()
+    assert (await reader.session())["conversation"] == conversation
+
+
+async def test_a_reworked_answer_is_from_the_conversation(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    model.answers(say("By ear. [1]"), say("Ears."))
+    await reader.ask()
+    await reader.finished()
+    await reader.ask("Make it shorter.")
+    await reader.answer_contains("Ears.")
+    await reader.turn_contains("From the conversation so far.")
+
+
+@pytest.mark.parametrize(
+    ("tier", "count", "cited", "words"),
+    [
+        ("none", 3, 0, "3 closest moments"),
+        ("none", 1, 2, "1 more moment"),
+        ("global", 1, 0, "1 source (none cited)"),
+        ("global", 2, 1, "2 more sources (not cited)"),
+    ],
+)
+async def test_sources_that_are_not_cited_are_labelled(
+    reader: Reader, tier: str, count: int, cited: int, words: str
+) -> None:
+    script = await reader.page.locator("script").get_attribute("src") or ""
+    text = await reader.page.evaluate(
+        "async ([from, ...given]) => (await import(from)).uncitedText(...given)",
+        [script.replace("page.js", "messages.js"), count, cited, {"cascade_tier": tier}],
+    )
+    assert text == words

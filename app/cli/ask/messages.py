@@ -5,7 +5,6 @@ from app.schemas import Citation, Done
 _ORIGINS = {
     "domain": "from others on the same topics",
     "global": "from the whole library",
-    "none": "from the conversation so far",
 }
 
 
@@ -14,10 +13,10 @@ def scope_line(done: Done, requested_creator: str | None) -> str:
     creator = done.scope.creator
     if done.cascade_tier == "creator" and creator:
         return f"From {creator.name}'s own videos and pages"
-    origin = _ORIGINS.get(done.cascade_tier, "")
     if done.cascade_tier == "none":
-        reason = "The library has nothing on this"
-    elif creator:
+        return "From the conversation so far"
+    origin = _ORIGINS.get(done.cascade_tier, "")
+    if creator:
         verdicts = {tier.tier: tier.verdict for tier in done.scope.tiers}
         others = verdicts.get("creator") == "others say more"
         reason = (

@@ -70,11 +70,17 @@ class TextOutput:
 
     def _print_end(self, done: Done) -> None:
         self._end_line()
-        if done.finish_reason == "refused":
-            return
         cited = {citation.number for citation in done.citations}
         sources = [source for source in self._sources if source.number in cited]
-        self._print_sources(messages.scope_line(done, self._requested_creator), sources)
+        if done.finish_reason == "refused":
+            if sources:
+                # The closest moments.
+                self._print("\n")
+                self._print_sources(sources)
+            return
+        scope = _sanitize(messages.scope_line(done, self._requested_creator))
+        self._print(f"\n{scope}{':' if sources else '.'}\n")
+        self._print_sources(sources)
         if done.finish_reason == "length":
             self.print_note("The answer reached the model's length limit: its end may be missing.")
         if done.memory == "kept":
@@ -82,8 +88,7 @@ class TextOutput:
                 f'Follow up: {self._follow_up} --conversation {done.conversation_id} "…"'
             )
 
-    def _print_sources(self, scope: str, sources: Sequence[Citation]) -> None:
-        self._print(f"\n{_sanitize(scope)}{':' if sources else '.'}\n")
+    def _print_sources(self, sources: Sequence[Citation]) -> None:
         width = max((len(str(source.number)) for source in sources), default=0) + 2
         for source in sources:
             title, url = (_sanitize(text) for text in messages.source_lines(source))

@@ -6,44 +6,22 @@ from time import perf_counter
 from typing import Literal, Protocol
 
 import anyio
-from msgspec import Struct
 from msgspec.structs import replace
 
 from app.errors import ModelFailed, ShuttingDown
-from app.schemas import (
-    Citation,
-    CitationSpan,
-    Done,
-    Event,
-    FinishReason,
-    PastTurn,
-    Retrieval,
-    Scope,
-    Sources,
-    Timings,
-    Token,
-    Usage,
-)
-from app.services.chat.citations import CitationFilter
-from app.services.chat.followups import FollowUpRewriter, rewrite_followup
+from app.schemas import Done, Event, FinishReason, PastTurn, Sources, Timings
+from app.services.chat.answer_stream import AnswerStream
+from app.services.chat.followups import FollowUpRewriter
 from app.services.chat.memory import MemoryUnavailable
-from app.services.chat.prompt import answer_prompt, fits
+from app.services.chat.planner import Retriever, TurnInput, TurnPlan, TurnPlanner
+from app.services.chat.prompt import fits
 from app.services.models.completion import Delta
-from app.services.models.extractive.model import NOTHING_FOUND
 from app.services.models.prompt import Prompt
 
 # Turns recalled first. More rarely fit into the prompt, and decoding ten long ones takes a fifth of
 # the time to the first token.
 RECENT_TURNS = 3
 CUT_SHORT = "The service is restarting and the answer was cut short. Ask again in a few seconds."
-
-
-class Retriever(Protocol):
-    """Finds the sources for a question."""
-
-    async def search(self, question: str, creator: str | None) -> Retrieval:
-        """Return the tier that answers and its sources; raise LibraryUnavailable."""
-        ...
 
 
 class Memory(Protocol):
@@ -70,16 +48,6 @@ class LanguageModel(Protocol):
         ...
 
 
-class TurnInput(Struct, frozen=True):
-    """A validated question; a new conversation has no turns to recall."""
-
-    turn_id: str
-    conversation_id: str
-    new_conversation: bool
-    question: str
-    creator: str | None
-
-
 class Cancellation:
     """Ends an answer early. The first reason counts."""
 
@@ -94,49 +62,12 @@ class Cancellation:
             self.scope.cancel()
 
 
-class _AnswerStream:
-    """Emits the answer as the model writes it, and collects it."""
-
-    def __init__(self, sources: int, emit: Callable[[Event], None]) -> None:
-        self._filter = CitationFilter(sources)
-        self._emit = emit
-        self._text: list[str] = []
-        self.first_token_at: float | None = None
-        self.finish_reason: FinishReason = "stop"
-        self.usage: Usage | None = None
-        self.cut_short = False
-
-    def on_delta(self, delta: Delta) -> None:
-        if text := self._filter.feed(delta.text):
-            self._write(text)
-        if delta.finish is not None:
-            self.finish_reason = delta.finish
-        if delta.usage is not None:
-            self.usage = delta.usage
-
-    def _write(self, text: str) -> None:
-        if self.first_token_at is None:
-            self.first_token_at = perf_counter()
-        self._text.append(text)
-        self._emit(Token(text))
-
-    def flush(self) -> None:
-        if text := self._filter.flush():
-            self._write(text)
-
-    @property
-    def text(self) -> str:
-        return "".join(self._text)
-
-    @property
-    def spans(self) -> tuple[CitationSpan, ...]:
-        return tuple(self._filter.spans)
-
-
 class Answerer:
-    """Answers questions. `rewriter` rewrites follow-ups; without it, a rule expands them.
+    """Answers questions.
 
-    Timeouts are in seconds; `answer_timeout` limits a whole answer of the model.
+    `rewriter` is the language model if one is configured: it rewrites and translates questions.
+    Without it `model` only quotes, and a rule expands follow-ups. Timeouts are in seconds;
+    `answer_timeout` limits a whole answer of the model.
     """
 
     def __init__(
@@ -150,11 +81,11 @@ class Answerer:
         history_tokens: int,
         answer_timeout: float,
     ) -> None:
-        self._retriever = retriever
+        self._planner = TurnPlanner(
+            retriever, rewriter, rewrite_timeout=rewrite_timeout, history_tokens=history_tokens
+        )
         self._model = model
         self._memory = memory
-        self._rewriter = rewriter
-        self._rewrite_timeout = rewrite_timeout
         self._history_tokens = history_tokens
         self._answer_timeout = answer_timeout
 
@@ -167,40 +98,33 @@ class Answerer:
         """
         started_at = perf_counter()
         history, recalled = await self._recall(turn)
-        query = await rewrite_followup(
-            turn.question, history, self._rewriter, self._rewrite_timeout
-        )
-        found = await self._retriever.search(query, turn.creator)
-        query = found.question
-        citations = tuple(source.citation for source in found.sources)
-        emit(Sources(citations))
+        # Recognizes small talk, completes follow-ups, and searches.
+        plan = await self._planner.plan(turn, history)
+        emit(Sources(plan.citations))
         retrieved_at = perf_counter()
 
-        answer = _AnswerStream(len(citations), emit)
-        if found.tier == "none" and not history:
-            answer.on_delta(Delta(NOTHING_FOUND, finish="refused"))
+        answer = AnswerStream(len(plan.citations), emit)
+        if plan.prompt is None:
+            answer.refuse(plan.reply)
         else:
-            prompt = answer_prompt(
-                turn.question, query, found.sources, history, self._history_tokens
-            )
-            generation = self._model.stream(prompt, answer.on_delta)
+            generation = self._model.stream(plan.prompt, answer.on_delta)
             # Free the memory of everything read for the prompt while the model writes.
-            del prompt, history
-            found = replace(found, sources=())
+            del history
+            plan = replace(plan, prompt=None)
             await self._generate(generation, answer, cancellation)
+            plan = _settle(plan, answer)
 
-        past = _past_turn(turn, query, found, citations, answer)
-        remembered = await self._remember(turn.conversation_id, past)
+        remembered = await self._remember(turn, plan, answer)
         if answer.cut_short:
             raise ShuttingDown(CUT_SHORT)
         emit(
             Done(
-                cascade_tier=found.tier,
+                cascade_tier=plan.tier,
                 conversation_id=turn.conversation_id,
                 turn_id=turn.turn_id,
                 finish_reason=answer.finish_reason,
                 citations=answer.spans,
-                scope=Scope(found.creator, query, found.tiers, found.matching),
+                scope=plan.scope,
                 usage=answer.usage,
                 timings_ms=_timings(started_at, retrieved_at, answer.first_token_at),
                 memory="kept" if recalled and remembered else "unavailable",
@@ -210,7 +134,7 @@ class Answerer:
     async def _generate(
         self,
         generation: Coroutine[None, None, None],
-        answer: _AnswerStream,
+        answer: AnswerStream,
         cancellation: Cancellation,
     ) -> None:
         with cancellation.scope, anyio.move_on_after(self._answer_timeout) as timeout:
@@ -239,32 +163,40 @@ class Answerer:
         except MemoryUnavailable:
             return (), False
 
-    async def _remember(self, conversation_id: str, turn: PastTurn) -> bool:
+    async def _remember(self, turn: TurnInput, plan: TurnPlan, answer: AnswerStream) -> bool:
+        """Store the turn unless it is small talk, and return whether memory is available."""
+        if plan.query is None:
+            return True
+        cited = {span.number for span in answer.spans}
+        past = PastTurn(
+            turn_id=turn.turn_id,
+            question=turn.question,
+            query=plan.query,
+            answer=answer.text,
+            citations=tuple(c for c in plan.citations if c.number in cited),
+            tier=plan.tier,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            finish_reason=answer.finish_reason,
+        )
         try:
-            await self._memory.remember(conversation_id, turn)
+            await self._memory.remember(turn.conversation_id, past)
         except MemoryUnavailable:
             return False
         return True
 
 
-def _past_turn(
-    turn: TurnInput,
-    query: str,
-    found: Retrieval,
-    citations: tuple[Citation, ...],
-    answer: _AnswerStream,
-) -> PastTurn:
-    cited = {span.number for span in answer.spans}
-    return PastTurn(
-        turn_id=turn.turn_id,
-        question=turn.question,
-        query=query,
-        answer=answer.text,
-        citations=tuple(c for c in citations if c.number in cited),
-        tier=found.tier,
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-        finish_reason=answer.finish_reason,
-    )
+def _settle(plan: TurnPlan, answer: AnswerStream) -> TurnPlan:
+    """Return the plan with the tier that the model's answer is from.
+
+    If the library has no certain answer and the model cites nothing either, that is a refusal.
+    """
+    if plan.tier != "none" or not plan.citations:
+        return plan
+    if answer.spans:
+        return replace(plan, tier=plan.cited_tier)
+    if answer.finish_reason in ("stop", "length"):
+        answer.finish_reason = "refused"
+    return plan
 
 
 def _timings(started_at: float, retrieved_at: float, first_token_at: float | None) -> Timings:

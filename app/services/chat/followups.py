@@ -1,7 +1,8 @@
-"""Rewrite a follow-up question so that it can be searched without the conversation.
+"""Rewrite a question so that it can be searched without the conversation.
 
-A model rewrites it if one is configured and fast enough; otherwise a rule appends words of the last
-question. `done.scope.query` shows the result.
+A model rewrites a follow-up, and translates a question that is in none of the library's languages,
+if one is configured and fast enough; otherwise a rule appends words of the last question.
+`done.scope.query` shows the result.
 """
 
 import logging
@@ -13,16 +14,21 @@ from app.errors import ModelFailed
 from app.limits import QUERY_LIMIT
 from app.schemas import PastTurn
 from app.services.chat.citations import strip_markers
+from app.services.chat.phrasebooks import DEFAULT, phrasebook
+from app.services.chat.small_talk import strip_opening
 from app.services.models.prompt import Message, Prompt
 from app.services.search.text import STOP_WORDS, fold, stems
 
 log = logging.getLogger(__name__)
 
-INSTRUCTIONS = """\
+_REWRITE = """\
 Rewrite the last question so that it can be understood without the conversation: replace words \
-such as "it", "that" or "there" by what they stand for, and add what is left unsaid. Keep the \
-language of the question. If it stands alone already, repeat it unchanged. Reply with the \
-question only."""
+such as "it", "that" or "there" by what they stand for, and add what is left unsaid. {language} \
+If it stands alone already, repeat it unchanged. Reply with the question only."""
+_KEEP_LANGUAGE = "Keep the language of the question."
+_TRANSLATE = """\
+Translate the question into {language}. Keep names as they are. Do not answer it. Reply with the \
+translation only."""
 
 # Openings that are not part of the question: an acknowledgement of the last answer …
 _ACKNOWLEDGEMENT = re.compile(
@@ -88,49 +94,70 @@ class FollowUpRewriter(Protocol):
         ...
 
 
-async def rewrite_followup(
-    question: str, history: Sequence[PastTurn], model: FollowUpRewriter | None, deadline: float
+async def rewrite_question(
+    question: str,
+    history: Sequence[PastTurn],
+    model: FollowUpRewriter | None,
+    deadline: float,
+    target_language: str | None = None,
 ) -> str:
-    """Return the query to search for. The model must finish within `deadline` seconds."""
-    if not history:
-        return question
-    if model is not None:
+    """Return the query to search for. The model must finish within `deadline` seconds.
+
+    With a `target_language` (a primary language subtag), the query is the question followed by the
+    model's translation in parentheses.
+    """
+    if model is not None and (history or target_language):
+        prompt = rewrite_prompt(question, history, target_language)
         try:
-            text = await model.complete(rewrite_prompt(question, history), deadline)
+            text = await model.complete(prompt, deadline)
         except ModelFailed as error:
-            log.info("follow-up was expanded by rule: %s", error.detail)
+            log.info("the question was not rewritten: %s", error.detail)
         else:
             rewritten = " ".join(text.split())
-            if _is_usable(rewritten, question, history[-1]):
+            if target_language and _is_searchable(rewritten):
+                return f"{strip_opening(question)} ({rewritten})"[:QUERY_LIMIT]
+            if history and _is_usable(rewritten, question, history[-1]):
                 return rewritten
-    return expand_followup(question, history[-1])
+    return expand_followup(question, history[-1]) if history else strip_opening(question)
+
+
+def _is_searchable(query: str) -> bool:
+    return 0 < len(query) <= QUERY_LIMIT and "\0" not in query
 
 
 def _is_usable(rewritten: str, question: str, last: PastTurn) -> bool:
     """Return whether the text is a rewritten question; small models often answer it instead."""
-    if not 0 < len(rewritten) <= QUERY_LIMIT or "\0" in rewritten:
+    if not _is_searchable(rewritten):
         return False
     known = {*stems(question, "english"), *stems(last.query, "english")}
     return not known.isdisjoint(stems(rewritten, "english"))
 
 
-def rewrite_prompt(question: str, history: Sequence[PastTurn]) -> Prompt:
+def rewrite_prompt(
+    question: str, history: Sequence[PastTurn], target_language: str | None = None
+) -> Prompt:
     """Build the prompt for a rewriting model from the last three turns."""
+    names = phrasebook(DEFAULT).names
+    language = names.get(target_language, target_language) if target_language else None
+    if not history:
+        instructions = _TRANSLATE.format(language=language)
+        return Prompt((Message("system", instructions), Message("user", f"Question: {question}")))
+    written = f"Write it in {language}." if language else _KEEP_LANGUAGE
     conversation = "\n".join(
         f"Question: {turn.question}\nAnswer: {strip_markers(turn.answer)[:500]}"
         for turn in history[-3:]
     )
     message = f"<conversation>\n{conversation}\n</conversation>\n\nLast question: {question}"
-    return Prompt((Message("system", INSTRUCTIONS), Message("user", message)))
+    return Prompt((Message("system", _REWRITE.format(language=written)), Message("user", message)))
 
 
 def expand_followup(question: str, last: PastTurn) -> str:
     """Append the words of the last question that a follow-up leaves out, in parentheses.
 
-    A self-contained question is returned without an opening such as "thanks". The words come from
+    A self-contained question is returned without an opening such as "Thanks!". The words come from
     `last.query`, which itself may be expanded, so a subject persists over several short turns.
     """
-    remainder = _ACKNOWLEDGEMENT.sub("", question)
+    remainder = _ACKNOWLEDGEMENT.sub("", strip_opening(question))
     bare = _TOPIC_CHANGE.sub("", remainder)
     core = bare if _WORD.search(bare) else question
     if core != bare or _TOPIC_CHANGE.search(remainder):

@@ -23,6 +23,11 @@ explanation."""
 
 NO_SOURCES = "(The library holds nothing on this question.)"
 
+REWORK_RULES = """\
+You answered questions about what creators have published. Now rework your last answer as the user \
+asks: shorter, simpler, as a list, in another language or the like. Add nothing that your answers \
+do not say, keep figures and names exactly, and reply with the reworked answer only."""
+
 
 def answer_prompt(
     question: str,
@@ -43,6 +48,17 @@ def answer_prompt(
         Message("user", last_message),
     )
     return Prompt(messages, question, query, sources)
+
+
+def rework_prompt(question: str, history: Sequence[PastTurn], history_tokens: int) -> Prompt:
+    """Build the prompt for another version of the last answer, which is always included."""
+    turns = _latest(history, history_tokens) or [turn for turn in history if turn.answer][-1:]
+    messages = (
+        Message("system", REWORK_RULES),
+        *_as_messages(turns),
+        Message("user", question),
+    )
+    return Prompt(messages, question)
 
 
 def fits(history: Sequence[PastTurn], history_tokens: int) -> bool:

@@ -21,7 +21,8 @@ from app.schemas import (
     Tier,
     Token,
 )
-from app.services.chat.answerer import Answerer, Cancellation, Memory, Retriever, TurnInput
+from app.services.chat.answerer import Answerer, Cancellation, Memory
+from app.services.chat.planner import Retriever, TurnInput
 from app.services.evaluation.errors import EvaluationError
 
 # Builds an answerer that searches and remembers with the given objects.
@@ -117,8 +118,12 @@ class _RecordingRetriever:
         started_at = perf_counter()
         found = await self._retriever.search(question, creator)
         self.milliseconds += (perf_counter() - started_at) * 1_000
-        self._sources |= {_unnumbered(source.citation): source for source in found.sources}
+        for source in (*found.sources, *found.closest):
+            self._sources[_unnumbered(source.citation)] = source
         return found
+
+    async def languages(self) -> tuple[str, ...]:
+        return await self._retriever.languages()
 
     def source(self, citation: Citation) -> Source:
         """Return the source of a citation, which may have another number than when found."""

@@ -23,12 +23,27 @@ NEWEST_CLASSIFIERS = """
 SELECT DISTINCT ON (embedder_id) id, embedder_id, model::text FROM gates
 ORDER BY embedder_id, id DESC
 """
+# The primary language subtags of at least a tenth of the passages, the most frequent first.
+LANGUAGES = """
+SELECT language FROM (
+    SELECT CASE tag WHEN 'nb' THEN 'no' WHEN 'nn' THEN 'no' ELSE tag END AS language,
+           count(*) AS passages, sum(count(*)) OVER () AS total
+    FROM passages p
+    JOIN documents d ON d.id = p.document_id
+    CROSS JOIN LATERAL lower(split_part(replace(d.language, '_', '-'), '-', 1)) AS tag
+    GROUP BY 1
+) counted
+WHERE 10 * passages >= total
+ORDER BY passages DESC, language
+"""
 
 
 class SearchPlan(Struct, frozen=True):
     """How to search: lexical and, with an embedding index, hybrid.
 
-    `version` identifies the indexes and classifiers in the database that the plan was made for.
+    `languages` are the primary language subtags of at least a tenth of the passages, the most
+    frequent first. `version` identifies the indexes and classifiers in the database that the plan
+    was made for.
     """
 
     version: tuple[str | None, int | None]
@@ -37,6 +52,7 @@ class SearchPlan(Struct, frozen=True):
     hybrid_sql: str | None
     lexical_classifier: AnswerabilityClassifier
     hybrid_classifier: AnswerabilityClassifier
+    languages: tuple[str, ...]
 
     def is_stale(self, row: asyncpg.Record) -> bool:
         """Return whether a result row shows that indexes or classifiers have changed."""
@@ -73,6 +89,7 @@ async def load_search_plan(
         hybrid_sql=search_statement(pgvector=pgvector, index=index) if index else None,
         lexical_classifier=_classifier(models.get(None), DEFAULT_LEXICAL),
         hybrid_classifier=_classifier(models.get(index.id) if index else None, DEFAULT_HYBRID),
+        languages=tuple(row["language"] for row in await connection.fetch(LANGUAGES)),
     )
 
 

@@ -97,6 +97,7 @@ class PostgresRetriever:
             closest=self._build_sources(ranking, closest, min(CLOSEST, self._sources)),
             closest_tier=closest,
             unknown_terms=ranking.unknown_terms,
+            library_languages=self._plan.languages if self._plan else (),
         )
 
     def _build_sources(self, ranking: Ranking, tier: Tier, limit: int) -> tuple[Source, ...]:
@@ -106,6 +107,13 @@ class PostgresRetriever:
         shown = [hit for hit in hits if hit.score >= threshold]
         creator = ranking.creator.slug if ranking.creator else None
         return build_sources(map(_passage, shown), ranking.question, limit, creator)
+
+    async def languages(self) -> tuple[str, ...]:
+        """Return the primary language subtags of at least a tenth of the library, largest first."""
+        if self._plan is None:
+            async with self._connection() as connection:
+                return (await self._load_plan(connection)).languages
+        return self._plan.languages
 
     async def rank(
         self, question: str, creator: str | None, *, per_tier: int, per_document: int | None = None

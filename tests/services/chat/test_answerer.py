@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator, Callable
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from app.errors import ModelFailed, ShuttingDown
 from app.infra.redis import RedisClient, redis_client
 from app.schemas import Done, Event, Retrieval, Source, Sources, Token
-from app.services.chat.answerer import Answerer, Cancellation, TurnInput
+from app.services.chat.answerer import Answerer, Cancellation
 from app.services.chat.memory import RedisMemory
+from app.services.chat.planner import TurnInput
 from app.services.models.completion import Delta
 from app.services.models.extractive.model import NOTHING_FOUND
 from app.services.models.prompt import Prompt
@@ -23,15 +25,42 @@ SOURCE = source(1, "Set the attack to 2 ms.")
 class FakeRetriever:
     """Finds the same sources for every question; `queries` records the questions."""
 
-    def __init__(self, *sources: Source) -> None:
+    def __init__(
+        self,
+        *sources: Source,
+        closest: tuple[Source, ...] = (),
+        languages: tuple[str, ...] = ("en",),
+    ) -> None:
         self.queries: list[str] = []
-        self._sources = sources
+        self._languages = languages
+        self._found = Retrieval(
+            tier="global" if sources else "none",
+            sources=sources,
+            creator=None,
+            tiers=(),
+            matching="lexical",
+            question="",
+            closest=closest,
+            closest_tier="global" if closest else "none",
+            library_languages=languages,
+        )
 
     async def search(self, question: str, creator: str | None) -> Retrieval:
         self.queries.append(question)
-        return Retrieval(
-            "global" if self._sources else "none", self._sources, None, (), "lexical", question
-        )
+        return replace(self._found, question=question)
+
+    async def languages(self) -> tuple[str, ...]:
+        return self._languages
+
+
+class Rewriter:
+    """A model that returns one text for every prompt."""
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    async def complete(self, prompt: Prompt, deadline: float) -> str:
+        return self._text
 
 
 class FakeModel:
@@ -68,12 +97,13 @@ def answerer(
     model: FakeModel,
     retriever: FakeRetriever | None = None,
     answer_timeout: float = 5,
+    rewriter: Rewriter | None = None,
 ) -> Answerer:
     return Answerer(
         retriever=retriever or FakeRetriever(SOURCE),
         model=model,
         memory=memory,
-        rewriter=None,
+        rewriter=rewriter,
         rewrite_timeout=1,
         history_tokens=1_000,
         answer_timeout=answer_timeout,
@@ -104,16 +134,134 @@ async def test_answer_is_sources_then_tokens_then_done(redis: RedisClient) -> No
     assert (remembered.answer, remembered.citations) == (text(events), (SOURCE.citation,))
 
 
-async def test_first_question_without_sources_is_refused_without_the_model(
+async def asked(
+    service: Answerer, question: str = "How fast?", *, new: bool = False
+) -> tuple[str, Done, list[Event]]:
+    """Ask a question, and return the answer, the last event and all events."""
+    events: list[Event] = []
+    await service.answer(turn(question, new=new), events.append, Cancellation())
+    last = events[-1]
+    assert isinstance(last, Done)
+    return text(events), last, events
+
+
+@pytest.mark.parametrize("rewriter", [None, Rewriter()])
+async def test_question_without_sources_is_refused_without_the_model(
+    redis: RedisClient, rewriter: Rewriter | None
+) -> None:
+    memory, model = remembering(redis), FakeModel("From my own knowledge.")
+    await memory.remember("c", past("How do I side-chain the bass?"))
+    service = answerer(memory, model, FakeRetriever(), rewriter=rewriter)
+    answer, done, _ = await asked(service, "How tall is the tower?")
+    assert answer == NOTHING_FOUND
+    assert (done.finish_reason, done.cascade_tier, model.prompts) == ("refused", "none", [])
+    assert [past.answer for past in await memory.recall("c")][1:] == [NOTHING_FOUND]
+
+
+async def test_refusal_is_in_the_language_of_the_question_or_else_of_the_conversation(
     redis: RedisClient,
 ) -> None:
-    events: list[Event] = []
-    model = FakeModel("From my own knowledge.")
-    service = answerer(remembering(redis), model, FakeRetriever())
-    await service.answer(turn(new=True), events.append, Cancellation())
-    assert text(events) == NOTHING_FOUND
-    assert isinstance(events[-1], Done)
-    assert (events[-1].finish_reason, model.prompts) == ("refused", [])
+    memory = remembering(redis)
+    service = answerer(memory, FakeModel(), FakeRetriever(languages=("de",)))
+    for question in ("Wie hoch ist der Turm?", "Turm?"):
+        answer, *_ = await asked(service, question)
+        assert answer == "Dazu habe ich in dieser Sammlung nichts gefunden."
+
+
+async def test_closest_moments_are_listed_with_markers_and_no_answer(redis: RedisClient) -> None:
+    memory = remembering(redis)
+    retriever = FakeRetriever(closest=(SOURCE,))
+    answer, done, events = await asked(answerer(memory, FakeModel("2 ms."), retriever))
+    assert events[0] == Sources((SOURCE.citation,))
+    assert answer.endswith("The closest moments are:\n\n- Low end [1]")
+    assert (done.finish_reason, done.cascade_tier) == ("refused", "none")
+    (span,) = done.citations
+    assert answer[span.start : span.end] == "[1]"
+    (remembered,) = await memory.recall("c")
+    assert remembered.citations == (SOURCE.citation,)
+
+
+@pytest.mark.parametrize(
+    ("written", "finish_reason", "tier"),
+    [("Set it to 2 ms [1].", "stop", "global"), ("They do not say.", "refused", "none")],
+)
+async def test_model_answers_from_the_closest_moments_or_refuses(
+    redis: RedisClient, written: str, finish_reason: str, tier: str
+) -> None:
+    memory, model = remembering(redis), FakeModel(written)
+    retriever = FakeRetriever(closest=(SOURCE,))
+    answer, done, _ = await asked(answerer(memory, model, retriever, rewriter=Rewriter()))
+    assert (answer, done.finish_reason, done.cascade_tier) == (written, finish_reason, tier)
+    assert model.prompts[0].sources == (SOURCE,)
+    (remembered,) = await memory.recall("c")
+    assert (remembered.finish_reason, remembered.tier) == (finish_reason, tier)
+
+
+async def test_small_talk_is_answered_without_search_or_model_and_not_remembered(
+    redis: RedisClient,
+) -> None:
+    memory, model, retriever = remembering(redis), FakeModel("Hi!"), FakeRetriever(SOURCE)
+    service = answerer(memory, model, retriever, rewriter=Rewriter("hi"))
+    answer, done, events = await asked(service, "Hi there!", new=True)
+    assert answer.startswith("Hello! Ask me")
+    assert events[0] == Sources(())
+    assert (done.finish_reason, done.cascade_tier, done.memory) == ("refused", "none", "kept")
+    assert (model.prompts, retriever.queries, await memory.recall("c")) == ([], [], ())
+
+
+async def test_follow_up_after_thanks_keeps_its_subject(redis: RedisClient) -> None:
+    retriever = FakeRetriever(SOURCE)
+    service = answerer(remembering(redis), FakeModel("2 ms [1]."), retriever)
+    for question in ("How do I side-chain the bass?", "Thanks!", "And the release?"):
+        await asked(service, question)
+    assert retriever.queries[1:] == ["And the release? (side-chain bass)"]
+
+
+async def test_thanks_are_answered_in_the_language_of_the_conversation(redis: RedisClient) -> None:
+    memory = remembering(redis)
+    await memory.remember("c", past("Wie schnell soll der Attack sein?"))
+    answer, *_ = await asked(answerer(memory, FakeModel()), "ok super")
+    assert answer.startswith("Gut! ")
+
+
+async def test_model_reworks_the_last_answer_without_a_search(redis: RedisClient) -> None:
+    memory, model, retriever = remembering(redis), FakeModel("2 ms."), FakeRetriever(SOURCE)
+    await memory.remember("c", past("How fast for the bass?", "Set the attack to 2 ms [1]."))
+    service = answerer(memory, model, retriever, rewriter=Rewriter())
+    answer, done, events = await asked(service, "Make it shorter, please.")
+    assert (answer, done.finish_reason, done.cascade_tier) == ("2 ms.", "stop", "none")
+    assert (events[0], retriever.queries) == (Sources(()), [])
+    assert "Set the attack to 2 ms." in [m.content for m in model.prompts[0].messages]
+    await asked(service, "And the release?")
+    assert retriever.queries == ["And the release? (fast bass)"]
+
+
+@pytest.mark.parametrize(
+    ("rewriter", "reply"), [(None, "I can only quote"), (Rewriter(), "Ask me about anything")]
+)
+async def test_nothing_is_reworked_without_a_model_or_an_answer(
+    redis: RedisClient, rewriter: Rewriter | None, reply: str
+) -> None:
+    memory, model = remembering(redis), FakeModel("2 ms.")
+    if rewriter is None:
+        await memory.remember("c", past("How fast for the bass?"))
+    answer, done, _ = await asked(answerer(memory, model, rewriter=rewriter), "Make it shorter")
+    assert answer.startswith(reply)
+    assert (done.finish_reason, model.prompts) == ("refused", [])
+
+
+async def test_question_in_another_language_is_searched_with_its_translation(
+    redis: RedisClient,
+) -> None:
+    retriever = FakeRetriever(SOURCE)
+    rewriter = Rewriter("How fast should the attack be?")
+    service = answerer(remembering(redis), FakeModel("2 ms [1]."), retriever, rewriter=rewriter)
+    question = "Wie schnell soll der Attack sein?"
+    _, done, _ = await asked(service, question, new=True)
+    await asked(service, "How fast should it be?", new=True)
+    assert retriever.queries[0] == f"{question} (How fast should the attack be?)"
+    assert retriever.queries[1] == "How fast should it be?"
+    assert done.scope.query == retriever.queries[0]
 
 
 async def test_follow_up_is_searched_with_the_words_of_the_last_question(

@@ -4,7 +4,7 @@ import pytest
 
 from app.errors import ModelFailed
 from app.limits import QUERY_LIMIT
-from app.services.chat.followups import expand_followup, rewrite_followup
+from app.services.chat.followups import expand_followup, rewrite_question
 from app.services.models.prompt import Prompt
 from tests.services.samples import past
 
@@ -29,13 +29,43 @@ class Rewriter:
 
 async def test_first_question_is_not_rewritten() -> None:
     model = Rewriter("something else")
-    assert await rewrite_followup("How fast?", (), model, 1) == "How fast?"
+    assert await rewrite_question("How fast?", (), model, 1) == "How fast?"
     assert model.prompts == []
+
+
+async def test_greeting_is_not_searched() -> None:
+    assert await rewrite_question("Hi! How fast?", (), None, 1) == "How fast?"
+    assert expand_followup("Merci ! How fast?", SIDECHAIN) == "How fast? (side-chain bass kick)"
+
+
+async def test_model_translates_a_question_into_the_library_s_language() -> None:
+    model = Rewriter(" How fast should the\nattack be? ")
+    assert await rewrite_question("Wie schnell?", (), model, 1, "en") == (
+        "Wie schnell? (How fast should the attack be?)"
+    )
+    assert "into English" in model.prompts[0].messages[0].content
+
+
+async def test_model_rewrites_and_translates_a_follow_up_at_once() -> None:
+    model = Rewriter("How fast should the side-chain attack be?")
+    assert await rewrite_question("Wie schnell?", [SIDECHAIN], model, 1, "en") == (
+        "Wie schnell? (How fast should the side-chain attack be?)"
+    )
+    (prompt,) = model.prompts
+    assert "in English" in prompt.messages[0].content
+    assert SIDECHAIN.question in prompt.messages[-1].content
+
+
+@pytest.mark.parametrize("written", [None, "", "x" * (QUERY_LIMIT + 1), "a\0b"])
+async def test_question_is_searched_as_it_is_without_a_usable_translation(
+    written: str | None,
+) -> None:
+    assert await rewrite_question("Wie schnell?", (), Rewriter(written), 1, "en") == "Wie schnell?"
 
 
 async def test_model_rewrites_a_follow_up_with_the_history() -> None:
     model = Rewriter(" How fast should the side-chain\nattack be? ")
-    assert await rewrite_followup("How fast?", [SIDECHAIN], model, 1) == (
+    assert await rewrite_question("How fast?", [SIDECHAIN], model, 1) == (
         "How fast should the side-chain attack be?"
     )
     assert SIDECHAIN.question in model.prompts[0].messages[-1].content
@@ -45,7 +75,7 @@ async def test_model_rewrites_a_follow_up_with_the_history() -> None:
     "written", [None, "", "x" * (QUERY_LIMIT + 1), "a\0b attack", "The answer is 5."]
 )
 async def test_rule_replaces_a_failed_or_unusable_rewrite(written: str | None) -> None:
-    assert await rewrite_followup("How fast?", [SIDECHAIN], Rewriter(written), 1) == (
+    assert await rewrite_question("How fast?", [SIDECHAIN], Rewriter(written), 1) == (
         "How fast? (side-chain bass kick)"
     )
 

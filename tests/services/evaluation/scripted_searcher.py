@@ -49,6 +49,9 @@ class ScriptedSearcher:
         sources = self._sources.get(question, ())
         return Retrieval("global" if sources else "none", sources, None, (), "lexical", question)
 
+    async def languages(self) -> tuple[str, ...]:
+        return ("en",)
+
 
 def passage_index(*sources: tuple[int, str, Source], language: str = "en") -> PassageIndex:
     """Return an index with a passage per source, given its id and document."""

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from app.errors import ModelFailed
-from app.services.chat.answerer import Answerer, LanguageModel, Memory, Retriever
+from app.services.chat.answerer import Answerer, LanguageModel, Memory
+from app.services.chat.planner import Retriever
 from app.services.evaluation.asking import Asker
 from app.services.evaluation.errors import EvaluationError
 from app.services.models.completion import Delta

@@ -116,9 +116,7 @@ async def test_running_service_uses_a_new_classifier(
         assert (await retriever.search(ATTACK, None)).tier == "none"
         assert (await lexical.search(ATTACK, None)).tier == "global"
 
-        second = await save_classifier(
-            database, msgspec.json.encode(constant(5, -99.0)).decode()
-        )
+        second = await save_classifier(database, msgspec.json.encode(constant(5, -99.0)).decode())
         assert (await lexical.search(ATTACK, None)).tier == "none"
 
         await database.execute("DELETE FROM gates WHERE id = ANY($1::integer[])", [first, second])

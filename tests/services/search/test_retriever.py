@@ -179,6 +179,18 @@ async def test_question_in_another_language_is_found_by_its_embedding(
     assert titles(found)[0] == "Side-chain the bass"
 
 
+async def test_languages_of_at_least_a_tenth_of_the_library_are_known(
+    database: asyncpg.Connection, database_url: str, tmp_path: Path
+) -> None:
+    await fill(database, tmp_path, PAGES, None)
+    await database.execute("UPDATE documents SET language = 'en_GB' WHERE language = 'en'")
+    async with open_retriever(database_url) as retriever:
+        assert (await retriever.languages())[0] == "en"
+    await database.execute("UPDATE documents SET language = 'nb' WHERE language LIKE 'en%'")
+    async with open_retriever(database_url) as retriever:
+        assert (await retriever.search(ATTACK, None)).library_languages[0] == "no"
+
+
 async def test_scores_are_nearly_the_same_with_and_without_pgvector(
     small_library: str, lexical: PostgresRetriever
 ) -> None:

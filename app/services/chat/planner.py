@@ -1,0 +1,149 @@
+"""Decide how a turn is answered: with a ready reply, or by the model from sources or history."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from app.errors import LibraryUnavailable
+from app.schemas import Citation, PastTurn, Retrieval, Scope, Tier
+from app.services.chat.followups import FollowUpRewriter, rewrite_question
+from app.services.chat.phrasebooks import DEFAULT
+from app.services.chat.prompt import answer_prompt, rework_prompt
+from app.services.chat.question_language import detect_question_language
+from app.services.chat.refusals import refusal, reply_to
+from app.services.chat.small_talk import SmallTalk, find_small_talk
+from app.services.models.prompt import Prompt
+
+
+class Retriever(Protocol):
+    """Finds the sources for a question. Every method may raise LibraryUnavailable."""
+
+    async def search(self, question: str, creator: str | None) -> Retrieval:
+        """Return the tier that answers and its sources."""
+        ...
+
+    async def languages(self) -> tuple[str, ...]:
+        """Return the library's main languages as primary subtags, the most frequent first."""
+        ...
+
+
+class TurnInput(Struct, frozen=True):
+    """A validated question; a new conversation has no turns to recall."""
+
+    turn_id: str
+    conversation_id: str
+    new_conversation: bool
+    question: str
+    creator: str | None
+
+
+class TurnPlan(Struct, frozen=True):
+    """How to answer a turn: the model answers the prompt, or without one, `reply` refuses.
+
+    If the answer cites a source, its tier is `cited_tier`, otherwise `tier`. `query` is what a
+    follow-up refers to; the turn is not remembered if it is None.
+    """
+
+    scope: Scope
+    query: str | None
+    tier: Tier = "none"
+    cited_tier: Tier = "none"
+    citations: tuple[Citation, ...] = ()
+    prompt: Prompt | None = None
+    reply: str = ""
+
+
+class TurnPlanner:
+    """Plans turns. `rewriter` and `rewrite_timeout` are those of `Answerer`."""
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        rewriter: FollowUpRewriter | None,
+        *,
+        rewrite_timeout: float,
+        history_tokens: int,
+    ) -> None:
+        self._retriever = retriever
+        self._rewriter = rewriter
+        self._rewrite_timeout = rewrite_timeout
+        self._history_tokens = history_tokens
+
+    async def plan(self, turn: TurnInput, history: Sequence[PastTurn]) -> TurnPlan:
+        """Return the plan for a turn after the given ones. Raises LibraryUnavailable."""
+        talk = find_small_talk(turn.question)
+        if talk is None:
+            query = await self._query(turn.question, history)
+            found = await self._retriever.search(query, turn.creator)
+            return await self._answer(turn.question, found, history)
+        answered = [past for past in history if past.answer]
+        if talk.kind == "rework" and answered and self._rewriter:
+            return self._rework(turn.question, answered)
+        return await self._reply(turn.question, talk, history)
+
+    async def _query(self, question: str, history: Sequence[PastTurn]) -> str:
+        """Return what to search for: a follow-up is completed, a foreign question translated."""
+        target = None
+        if self._rewriter and (language := detect_question_language(question)):
+            languages = await self._retriever.languages()
+            if languages and language not in languages:
+                target = languages[0]
+        return await rewrite_question(
+            question, history, self._rewriter, self._rewrite_timeout, target
+        )
+
+    async def _answer(
+        self, question: str, found: Retrieval, history: Sequence[PastTurn]
+    ) -> TurnPlan:
+        answers = found.tier != "none"
+        sources = found.sources if answers else found.closest
+        # The model may find an answer in the closest sources, or refuse by itself.
+        prompt, reply = None, ""
+        if answers or (sources and self._rewriter):
+            prompt = answer_prompt(question, found.question, sources, history, self._history_tokens)
+        else:
+            own_language = detect_question_language(question)
+            language = own_language or await self._conversation_language(history)
+            reply = refusal(found, language, own_language)
+        return TurnPlan(
+            scope=Scope(found.creator, found.question, found.tiers, found.matching),
+            query=found.question,
+            tier=found.tier,
+            cited_tier=found.tier if answers else found.closest_tier,
+            citations=tuple(source.citation for source in sources),
+            prompt=prompt,
+            reply=reply,
+        )
+
+    def _rework(self, question: str, history: Sequence[PastTurn]) -> TurnPlan:
+        # A follow-up to the reworked answer has the subject of the original one.
+        return TurnPlan(
+            scope=_not_searched(question),
+            query=history[-1].query,
+            prompt=rework_prompt(question, history, self._history_tokens),
+        )
+
+    async def _reply(self, question: str, talk: SmallTalk, history: Sequence[PastTurn]) -> TurnPlan:
+        language = await self._conversation_language(history)
+        # A phrase such as "ok" belongs to many languages.
+        talk = find_small_talk(question, language) or talk
+        return TurnPlan(
+            scope=_not_searched(question),
+            query=None,
+            reply=reply_to(talk, model=self._rewriter is not None),
+        )
+
+    async def _conversation_language(self, history: Sequence[PastTurn]) -> str:
+        """Return the language of the last question if it is certain, or else of the library."""
+        if history and (language := detect_question_language(history[-1].question)):
+            return language
+        try:
+            languages = await self._retriever.languages()
+        except LibraryUnavailable:
+            return DEFAULT
+        return languages[0] if languages else DEFAULT
+
+
+def _not_searched(question: str) -> Scope:
+    return Scope(None, question, (), "lexical")

@@ -1,0 +1,113 @@
+"""Recognize messages not meant for the library: greetings, thanks, questions about the assistant.
+
+A message is small talk only if all its words belong to known phrases of one language, so any other
+word makes it a question.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import TypeAlias, get_args
+
+from msgspec import Struct
+
+from app.services.chat.patterns import Pattern, first_words, match_ends, parse_patterns, words
+from app.services.chat.phrasebooks import DEFAULT, Kind, phrasebooks
+
+# Longer messages, in characters, are questions.
+MAX_LENGTH = 140
+
+# The lower the rank, the more a kind counts; fillers alone are not small talk.
+_RANKS: Mapping[str, int] = {kind: rank for rank, kind in enumerate(get_args(Kind))}
+_FILLER = len(_RANKS)
+
+# What may precede a question, and the punctuation between them.
+_OPENINGS = frozenset({"greeting", "thanks", "praise", "wellbeing", "acknowledgement"})
+_OPENING_END = re.compile(r"[,.!;:…–—\n，。！、؟،]+")
+_MAX_OPENINGS = 3
+
+
+class SmallTalk(Struct, frozen=True):
+    """The kind of a message and its language; `kind` is None for a message without words."""
+
+    kind: Kind | None
+    language: str
+
+
+class _Phrase(Struct, frozen=True, gc=False):
+    language: str
+    rank: int
+    # The position in its list: typical phrases of a language come first.
+    position: int
+    pattern: Pattern
+
+
+# The best rank of the phrases up to a word, and the position of the phrase with this rank.
+_Match: TypeAlias = tuple[int, int]
+
+
+@cache
+def _phrases() -> Mapping[str, Mapping[str, list[_Phrase]]]:
+    """Return the phrases by the first word of the message they match, and by language."""
+    index: dict[str, dict[str, list[_Phrase]]] = {}
+    for language, book in phrasebooks().items():
+        for kind, source in book.small_talk.items():
+            rank = _RANKS.get(kind, _FILLER)
+            patterns = parse_patterns(source, book.names.values())
+            for position, pattern in enumerate(patterns):
+                phrase = _Phrase(language, rank, position, pattern)
+                for word in first_words(pattern):
+                    index.setdefault(word, {}).setdefault(language, []).append(phrase)
+    return index
+
+
+def find_small_talk(message: str, main_language: str = DEFAULT) -> SmallTalk | None:
+    """Return the kind and language of a message, None if it is a question.
+
+    A phrase of several languages counts as one of `main_language`, or else as English.
+    """
+    if len(message) > MAX_LENGTH:
+        return None
+    text = words(message)
+    if not text:
+        return SmallTalk(None, main_language)
+    found = {
+        language: match
+        for language in _phrases().get(text[0], ())
+        if (match := _match(text, language)) is not None
+    }
+    if not found:
+        return None
+
+    def preference(language: str) -> tuple[bool, bool, int]:
+        return language != main_language, language != DEFAULT, found[language][1]
+
+    language = min(found, key=preference)
+    return SmallTalk(get_args(Kind)[found[language][0]], language)
+
+
+def _match(text: tuple[str, ...], language: str) -> _Match | None:
+    """Return the match if the whole text is phrases and fillers of a language."""
+    best: dict[int, _Match] = {0: (_FILLER, 0)}
+    for start, word in enumerate(text):
+        if start not in best:
+            continue
+        for phrase in _phrases().get(word, {}).get(language, ()):
+            match = min(best[start], (phrase.rank, phrase.position))
+            for end in match_ends(phrase.pattern, text, start):
+                best[end] = min(best.get(end, match), match)
+    whole = best.get(len(text))
+    return whole if whole and whole[0] < _FILLER else None
+
+
+def strip_opening(message: str) -> str:
+    """Remove greetings and thanks, up to a punctuation mark, from the beginning of a question."""
+    for _ in range(_MAX_OPENINGS):
+        end = _OPENING_END.search(message, 0, MAX_LENGTH)
+        if end is None or not words(message[end.end() :]):
+            break
+        opening = find_small_talk(message[: end.start()])
+        if opening is None or opening.kind not in _OPENINGS:
+            break
+        message = message[end.end() :].lstrip()
+    return message
