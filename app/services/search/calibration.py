@@ -43,7 +43,7 @@ REFUSED: dict[Regime, tuple[float, float]] = {
     "full": (0.97, 0.9),
     # Nearly all these consist of words that the library has.
     "short": (0.8, 0.6),
-    "semantic": (0.95, 0.85),
+    "semantic": (0.93, 0.8),
 }
 # Questions always allowed through, because the highest scores in a small set are noise.
 MIN_ALLOWED = 2
