@@ -16,6 +16,7 @@ from app.infra.redis import redis_client
 from app.services.access.rate_limit import RateLimiter
 from app.services.chat.answerer import Answerer
 from app.services.chat.memory import RedisMemory
+from app.services.chat.small_talk import load_phrases
 from app.services.ingest.store.indexer import Indexer
 from app.services.metrics.registry import Metrics
 from app.services.models.extractive.model import ExtractiveModel
@@ -91,6 +92,7 @@ async def services(
         metrics = Metrics()
         retriever = build_retriever(settings, pool, state, embedder, metrics.database_wait.observe)
         await retriever.warm_up()
+        load_phrases()
         memory = RedisMemory(
             redis,
             turns=settings.memory_turns,

@@ -21,7 +21,8 @@ Tier: TypeAlias = Annotated[
     Literal["creator", "domain", "global", "none"],
     Meta(
         description="Where the sources are from: `creator`: the named creator; `domain`: any "
-        "creator on the same topics; `global`: the whole library; `none`: the library has no answer."
+        "creator on the same topics; `global`: the whole library; `none`: the library has no "
+        "answer."
     ),
 ]
 Kind: TypeAlias = Annotated[
