@@ -35,6 +35,6 @@ def test_closest_moments_of_a_refusal_are_listed() -> None:
         "- Talk 1 [1]",
         "- Talk 2 [2]",
         "",
-        " [1] Talk 1, by Mara, 0:00",
-        " [2] Talk 2, by Mara, 0:00",
+        "[1] Talk 1, by Mara, 0:00",
+        "[2] Talk 2, by Mara, 0:00",
     ]
