@@ -17,6 +17,7 @@ from app.services.access.rate_limit import RateLimiter
 from app.services.chat.answerer import Answerer, Memory
 from app.services.chat.memory import RedisMemory
 from app.services.chat.planner import Retriever
+from app.services.chat.small_talk import load_phrases
 from app.services.ingest.store.indexer import Indexer
 from app.services.metrics.registry import Metrics
 from app.services.models.extractive.model import ExtractiveModel
@@ -88,6 +89,7 @@ async def services(
         metrics = Metrics()
         retriever = build_retriever(settings, pool, state, embedder, metrics.database_wait.observe)
         await retriever.warm_up()
+        load_phrases()
         memory = RedisMemory(
             redis,
             turns=settings.memory_turns,

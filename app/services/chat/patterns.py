@@ -22,14 +22,21 @@ _PART = re.compile(r"\(([^()]*)\)|([^()]+)")
 
 def words(text: str) -> Words:
     """Return the words of a text without case, accents, apostrophes and lengthening ("heyyy")."""
-    folded = fold(text).replace("'", "")
-    return tuple(_WORD.findall(_LENGTHENED.sub(r"\1", folded)))
+    return _split(_normalized(text))
+
+
+def _normalized(text: str) -> str:
+    return _LENGTHENED.sub(r"\1", fold(text).replace("'", ""))
+
+
+def _split(normalized: str) -> Words:
+    return tuple(_WORD.findall(normalized))
 
 
 def parse_patterns(phrases: str, languages: Iterable[str]) -> Iterator[Pattern]:
     """Parse a list of phrases; `languages` are the names that `{language}` stands for."""
-    names = tuple(languages)
-    for phrase in _PHRASE.findall(phrases):
+    names = [_normalized(name) for name in languages]
+    for phrase in _PHRASE.findall(_normalized(phrases)):
         parts = (
             tuple(dict.fromkeys(_alternatives(inner.split("|") if inner else [plain], names)))
             for inner, plain in _PART.findall(phrase)
@@ -41,9 +48,9 @@ def parse_patterns(phrases: str, languages: Iterable[str]) -> Iterator[Pattern]:
 def _alternatives(texts: Iterable[str], names: Iterable[str]) -> Iterator[Words]:
     for text in texts:
         if "{language}" in text:
-            yield from (words(text.replace("{language}", name)) for name in names)
+            yield from (_split(text.replace("{language}", name)) for name in names)
         else:
-            yield words(text)
+            yield _split(text)
 
 
 def first_words(pattern: Pattern) -> set[str]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from app.services.chat.phrasebooks import phrasebooks
@@ -35,10 +35,20 @@ _MIN_WEIGHT = 2
 
 @cache
 def _function_words() -> Mapping[str, frozenset[str]]:
-    """Return the languages of each function word."""
+    """Return the languages of each function word, as it is written."""
+    return _index((book.function_words.lower(), code) for code, book in phrasebooks().items())
+
+
+@cache
+def _without_accents() -> Mapping[str, frozenset[str]]:
+    """Return the languages of each function word, written without accents."""
+    return _index((fold(book.function_words), code) for code, book in phrasebooks().items())
+
+
+def _index(texts: Iterable[tuple[str, str]]) -> Mapping[str, frozenset[str]]:
     languages: dict[str, set[str]] = {}
-    for language, book in phrasebooks().items():
-        for word in fold(book.function_words).split():
+    for text, language in texts:
+        for word in text.split():
             languages.setdefault(word, set()).add(language)
     return {word: frozenset(found) for word, found in languages.items()}
 
@@ -66,10 +76,11 @@ def detect_question_language(question: str) -> str | None:
 def _by_function_words(text: str) -> str | None:
     """Return the language with the most function words, if it has clearly more than any other."""
     counts: Counter[str] = Counter()
-    for word in set(_WORD.findall(fold(text))):
+    for word in set(_WORD.findall(text)):
         languages = _function_words().get(word, frozenset())
-        weight = _WEIGHT_OF_UNIQUE if len(languages) == 1 and len(word) > _SHORT else 1
-        counts.update(dict.fromkeys(languages, weight))
+        certain = len(languages) == 1 and len(word) > _SHORT
+        for language in languages or _without_accents().get(fold(word), frozenset()):
+            counts[language] += _WEIGHT_OF_UNIQUE if certain else 1
     best = counts.most_common(2)
     if not best or best[0][1] < _MIN_WEIGHT or (len(best) == 2 and best[0][1] == best[1][1]):
         return None

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from app.schemas import Sentence
-from app.services.chat.prompt import NO_SOURCES, answer_prompt, fence, fits, tokens
+from app.services.chat.prompt import answer_prompt, fence, fits, rework_prompt, tokens
 from tests.services.samples import past, source
 
 
@@ -53,5 +53,7 @@ def test_history_fits_if_all_its_answered_turns_are_included() -> None:
     assert not fits(history, budget - 1)
 
 
-def test_prompt_without_sources_says_so() -> None:
-    assert NO_SOURCES in answer_prompt("Why?", "Why?", (), [past("a")], 1000).messages[-1].content
+def test_last_answer_is_always_part_of_the_prompt_to_rework_it() -> None:
+    history = [past("first?", "One."), past("second?", "Two [1]."), past("third?", "")]
+    prompt = rework_prompt("Shorter!", history, 0)
+    assert [m.content for m in prompt.messages[1:]] == ["second?", "Two.", "Shorter!"]
