@@ -60,7 +60,7 @@ class Workers(Generic[M]):
     """Embeds texts in worker threads, one per core, with a model that is loaded on first use.
 
     `embed(model, texts)` must be safe to run in several threads at once. It gets up to `chunk`
-    texts; a cancelled caller waits for at most one such call.
+    texts. A cancelled caller does not wait for calls that have started.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Workers(Generic[M]):
         def work() -> list[list[float]]:
             return self._embed(self._loaded(), texts)
 
-        return await to_thread.run_sync(work, limiter=self._limiter)
+        return await to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
 
     def _loaded(self) -> M:
         # Loaded in the thread, so that a caller that times out does not throw the model away.

@@ -160,13 +160,13 @@ async def test_library_of_a_retired_embedder_is_searched_by_words_until_it_is_re
 
 
 async def test_sample_library_of_a_retired_embedder_is_embedded_again(
-    first: Settings, database: asyncpg.Connection, tmp_path: Path
+    database: asyncpg.Connection, tmp_path: Path
 ) -> None:
     await fill(database, tmp_path, PAGES, ScriptedEmbedder("wordllama-256"))
     await database.execute("UPDATE libraries SET name = $1", SAMPLE)
-    async with open_library(first) as into:
-        await drop_retired_sample_embeddings(into)
-        await update_sample_library(into)
+    indexer = Indexer(pgvector=True, embedder=ScriptedEmbedder("first"))
+    await drop_retired_sample_embeddings(Library(database, indexer))
+    await indexer.update(database, (), ignore_progress)
     assert set(await embedding_indexes(database)) == {"first"}
 
 
