@@ -129,8 +129,9 @@ def test_answer_is_short() -> None:
     long = [" ".join([f"attack{i}", "attack", *(f"w{i}x{j}" for j in range(38))]) for i in range(9)]
     answer = extract_answer("attack", tuple(source(n, text) for n, text in enumerate(long, 1)))
     assert len(re.sub(r" \[\d\]", "", answer).split()) == 80
-    short = [f"Attack {word} fast." for word in ("goes", "runs", "flies", "walks", "sounds")]
-    assert extract_answer("attack fast", (source(1, *short),)).count("[1]") <= 3
+    verbs = "goes", "runs", "flies", "walks", "sounds", "leaves", "sinks", "rises"
+    short = [f"Attack {verb} very fast today." for verb in verbs]
+    assert extract_answer("attack fast", (source(1, *short),)).count(".") <= 6
 
 
 def test_of_two_similar_sentences_the_one_of_the_better_source_is_quoted() -> None:
@@ -162,6 +163,74 @@ def test_title_words_count_in_every_sentence_of_the_source() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("question", "answer", "other"),
+    [
+        ("How much does the desk cost?", "The desk was 900 dollars.", "The desk has 32 channels."),
+        (
+            "What share of the desks break?",
+            "Of all desks, a third break.",
+            "Of the desks, 3 break today.",
+        ),
+        ("How long do tubes last?", "Tubes last 3 years there.", "Tubes last with 300 volts."),
+        ("How many desks are there?", "There are 4 desks here.", "Desks are here for 4 people."),
+        ("Wie viele Pulte gibt es?", "Es gibt dort 4 Pulte.", "Pulte gibt es dort für 4 Leute."),
+        ("How big is the desk?", "The desk is 2 metres.", "The desk is from 1987."),
+        ("Who built the desk?", "The desk was built by Ada Sand.", "The desk was built by hand."),
+        (
+            "Which firm sold desks?",
+            "The desks were sold by Zanz.",
+            "The desks were sold by a firm.",
+        ),
+        ("Кто построил пульт?", "Этот пульт построила Ада.", "Этот пульт построила она."),
+        (
+            "Why is the desk warm?",
+            "The desk is warm because it works.",
+            "The desk is warm and old.",
+        ),
+    ],
+)
+def test_best_sentence_has_the_form_that_the_question_asks_for(
+    question: str, answer: str, other: str
+) -> None:
+    assert best_sentence(question, source(1, other, "Nothing else was said.", answer)) == answer
+    assert best_sentence(question, source(1, answer, "Nothing else was said.", other)) == answer
+
+
+def test_named_speaker_is_preferred() -> None:
+    passage = source(1, "The desk sounds warm to all of us.", "The desk sounds warm to many of us.")
+    own = replace(passage.sentences[1], speaker="Ada Sand")
+    passage = replace(passage, sentences=(passage.sentences[0], own))
+    assert best_sentence("How does the desk sound to Ada Sand?", passage) == own.text
+    assert best_sentence("How does the desk sound to Ada?", passage) != own.text
+
+
+def test_incomplete_sentence_scores_lower() -> None:
+    passage = source(1, "The desk sounds [unintelligible] to us.", "The desk sounds warm to us.")
+    assert best_sentence("How does the desk sound?", passage) == "The desk sounds warm to us."
+
+
+def test_sentence_whose_surroundings_have_the_question_is_preferred() -> None:
+    bus = [f"The bus to the town number {n} leaves at the old station." for n in range(9)]
+    passage = source(
+        1,
+        "The ribbon hums in the cold.",
+        *bus,
+        "The microphone is here.",
+        "A ribbon breaks easily.",
+    )
+    assert best_sentence("ribbon microphone", passage) == "A ribbon breaks easily."
+
+
+def test_terms_are_weighed_by_their_frequency_in_the_language_of_their_source() -> None:
+    spanish = replace(
+        source(1, "El tren de la tarde sale de la ciudad.", "La radio de la casa es de madera."),
+        language="spanish",
+    )
+    english = source(2, "Sand says the desk is warm.", *(f"Bus {n} is late." for n in range(9)))
+    assert best_sentence("¿Qué dijo Sand de la mesa?", spanish, english).startswith("Sand says")
+
+
 XQUAD = Path(__file__).parents[4] / "shared" / "data" / "judged" / "xquad"
 
 
@@ -173,7 +242,7 @@ def test_most_xquad_answers_are_quoted() -> None:
         for question, answer, found in islice(_judged(), 0, None, 5)
     ]
     assert len(answered) > 200
-    assert sum(answered) / len(answered) >= 0.8
+    assert sum(answered) / len(answered) >= 0.9
 
 
 def _judged() -> Iterator[tuple[str, str, tuple[Source, ...]]]:

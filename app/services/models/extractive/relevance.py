@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from msgspec import Struct
 
@@ -29,21 +29,24 @@ class QueryTerms(Struct, frozen=True):
 
 
 def query_terms(query: str, question: str, candidates: Sequence[Candidate]) -> QueryTerms:
-    """Weigh the terms of the query by their idf among the candidates."""
-    frequency = Counter(stem for candidate in candidates for stem in set(candidate.stems))
+    """Weigh the terms of the query by their idf among the candidates of a language."""
     idf: dict[str, float] = {}
     bigrams: set[tuple[str, str]] = set()
     common: set[str] = set()
     for language in {candidate.source.language for candidate in candidates}:
         own = set(stems(question, language))
-        common |= _common_stems(language)
+        common_here = _common_stems(language)
         query_stems = tuple(stems(query, language))
         bigrams |= set(pairwise(query_stems))
+        spoken = [set(c.stems) for c in candidates if c.source.language == language]
+        frequency = Counter(chain.from_iterable(spoken))
         for stem in query_stems:
             if frequency[stem]:
-                rarity = math.log(1 + len(candidates) / frequency[stem])
+                rarity = math.log(1 + len(spoken) / frequency[stem])
                 weight = 1.0 if stem in own else constants.EARLIER_QUESTION
-                idf[stem] = rarity * weight * (constants.COMMON_TERM if stem in common else 1.0)
+                weight *= constants.COMMON_TERM if stem in common_here else 1.0
+                idf[stem] = max(rarity * weight, idf.get(stem, 0.0))
+        common |= common_here
     return QueryTerms(idf, frozenset(bigrams), frozenset(common))
 
 
