@@ -129,9 +129,6 @@ def test_answer_is_short() -> None:
     long = [" ".join([f"attack{i}", "attack", *(f"w{i}x{j}" for j in range(38))]) for i in range(9)]
     answer = extract_answer("attack", tuple(source(n, text) for n, text in enumerate(long, 1)))
     assert len(re.sub(r" \[\d\]", "", answer).split()) == 80
-    verbs = "goes", "runs", "flies", "walks", "sounds", "leaves", "sinks", "rises"
-    short = [f"Attack {verb} very fast today." for verb in verbs]
-    assert extract_answer("attack fast", (source(1, *short),)).count(".") <= 6
 
 
 def test_of_two_similar_sentences_the_one_of_the_better_source_is_quoted() -> None:
@@ -141,16 +138,6 @@ def test_of_two_similar_sentences_the_one_of_the_better_source_is_quoted() -> No
     answer = extract_answer("How fast should the attack be?", (weak, good))
     assert answer.startswith(good.sentences[0].text)
     assert "[1]" not in answer
-
-
-def test_adjacent_words_of_the_question_count_more_if_adjacent_in_a_sentence() -> None:
-    passage = source(
-        1,
-        "A fork in the soft clay of the river bank is easily seen.",
-        *(f"Boats of kind {n} pass by on most days of the week." for n in range(6)),
-        "With a soft fork the old rules become tighter for everyone.",
-    )
-    assert extract_answer("soft fork", (passage,)).startswith("With a soft fork")
 
 
 def test_title_words_count_in_every_sentence_of_the_source() -> None:
@@ -301,12 +288,8 @@ def test_an_answer_consists_of_sentences_of_the_cited_sources(
 
 
 def test_a_sentence_of_a_megabyte_is_not_quoted() -> None:
-    passage = source(
-        1, "attack " * 150_000 + ".", "An attack of 2 ms is safe for any drum.", "www."
-    )
-    assert extract_answer("How fast is the attack?", (passage,)) == (
-        "An attack of 2 ms is safe for any drum. [1]"
-    )
+    passage = source(1, f"An attack of 2 ms {'x' * 1_000_000}.", "An attack of 3 ms is safe.")
+    assert extract_answer("How fast is the attack?", (passage,)) == "An attack of 3 ms is safe. [1]"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Answers are composed of ranked sentences."""
 
+from itertools import pairwise
+
 from app.services.models.extractive.composition import compose
 from app.services.models.extractive.sentences import candidates_of
 from tests.services.samples import source
@@ -68,6 +70,12 @@ def test_weak_continuation_of_an_unquoted_sentence_is_left_out() -> None:
 
 def test_added_sentence_does_not_repeat_one_of_another_source() -> None:
     assert composed({A: 1, B: 0}, {B: 0.9, C: 0}) == f"{A} [1]\n\n{B} [2]"
+
+
+def test_at_most_five_sentences_are_chosen() -> None:
+    words = "red", "oak", "sea", "ink", "tea", "sky", "gold"
+    passage = {f"The {one} {one}{other} {other}.": 1.0 for one, other in pairwise(words)}
+    assert composed(passage).count(".") == 5
 
 
 def test_at_most_three_sources_are_quoted() -> None:
