@@ -129,8 +129,6 @@ def test_answer_is_short() -> None:
     long = [" ".join([f"attack{i}", "attack", *(f"w{i}x{j}" for j in range(38))]) for i in range(9)]
     answer = extract_answer("attack", tuple(source(n, text) for n, text in enumerate(long, 1)))
     assert len(re.sub(r" \[\d\]", "", answer).split()) == 80
-    short = [f"Attack {word} fast." for word in ("goes", "runs", "flies", "walks", "sounds")]
-    assert extract_answer("attack fast", (source(1, *short),)).count("[1]") <= 3
 
 
 def test_of_two_similar_sentences_the_one_of_the_better_source_is_quoted() -> None:
@@ -142,16 +140,6 @@ def test_of_two_similar_sentences_the_one_of_the_better_source_is_quoted() -> No
     assert "[1]" not in answer
 
 
-def test_adjacent_words_of_the_question_count_more_if_adjacent_in_a_sentence() -> None:
-    passage = source(
-        1,
-        "A fork in the soft clay of the river bank is easily seen.",
-        *(f"Boats of kind {n} pass by on most days of the week." for n in range(6)),
-        "With a soft fork the old rules become tighter for everyone.",
-    )
-    assert extract_answer("soft fork", (passage,)).startswith("With a soft fork")
-
-
 def test_title_words_count_in_every_sentence_of_the_source() -> None:
     passage = "Set the ratio of the second operator to 1.4 and listen."
     bell = source(2, passage, "Then go on from there as you like.", title="An FM bell")
@@ -160,6 +148,74 @@ def test_title_words_count_in_every_sentence_of_the_source() -> None:
     assert extract_answer("Which ratio has a bell?", (bass, bell, other)).startswith(
         f"{passage} [2]"
     )
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "other"),
+    [
+        ("How much does the desk cost?", "The desk was 900 dollars.", "The desk has 32 channels."),
+        (
+            "What share of the desks break?",
+            "Of all desks, a third break.",
+            "Of the desks, 3 break today.",
+        ),
+        ("How long do tubes last?", "Tubes last 3 years there.", "Tubes last with 300 volts."),
+        ("How many desks are there?", "There are 4 desks here.", "Desks are here for 4 people."),
+        ("Wie viele Pulte gibt es?", "Es gibt dort 4 Pulte.", "Pulte gibt es dort für 4 Leute."),
+        ("How big is the desk?", "The desk is 2 metres.", "The desk is from 1987."),
+        ("Who built the desk?", "The desk was built by Ada Sand.", "The desk was built by hand."),
+        (
+            "Which firm sold desks?",
+            "The desks were sold by Zanz.",
+            "The desks were sold by a firm.",
+        ),
+        ("Кто построил пульт?", "Этот пульт построила Ада.", "Этот пульт построила она."),
+        (
+            "Why is the desk warm?",
+            "The desk is warm because it works.",
+            "The desk is warm and old.",
+        ),
+    ],
+)
+def test_best_sentence_has_the_form_that_the_question_asks_for(
+    question: str, answer: str, other: str
+) -> None:
+    assert best_sentence(question, source(1, other, "Nothing else was said.", answer)) == answer
+    assert best_sentence(question, source(1, answer, "Nothing else was said.", other)) == answer
+
+
+def test_named_speaker_is_preferred() -> None:
+    passage = source(1, "The desk sounds warm to all of us.", "The desk sounds warm to many of us.")
+    own = replace(passage.sentences[1], speaker="Ada Sand")
+    passage = replace(passage, sentences=(passage.sentences[0], own))
+    assert best_sentence("How does the desk sound to Ada Sand?", passage) == own.text
+    assert best_sentence("How does the desk sound to Ada?", passage) != own.text
+
+
+def test_incomplete_sentence_scores_lower() -> None:
+    passage = source(1, "The desk sounds [unintelligible] to us.", "The desk sounds warm to us.")
+    assert best_sentence("How does the desk sound?", passage) == "The desk sounds warm to us."
+
+
+def test_sentence_whose_surroundings_have_the_question_is_preferred() -> None:
+    bus = [f"The bus to the town number {n} leaves at the old station." for n in range(9)]
+    passage = source(
+        1,
+        "The ribbon hums in the cold.",
+        *bus,
+        "The microphone is here.",
+        "A ribbon breaks easily.",
+    )
+    assert best_sentence("ribbon microphone", passage) == "A ribbon breaks easily."
+
+
+def test_terms_are_weighed_by_their_frequency_in_the_language_of_their_source() -> None:
+    spanish = replace(
+        source(1, "El tren de la tarde sale de la ciudad.", "La radio de la casa es de madera."),
+        language="spanish",
+    )
+    english = source(2, "Sand says the desk is warm.", *(f"Bus {n} is late." for n in range(9)))
+    assert best_sentence("¿Qué dijo Sand de la mesa?", spanish, english).startswith("Sand says")
 
 
 XQUAD = Path(__file__).parents[4] / "shared" / "data" / "judged" / "xquad"
@@ -173,7 +229,7 @@ def test_most_xquad_answers_are_quoted() -> None:
         for question, answer, found in islice(_judged(), 0, None, 5)
     ]
     assert len(answered) > 200
-    assert sum(answered) / len(answered) >= 0.8
+    assert sum(answered) / len(answered) >= 0.9
 
 
 def _judged() -> Iterator[tuple[str, str, tuple[Source, ...]]]:
@@ -232,12 +288,8 @@ def test_an_answer_consists_of_sentences_of_the_cited_sources(
 
 
 def test_a_sentence_of_a_megabyte_is_not_quoted() -> None:
-    passage = source(
-        1, "attack " * 150_000 + ".", "An attack of 2 ms is safe for any drum.", "www."
-    )
-    assert extract_answer("How fast is the attack?", (passage,)) == (
-        "An attack of 2 ms is safe for any drum. [1]"
-    )
+    passage = source(1, f"An attack of 2 ms {'x' * 1_000_000}.", "An attack of 3 ms is safe.")
+    assert extract_answer("How fast is the attack?", (passage,)) == "An attack of 3 ms is safe. [1]"
 
 
 @pytest.mark.parametrize(

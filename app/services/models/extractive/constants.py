@@ -3,13 +3,8 @@
 # Weights of the question's terms in a sentence.
 # Terms that only an earlier question has, and terms that are common in questions.
 EARLIER_QUESTION, COMMON_TERM = 0.4, 0.35
-# Terms that the sentence lacks but that are in the sentence before it, in a question that it
-# answers, or in the title of its source.
-IN_PREVIOUS, IN_QUESTION, IN_TITLE = 0.4, 0.7, 0.35
-# How many sentences after a question may answer it.
-MAX_ANSWER_DISTANCE = 3
-# Bonus for two terms that are adjacent in both the question and the sentence.
-PHRASE = 0.3
+# Terms that the sentence lacks but that are in the sentence before it or in its source's title.
+IN_PREVIOUS, IN_TITLE = 0.4, 0.35
 # Share of a term that another sentence has, by its distance: speakers come to the point late.
 NEARBY = {-5: 0.25, -4: 0.35, -3: 0.5, -2: 0.65, -1: 0.8, 0: 1.0, 1: 0.6, 2: 0.4, 3: 0.25}
 
@@ -33,8 +28,6 @@ INCOMPLETE = 0.4
 QUOTED_BEFORE = 0.1
 # A sentence is informative with this many terms that are not in the question.
 INFORMATIVE = 3
-# Sentences above LONG words score less; LONG_SCALE more words halve the score.
-LONG, LONG_SCALE = 40, 150
 
 # Size of an answer.
 MAX_SENTENCES = 5

@@ -4,12 +4,12 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise
+from itertools import chain
 
 from msgspec import Struct
 
 from app.services.models.extractive import constants
-from app.services.models.extractive.sentences import Candidate, is_question
+from app.services.models.extractive.sentences import Candidate
 from app.services.search.text import stems
 
 _COMMON_WORDS = """
@@ -24,27 +24,26 @@ class QueryTerms(Struct, frozen=True):
     """The terms of the query with their weights, and which terms are common in any question."""
 
     idf: dict[str, float]
-    bigrams: frozenset[tuple[str, str]]
     common: frozenset[str]
 
 
 def query_terms(query: str, question: str, candidates: Sequence[Candidate]) -> QueryTerms:
-    """Weigh the terms of the query by their idf among the candidates."""
-    frequency = Counter(stem for candidate in candidates for stem in set(candidate.stems))
+    """Weigh the terms of the query by their idf among the candidates of a language."""
     idf: dict[str, float] = {}
-    bigrams: set[tuple[str, str]] = set()
     common: set[str] = set()
     for language in {candidate.source.language for candidate in candidates}:
         own = set(stems(question, language))
-        common |= _common_stems(language)
-        query_stems = tuple(stems(query, language))
-        bigrams |= set(pairwise(query_stems))
-        for stem in query_stems:
+        common_here = _common_stems(language)
+        spoken = [set(c.stems) for c in candidates if c.source.language == language]
+        frequency = Counter(chain.from_iterable(spoken))
+        for stem in stems(query, language):
             if frequency[stem]:
-                rarity = math.log(1 + len(candidates) / frequency[stem])
+                rarity = math.log(1 + len(spoken) / frequency[stem])
                 weight = 1.0 if stem in own else constants.EARLIER_QUESTION
-                idf[stem] = rarity * weight * (constants.COMMON_TERM if stem in common else 1.0)
-    return QueryTerms(idf, frozenset(bigrams), frozenset(common))
+                weight *= constants.COMMON_TERM if stem in common_here else 1.0
+                idf[stem] = max(rarity * weight, idf.get(stem, 0.0))
+        common |= common_here
+    return QueryTerms(idf, frozenset(common))
 
 
 @cache
@@ -55,33 +54,22 @@ def _common_stems(language: str) -> frozenset[str]:
 def own_relevance(terms: QueryTerms, candidates: Sequence[Candidate]) -> list[float]:
     """Sum the weights of the terms that each sentence has or its context implies."""
     scores: list[float] = []
-    empty: set[str] = set()
-    in_previous = in_question = in_title = empty
-    distance = 0
+    in_previous: set[str] = set()
+    in_title: set[str] = set()
     source = None
     for candidate in candidates:
         if candidate.source is not source:
             source = candidate.source
-            in_previous = in_question = empty
-            title = stems(candidate.source.citation.title, candidate.source.language)
-            in_title = terms.idf.keys() & set(title)
+            in_previous = set()
+            in_title = terms.idf.keys() & set(stems(source.citation.title, source.language))
         own = terms.idf.keys() & set(candidate.stems)
-        distance += 1
         # A term counts with the highest of its weights, so the highest is written last.
         weights = dict.fromkeys(in_title, constants.IN_TITLE)
         weights |= dict.fromkeys(in_previous, constants.IN_PREVIOUS)
-        if distance <= constants.MAX_ANSWER_DISTANCE:
-            weights |= dict.fromkeys(in_question, constants.IN_QUESTION / math.sqrt(distance))
         weights |= dict.fromkeys(own, 1.0)
-        phrases = set(pairwise(candidate.stems)) & terms.bigrams if len(own) > 1 else ()
         relevance = math.fsum(terms.idf[stem] * weight for stem, weight in weights.items())
-        relevance += constants.PHRASE * math.fsum(
-            min(terms.idf[a], terms.idf[b]) for a, b in phrases
-        )
         scores.append(relevance and relevance * _informativeness(candidate, terms))
         in_previous = own
-        if is_question(candidate.text):
-            in_question, distance = own, 0
     return scores
 
 
@@ -106,7 +94,6 @@ def nearby_relevance(terms: QueryTerms, candidates: Sequence[Candidate]) -> list
 
 
 def _informativeness(candidate: Candidate, terms: QueryTerms) -> float:
-    """Weigh a sentence by its new information and its length."""
+    """Weigh a sentence by how many terms it has that are not in the question."""
     new = len(set(candidate.stems) - terms.idf.keys() - terms.common)
-    weight = min(1.0, (2 + new) / (2 + constants.INFORMATIVE))
-    return weight / (1 + max(0, candidate.words - constants.LONG) / constants.LONG_SCALE)
+    return min(1.0, (2 + new) / (2 + constants.INFORMATIVE))

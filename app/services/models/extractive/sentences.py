@@ -18,6 +18,7 @@ _GREETING = re.compile(
 # Announcements, acknowledgements and URLs, in lower case.
 _ANNOUNCEMENTS = (
     *("my name is ", "with me is ", "with us is ", "with me today is ", "with us today is "),
+    *("joining me ", "joining us ", "i'm joined by ", "please welcome "),
     *("thanks for ", "thank you for ", "thanks so much for ", "thank you so much for "),
     *(
         f"today{comma} {who}{will} "
@@ -48,7 +49,7 @@ _MARKER = re.compile(r"\[\s?\^?\d")
 # Sentences that are only a URL, the name of a speaker, or a sound in brackets.
 _NOT_SPEECH = re.compile(
     r"\W*(?:\w++:\s*)?(?:https?://|www\.)\S++\W*+$"
-    r"|\W*\w++(?:[ .]{1,2}\w++){0,2}[:–-]\W*+$|[^\w\[(]*[\[(][^\])]*[\])]\W*+$"
+    r"|\W*\w++(?:[ .]{1,2}\w++){0,2} ?[:–-]\W*+$|[^\w\[(]*[\[(][^\])]*[\])]\W*+$"
 )
 # A sentence that was not understood in full, that begins in the middle, or that breaks off.
 _INAUDIBLE = re.compile(r"\[[\w ]{3,30}\]")
