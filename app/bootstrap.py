@@ -280,6 +280,4 @@ def _alpha(settings: Settings, embedder: Embedder | None) -> float:
     """Return the weight of the lexical score: the less accurate the embedder, the higher."""
     if settings.alpha is not None:
         return settings.alpha
-    if isinstance(embedder, UseEmbedder):
-        return 0.5
     return 0.3 if isinstance(embedder, BgeEmbedder) else 0.4

@@ -71,7 +71,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     # Seconds to embed a question; after that the search is lexical only.
     embedding_timeout: Seconds = 0.5
     # Weight of the lexical score in a passage's score; the rest is the cosine's.
-    # Default: 0.5 with use, 0.3 with bge, 0.4 with any other embedder.
+    # Default: 0.3 with bge, 0.4 with any other embedder.
     alpha: Annotated[float, Meta(ge=0, le=1)] | None = None
 
     # Maximum number of sources per answer, and of passages per document in a search.

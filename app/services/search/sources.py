@@ -15,7 +15,7 @@ _SNIPPET_LENGTH = 1_000
 _LENGTH_PENALTY = 0.02
 # A source starts at its first sentence with at least this share of the best sentence's score: an
 # answer often begins before the sentence that repeats most of the question.
-_MIN_START_SCORE = 0.5
+_MIN_START_SCORE = 0.4
 
 
 def build_sources(
