@@ -23,7 +23,7 @@ REFERENCE := --reference-python $(BENCH)/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run page test test-all check format bench bench-check growth soak cluster nginx load screenshots lock clean clean-data
+.PHONY: help run page test test-all check format bench bench-check growth train soak cluster nginx load screenshots lock clean clean-data
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,9 @@ load: $(VENV)/installed-dev $(LOAD)/installed ## simulate 30 users for a minute;
 
 growth: $(VENV)/installed-dev ## measure search as a library grows; ARGS="50000" for other sizes
 	@$(RUN) tests.bench.growth $(ARGS)
+
+train: $(VENV)/installed-dev ## learn the weights that decide "no answer" again; ARGS="SET…", see tests/training/README.md
+	@$(RUN) tests.training $(ARGS)
 
 soak: $(VENV)/installed-dev ## restart workers under 200 streams for 10 minutes; ARGS="--minutes 1"
 	@$(RUN) tests.soak $(ARGS)

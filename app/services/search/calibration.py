@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from msgspec import Struct, json
+from msgspec import Struct, ValidationError, json
 
 from app.infra.database import Connection
 from app.services.search.answerability import (
@@ -142,6 +142,15 @@ async def calibrate(
         done += len(texts)
     report(total, total)
     return Calibration(questions.passages, total) if calibrated else None
+
+
+def is_current(model: str) -> bool:
+    """Return whether a stored classifier, as JSON, has the weights of this release."""
+    try:
+        stored = json.decode(model, type=AnswerabilityClassifier)
+    except ValidationError:
+        return False
+    return stored.full.weights in (WEIGHTS.lexical, WEIGHTS.hybrid)
 
 
 async def read_calibration_questions(connection: Connection) -> CalibrationQuestions:

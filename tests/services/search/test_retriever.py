@@ -6,8 +6,10 @@ from pathlib import Path
 import asyncpg
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from app.schemas import Retrieval, Tier, Verdict
+from app.services.search.answerability import AnswerabilityClassifier, CalibratedRegression
 from app.services.search.embedding.use import UseEmbedder
 from app.services.search.retriever import PostgresRetriever
 from tests.services.search.search_library import (
@@ -177,6 +179,23 @@ async def test_question_in_another_language_is_found_by_its_embedding(
         found = await retriever.search("Wie bleibt meine Basstrommel vorn?", None)
     assert (found.tier, found.matching) == ("global", "hybrid")
     assert titles(found)[0] == "Side-chain the bass"
+
+
+async def test_refusal_has_the_closest_sources_and_the_unknown_names(
+    database: asyncpg.Connection, database_url: str, tmp_path: Path
+) -> None:
+    question = "What does the Marlowe compressor do to the attack of the drums?"
+    regression = CalibratedRegression((0.0,) * 5, (0.0,) * 5, (1.0,) * 5, bias=-0.1, margin=2.0)
+    await fill(database, tmp_path, PAGES, None)
+    for margin, expected in ((2.0, "global"), (0.0, "none")):
+        classifier = AnswerabilityClassifier(replace(regression, margin=margin), floor=0.0)
+        await save_classifier(database, msgspec.json.encode(classifier).decode())
+        async with open_retriever(database_url) as retriever:
+            found = await retriever.search(question, None)
+        assert (found.tier, found.sources, found.closest_tier) == ("none", (), expected)
+        assert found.unknown_terms == ("Marlowe",)
+        assert [one.citation.number for one in found.closest] == [1, 2, 3][: len(found.closest)]
+        assert bool(found.closest) == (expected != "none")
 
 
 async def test_languages_of_at_least_a_tenth_of_the_library_are_known(

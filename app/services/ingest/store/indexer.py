@@ -11,7 +11,7 @@ from app.services.ingest.errors import EmbedderMismatch, NotEmbedded
 from app.services.ingest.progress import Progress, ProgressCallback
 from app.services.ingest.store.embeddings import drop_index, embed_missing, embedding_indexes
 from app.services.ingest.store.term_statistics import refresh_statistics
-from app.services.search.calibration import Calibration, calibrate
+from app.services.search.calibration import Calibration, calibrate, is_current
 from app.services.search.embedding import Embedder, EmbeddingFailed
 from app.services.search.embedding.local import RETIRED_NAMES
 
@@ -20,7 +20,7 @@ MAX_UNCALIBRATED = 0.2
 
 # $1 the index in use, null for none
 LAST_CALIBRATION = """
-SELECT passages AS calibrated, (SELECT count(*) FROM passages) AS current FROM gates
+SELECT passages AS calibrated, (SELECT count(*) FROM passages) AS current, model::text FROM gates
 WHERE embedder_id IS NOT DISTINCT FROM $1
 ORDER BY id DESC LIMIT 1
 """
@@ -125,6 +125,8 @@ class Indexer(Struct, frozen=True):
         indexes = await embedding_indexes(connection)
         index = indexes.get(self.embedder.name) if self.embedder else None
         last = await connection.fetchrow(LAST_CALIBRATION, index and index[0].id)
-        return last is None or (
-            abs(last["current"] - last["calibrated"]) > MAX_UNCALIBRATED * last["calibrated"]
+        return (
+            last is None
+            or not is_current(last["model"])
+            or (abs(last["current"] - last["calibrated"]) > MAX_UNCALIBRATED * last["calibrated"])
         )
