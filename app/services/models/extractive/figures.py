@@ -47,12 +47,14 @@ _KINDS = (
             r"\d\s?%|\bper ?cent|\b(?:half|third|quarter|fraction)s?\b|\bprozent|процент|百分|成"
         ),
     ),
-    (  # A year
+    (  # A date
         _pattern(
             r"\b(?:what|which) year\b|\bwhen (?:did|was|were|is)\b|\bwann\b|\bwelchem jahr",
             r"\bкогда\b|в каком году|何时|什么时候|哪一?年",
         ),
-        _pattern(r"(?<!\d)(?:1[5-9]\d\d|20\d\d)(?!\d)"),
+        _pattern(
+            r"(?<!\d)(?:1[0-9]\d\d|20\d\d)(?!\d)|\b(?:years?|months?|weeks?|days?) ago\b|назад"
+        ),
     ),
     (  # A duration or a time of day
         _pattern(
