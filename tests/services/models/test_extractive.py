@@ -163,6 +163,12 @@ def test_title_words_count_in_every_sentence_of_the_source() -> None:
         ("How many desks are there?", "There are 4 desks here.", "Desks are here for 4 people."),
         ("Wie viele Pulte gibt es?", "Es gibt dort 4 Pulte.", "Pulte gibt es dort für 4 Leute."),
         ("How big is the desk?", "The desk is 2 metres.", "The desk is from 1987."),
+        ("When was the desk built?", "The desk was built in 1987.", "The desk was built in May."),
+        (
+            "When was the desk built?",
+            "The desk was built 9 years ago.",
+            "The desk was built in May.",
+        ),
         ("Who built the desk?", "The desk was built by Ada Sand.", "The desk was built by hand."),
         (
             "Which firm sold desks?",
@@ -207,6 +213,12 @@ def test_sentence_whose_surroundings_have_the_question_is_preferred() -> None:
         "A ribbon breaks easily.",
     )
     assert best_sentence("ribbon microphone", passage) == "A ribbon breaks easily."
+
+
+def test_question_words_of_other_languages_count_little() -> None:
+    passage = source(1, "Welche Züge er hat, weiß dort keiner.", "Dieses Pult leuchtet grün.")
+    german = replace(passage, language="german")
+    assert best_sentence("Welche Farbe hat das Pult?", german) == "Dieses Pult leuchtet grün."
 
 
 def test_terms_are_weighed_by_their_frequency_in_the_language_of_their_source() -> None:

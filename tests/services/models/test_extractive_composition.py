@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+from msgspec.structs import replace
+
 from app.services.models.extractive.composition import compose
 from app.services.models.extractive.sentences import candidates_of
 from tests.services.samples import source
@@ -34,6 +36,13 @@ def test_best_run_of_a_source_comes_first() -> None:
 def test_sentence_after_the_best_one_is_added_unless_it_is_a_question() -> None:
     assert composed({A: 1, B: 0, C: 0}) == f"{A} {B} [1]"
     assert composed({A: 1, "Is the release slow there?": 0, C: 0}) == f"{A} [1]"
+
+
+def test_sentence_of_another_speaker_is_not_added_after_the_best_one() -> None:
+    passage = source(1, A, B)
+    other = replace(passage.sentences[1], speaker="Mara")
+    passage = replace(passage, sentences=(passage.sentences[0], other))
+    assert compose(list(zip((1, 0), candidates_of(passage), strict=True))) == f"{A} [1]"
 
 
 def test_sentence_is_added_before_one_that_continues_it() -> None:

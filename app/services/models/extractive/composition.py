@@ -84,7 +84,7 @@ class _Composition:
         return not any(_is_duplicate(candidate, other) for other in self._taken.values())
 
     def _complete(self) -> None:
-        """Add what chosen sentences need, what is between them, and what follows the best."""
+        """Add what chosen sentences need, what is between them, and how the best one goes on."""
         left = constants.MAX_ADDED_WORDS
         best = True
         for candidate in list(self._taken.values()):
@@ -117,8 +117,13 @@ class _Composition:
             yield -1, between
         if taken(2):
             yield 1, between
-        if is_best or not _ENDS.search(candidate.text):
+        if (is_best or not _ENDS.search(candidate.text)) and self._goes_on(candidate):
             yield 1, beside
+
+    def _goes_on(self, candidate: Candidate) -> bool:
+        """Return whether the same speaker says the next sentence."""
+        following = self._candidates.get((candidate.number, candidate.index + 1))
+        return following is not None and following.speaker == candidate.speaker
 
     def _drop_fragments(self) -> None:
         """Drop low scores that continue a sentence which is not part of the answer."""

@@ -16,7 +16,7 @@ _NUMBER = rf"(?:(?<![\d,.])\d[\d,.]*+|\b{_NUMBER_WORD}\b)"
 _NUMBERS = re.compile(_NUMBER, re.IGNORECASE)
 _TIME_UNIT = (
     r"(?:(?:milli|micro|nano)?seconds?|minutes?|hours?|days?|weeks?|months?|years?|decades?"
-    r"|centur(?:y|ies)|blocks?|o['’]clock|[ap]\.?m\b|(?:sekunde|minute|stunde|tag|woche|monat|jahr)e?n?"
+    r"|centur(?:y|ies)|o['’]clock|[ap]\.?m\b|(?:sekunde|minute|stunde|tag|woche|monat|jahr)e?n?"
     r"|секунд|минут|час|дн|ден|недел|месяц|лет|год|秒|分|小时|天|周|个月|年)"
 )
 
@@ -34,8 +34,8 @@ _KINDS = (
             r"多少钱|价格",
         ),
         _pattern(
-            r"[$€£¥]\s?\d|\b(?:dollars?|bucks|euros?|cents?|pounds?|satoshis?|sats|bitcoins?|btc|grand)\b",
-            r"рубл|доллар|евро|美元|欧元|元",
+            r"[$€£¥]\s?\d|\b(?:dollars?|bucks|euros?|cents?|pounds?|francs?|yen|bitcoins?|grand)\b",
+            r"рубл|доллар|евро|[美欧日\d]元",
         ),
     ),
     (  # A share
@@ -44,15 +44,18 @@ _KINDS = (
             r"\bhow accurate|\bwie viel prozent|\bwelcher anteil|процент|какая (?:доля|часть)|百分",
         ),
         _pattern(
-            r"\d\s?%|\bper ?cent|\b(?:half|third|quarter|fraction)s?\b|\bprozent|процент|百分|成"
+            r"\d\s?%|\bper ?cent|\b(?:half|third|quarter|fraction)s?\b",
+            r"\bprozent|процент|百分|[一二三四五六七八九\d]成",
         ),
     ),
-    (  # A year
+    (  # A date
         _pattern(
             r"\b(?:what|which) year\b|\bwhen (?:did|was|were|is)\b|\bwann\b|\bwelchem jahr",
             r"\bкогда\b|в каком году|何时|什么时候|哪一?年",
         ),
-        _pattern(r"(?<!\d)(?:1[5-9]\d\d|20\d\d)(?!\d)"),
+        _pattern(
+            r"(?<!\d)(?:1[0-9]\d\d|20\d\d)(?!\d)|\b(?:years?|months?|weeks?|days?) ago\b|назад"
+        ),
     ),
     (  # A duration or a time of day
         _pattern(

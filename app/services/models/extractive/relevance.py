@@ -18,6 +18,17 @@ _COMMON_WORDS = """
     one part people person place really right small someone something start take time two type use
     work year
     """
+# Words of questions in other languages; those of English are stop words.
+_QUESTION_WORDS = """
+    wann warum was welche welchem welchen welcher welches wem wen wer weshalb wie wieso wo wodurch
+    woher wohin wofür womit hat haben ist sind war waren wird wurde wurden viel viele
+    combien comment où pourquoi quand que quel quelle quelles quels qui quoi est sont
+    cómo cuál cuáles cuándo cuánta cuántas cuánto cuántos dónde qué quién quiénes por es son
+    como onde qual quais quando quanto quantos quem porque foi
+    где зачем как какая какие каким каких какого какое какой какому когда который которая которые
+    кто куда откуда почему сколько чего чей чем что был была были было
+    什么 哪些 哪个 哪里 多少 怎么 如何 为什么 何时 何 谁 几 哪 なぜ どう どこ どの いつ 誰 何
+    """
 
 
 class QueryTerms(Struct, frozen=True):
@@ -48,7 +59,7 @@ def query_terms(query: str, question: str, candidates: Sequence[Candidate]) -> Q
 
 @cache
 def _common_stems(language: str) -> frozenset[str]:
-    return frozenset(stems(_COMMON_WORDS, language))
+    return frozenset(stems(_COMMON_WORDS + _QUESTION_WORDS, language))
 
 
 def own_relevance(terms: QueryTerms, candidates: Sequence[Candidate]) -> list[float]:
