@@ -81,7 +81,7 @@ def _fenced(source: Source) -> str:
         "creator": cited.creator.name,
         "title": cited.title,
         "topic": cited.topic or "",
-        "at": _clock(cited.start_seconds),
+        "at": clock(cited.start_seconds),
     }
     opening = " ".join(f'{name}="{escape(value)}"' for name, value in attributes.items() if value)
     return f"<source {opening}>\n{escape(_spoken(source), quote=False)}\n</source>"
@@ -98,7 +98,8 @@ def _spoken(source: Source) -> str:
     return " ".join(words)
 
 
-def _clock(seconds: float | None) -> str:
+def clock(seconds: float | None) -> str:
+    """Return a time as `1:23` or `1:02:03`, empty for None."""
     if seconds is None:
         return ""
     minutes, rest = divmod(int(seconds), 60)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from app.schemas import Retrieval, Source
 from app.services.chat.phrasebooks import Phrasebook, phrasebook
+from app.services.chat.prompt import clock
 from app.services.chat.small_talk import SmallTalk
 
 # Brackets in a title could look like a citation marker.
@@ -41,9 +42,10 @@ def _unknown(book: Phrasebook, terms: Iterable[str]) -> str:
 
 
 def _moment(source: Source) -> str:
-    """Return a source's title and marker as an item of a Markdown list."""
+    """Return a source's title, time and marker as an item of a Markdown list."""
     title = " ".join(source.citation.title.translate(_BRACKETS).split())
-    return f"- {title} [{source.citation.number}]"
+    place = ", ".join(filter(None, (title, clock(source.citation.start_seconds))))
+    return f"- {place} [{source.citation.number}]"
 
 
 def reply_to(talk: SmallTalk, *, model: bool) -> str:

@@ -35,9 +35,9 @@ def test_refusal_in_a_language_of_the_library_or_an_uncertain_one_does_not_name_
 
 
 def test_refusal_lists_the_closest_moments() -> None:
-    closest = source(1, "A.", title="Low\nend [2]"), source(2, "B.", title="Mixing")
+    closest = source(1, "A.", title="Low\nend [2]", start=83), source(2, "B.", title="Mixing")
     assert refusal(found(*closest), "en", "en") == (
-        f"{NOTHING} The closest moments are:\n\n- Low end (2) [1]\n- Mixing [2]"
+        f"{NOTHING} The closest moments are:\n\n- Low end (2), 1:23 [1]\n- Mixing, 0:00 [2]"
     )
 
 
