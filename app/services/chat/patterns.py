@@ -10,8 +10,12 @@ Words: TypeAlias = tuple[str, ...]
 # The alternatives of each part, in order; an empty alternative makes a part optional.
 Pattern: TypeAlias = tuple[tuple[Words, ...], ...]
 
-# Thai, kana and Chinese characters are written without spaces: each counts as a word.
-_UNSPACED = "\u0e00-\u0e4e\u3005-\u3007\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff"
+# Thai, kana and Chinese characters are written without spaces, and Korean spacing varies: each
+# counts as a word.
+_UNSPACED = (
+    "\u0e00-\u0e4e\u3005-\u3007\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7a3"
+)
 # Devanagari vowel signs, which `\w` does not match.
 _MARKS = "\u0900-\u0903\u093a-\u094f"
 _WORD = re.compile(rf"[{_UNSPACED}]|(?:[^\W_{_UNSPACED}]|[{_MARKS}])+")

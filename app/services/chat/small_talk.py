@@ -15,7 +15,7 @@ from app.services.chat.patterns import Pattern, first_words, match_ends, parse_p
 from app.services.chat.phrasebooks import DEFAULT, Kind, phrasebooks
 
 # Longer messages are questions: in characters, and in words.
-MAX_LENGTH, MAX_WORDS = 140, 30
+MAX_LENGTH, MAX_WORDS = 140, 60
 
 # The lower the rank, the more a kind counts; fillers alone are not small talk.
 _KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -101,7 +101,7 @@ def test_greeting_before_a_question_is_removed(question: str, rest: str) -> None
 def test_phrases_of_a_language_are_well_formed_and_recognized(language: str) -> None:
     book = phrasebooks()[language]
     for kind, phrases in book.small_talk.items():
-        assert re.fullmatch(r"(?:[^()]|\([^()]*\|[^()]*\))+", phrases), kind
+        assert re.fullmatch(r"(?:[^()]|\([^()|]*\|[^()]*\))+", phrases), kind
         assert all(
             alternative or len(part) > 1
             for pattern in parse_patterns(phrases, ["X"])
