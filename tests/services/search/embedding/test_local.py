@@ -103,12 +103,6 @@ async def test_the_end_of_a_very_long_text_is_ignored(local: tuple[Embedder, int
     assert one == pytest.approx(two, abs=1e-5)
 
 
-@bge
-async def test_questions_have_other_vectors_than_passages_with_bge() -> None:
-    embedder = BgeEmbedder()
-    assert await embedder.embed_questions(PASSAGES) != await embedder.embed_passages(PASSAGES)
-
-
 async def test_models_are_loaded_once_and_embed_on_each_core_in_order() -> None:
     loads: list[str] = []
     both = threading.Barrier(2)  # Passes only if two calls run at the same time.
