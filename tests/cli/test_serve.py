@@ -146,11 +146,11 @@ async def test_a_shutdown_that_takes_too_long_ends_each_stream_with_a_retryable_
             "LLM_MODEL": "first",
             "DRAIN_TIME": "0.2",
         }
-        # With an earlier turn the model is asked although nothing is found.
+        # The model is asked to rework the earlier answer although the library is empty.
         turn = {"turn_id": "t", "question": "a", "query": "a", "answer": "b", "citations": []}
         await remember(redis_url, "c", turn | {"tier": "none", "at": ""})
         async with serving(**settings) as service:
-            follow_up = {"query": "And then?", "conversation_id": "c"}
+            follow_up = {"query": "Shorter, please.", "conversation_id": "c"}
             async with service.client.stream(follow_up) as stream:
                 seen = await stream.until("token")
                 service.process.send_signal(signal.SIGTERM)

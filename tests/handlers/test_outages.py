@@ -19,7 +19,7 @@ async def test_chat_works_without_redis_and_reports_it(
         assert (await service.ask(QUESTION, conversation_id="c"))[-1].data["memory"] == "kept"
 
         await own_valkey.stop()
-        done = (await service.ask("And the release?", conversation_id="c"))[-1].data
+        done = (await service.ask("And how do I set the release?", conversation_id="c"))[-1].data
         assert (done["memory"], done["finish_reason"]) == ("unavailable", "stop")
         status, ready, _ = await service.call("GET", "/readyz")
         assert (status, ready["parts"]["memory"]) == (200, "unavailable")

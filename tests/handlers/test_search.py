@@ -56,7 +56,7 @@ async def test_creator_with_few_hits_yields_to_the_next_tier(
     assert (first, last, answers) == ("creator", "global", "answers")
     assert why in ("too little", "others say more")
     assert found["cascade_tier"] == "global"
-    assert {one["creator"]["slug"] for one in found["citations"]} == {"zoe-tanaka"}
+    assert found["citations"][0]["creator"]["slug"] == "zoe-tanaka"
 
 
 async def test_every_tier_of_an_off_topic_question_has_the_verdict_too_little(

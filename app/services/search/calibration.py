@@ -42,7 +42,7 @@ Ranking: TypeAlias = Sequence[PassageScores]
 REFUSED: dict[Regime, tuple[float, float]] = {
     "full": (0.97, 0.9),
     # Nearly all these consist of words that the library has.
-    "short": (0.8, 0.6),
+    "short": (0.7, 0.5),
     "semantic": (0.93, 0.8),
 }
 # Questions always allowed through, because the highest scores in a small set are noise.
@@ -113,7 +113,7 @@ async def calibrate(
     if questions.passages < MIN_PASSAGES:
         return None
     plan = await load_search_plan(
-        connection, embedder.name if embedder else None, pgvector=pgvector
+        connection, embedder.name if embedder else None, pgvector=pgvector, warn=False
     )
     runs: list[tuple[int | None, Embedder | None, list[str]]] = [
         (None, None, questions.own_language)

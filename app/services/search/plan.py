@@ -64,13 +64,16 @@ class SearchPlan(Struct, frozen=True):
 
 
 async def load_search_plan(
-    connection: Connection, embedder: str | None, *, pgvector: bool
+    connection: Connection, embedder: str | None, *, pgvector: bool, warn: bool = True
 ) -> SearchPlan:
-    """Make the plan for an embedder of this name from what the database holds."""
+    """Make the plan for an embedder of this name from what the database holds.
+
+    `warn` logs what is missing for the best search.
+    """
     rows = await connection.fetch(INDEXES)
     known = [EmbeddingIndex(**row) for row in rows]
     index = next((one for one in known if pgvector and one.name == embedder), None)
-    if embedder and pgvector and index is None:
+    if warn and embedder and pgvector and index is None:
         log.warning(
             "lexical search only: the library has %s; run `python -m app reindex` to embed it"
             " with %s",
@@ -79,6 +82,13 @@ async def load_search_plan(
         )
     stored = await connection.fetch(NEWEST_CLASSIFIERS)
     models: Mapping[int | None, str] = {row["embedder_id"]: row["model"] for row in stored}
+    lexical = _classifier(models.get(None), DEFAULT_LEXICAL)
+    hybrid = _classifier(models.get(index.id) if index else None, DEFAULT_HYBRID)
+    if warn and None in (lexical, hybrid):
+        log.warning(
+            "using the default answerability classifier: the stored one is from another release;"
+            " run `python -m app calibrate`"
+        )
     return SearchPlan(
         version=(
             ",".join(str(row["id"]) for row in rows) or None,
@@ -87,27 +97,24 @@ async def load_search_plan(
         index=index,
         lexical_sql=search_statement(pgvector=pgvector, index=None),
         hybrid_sql=search_statement(pgvector=pgvector, index=index) if index else None,
-        lexical_classifier=_classifier(models.get(None), DEFAULT_LEXICAL),
-        hybrid_classifier=_classifier(models.get(index.id) if index else None, DEFAULT_HYBRID),
+        lexical_classifier=lexical or DEFAULT_LEXICAL,
+        hybrid_classifier=hybrid or DEFAULT_HYBRID,
         languages=tuple(row["language"] for row in await connection.fetch(LANGUAGES)),
     )
 
 
-def _classifier(model: str | None, default: AnswerabilityClassifier) -> AnswerabilityClassifier:
-    """Decode a stored classifier; the default if there is none or its features are different."""
+def _classifier(
+    model: str | None, default: AnswerabilityClassifier
+) -> AnswerabilityClassifier | None:
+    """Decode a stored classifier, `default` if there is none; None if it is of another form."""
     if model is None:
         return default
     try:
         classifier = msgspec.json.decode(model, type=AnswerabilityClassifier)
     except msgspec.ValidationError:
-        classifier = None
-    if classifier is None or len(classifier.full.weights) != len(default.full.weights):
-        log.warning(
-            "using the default answerability classifier: the stored one is from another release;"
-            " run `python -m app calibrate`"
-        )
-        return default
-    return classifier
+        return None
+    same_features = len(classifier.full.weights) == len(default.full.weights)
+    return classifier if same_features else None
 
 
 async def execute_search(

@@ -173,7 +173,7 @@ async def test_closest_moments_are_listed_with_markers_and_no_answer(redis: Redi
     retriever = FakeRetriever(closest=(SOURCE,))
     answer, done, events = await asked(answerer(memory, FakeModel("2 ms."), retriever))
     assert events[0] == Sources((SOURCE.citation,))
-    assert answer.endswith("The closest moments are:\n\n- Low end [1]")
+    assert answer.endswith("The closest moments are:\n\n- Low end, 0:00 [1]")
     assert (done.finish_reason, done.cascade_tier) == ("refused", "none")
     (span,) = done.citations
     assert answer[span.start : span.end] == "[1]"

@@ -24,7 +24,7 @@ OTHER_CORPUS = {
     "trees#0": "An oak tree lives for more than five hundred years in a quiet forest.",
     "trees#1": "A birch tree grows fast and lives for about eighty years.",
 }
-OTHER_QUESTIONS = {"t1": "How old does an oak tree become?", "t2": "Why is the sky blue?"}
+OTHER_QUESTIONS = {"t1": "How many hundred years does an oak live?", "t2": "Why is the sky blue?"}
 
 
 @pytest.fixture
