@@ -39,7 +39,7 @@ NO_PGVECTOR = (
     " run `ALTER EXTENSION vector UPDATE`, then run `python -m app ingest` again"
 )
 NO_EMBEDDER = (
-    "lexical search only: no embedder is installed; pip install 'chrysopedia-chat[embedded]',"
+    "lexical search only: no embedder is installed; pip install 'chrysopedia-chat[use]',"
     " or set EMBEDDING_BASE_URL"
 )
 

