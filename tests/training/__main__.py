@@ -1,6 +1,7 @@
 """Learn the weights of the answerability classifier again: `python -m tests.training SET…`.
 
-Needs an hour of two cores for sets of 50,000 passages. Without --write, the weights are printed.
+Takes about twenty minutes on two cores for sets of 50,000 passages. Without --write, the weights are
+only printed.
 """
 
 import argparse
