@@ -68,8 +68,8 @@ async def test_question_without_sources_is_refused_in_one_sentence(
     ("message", "reply"),
     [
         ("hi", "Hello! Ask me about anything"),
-        ("Merci beaucoup !", "Je vous en prie."),
-        ("Who made you?", "I answer questions from the videos and pages"),
+        ("Merci bien !", "Je vous en prie."),
+        ("Who programmed you?", "I answer questions from the videos and pages"),
     ],
 )
 async def test_small_talk_gets_one_friendly_line(service: Client, message: str, reply: str) -> None:

@@ -9,13 +9,14 @@ from app.services.search.text import is_unspaced
 # The library must have this share of a question's idf in its main language. Below it, the question
 # is more likely in another language or about something else than misspelt.
 MIN_COVERAGE = 0.5
-# Shorter words have too many neighbours. Each word takes a few milliseconds.
-MIN_LENGTH, MAX_WORDS = 5, 4
+# Shorter words have too many neighbours. A word takes a few milliseconds, and the time grows with
+# the square of its length: one of 900 letters would take seconds.
+MIN_LENGTH, MAX_LENGTH, MAX_WORDS = 5, 25, 4
 # A word in fewer passages may itself be misspelt.
 MIN_PASSAGES = 3
 
 # A word without digits that is not part of a longer one.
-_WORD = re.compile(rf"(?<!\w)[^\W\d_]{{{MIN_LENGTH},}}(?!\w)")
+_WORD = re.compile(rf"(?<!\w)[^\W\d_]{{{MIN_LENGTH},{MAX_LENGTH}}}(?!\w)")
 _ENGLISH = frozenset("abcdefghijklmnopqrstuvwxyz")
 _LATIN = _ENGLISH | frozenset("ßàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþÿ")
 # The size of the blocks of Unicode that contain the letters of one script.
@@ -77,8 +78,8 @@ ORDER BY word, rank
 async def correct_spelling(connection: Connection, question: str, language: str) -> str:
     """Return the question with words that no passage has replaced by similar ones that some have.
 
-    `language` is the text search configuration of the similar words. Words with digits, words in
-    unspaced scripts and words without a similar one are kept.
+    `language` is the text search configuration of the similar words. Words with digits, very
+    long words, words in unspaced scripts and words without a similar one are kept.
     """
     found = (match[0].lower() for match in _WORD.finditer(question))
     words = [word for word in dict.fromkeys(found) if not is_unspaced(word)][:MAX_WORDS]

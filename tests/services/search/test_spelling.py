@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from app.services.search.retriever import PostgresRetriever
-from app.services.search.spelling import MAX_WORDS, correct_spelling
+from app.services.search.spelling import MAX_LENGTH, MAX_WORDS, correct_spelling
 from tests.servers import SharedServers
 from tests.services.search.search_library import ScriptedEmbedder, fill, open_retriever, page
 
@@ -92,6 +92,18 @@ async def test_only_the_first_words_are_corrected(library: asyncpg.Connection) -
     others = " ".join(f"unheard{letter}" for letter in "abcdefgh"[:MAX_WORDS])
     assert await correct_spelling(library, f"walet {others}", "english") == f"wallet {others}"
     assert await correct_spelling(library, f"{others} walet", "english") == f"{others} walet"
+
+
+async def test_very_long_words_are_kept(tmp_path: Path, shared: SharedServers) -> None:
+    word = "w" * MAX_LENGTH
+    pages = {f"ann/{n}.md": page(f"{n}", f"Here is {word} and {word}w.") for n in range(3)}
+    url = shared.create_database()
+    connection = await asyncpg.connect(url)
+    await fill(connection, tmp_path, pages)
+    question = f"{word[1:]} {word}ww"
+    assert await correct_spelling(connection, question, "english") == f"{word} {word}ww"
+    await connection.close()
+    shared.drop_database(url)
 
 
 async def test_misspelt_question_is_searched_as_corrected(lexical: PostgresRetriever) -> None:

@@ -19,6 +19,8 @@ from app.services.search.unknown_terms import find_unknown_terms
         ("Marlowe or another one?", {"marlow"}, ()),
         ("A question. Marlowe or another one?", {"marlow"}, ()),
         ("what does a marlowe cost", {"marlow"}, ()),
+        ("what if I'm late and I’ve a Marlowe?", {"m", "ve"}, ()),
+        ("IS THERE ANYTHING ABOUT THE MARLOWE 34?", {"anyth", "marlow", "34"}, ("34",)),
         ("What does Marlowe cost?", set(), ()),
         ("What does Marlowe cost?", {"cost"}, ()),
     ],
