@@ -59,6 +59,9 @@ async def train(arguments: argparse.Namespace) -> weights.Weights:
                 ) as library:
                     print(f"{dataset.name}: searching", file=sys.stderr, flush=True)
                     indexer = library.indexer
+                    if indexer.embedder is None:
+                        raise SystemExit("EMBEDDING_MODEL: training needs an embedder")
+                    embedder = indexer.embedder.name
                     libraries.append(
                         await search_library(
                             library.connection,
@@ -68,8 +71,7 @@ async def train(arguments: argparse.Namespace) -> weights.Weights:
                             _unanswerable(dataset, language, languages, related),
                         )
                     )
-    assert indexer.embedder is not None
-    return learn(libraries, indexer.embedder.name)
+    return learn(libraries, embedder)
 
 
 def _unanswerable(

@@ -6,9 +6,7 @@ from msgspec import Struct
 
 from app.infra.database import Connection
 from app.services.ingest.store.indexer import Indexer
-from app.services.search.answerability import (
-    Regime,
-)
+from app.services.search.answerability import Regime
 from app.services.search.calibration import (
     Ranking,
     Searches,

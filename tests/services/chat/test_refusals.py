@@ -52,6 +52,11 @@ def test_every_language_has_its_placeholders(language: str) -> None:
     assert texts.languages.count("{languages}") == 1
 
 
+@pytest.mark.parametrize("language", sorted(phrasebooks()))
+def test_every_language_has_names_for_all_languages(language: str) -> None:
+    assert phrasebooks()[language].names.keys() == phrasebooks().keys()
+
+
 def test_reply_about_the_assistant_says_who_writes_the_answers() -> None:
     talk = SmallTalk("identity", "en")
     assert "quotations" in reply_to(talk, model=False)

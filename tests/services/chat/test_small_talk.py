@@ -60,6 +60,8 @@ def test_small_talk_has_a_kind_and_a_language(message: str, kind: str, language:
         "so",
         "please",
         "Was ist Taproot?",
+        # Slang of other languages, but more often a keyword.
+        *("git", "www", "note", "exact", "top", "show", "snap", "fan"),
         "hi " * 60,
     ],
 )

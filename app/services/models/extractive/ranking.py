@@ -36,7 +36,7 @@ def rank_sentences(
     """
     asked = frozenset(_WORD.findall(fold(question)))
     ranking = [
-        (score * _circumstances(candidate, asked, earlier_answers), candidate)
+        (score * _context_factor(candidate, asked, earlier_answers), candidate)
         for score, candidate in _score_by_terms(query, question, sources)
         if is_quotable(candidate.text)
     ]
@@ -79,8 +79,8 @@ def _score_by_terms(
     ]
 
 
-def _circumstances(candidate: Candidate, asked: frozenset[str], earlier_answers: str) -> float:
-    """Return the factor for who says a sentence, how complete it is, and whether it is known."""
+def _context_factor(candidate: Candidate, asked: frozenset[str], earlier_answers: str) -> float:
+    """Return the factor for who says a sentence, if it is complete, and if it was quoted before."""
     factor = 1.0
     if _is_named(candidate.speaker, asked):
         factor *= constants.NAMED_SPEAKER
