@@ -62,7 +62,7 @@ async def test_a_library_embedded_by_another_embedder_is_refused(
         "INSERT INTO embedders (name, dimension, complete) VALUES ('other', 3, true)"
     )
     line = refusal(DATABASE_URL=database_url, REDIS_URL=redis_url)
-    assert "EMBEDDING_MODEL=other" in line
+    assert "the embedder other" in line
     assert "python -m app reindex" in line
 
 

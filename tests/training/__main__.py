@@ -1,7 +1,7 @@
 """Learn the weights of the answerability classifier again: `python -m tests.training SET…`.
 
-Takes about twenty minutes on two cores for sets of 50,000 passages. Without --write, the weights are
-only printed.
+Takes about twenty minutes on two cores for sets of 50,000 passages. Without --write, the weights
+are only printed.
 """
 
 import argparse

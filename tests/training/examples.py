@@ -7,13 +7,10 @@ from msgspec import Struct
 from app.infra.database import Connection
 from app.services.ingest.store.indexer import Indexer
 from app.services.search.answerability import Regime
-from app.services.search.calibration import (
-    Ranking,
-    Searches,
-    group_by_regime,
-    read_calibration_questions,
-)
+from app.services.search.calibration import Searches
+from app.services.search.calibration_questions import read_calibration_questions
 from app.services.search.plan import load_search_plan
+from app.services.search.thresholds import Ranking, group_by_regime
 
 # Questions of each kind and library that are searched.
 MAX_QUESTIONS = 320

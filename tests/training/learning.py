@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 from app.services.search.answerability import (
-    MAX_DEVIATION,
     CalibratedRegression,
     Regime,
     ranking_features,
     semantic_features,
+    standardize,
 )
-from app.services.search.calibration import REFUSED, Ranking, allowed_through, standardization
+from app.services.search.thresholds import REFUSED, Ranking, allowed_through, standardization
 from app.services.search.weights import TrainingSet, Weights
 from tests.training.examples import Rankings, TrainingLibrary
 from tests.training.logistic_regression import Example, fit
@@ -65,10 +65,7 @@ def _examples(target: Target, library: TrainingLibrary) -> list[Example]:
     means, scales = standardization(off_topic)
     return [
         Example(
-            tuple(
-                max(-MAX_DEVIATION, min(MAX_DEVIATION, (value - mean) / scale))
-                for value, mean, scale in zip(row, means, scales, strict=True)
-            ),
+            tuple(standardize(row, means, scales)),
             is_answerable,
             CLASS_WEIGHT / len(rows),
         )

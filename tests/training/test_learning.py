@@ -5,7 +5,7 @@ import random
 from msgspec.structs import replace
 
 from app.services.search.answerability import PassageScores, Regime
-from app.services.search.calibration import Ranking
+from app.services.search.thresholds import Ranking
 from app.services.search.weights import LEXICAL, SEMANTIC
 from tests.training.examples import Rankings, TrainingLibrary
 from tests.training.learning import MIN_QUESTIONS, learn

@@ -63,6 +63,9 @@ def detect_question_language(question: str) -> str | None:
     def is_common(script: re.Pattern[str]) -> bool:
         return len(script.findall(text)) >= _MIN_SHARE * letters
 
+    # "What is 比特币?" is English.
+    if language := _by_function_words(text):
+        return language
     for language, script in _SCRIPTS.items():
         if is_common(script):
             return language
@@ -70,7 +73,7 @@ def detect_question_language(question: str) -> str | None:
         return "uk" if _UKRAINIAN.search(text) else "ru"
     if is_common(_ARABIC):
         return "fa" if _PERSIAN.search(text) else "ar"
-    return _by_function_words(text)
+    return None
 
 
 def _by_function_words(text: str) -> str | None:

@@ -22,6 +22,9 @@ _KINDS: tuple[Kind, ...] = get_args(Kind)
 _RANKS: Mapping[str, int] = {kind: rank for rank, kind in enumerate(_KINDS)}
 _FILLER = len(_KINDS)
 
+# The kinds of a message of one word in a language that neither the library nor the service has by
+# default: other single words, such as "mist" or "legal", may be keywords.
+_SINGLE_WORD_KINDS = frozenset({"greeting", "thanks", "goodbye"})
 # What may precede a question, and the punctuation between them.
 _OPENINGS = frozenset({"greeting", "thanks", "praise", "wellbeing", "acknowledgement"})
 _OPENING_END = re.compile(r"[,.!;:…–—\n，。！、؟،]+")
@@ -88,7 +91,10 @@ def find_small_talk(message: str, main_language: str = DEFAULT) -> SmallTalk | N
             return SmallTalk(_KINDS[match.rank], language)
     matches = ((match, language) for language in languages if (match := _match(text, language)))
     best = min(matches, key=lambda found: found[0].position, default=None)
-    return SmallTalk(_KINDS[best[0].rank], best[1]) if best else None
+    if best is None:
+        return None
+    talk = SmallTalk(_KINDS[best[0].rank], best[1])
+    return talk if len(text) > 1 or talk.kind in _SINGLE_WORD_KINDS else None
 
 
 def _match(text: tuple[str, ...], language: str) -> _Match | None:

@@ -8,7 +8,6 @@ from msgspec import Struct
 from app.schemas import Source
 from app.services.chat.citations import strip_markers
 from app.services.evaluation.questions import normalize
-from app.services.models.extractive.model import NOTHING_FOUND
 
 _QUOTATION = re.compile(r"\s*(.*?) \[(\d+)\]", re.DOTALL)
 
@@ -57,7 +56,7 @@ def contains_answer(answer: str, expected: str) -> bool:
 
 def is_ungrounded(answer: str, sources: Sequence[Source]) -> bool:
     """Return whether an answer has text other than sentences of the sources it cites."""
-    if answer == NOTHING_FOUND:
+    if not answer:
         return False
     sentences = {one.citation.number: [s.text for s in one.sentences] for one in sources}
     if any(

@@ -26,7 +26,7 @@ class EmbedderMismatch(IngestError):
         super().__init__(
             f"the library is embedded with {current}, but the settings select {configured}:"
             " run `python -m app reindex` to embed it again (the current embeddings stay in use"
-            f" until that is done), or change the settings back to EMBEDDING_MODEL={current}"
+            f" until that is done), or change the settings back to the embedder {current}"
         )
 
 

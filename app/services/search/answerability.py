@@ -8,6 +8,7 @@ calibrated on each (see `calibration`).
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from operator import mul
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -77,12 +78,18 @@ class CalibratedRegression(Struct, frozen=True):
 
     def logit(self, features: Sequence[float]) -> float:
         """Return the log-odds that the question is answered."""
-        return self.bias + math.fsum(
-            weight * max(-MAX_DEVIATION, min(MAX_DEVIATION, (value - mean) / scale))
-            for value, mean, scale, weight in zip(
-                features, self.means, self.scales, self.weights, strict=True
-            )
-        )
+        standardized = standardize(features, self.means, self.scales)
+        return self.bias + math.fsum(map(mul, self.weights, standardized))
+
+
+def standardize(
+    features: Sequence[float], means: Sequence[float], scales: Sequence[float]
+) -> list[float]:
+    """Return the features in standard deviations from the means, limited to `MAX_DEVIATION`."""
+    return [
+        max(-MAX_DEVIATION, min(MAX_DEVIATION, (value - mean) / scale))
+        for value, mean, scale in zip(features, means, scales, strict=True)
+    ]
 
 
 class Assessment(Struct, frozen=True):

@@ -10,7 +10,20 @@ from itertools import cycle
 
 from msgspec import Struct
 
+from app.infra.database import Connection
+from app.services.search.plan import LANGUAGES
 from app.services.search.text import stems
+
+# The text search configuration of most passages, and their number in the library.
+LIBRARY = """
+SELECT (SELECT language FROM passages GROUP BY language ORDER BY count(*) DESC, language LIMIT 1)
+           AS configuration,
+       (SELECT count(*) FROM passages) AS passages
+"""
+# $1 text search configuration · $2 stems
+DOCUMENT_FREQUENCIES = """
+SELECT lexeme, passages FROM terms WHERE language = $1 AND lexeme = ANY($2::text[])
+"""
 
 OFF_TOPIC_FILE = "off_topic_questions.tsv"
 # Questions per language that the library does not have.
@@ -26,6 +39,39 @@ class OffTopicQuestion(Struct, frozen=True):
     language: str
     field: str
     question: str
+
+
+class CalibrationQuestions(Struct, frozen=True):
+    """Off-topic questions for a library with this number of passages.
+
+    `foreign` are in other languages than the library's; `configuration` is the text search
+    configuration of most passages.
+    """
+
+    passages: int
+    own_language: list[str]
+    foreign: list[str]
+    configuration: str
+
+
+async def read_calibration_questions(connection: Connection) -> CalibrationQuestions:
+    """Choose the questions by the languages of the library, and keywords by its words."""
+    library = await connection.fetchrow(LIBRARY)
+    assert library is not None  # noqa: S101 -- a SELECT without FROM returns a row
+    languages = [row["language"] for row in await connection.fetch(LANGUAGES)]
+    configuration: str = library["configuration"] or "simple"
+    whole = [one.question for one in off_topic_questions(languages)]
+    lexemes = list(words_of(whole, configuration))
+    frequencies = {
+        row["lexeme"]: row["passages"]
+        for row in await connection.fetch(DOCUMENT_FREQUENCIES, configuration, lexemes)
+    }
+    return CalibrationQuestions(
+        passages=library["passages"],
+        own_language=whole + keyword_questions(whole[::2], frequencies, configuration),
+        foreign=[one.question for one in foreign_questions(languages)],
+        configuration=configuration,
+    )
 
 
 def off_topic_questions(languages: Sequence[str]) -> list[OffTopicQuestion]:

@@ -97,7 +97,7 @@ class PostgresRetriever:
             closest=self._build_sources(ranking, closest, min(CLOSEST, self._sources)),
             closest_tier=closest,
             unknown_terms=ranking.unknown_terms,
-            library_languages=self._plan.languages if self._plan else (),
+            library_languages=await self.languages(),
         )
 
     def _build_sources(self, ranking: Ranking, tier: Tier, limit: int) -> tuple[Source, ...]:
@@ -110,7 +110,8 @@ class PostgresRetriever:
 
     async def languages(self) -> tuple[str, ...]:
         """Return the primary language subtags of at least a tenth of the library, largest first."""
-        if self._plan is None:
+        # A library that was empty may have been filled since.
+        if self._plan is None or not self._plan.languages:
             async with self._connection() as connection:
                 return (await self._load_plan(connection)).languages
         return self._plan.languages

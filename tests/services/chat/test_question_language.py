@@ -25,6 +25,7 @@ DATA = Path(__file__).parents[4] / "shared" / "data"
         ("Як налаштувати компресор для вокалу і баса?", "uk"),
         ("Что такое «sidechain» в Ableton?", "ru"),
         ("What does 气 mean for the mix?", "en"),
+        ("What is 混音压缩?", "en"),
         ("taproot", None),
         ("C / C++", None),
         ("12 + 3 ?", None),

@@ -169,3 +169,13 @@ def test_no_judged_question_is_taken_for_small_talk() -> None:
     if not questions:
         pytest.skip(f"{DATA} is not available")
     assert [q for q in questions if find_small_talk(q) or strip_opening(q) != q] == []
+
+
+@pytest.mark.parametrize("word", ["mist", "legal", "toll", "resume"])
+def test_single_word_of_another_language_may_be_a_keyword(word: str) -> None:
+    assert find_small_talk(word) is None
+
+
+@pytest.mark.parametrize("word", ["bonjour", "Danke!", "こんにちは", "adiós"])
+def test_single_word_of_another_language_may_be_a_greeting(word: str) -> None:
+    assert find_small_talk(word) is not None

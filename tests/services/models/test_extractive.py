@@ -288,7 +288,7 @@ def test_an_answer_consists_of_sentences_of_the_cited_sources(
 ) -> None:
     sources = tuple(source(number, *sentences) for number, sentences in enumerate(texts, 1))
     answer = extract_answer(query, sources)
-    if answer == NOTHING_FOUND:
+    if not answer:
         assert not rank_sentences(query, query, sources, "")
         return
     runs = re.findall(r"(\S.*?) \[(\d+)\]", answer)
@@ -325,7 +325,10 @@ async def test_streams_word_by_word_and_finishes_with_stop() -> None:
     assert deltas[-1].finish == "stop"
 
 
-async def test_without_sources_the_answer_says_so() -> None:
+@pytest.mark.parametrize("sources", [(), (source(1, "A claim with a mark of its own [1]."),)])
+async def test_without_a_quotable_sentence_the_answer_is_a_refusal(
+    sources: tuple[Source, ...],
+) -> None:
     deltas: list[Delta] = []
-    await ExtractiveModel().stream(Prompt((), query="x"), deltas.append)
+    await ExtractiveModel().stream(Prompt((), query="x", sources=sources), deltas.append)
     assert [(d.text, d.finish) for d in deltas] == [(NOTHING_FOUND, "refused")]
