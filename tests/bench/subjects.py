@@ -130,7 +130,7 @@ def _variables(environment: Environment, port: int) -> dict[str, str]:
         "REDIS_URL": environment.redis_url,
         "LLM_BASE_URL": f"http://127.0.0.1:{environment.model_port}/v1",
         "LLM_MODEL": "scripted",
-        "EMBEDDING_MODEL": os.environ.get("EMBEDDING_MODEL", ""),
+        "EMBEDDING_MODEL": os.environ.get("EMBEDDING_MODEL", "none"),
         # Reproducible instruction counts.
         "PYTHONHASHSEED": "0",
         "UV_USE_IO_URING": "0",
