@@ -100,12 +100,15 @@ async def rewrite_question(
     model: FollowUpRewriter | None,
     deadline: float,
     target_language: str | None = None,
-) -> str:
-    """Return the query to search for. The model must finish within `deadline` seconds.
+) -> tuple[str, ...]:
+    """Return the queries to search for, each if those before have no answer.
 
-    With a `target_language` (a primary language subtag), the query is the question followed by the
-    model's translation in parentheses.
+    The model must finish within `deadline` seconds. With a `target_language` (a primary language
+    subtag), the first query is the question followed by the model's translation in parentheses, and
+    the second the translation. A completed follow-up is followed by the question alone if that has
+    a subject.
     """
+    alone = strip_opening(question)
     if model is not None and (history or target_language):
         prompt = rewrite_prompt(question, history, target_language)
         try:
@@ -115,10 +118,17 @@ async def rewrite_question(
         else:
             rewritten = " ".join(text.split())
             if target_language and _is_searchable(rewritten):
-                return f"{strip_opening(question)} ({rewritten})"[:QUERY_LIMIT]
+                return f"{alone} ({rewritten})"[:QUERY_LIMIT], rewritten
             if history and _is_usable(rewritten, question, history[-1]):
-                return rewritten
-    return expand_followup(question, history[-1]) if history else strip_opening(question)
+                return _with_question_alone(rewritten, alone)
+    if not history:
+        return (alone,)
+    return _with_question_alone(expand_followup(question, history[-1]), alone)
+
+
+def _with_question_alone(query: str, alone: str) -> tuple[str, ...]:
+    has_subject = not _has_reference(alone) and bool(stems(_MEASURE.sub("", alone), "english"))
+    return (query, alone) if has_subject and query != alone else (query,)
 
 
 def _is_searchable(query: str) -> bool:

@@ -74,15 +74,25 @@ class TurnPlanner:
         """Return the plan for a turn after the given ones. Raises LibraryUnavailable."""
         talk = find_small_talk(turn.question)
         if talk is None:
-            query = await self._query(turn.question, history)
-            found = await self._retriever.search(query, turn.creator)
+            found = await self._search(turn, history)
             return await self._answer(turn.question, found, history)
         answered = [past for past in history if past.answer]
         if talk.kind == "rework" and answered and self._rewriter:
             return self._rework(turn.question, answered)
         return await self._reply(turn.question, talk, history)
 
-    async def _query(self, question: str, history: Sequence[PastTurn]) -> str:
+    async def _search(self, turn: TurnInput, history: Sequence[PastTurn]) -> Retrieval:
+        """Return the result of the first query that the library answers, or else of the first."""
+        first: Retrieval | None = None
+        for query in await self._queries(turn.question, history):
+            found = await self._retriever.search(query, turn.creator)
+            if found.tier != "none":
+                return found
+            first = first or found
+        assert first is not None  # noqa: S101 -- there is at least one query
+        return first
+
+    async def _queries(self, question: str, history: Sequence[PastTurn]) -> tuple[str, ...]:
         """Return what to search for: a follow-up is completed, a foreign question translated."""
         target = None
         if self._rewriter and (language := detect_question_language(question)):

@@ -23,15 +23,20 @@ SOURCE = source(1, "Set the attack to 2 ms.")
 
 
 class FakeRetriever:
-    """Finds the same sources for every question; `queries` records the questions."""
+    """Finds the same sources for every question, or only for the one that it `answers`.
+
+    `queries` records the questions.
+    """
 
     def __init__(
         self,
         *sources: Source,
         closest: tuple[Source, ...] = (),
         languages: tuple[str, ...] = ("en",),
+        answers: str | None = None,
     ) -> None:
         self.queries: list[str] = []
+        self._answers = answers
         self._languages = languages
         self._found = Retrieval(
             tier="global" if sources else "none",
@@ -47,6 +52,8 @@ class FakeRetriever:
 
     async def search(self, question: str, creator: str | None) -> Retrieval:
         self.queries.append(question)
+        if self._answers not in (None, question):
+            return replace(self._found, question=question, tier="none", sources=())
         return replace(self._found, question=question)
 
     async def languages(self) -> tuple[str, ...]:
@@ -272,6 +279,26 @@ async def test_follow_up_is_searched_with_the_words_of_the_last_question(
     service = answerer(memory, FakeModel("5 ms."), retriever)
     await service.answer(turn("And the release?"), lambda event: None, Cancellation())
     assert retriever.queries == ["And the release? (side-chain bass)"]
+
+
+@pytest.mark.parametrize("answered", ["And for the reverb?", None])
+async def test_follow_up_that_is_refused_is_searched_alone(
+    redis: RedisClient, answered: str | None
+) -> None:
+    memory = remembering(redis)
+    await memory.remember("c", past("How do I side-chain the bass?"))
+    found = FakeRetriever(SOURCE, answers=answered or "nothing")
+    events: list[Event] = []
+    asked = turn("And for the reverb?")
+    await answerer(memory, FakeModel("Yes [1]."), found).answer(
+        asked, events.append, Cancellation()
+    )
+    expanded = "And for the reverb? (side-chain bass)"
+    assert found.queries == [expanded, "And for the reverb?"]
+    done = events[-1]
+    assert isinstance(done, Done)
+    assert done.scope.query == (answered or expanded)
+    assert done.cascade_tier == ("global" if answered else "none")
 
 
 async def test_stopped_answer_is_remembered_as_far_as_it_went(redis: RedisClient) -> None:

@@ -29,19 +29,20 @@ class Rewriter:
 
 async def test_first_question_is_not_rewritten() -> None:
     model = Rewriter("something else")
-    assert await rewrite_question("How fast?", (), model, 1) == "How fast?"
+    assert await rewrite_question("How fast?", (), model, 1) == ("How fast?",)
     assert model.prompts == []
 
 
 async def test_greeting_is_not_searched() -> None:
-    assert await rewrite_question("Hi! How fast?", (), None, 1) == "How fast?"
+    assert await rewrite_question("Hi! How fast?", (), None, 1) == ("How fast?",)
     assert expand_followup("Merci ! How fast?", SIDECHAIN) == "How fast? (side-chain bass kick)"
 
 
 async def test_model_translates_a_question_into_the_library_s_language() -> None:
     model = Rewriter(" How fast should the\nattack be? ")
     assert await rewrite_question("Wie schnell?", (), model, 1, "en") == (
-        "Wie schnell? (How fast should the attack be?)"
+        "Wie schnell? (How fast should the attack be?)",
+        "How fast should the attack be?",
     )
     assert "into English" in model.prompts[0].messages[0].content
 
@@ -49,7 +50,8 @@ async def test_model_translates_a_question_into_the_library_s_language() -> None
 async def test_model_rewrites_and_translates_a_follow_up_at_once() -> None:
     model = Rewriter("How fast should the side-chain attack be?")
     assert await rewrite_question("Wie schnell?", [SIDECHAIN], model, 1, "en") == (
-        "Wie schnell? (How fast should the side-chain attack be?)"
+        "Wie schnell? (How fast should the side-chain attack be?)",
+        "How fast should the side-chain attack be?",
     )
     (prompt,) = model.prompts
     assert "in English" in prompt.messages[0].content
@@ -60,13 +62,14 @@ async def test_model_rewrites_and_translates_a_follow_up_at_once() -> None:
 async def test_question_is_searched_as_it_is_without_a_usable_translation(
     written: str | None,
 ) -> None:
-    assert await rewrite_question("Wie schnell?", (), Rewriter(written), 1, "en") == "Wie schnell?"
+    queries = await rewrite_question("Wie schnell?", (), Rewriter(written), 1, "en")
+    assert queries == ("Wie schnell?",)
 
 
 async def test_model_rewrites_a_follow_up_with_the_history() -> None:
     model = Rewriter(" How fast should the side-chain\nattack be? ")
     assert await rewrite_question("How fast?", [SIDECHAIN], model, 1) == (
-        "How fast should the side-chain attack be?"
+        "How fast should the side-chain attack be?",
     )
     assert SIDECHAIN.question in model.prompts[0].messages[-1].content
 
@@ -76,8 +79,24 @@ async def test_model_rewrites_a_follow_up_with_the_history() -> None:
 )
 async def test_rule_replaces_a_failed_or_unusable_rewrite(written: str | None) -> None:
     assert await rewrite_question("How fast?", [SIDECHAIN], Rewriter(written), 1) == (
-        "How fast? (side-chain bass kick)"
+        "How fast? (side-chain bass kick)",
     )
+
+
+@pytest.mark.parametrize(
+    ("question", "alone"),
+    [
+        ("And for the reverb?", True),
+        ("Und die Release-Zeit?", True),
+        # These have no subject of their own.
+        ("How fast?", False),
+        ("And why does that help?", False),
+        ("why?", False),
+    ],
+)
+async def test_follow_up_with_a_subject_is_also_searched_alone(question: str, alone: bool) -> None:
+    queries = await rewrite_question(question, [SIDECHAIN], None, 1)
+    assert queries[1:] == ((question,) if alone else ())
 
 
 @pytest.mark.parametrize(
