@@ -33,10 +33,10 @@ def test_embeddings_can_be_turned_off() -> None:
 @pytest.mark.parametrize(
     ("model", "replacement"),
     [
-        ("wordllama", "set it to use,"),
-        ("wordllama-256", "set it to use,"),
-        ("minilm", "set it to bge "),
-        ("minilm-l6-int8", "set it to bge "),
+        ("wordllama", "set it to 'use',"),
+        ("wordllama-256", "set it to 'use',"),
+        ("minilm", "set it to 'bge' "),
+        ("minilm-l6-int8", "set it to 'bge' "),
     ],
 )
 def test_a_retired_embedder_is_refused_with_what_to_use_now(model: str, replacement: str) -> None:

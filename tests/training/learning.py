@@ -1,6 +1,7 @@
 """Learn weights from the results of several libraries."""
 
 from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import Literal, TypeAlias
 
 from app.services.search.answerability import (
@@ -10,8 +11,14 @@ from app.services.search.answerability import (
     semantic_features,
     standardize,
 )
-from app.services.search.thresholds import REFUSED, Ranking, allowed_through, standardization
-from app.services.search.weights import TrainingSet, Weights
+from app.services.search.thresholds import (
+    REFUSED,
+    Ranking,
+    allowed_through,
+    calibrate_regression,
+    standardization,
+)
+from app.services.search.weights import TrainingSet, TypicalCalibration, Weights
 from tests.training.examples import Rankings, TrainingLibrary
 from tests.training.logistic_regression import Example, fit
 
@@ -26,10 +33,12 @@ MIN_QUESTIONS = 10
 
 def learn(libraries: Sequence[TrainingLibrary], embedder: str) -> Weights:
     """Learn all weights, and measure each library with weights learned from the others."""
+    semantic = _learn("semantic", libraries)
     return Weights(
         lexical=_learn("lexical", libraries),
         hybrid=_learn("hybrid", libraries),
-        semantic=_learn("semantic", libraries),
+        semantic=semantic,
+        typical_semantic=_typical(semantic, libraries),
         embedder=embedder,
         trained_on=tuple(
             TrainingSet(
@@ -42,6 +51,28 @@ def learn(libraries: Sequence[TrainingLibrary], embedder: str) -> Weights:
             )
             for one in libraries
         ),
+    )
+
+
+def _typical(
+    weights: tuple[float, ...], libraries: Sequence[TrainingLibrary]
+) -> TypicalCalibration:
+    """Return the median calibration of the libraries for questions whose words they lack."""
+    calibrated = [
+        one
+        for library in libraries
+        if (one := calibrate_regression("semantic", weights, library.hybrid.off_topic))
+    ]
+
+    def medians(rows: Iterable[Sequence[float]]) -> tuple[float, ...]:
+        return tuple(round(median(column), 3) for column in zip(*rows, strict=True))
+
+    bias, margin = medians([(one.bias, one.margin) for one in calibrated])
+    return TypicalCalibration(
+        means=medians(one.means for one in calibrated),
+        scales=medians(one.scales for one in calibrated),
+        bias=bias,
+        margin=margin,
     )
 
 

@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from msgspec.structs import replace
 
 from app.services.search.answerability import PassageScores, Regime
@@ -64,7 +65,9 @@ def test_features_that_tell_answers_apart_get_the_weight() -> None:
     lexical = LEXICAL.index("lexical")
     assert len(weights.lexical) == len(LEXICAL)
     assert len(weights.hybrid) == len(LEXICAL) + len(SEMANTIC)
-    assert len(weights.semantic) == len(SEMANTIC)
+    assert len(weights.semantic) == len(weights.typical_semantic.means) == len(SEMANTIC)
+    assert weights.typical_semantic.means[0] == pytest.approx(0.3, abs=0.02)
+    assert weights.typical_semantic.margin > 0
     assert weights.hybrid[lexical] == max(weights.hybrid) > 5 * abs(weights.semantic[0])
 
 

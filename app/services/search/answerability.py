@@ -12,9 +12,10 @@ from operator import mul
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.schemas import Tier, TierHits, Verdict
-from app.services.search.weights import LEXICAL, SEMANTIC
+from app.services.search.weights import LEXICAL, SEMANTIC, WEIGHTS
 
 # Kinds of questions with different thresholds: those whose words the library lacks, such as those
 # in another language (only the cosines count), short ones, and all others.
@@ -251,4 +252,19 @@ def _by_coverage(features: int) -> AnswerabilityClassifier:
 
 
 DEFAULT_LEXICAL = _by_coverage(len(LEXICAL))
-DEFAULT_HYBRID = _by_coverage(len(LEXICAL) + len(SEMANTIC))
+_HYBRID = _by_coverage(len(LEXICAL) + len(SEMANTIC))
+_TYPICAL = WEIGHTS.typical_semantic
+_HYBRID_WITH_COSINES = replace(
+    _HYBRID,
+    semantic=CalibratedRegression(
+        WEIGHTS.semantic, _TYPICAL.means, _TYPICAL.scales, _TYPICAL.bias, _TYPICAL.margin
+    ),
+)
+
+
+def default_hybrid(embedder: str | None) -> AnswerabilityClassifier:
+    """Return the default for libraries with embeddings by this embedder.
+
+    What cosines are typical is known only for the embedder that the weights were learned with.
+    """
+    return _HYBRID_WITH_COSINES if embedder == WEIGHTS.embedder else _HYBRID

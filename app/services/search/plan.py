@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from app.infra.database import Connection
 from app.services.search.answerability import (
-    DEFAULT_HYBRID,
     DEFAULT_LEXICAL,
     AnswerabilityClassifier,
+    default_hybrid,
 )
 from app.services.search.sql import EmbeddingIndex, search_statement
 from app.services.search.text import fold, has_content_words, segment, slugify
@@ -83,7 +83,8 @@ async def load_search_plan(
     stored = await connection.fetch(NEWEST_CLASSIFIERS)
     models: Mapping[int | None, str] = {row["embedder_id"]: row["model"] for row in stored}
     lexical = _classifier(models.get(None), DEFAULT_LEXICAL)
-    hybrid = _classifier(models.get(index.id) if index else None, DEFAULT_HYBRID)
+    hybrid_default = default_hybrid(index.name if index else None)
+    hybrid = _classifier(models.get(index.id) if index else None, hybrid_default)
     if warn and None in (lexical, hybrid):
         log.warning(
             "using the default answerability classifier: the stored one is from another release;"
@@ -98,7 +99,7 @@ async def load_search_plan(
         lexical_sql=search_statement(pgvector=pgvector, index=None),
         hybrid_sql=search_statement(pgvector=pgvector, index=index) if index else None,
         lexical_classifier=lexical or DEFAULT_LEXICAL,
-        hybrid_classifier=hybrid or DEFAULT_HYBRID,
+        hybrid_classifier=hybrid or hybrid_default,
         languages=tuple(row["language"] for row in await connection.fetch(LANGUAGES)),
     )
 

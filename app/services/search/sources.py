@@ -9,8 +9,8 @@ from app.schemas import Citation, Source
 from app.services.search.selection import RetrievedPassage, select_passages
 from app.services.search.text import stem_set, stems
 
-# In characters. Of the sentences that extractive answers quote, 97 % are in such a snippet, and 83 %
-# in one of half the length.
+# In characters. Of the sentences that extractive answers quote, 97 % are in such a snippet, and
+# 83 % in one of half the length.
 _SNIPPET_LENGTH = 2_000
 # Prefers the shorter of two sentences with the same terms of the question.
 _LENGTH_PENALTY = 0.02

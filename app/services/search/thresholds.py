@@ -57,21 +57,25 @@ def calibrated_classifier(
     if len(off_topic.get("full", [])) < MIN_EXAMPLES:
         # A small library lacks most words of most questions.
         off_topic = {**off_topic, "full": [one for group in off_topic.values() for one in group]}
-    full = _calibrate("full", weights, off_topic)
+    full = calibrate_regression("full", weights, off_topic)
     if full is None:
         return None
     scores = sorted(ranking[0].score for ranking in off_topic["full"])
     return AnswerabilityClassifier(
         full=full,
         floor=scores[-1 - allowed_through(REFUSED["full"][0], len(scores))],
-        short=_calibrate("short", weights, off_topic),
-        semantic=_calibrate("semantic", WEIGHTS.semantic, off_topic) if hybrid else None,
+        short=calibrate_regression("short", weights, off_topic),
+        semantic=calibrate_regression("semantic", WEIGHTS.semantic, off_topic) if hybrid else None,
     )
 
 
-def _calibrate(
+def calibrate_regression(
     regime: Regime, weights: tuple[float, ...], off_topic: dict[Regime, list[Ranking]]
 ) -> CalibratedRegression | None:
+    """Return a regression with these weights that refuses the regime's share of its questions.
+
+    Returns None if they are too few.
+    """
     rankings = off_topic.get(regime, [])
     if len(rankings) < MIN_EXAMPLES:
         return None

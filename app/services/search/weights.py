@@ -29,16 +29,27 @@ class TrainingSet(Struct, frozen=True):
     lost: float
 
 
+class TypicalCalibration(Struct, frozen=True):
+    """The medians of the libraries' calibrations, see `answerability.CalibratedRegression`."""
+
+    means: tuple[float, ...]
+    scales: tuple[float, ...]
+    bias: float
+    margin: float
+
+
 class Weights(Struct, frozen=True):
     """The weights of the features, per standard deviation among off-topic questions.
 
     `lexical` has one for each of `LEXICAL`, `hybrid` also for `SEMANTIC`; `semantic` has those of
-    `SEMANTIC` for questions whose words the library lacks.
+    `SEMANTIC` for questions whose words the library lacks. `typical_semantic` calibrates these for
+    libraries that are too small to calibrate, if they use the same embedder.
     """
 
     lexical: tuple[float, ...]
     hybrid: tuple[float, ...]
     semantic: tuple[float, ...]
+    typical_semantic: TypicalCalibration
     embedder: str
     trained_on: tuple[TrainingSet, ...]
 

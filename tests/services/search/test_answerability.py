@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from app.schemas import Tier, TierHits, Verdict
 from app.services.search.answerability import (
-    DEFAULT_HYBRID,
     DEFAULT_LEXICAL,
     LOW_COVERAGE,
     OVERRIDE_RATIO,
@@ -19,6 +18,7 @@ from app.services.search.answerability import (
     PassageScores,
     QuestionTraits,
     choose_tier,
+    default_hybrid,
     ranking_features,
     regime_of,
 )
@@ -71,11 +71,11 @@ def test_empty_ranking_has_no_confidence() -> None:
     assert (assessment.confidence, assessment.is_close) == (0.0, False)
 
 
-@pytest.mark.parametrize("classifier", [DEFAULT_LEXICAL, DEFAULT_HYBRID])
+@pytest.mark.parametrize("classifier", [DEFAULT_LEXICAL, default_hybrid("other")])
 def test_default_classifiers_depend_on_the_coverage_of_the_best_passage(
     classifier: AnswerabilityClassifier,
 ) -> None:
-    cosine = 0.9 if classifier is DEFAULT_HYBRID else None
+    cosine = None if classifier is DEFAULT_LEXICAL else 0.9
     parts = [0.0, 0.2, 0.34, 0.36, 0.6, 1.0]
     assessed = [
         classifier.assess([found(0.5, cosine=cosine, coverage=part)], LONG) for part in parts
@@ -84,6 +84,17 @@ def test_default_classifiers_depend_on_the_coverage_of_the_best_passage(
     assert confidence == sorted(confidence)
     assert [one >= THRESHOLD for one in confidence] == [False, False, False, True, True, True]
     assert [one.is_close for one in assessed] == [False, True, True, True, True, True]
+
+
+@pytest.mark.parametrize(("cosine", "answers"), [(0.5, True), (0.15, False)])
+def test_small_library_answers_questions_in_another_language_by_typical_cosines(
+    cosine: float, answers: bool
+) -> None:
+    ranking = [found(0.1, cosine=cosine, coverage=0.0, known=0.0)]
+    known_embedder = default_hybrid(WEIGHTS.embedder).assess(ranking, LONG)
+    assert (known_embedder.confidence >= THRESHOLD) == answers
+    # Other embedders may have higher cosines for everything.
+    assert default_hybrid("other").assess(ranking, LONG).confidence < THRESHOLD
 
 
 @pytest.mark.parametrize("logit", [-1e6, 1e6])

@@ -21,11 +21,11 @@ def test_merged_passages_are_one_source_with_all_their_seconds() -> None:
 
 
 def test_snippet_has_the_best_sentence_and_whole_sentences_around_it() -> None:
-    texts = ("Hello all." * 180, "Now then.", "Set the attack to 5 ms.", "Then listen." * 10)
+    texts = ("Hello all." * 200, "Now then.", "Set the attack to 5 ms.", "Then listen." * 10)
     citation = build_sources([passage(1, 0, 0, *texts)], "How fast an attack?", 1)[0].citation
     assert citation.snippet == " ".join(texts[1:])
     assert citation.start_seconds == 2.0
-    texts = ("Hello all.", "Now then.", "Set the attack to 5 ms.", "Then listen." * 180)
+    texts = ("Hello all.", "Now then.", "Set the attack to 5 ms.", "Then listen." * 200)
     citation = build_sources([passage(1, 0, 0, *texts)], "How fast an attack?", 1)[0].citation
     assert citation.snippet == " ".join(texts[:3])
 

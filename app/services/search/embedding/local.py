@@ -29,8 +29,8 @@ class LocalModel(Struct, frozen=True):
 # Of the embedders of earlier releases: their EMBEDDING_MODEL, the name of their vectors, which can
 # no longer be searched, and what to use now.
 RETIRED = (
-    ("wordllama", "wordllama-256", "use"),
-    ("minilm", "minilm-l6-int8", "bge (better, English only) or use"),
+    ("wordllama", "wordllama-256", "'use'"),
+    ("minilm", "minilm-l6-int8", "'bge' (better, for English only) or 'use'"),
 )
 RETIRED_NAMES = frozenset(name for _, name, _ in RETIRED)
 
