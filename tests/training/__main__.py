@@ -18,11 +18,12 @@ from app.cli.embedded_servers import embedded_servers
 from app.cli.eval import open_empty_library
 from app.cli.library import show_progress
 from app.config import Settings
+from app.services.evaluation.beir import BeirDataset
 from app.services.evaluation.datasets import Dataset, dataset_language, questions_of, read_datasets
 from app.services.evaluation.negatives import negatives_for
 from app.services.evaluation.scratch_library import scratch_library
 from app.services.search import weights
-from tests.training.examples import TrainingLibrary, search_library
+from tests.training.examples import TrainingLibrary, sample, search_library
 from tests.training.learning import learn
 
 WEIGHTS = Path(weights.__file__).with_name(weights.WEIGHTS_FILE)
@@ -67,11 +68,31 @@ async def train(arguments: argparse.Namespace) -> weights.Weights:
                             library.connection,
                             indexer,
                             dataset.name,
-                            questions_of(dataset),
+                            sample(questions_of(dataset)),
+                            sample(_translated(dataset, datasets)),
                             _unanswerable(dataset, language, languages, related),
                         )
                     )
     return learn(libraries, embedder)
+
+
+def _translated(dataset: Dataset, datasets: Sequence[Dataset]) -> list[str]:
+    """Return the dataset's questions in other languages."""
+    return [
+        question
+        for other in datasets
+        if other is not dataset and _is_translation(other, dataset)
+        for question in questions_of(other)
+    ]
+
+
+def _is_translation(one: Dataset, other: Dataset) -> bool:
+    """Return whether two datasets have the same entries and questions, in two languages."""
+    if not isinstance(one, BeirDataset) or not isinstance(other, BeirDataset):
+        return False
+    return {query.id: query.grades for query in one.queries} == {
+        query.id: query.grades for query in other.queries
+    }
 
 
 def _unanswerable(

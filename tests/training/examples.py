@@ -13,7 +13,7 @@ from app.services.search.plan import load_search_plan
 from app.services.search.thresholds import Ranking, group_by_regime
 
 # Questions of each kind and library that are searched.
-MAX_QUESTIONS = 320
+MAX_QUESTIONS = 400
 
 
 class Rankings(Struct, frozen=True):
@@ -41,9 +41,13 @@ async def search_library(
     indexer: Indexer,
     name: str,
     answerable: Sequence[str],
+    translated: Sequence[str],
     unanswerable: Sequence[str],
 ) -> TrainingLibrary:
-    """Search a library for the questions, and for those that it is calibrated on."""
+    """Search a library for the questions, and for those that it is calibrated on.
+
+    `translated` are answerable questions in other languages, which lexical search cannot answer.
+    """
     embedder = indexer.embedder
     plan = await load_search_plan(
         connection, embedder.name if embedder else None, pgvector=indexer.pgvector
@@ -57,14 +61,13 @@ async def search_library(
         )
 
         async def run(texts: Sequence[str]) -> dict[Regime, list[Ranking]]:
-            texts = _sample(texts)
             found = await searches.run(texts, lambda done: None)
             return group_by_regime(texts, found, questions.configuration)
 
         calibrating = await searches.run(off_topic, lambda done: None)
         return Rankings(
-            answerable=await run(answerable),
-            unanswerable=await run(unanswerable),
+            answerable=await run([*answerable, *translated] if hybrid else answerable),
+            unanswerable=await run(sample(unanswerable)),
             off_topic=group_by_regime(off_topic, calibrating, questions.configuration),
         )
 
@@ -76,7 +79,8 @@ async def search_library(
     )
 
 
-def _sample(questions: Sequence[str]) -> list[str]:
+def sample(questions: Sequence[str]) -> list[str]:
+    """Return at most MAX_QUESTIONS, evenly spaced."""
     if len(questions) <= MAX_QUESTIONS:
         return list(questions)
     return [questions[i * len(questions) // MAX_QUESTIONS] for i in range(MAX_QUESTIONS)]
