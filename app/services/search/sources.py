@@ -12,6 +12,8 @@ from app.services.search.text import stem_set, stems
 # In characters. Of the sentences that extractive answers quote, 97 % are in such a snippet, and
 # 83 % in one of half the length.
 _SNIPPET_LENGTH = 2_000
+# A shorter one is filled up to this length with what comes before the source's start.
+_SNIPPET_LENGTH_WITH_START = 1_000
 # Prefers the shorter of two sentences with the same terms of the question.
 _LENGTH_PENALTY = 0.02
 # A source starts at its first sentence with at least this share of the best sentence's score: an
@@ -115,7 +117,7 @@ def _snippet(sentences: Sequence[str], start: int) -> str:
     while last < len(sentences) and length + 1 + len(sentences[last]) <= _SNIPPET_LENGTH:
         length += 1 + len(sentences[last])
         last += 1
-    while first > 0 and length + 1 + len(sentences[first - 1]) <= _SNIPPET_LENGTH:
+    while first > 0 and length + 1 + len(sentences[first - 1]) <= _SNIPPET_LENGTH_WITH_START:
         first -= 1
         length += 1 + len(sentences[first])
     return " ".join(sentences[first:last])

@@ -28,6 +28,10 @@ def test_snippet_has_the_best_sentence_and_whole_sentences_around_it() -> None:
     texts = ("Hello all.", "Now then.", "Set the attack to 5 ms.", "Then listen." * 200)
     citation = build_sources([passage(1, 0, 0, *texts)], "How fast an attack?", 1)[0].citation
     assert citation.snippet == " ".join(texts[:3])
+    # What comes before the start only fills a short snippet.
+    texts = ("Hello all." * 50, "Now then.", "Set the attack to 5 ms.", "Then listen." * 60)
+    citation = build_sources([passage(1, 0, 0, *texts)], "How fast an attack?", 1)[0].citation
+    assert citation.snippet == " ".join(texts[1:])
 
 
 def test_source_starts_at_the_sentence_that_matches_the_question() -> None:
