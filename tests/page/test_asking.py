@@ -63,13 +63,13 @@ async def test_a_moment_links_to_its_second_in_the_video(
     await reader.finished()
     rows = reader.turn.locator(".row", has_text="Setting a sidechain compressor by ear")
     moment = rows.first
-    await expect(moment.locator(".moment")).to_have_text("0:48")
+    await expect(moment.locator(".moment")).to_have_text("0:24")
     await moment.click()
     link = reader.panel.get_by_role("link")
     await expect(link).to_have_attribute(
-        "href", "https://example.com/watch/mv-sidechain-by-ear#t=48"
+        "href", "https://example.com/watch/mv-sidechain-by-ear#t=24"
     )
-    await expect(link).to_contain_text("Watch from 0:48")
+    await expect(link).to_contain_text("Watch from 0:24")
     await expect(reader.panel).to_contain_text("Mara Voss")
 
 

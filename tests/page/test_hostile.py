@@ -201,15 +201,15 @@ async def test_a_hostile_source_is_shown_as_text_and_videos_load_only_after_a_cl
         await expect(reader.panel.get_by_role("link")).to_have_count(0)
         await expect(reader.panel).to_contain_text("no web address")
 
-        await reader.turn.locator(".row", has_text="0:48").click()
+        await reader.turn.locator(".row", has_text="0:24").click()
         await expect(reader.panel.get_by_role("link")).to_have_attribute(
-            "href", "https://www.youtube.com/watch?v=abcdefghijk&t=48"
+            "href", "https://www.youtube.com/watch?v=abcdefghijk&t=24"
         )
         assert reader.foreign_requests == []
         await reader.panel.get_by_role("button", name="Play here").click()
         await expect(reader.page.frame_locator("iframe").get_by_text("It plays.")).to_be_visible()
         assert reader.foreign_requests == [
-            "https://www.youtube-nocookie.com/embed/abcdefghijk?autoplay=1&rel=0&start=48"
+            "https://www.youtube-nocookie.com/embed/abcdefghijk?autoplay=1&rel=0&start=24"
         ]
         await reader.panel.get_by_role("button", name="Close").click()
         await expect(reader.page.locator("iframe")).to_have_count(0)

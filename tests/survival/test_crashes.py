@@ -26,6 +26,8 @@ from tests.workers import Worker, environment, worker
 
 pytestmark = pytest.mark.anyio
 
+RELEASE = "How fast should the release be when I side-chain the bass to the kick?"
+
 LEASE = 1.0
 # Seconds until the first viewer and any later one get the error: a missing lease may come back for
 # two seconds.
@@ -152,7 +154,7 @@ async def test_the_key_of_a_turn_killed_before_its_first_event_can_be_used_again
     doomed: Worker, other: Client, model: ScriptedModel
 ) -> None:
     # A follow-up calls the model before the first event is sent.
-    model.answers(say("One"), say(anyio.Event()), say("And the release?"), say("All of it."))
+    model.answers(say("One"), say(anyio.Event()), say(RELEASE), say("All of it."))
     await other.ask(QUESTION, conversation_id="c-death")
     body = {"query": "And the release?", "conversation_id": "c-death"}
     key = {"Idempotency-Key": "k-early"}

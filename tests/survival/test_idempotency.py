@@ -13,6 +13,8 @@ from tests.survival.reading import QUESTION, SOON, Reader, asking, ending, follo
 
 pytestmark = pytest.mark.anyio
 
+RELEASE = "How fast should the release be when I side-chain the bass to the kick?"
+
 Workers = tuple[Client, Client]
 BODY = {"query": QUESTION}
 
@@ -40,7 +42,7 @@ async def test_a_turn_without_events_can_be_followed(
 ) -> None:
     held = anyio.Event()
     # A follow-up calls the model before the first event is sent.
-    model.answers(say("One"), say(held, "And the release?"), say("Two"))
+    model.answers(say("One"), say(held, RELEASE), say("Two"))
     one, other = workers
     await one.ask(QUESTION, conversation_id="c-1")
     body = {"query": "And the release?", "conversation_id": "c-1"}

@@ -25,8 +25,9 @@ _ARABIC, _PERSIAN = re.compile(r"[\u0600-\u06ff]"), re.compile(r"[پچژگکی]"
 _WORD = re.compile(r"[^\W\d_]+")
 # Longer questions are judged by their beginning, in characters.
 _SAMPLE = 1_000
-# The share of the letters that must be in a script; questions quote names in other scripts.
-_MIN_SHARE = 0.3
+# The share of the letters that must be in a script, unless function words tell otherwise: questions
+# quote names in other scripts. With most of the letters, the script alone decides.
+_MIN_SHARE, _MOST = 0.3, 0.5
 # A word of only one language counts twice, unless it is so short that it may be anything. One
 # such word, or two others, make a language certain.
 _WEIGHT_OF_UNIQUE, _SHORT = 2, 3
@@ -60,12 +61,20 @@ def detect_question_language(question: str) -> str | None:
     if not letters:
         return None
 
-    def is_common(script: re.Pattern[str]) -> bool:
-        return len(script.findall(text)) >= _MIN_SHARE * letters
-
     # "What is 比特币?" is English.
-    if language := _by_function_words(text):
-        return language
+    return (
+        _by_script(text, _MOST * letters)
+        or _by_function_words(text)
+        or _by_script(text, _MIN_SHARE * letters)
+    )
+
+
+def _by_script(text: str, min_letters: float) -> str | None:
+    """Return the language of a script that the text has so many letters of."""
+
+    def is_common(script: re.Pattern[str]) -> bool:
+        return len(script.findall(text)) >= min_letters
+
     for language, script in _SCRIPTS.items():
         if is_common(script):
             return language
