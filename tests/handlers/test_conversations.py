@@ -77,7 +77,9 @@ async def test_follow_up_without_sources_is_refused_without_the_model(
     model.answers(say(question), say("From my own knowledge."))
     events = await chat.ask(question, conversation_id="none")
     assert events[-1].data["cascade_tier"] == "none"
-    assert answer(events) == "I found nothing about that in this library."
+    assert answer(events) == (
+        "I found nothing about that in this library. It never mentions “Montevideo”."
+    )
 
 
 async def test_model_reworks_its_last_answer(chat: Client, model: ScriptedModel) -> None:

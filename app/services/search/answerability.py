@@ -130,7 +130,8 @@ class AnswerabilityClassifier(Struct, frozen=True):
             short = self.short if regime == "short" else None
             regression, features = short or self.full, ranking_features(ranking)
         logit = regression.logit(features)
-        if question.unknown_terms:
+        # Most words of a question in another language are unknown, not only its names.
+        if question.unknown_terms and ranking[0].library_coverage >= LOW_COVERAGE:
             logit -= UNKNOWN_TERM_PENALTY
         confidence = 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
         return Assessment(confidence, is_close=logit >= -regression.margin)

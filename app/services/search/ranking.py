@@ -9,7 +9,6 @@ from msgspec import Struct
 from app.schemas import CreatorRef, Matching, Tier, TierHits
 from app.services.search.answerability import (
     DEPTH,
-    LOW_COVERAGE,
     AnswerabilityClassifier,
     PassageScores,
     QuestionTraits,
@@ -103,10 +102,7 @@ def _traits(question: str, rows: Sequence[asyncpg.Record]) -> QuestionTraits:
         return QuestionTraits()
     best = whole_library[0]
     language = best["language"]
-    unknown: tuple[str, ...] = ()
-    # Most words of a question in another language are unknown, not only its names.
-    if best["library_coverage"] >= LOW_COVERAGE:
-        unknown = find_unknown_terms(question, best["unknown"], language)
+    unknown = find_unknown_terms(question, best["unknown"], language)
     return QuestionTraits(len(set(stems(question, language))), unknown)
 
 

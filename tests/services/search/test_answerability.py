@@ -159,6 +159,8 @@ def test_unknown_name_counts_against_an_answer() -> None:
     named = QuestionTraits(3, ("Marlowe",))
     sure = AnswerabilityClassifier(constant(UNKNOWN_TERM_PENALTY + 0.1), 0.2)
     unsure = AnswerabilityClassifier(constant(UNKNOWN_TERM_PENALTY - 0.1), 0.2)
+    foreign = [found(0.5, known=0.0)]
+    assert unsure.assess(foreign, named) == unsure.assess(foreign, LONG)
     for classifier, answers in ((sure, True), (unsure, False)):
         assert classifier.assess([found(0.5)], LONG).confidence >= THRESHOLD
         assert (classifier.assess([found(0.5)], named).confidence >= THRESHOLD) == answers
