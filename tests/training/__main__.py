@@ -87,7 +87,7 @@ def _translated(dataset: Dataset, datasets: Sequence[Dataset]) -> list[str]:
 
 
 def _is_translation(one: Dataset, other: Dataset) -> bool:
-    """Return whether two datasets have the same entries and questions, in two languages."""
+    """Return whether one dataset translates the other: both have the same judgements."""
     if not isinstance(one, BeirDataset) or not isinstance(other, BeirDataset):
         return False
     return {query.id: query.grades for query in one.queries} == {
