@@ -21,7 +21,8 @@ from app.services.chat.small_talk import load_phrases
 from app.services.ingest.store.indexer import Indexer
 from app.services.metrics.registry import Metrics
 from app.services.models.extractive.model import ExtractiveModel
-from app.services.models.openai import ModelConfig, OpenAIModel
+from app.services.models.openai import OpenAIModel
+from app.services.models.request import ModelConfig
 from app.services.search.embedding import Embedder, EmbedderMissing
 from app.services.search.embedding.bge import BGE, BgeEmbedder
 from app.services.search.embedding.local import RETIRED, is_installed

@@ -15,8 +15,9 @@ from app.errors import ModelFailed
 from app.infra.http.client import HTTPClient
 from app.schemas import Usage
 from app.services.models.completion import Delta, join_deltas
-from app.services.models.openai import ModelConfig, OpenAIModel
+from app.services.models.openai import OpenAIModel
 from app.services.models.prompt import Message, Prompt
+from app.services.models.request import ModelConfig
 from tests import scripted_model as scripted
 from tests.scripted_model import DIE, Answer, ScriptedModel, page, reasoning, refuse, say, whole
 
