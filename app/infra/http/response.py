@@ -9,7 +9,7 @@ from math import inf
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from app.infra.http.content_encoding import CONTENT_ENCODINGS, Decompressor
+from app.infra.http.content_encoding import Decompressor, decompressor_for
 from app.infra.http.errors import BadResponse, ResponseTooLarge
 
 # Bytes that may arrive in a row without any of the body: status line, headers, trailers.
@@ -215,13 +215,15 @@ class Response:
         if status < 200:
             self.headers.clear()
             return
-        transfer_encoding = self.headers.get("transfer-encoding", "chunked").lower()
-        content_encoding = self.headers.get("content-encoding", "identity").lower()
-        if transfer_encoding != "chunked" or content_encoding not in CONTENT_ENCODINGS:
-            self._fail(BadResponse("the transfer or content encoding is not supported"))
+        if self.headers.get("transfer-encoding", "chunked").lower() != "chunked":
+            self._fail(BadResponse("the transfer encoding is not supported"))
             return
-        if content_encoding != "identity":
-            self._decompressor = Decompressor()
+        if encoding := self.headers.get("content-encoding"):
+            try:
+                self._decompressor = decompressor_for(encoding)
+            except BadResponse as error:
+                self._fail(error)
+                return
         framed = "transfer-encoding" in self.headers or "content-length" in self.headers
         self._ends_with_connection = not framed
         self._keep_alive = self._parser.should_keep_alive()

@@ -103,7 +103,11 @@ async def test_arbitrary_bytes_are_parsed_or_rejected(pieces: list[bytes]) -> No
         b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 33\r\n\r\n" + CHUNKS,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n" + CHUNKS,
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 33\r\n\r\n" + BODY,
+        CHUNKED + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNKS,
+        *(
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: 33\r\n\r\n" % coding + BODY
+            for coding in (b"br", b"zstd", b"deflate, gzip")
+        ),
     ],
 )
 async def test_invalid_responses_are_rejected(stream: bytes) -> None:
@@ -192,7 +196,22 @@ async def test_a_compressed_body_is_decompressed(
     assert await received(*(bytes([b]) for b in b"".join(answer(body, coding)))) == WHOLE
     assert await received(*answer(body + b"padding", coding)) == WHOLE
     assert (await received(*answer(body[:-3], coding))).failed
-    assert (await received(*answer(b"no such thing", coding))).failed
+    two_parts = gzip.compress(BODY[:9]) + gzip.compress(BODY[9:])
+    for sent in (answer(two_parts), [bytes([b]) for b in b"".join(answer(two_parts))]):
+        assert await received(*sent) == WHOLE
+
+
+async def test_corrupt_compressed_data_is_rejected() -> None:
+    assert (await received(*answer(b"no such thing", b"deflate"))).failed
+    assert (await received(*answer(gzip.compress(BODY)[:12] + b"no such thing"))).failed
+
+
+@pytest.mark.parametrize(
+    "coding", [b"gzip", b"identity", b"none", b"utf-8", b"", b"identity, gzip"]
+)
+async def test_the_first_byte_decides_whether_a_body_is_compressed(coding: bytes) -> None:
+    assert await received(*answer(BODY, coding)) == WHOLE
+    assert not coding or await received(*answer(gzip.compress(BODY), coding)) == WHOLE
 
 
 async def test_a_decompression_bomb_is_delivered_in_pieces() -> None:
