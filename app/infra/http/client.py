@@ -6,15 +6,15 @@ sent over it, the request is sent again over a new one.
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from math import inf
 from socket import SOCK_STREAM
-from typing import cast
 
 from aiohappyeyeballs import start_connection
 
-from app.infra.http.endpoint import Endpoint, Origin, proxy_for
+from app.infra.http.connection import Connection
+from app.infra.http.endpoint import Endpoint, proxy_for
 from app.infra.http.errors import BadResponse
 from app.infra.http.response import Response
 
@@ -22,6 +22,8 @@ from app.infra.http.response import Response
 MAX_IDLE = 256
 # Seconds after which the next address of a host is tried in parallel (RFC 8305).
 HAPPY_EYEBALLS_DELAY = 0.25
+# Redirects of one request that are followed.
+MAX_REDIRECTS = 3
 
 
 class HTTPClient:
@@ -40,8 +42,8 @@ class HTTPClient:
         self._proxies = dict(proxies or {})
         self._given_tls = tls
         self._idle_time = idle_time
-        self._open: set[_Connection] = set()
-        self._idle: list[_Connection] = []
+        self._open: set[Connection] = set()
+        self._idle: list[Connection] = []
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> "HTTPClient":
@@ -67,14 +69,35 @@ class HTTPClient:
         """Send a request and wait for the head of the response, which the caller must close.
 
         `until` is the deadline in the time of the running event loop, `connect_timeout` is in
-        seconds. `headers` are added to those of the endpoint; each value is one line. Redirects
-        are not followed. Raises BadResponse, and OSError (including TimeoutError).
+        seconds. `headers` are added to those of the endpoint; each value is one line. A
+        few redirects that repeat the request within its origin (307, 308) are followed. Raises
+        BadResponse, and OSError (including TimeoutError).
         """
+        left = MAX_REDIRECTS
+        while True:
+            response = await self._post(endpoint, body, until, connect_timeout, headers or {})
+            there = None
+            if response.status in (307, 308) and left:
+                there = endpoint.redirect(response.headers.get("location", ""))
+            if there is None:
+                return response
+            response.close()
+            endpoint = there
+            left -= 1
+
+    async def _post(
+        self,
+        endpoint: Endpoint,
+        body: bytes,
+        until: float,
+        connect_timeout: float,
+        headers: Mapping[str, str],
+    ) -> Response:
         try:
             proxy = proxy_for(endpoint, self._proxies)
         except ValueError:
             raise BadResponse("the proxy is not an http or https URL") from None
-        request = _post_request(endpoint, body, None if endpoint.tls else proxy, headers or {})
+        request = _post_request(endpoint, body, None if endpoint.tls else proxy, headers)
         connection = self._take_idle(endpoint)
         if connection is not None:
             response = connection.send(request, self._release)
@@ -90,14 +113,14 @@ class HTTPClient:
             connection = await self._connect(endpoint, proxy)
         return await _with_head(connection.send(request, self._release), until)
 
-    def _take_idle(self, endpoint: Endpoint) -> "_Connection | None":
+    def _take_idle(self, endpoint: Endpoint) -> Connection | None:
         for connection in reversed(self._idle):
             if connection.origin == endpoint.origin and not connection.transport.is_closing():
                 self._idle.remove(connection)
                 return connection
         return None
 
-    def _release(self, connection: "_Connection", response: Response) -> None:
+    def _release(self, connection: Connection, response: Response) -> None:
         transport = connection.transport
         if not response.reusable or transport.is_closing() or transport.get_write_buffer_size():
             # Aborting makes the model stop generating immediately.
@@ -123,11 +146,11 @@ class HTTPClient:
         context.set_alpn_protocols(["http/1.1"])
         return context
 
-    async def _connect(self, endpoint: Endpoint, proxy: Endpoint | None) -> "_Connection":
+    async def _connect(self, endpoint: Endpoint, proxy: Endpoint | None) -> Connection:
         peer = proxy or endpoint
         loop = asyncio.get_running_loop()
         addresses = await loop.getaddrinfo(peer.host, peer.port, type=SOCK_STREAM)
-        connection = _Connection(endpoint.origin, self._open)
+        connection = Connection(endpoint.origin, self._open)
         sock = await start_connection(addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY)
         try:
             await loop.create_connection(
@@ -146,7 +169,7 @@ class HTTPClient:
         return connection
 
     async def _open_tunnel(
-        self, connection: "_Connection", endpoint: Endpoint, proxy: Endpoint
+        self, connection: Connection, endpoint: Endpoint, proxy: Endpoint
     ) -> None:
         loop = asyncio.get_running_loop()
         target = endpoint.authority
@@ -168,49 +191,6 @@ class HTTPClient:
             raise
 
 
-class _Connection(asyncio.Protocol):
-    """A connection with at most one response at a time; it is in `open_connections` while open."""
-
-    transport: asyncio.Transport
-
-    def __init__(self, origin: Origin, open_connections: "set[_Connection]") -> None:
-        self.origin = origin
-        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.idle_since = 0.0
-        self._open_connections = open_connections
-        self._response: Response | None = None
-
-    def send(self, request: bytes, on_close: Callable[["_Connection", Response], None]) -> Response:
-        """Send a request; `on_close` is called when its response is closed."""
-
-        def closed(response: Response) -> None:
-            self._response = None
-            on_close(self, response)
-
-        self._response = Response(closed)
-        self.transport.write(request)
-        return self._response
-
-    def connection_made(self, transport: asyncio.BaseTransport | None) -> None:
-        # uvloop's transports are not subclasses of asyncio's.
-        self.transport = cast("asyncio.Transport", transport)
-        self._open_connections.add(self)
-
-    def data_received(self, data: bytes) -> None:
-        if self._response is not None:
-            self._response.feed(data)
-        else:
-            # Unrequested bytes must not become part of the next response.
-            self.transport.abort()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._open_connections.discard(self)
-        if not self.lost.done():
-            self.lost.set_result(None)
-        if self._response is not None:
-            self._response.connection_lost(error)
-
-
 async def _with_head(response: Response, until: float) -> Response:
     try:
         await response.receive_head(until)
@@ -227,7 +207,6 @@ def _post_request(
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = (
         f"POST {origin}{endpoint.target} HTTP/1.1\r\nHost: {endpoint.host_header}\r\n"
-        "Accept: */*\r\nAccept-Encoding: identity\r\n"
         f"{_proxy_authorization(proxy) if proxy else ''}{endpoint.headers}{lines}"
         f"Content-Length: {len(body)}\r\n\r\n"
     )

@@ -5,15 +5,24 @@ from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from typing import TypeAlias
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+from app import __version__
 
 Origin: TypeAlias = tuple[bool, str, int]
 
 _PORTS = {"http": 80, "https": 443}
 # The characters of a path and a query that are not percent-encoded.
 _SAFE = "/%:@!$&'()*+,;=~"
+# Sent unless an endpoint has its own. Some firewalls reject requests without a User-Agent.
+_DEFAULT_HEADERS: dict[str, str | None] = {
+    "User-Agent": f"chrysopedia-chat/{__version__}",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+}
 
 
 class Endpoint(Struct, frozen=True):
@@ -33,10 +42,11 @@ class Endpoint(Struct, frozen=True):
         return f"Endpoint(host={self.host!r}, port={self.port}, …)"
 
     @classmethod
-    def of(cls, url: str, headers: Mapping[str, str] | None = None) -> "Endpoint":
-        """Parse a URL and format the headers.
+    def of(cls, url: str, headers: Mapping[str, str | None] | None = None) -> "Endpoint":
+        """Parse a URL and format the headers; None leaves one out that would be sent by default.
 
-        Raises ValueError, whose message contains neither.
+        If names differ only in case, the last one counts. Raises ValueError, whose message contains
+        neither.
         """
         host = ""
         with suppress(ValueError, KeyError):
@@ -50,13 +60,13 @@ class Endpoint(Struct, frozen=True):
             target += "?" + quote(parts.query, safe=_SAFE + "?")
         login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
         basic_auth = f"Basic {b64encode(login.encode()).decode()}" if login != ":" else ""
-        fields = {"Authorization": basic_auth} if basic_auth else {}
+        fields = _DEFAULT_HEADERS | ({"Authorization": basic_auth} if basic_auth else {})
         fields |= headers or {}
-        if not all(
-            text.isprintable() and text.isascii() for field in fields.items() for text in field
-        ):
+        latest = {name.lower(): (name, value) for name, value in fields.items()}
+        sent = [(name, value) for name, value in latest.values() if value is not None]
+        if not all(text.isprintable() and text.isascii() for field in sent for text in field):
             raise ValueError("a header must be one line of ASCII")
-        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        lines = "".join(f"{name}: {value}\r\n" for name, value in sent)
         return cls(parts.scheme == "https", host, port, target, basic_auth, lines)
 
     @property
@@ -73,6 +83,31 @@ class Endpoint(Struct, frozen=True):
     def host_header(self) -> str:
         """The value of the Host header: the default port is omitted."""
         return self.authority.removesuffix(f":{_PORTS['https' if self.tls else 'http']}")
+
+    def redirect(self, location: str) -> "Endpoint | None":
+        """Return the endpoint for the Location of a redirect.
+
+        None if there is no location, or if it has another origin.
+        """
+        if not location:
+            return None
+        here = f"{'https' if self.tls else 'http'}://{self.authority}{self.target}"
+        try:
+            there = Endpoint.of(urljoin(here, location))
+        except ValueError:
+            return None
+        return replace(self, target=there.target) if there.origin == self.origin else None
+
+
+def api_url(base_url: str, path: str) -> str:
+    """Return the URL of an API's path, such as "/embeddings".
+
+    The base URL may include the path, and may have a query, which is kept. Raises ValueError if it
+    is not a URL.
+    """
+    parts = urlsplit(base_url)
+    base_path = parts.path.rstrip("/").removesuffix(path).rstrip("/")
+    return urlunsplit(parts._replace(path=base_path + path, fragment=""))
 
 
 def proxy_for(endpoint: Endpoint, proxies: Mapping[str, str]) -> Endpoint | None:

@@ -10,7 +10,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from app.infra.http.client import MAX_IDLE, HTTPClient
+from app import __version__
+from app.infra.http.client import MAX_IDLE, MAX_REDIRECTS, HTTPClient
 from app.infra.http.endpoint import Endpoint
 from app.infra.http.errors import BadResponse
 from tests.raw_server import (
@@ -50,9 +51,48 @@ async def test_a_request_has_the_necessary_headers() -> None:
     start, *headers = request.strip().split("\r\n")
     assert start == "POST /v1 HTTP/1.1"
     assert headers == [
-        *(f"Host: 127.0.0.1:{server.port}", "Accept: */*", "Accept-Encoding: identity"),
-        *("X-Key: k", "Content-Length: 5"),
+        f"Host: 127.0.0.1:{server.port}",
+        *(f"User-Agent: chrysopedia-chat/{__version__}", "Accept: */*"),
+        *("Accept-Encoding: identity", "X-Key: k", "Content-Length: 5"),
     ]
+
+
+def moved(status: int, location: str) -> bytes:
+    return b"HTTP/1.1 %d Moved\r\nContent-Length: 0\r\nLocation: %b\r\n\r\n" % (
+        status,
+        location.encode(),
+    )
+
+
+@pytest.mark.parametrize("status", [307, 308])
+async def test_a_redirect_within_the_origin_repeats_the_request(status: int) -> None:
+    plays = one_after_another(replies(moved(status, "/v2?a=b"), times=1), replies(OK))
+    async with raw_server(plays) as server, HTTPClient() as client:
+        assert await post(client, server.endpoint(), body=b"12345") == b"hi"
+    assert [request.split()[:2] for request in server.requests] == [
+        ["POST", "/v1"],
+        ["POST", "/v2?a=b"],
+    ]
+    assert all("X-Key: k\r\nContent-Length: 5" in request for request in server.requests)
+
+
+@pytest.mark.parametrize(
+    ("status", "location"), [(307, "http://localhost/v1"), (307, ""), (302, "/v2"), (301, "/v2")]
+)
+async def test_other_redirects_are_not_followed(status: int, location: str) -> None:
+    async with raw_server(replies(moved(status, location))) as server, HTTPClient() as client:
+        until = asyncio.get_running_loop().time() + 5
+        response = await client.post(server.endpoint(), b"", until=until)
+        response.close()
+    assert (response.status, len(server.requests)) == (status, 1)
+
+
+async def test_endless_redirects_are_followed_a_few_times() -> None:
+    async with raw_server(replies(moved(307, "/v1"))) as server, HTTPClient() as client:
+        until = asyncio.get_running_loop().time() + 5
+        response = await client.post(server.endpoint(), b"", until=until)
+        response.close()
+    assert (response.status, len(server.requests)) == (307, MAX_REDIRECTS + 1)
 
 
 async def test_a_connection_is_kept_for_the_next_request() -> None:

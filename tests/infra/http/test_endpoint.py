@@ -4,7 +4,7 @@ from base64 import b64decode
 
 import pytest
 
-from app.infra.http.endpoint import Endpoint, proxy_for
+from app.infra.http.endpoint import Endpoint, api_url, proxy_for
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,10 @@ def test_user_and_password_become_a_header_unless_a_key_is_given() -> None:
     url = "https://me:p%40ss@model"
     endpoint = Endpoint.of(url)
     assert b64decode(endpoint.basic_auth.removeprefix("Basic ")) == b"me:p@ss"
-    assert endpoint.headers == f"Authorization: {endpoint.basic_auth}\r\n"
+    assert f"Authorization: {endpoint.basic_auth}\r\n" in endpoint.headers
     keyed = Endpoint.of(url, {"Authorization": "Bearer sk-1"})
-    assert keyed.headers == "Authorization: Bearer sk-1\r\n"
+    assert "Authorization: Bearer sk-1\r\n" in keyed.headers
+    assert "Basic" not in keyed.headers
     assert not any(secret in repr(keyed) for secret in ("sk-1", "ss", endpoint.basic_auth))
 
 
@@ -57,6 +58,46 @@ def test_user_and_password_become_a_header_unless_a_key_is_given() -> None:
 def test_a_header_of_two_lines_or_not_ascii_is_rejected(value: str) -> None:
     with pytest.raises(ValueError, match="header"):
         Endpoint.of("http://model", {"Authorization": value})
+
+
+def test_a_header_replaces_the_default_of_its_name_and_none_removes_it() -> None:
+    headers = {"accept": "text/event-stream", "User-Agent": None, "X-A": "1", "x-a": "2"}
+    assert Endpoint.of("http://model", headers).headers.split("\r\n") == [
+        *("accept: text/event-stream", "Accept-Encoding: identity", "x-a: 2", "")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url"),
+    [
+        ("http://h", "http://h/chat"),
+        ("http://h/v1//", "http://h/v1/chat"),
+        ("http://h/v1/chat", "http://h/v1/chat"),
+        ("http://h/v1/chat/", "http://h/v1/chat"),
+        ("http://me:pw@h/v1?version=1/2#x", "http://me:pw@h/v1/chat?version=1/2"),
+        ("http://h/v1/chat/?version=1", "http://h/v1/chat?version=1"),
+    ],
+)
+def test_the_path_of_an_api_is_added_unless_the_base_url_has_it(base_url: str, url: str) -> None:
+    assert api_url(base_url, "/chat") == url
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("/v2/x?a=b", "/v2/x?a=b"),
+        ("y", "/v1/y"),
+        ("https://MODEL/z", "/z"),
+        ("https://model:443/z", "/z"),
+        *((other, None) for other in ("http://model/z", "https://a.model/z", "//other/z")),
+        *((other, None) for other in ("https://model:8443/z", "http://[::", "mailto:x")),
+    ],
+)
+def test_a_redirect_keeps_the_headers_and_the_origin(location: str, target: str | None) -> None:
+    endpoint = Endpoint.of("https://model/v1/chat", {"X-Key": "k"})
+    found = endpoint.redirect(location)
+    assert (found and found.target) == target
+    assert found is None or found.headers == endpoint.headers
 
 
 PROXIES = {"http": "http://proxy:3128", "https": "me:pass@secure:3129"}

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from app import tracing
 from app.infra.http.client import HTTPClient
-from app.infra.http.endpoint import Endpoint
+from app.infra.http.endpoint import Endpoint, api_url
 from app.infra.http.errors import BadResponse, ResponseTooLarge
 from app.infra.http.response import Response
 from app.infra.http.retry import AttemptFailed, RetryPolicy, is_temporary, parse_retry_after
@@ -77,11 +77,10 @@ class RemoteEmbedder:
         # Vectors of passages with another prefix must not be mixed with these.
         prefix = config.document_prefix
         self.name = config.model + (f" (document prefix {prefix!r})" if prefix else "")
-        base_url = config.base_url.rstrip("/").removesuffix("/embeddings")
         headers = {"Content-Type": "application/json"}
         if config.api_key:
             headers["Authorization"] = f"Bearer {config.api_key}"
-        self._endpoint = Endpoint.of(f"{base_url}/embeddings", headers)
+        self._endpoint = Endpoint.of(api_url(config.base_url, "/embeddings"), headers)
         self._http, self._config = http, config
         self._retry_policy = RetryPolicy(
             attempts=config.attempts,

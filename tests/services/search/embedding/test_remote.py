@@ -191,7 +191,7 @@ PERMANENT = {
     "a rejected key": refuse(401),
     "an unknown model": refuse(404),
     "rejected texts": refuse(400),
-    "a redirect": refuse(307, headers={"Location": "/v1/elsewhere"}),
+    "a redirect": refuse(307, headers={"Location": "http://elsewhere/v1"}),
     "a web page": page(),
     "no body": bare(" "),
     "a body over the limit": bomb(),
