@@ -32,7 +32,8 @@ class ChatError(Exception):
     """A failure with a `detail` for users and, where fields are invalid, one error for each."""
 
     kind: ClassVar[str] = "internal"
-    retryable: ClassVar[bool] = False
+    # Whether the same question may succeed later; some kinds decide it for each error.
+    retryable: bool = False
 
     def __init__(self, detail: str, *, errors: tuple[FieldError, ...] = ()) -> None:
         super().__init__(detail)
@@ -122,7 +123,10 @@ class ModelFailed(ChatError):
     """The language model did not answer, or stopped in the middle."""
 
     kind = "model-failed"
-    retryable = True
+
+    def __init__(self, detail: str, *, retryable: bool = True) -> None:
+        super().__init__(detail)
+        self.retryable = retryable
 
 
 class Unavailable(ChatError):

@@ -1,25 +1,65 @@
 """Why an attempt at a model failed: in words for the user, and in words for the log."""
 
+import re
+from typing import Literal, TypeAlias
+
 from app.errors import ModelFailed
 from app.infra.http.errors import BadResponse
 from app.infra.http.response import Response
 from app.infra.http.retry import AttemptFailed, is_temporary, parse_retry_after
 from app.infra.http.sse import BadEvent
+from app.services.models.server_error import ServerError
 
 # A server that asks for a longer wait (seconds) is not retried: the fallback model answers sooner.
 MAX_RETRY_AFTER = 5.0
-_HINTS = {401: "; check LLM_API_KEY", 403: "; check LLM_API_KEY", 404: "; check LLM_MODEL"}
+
+# What a failure means: the provider's content filter stopped the prompt; the prompt is longer than
+# the model's context; the model failed for another reason.
+Kind: TypeAlias = Literal["filtered", "too long", "other"]
+
+_FILTERED = re.compile(
+    r"content[ _]?(filter|policy)|content management policy|responsible_?ai_?policy|\bflagged\b"
+    r"|data_?inspection_?failed|prohibited[ _]content",
+    re.IGNORECASE,
+)
+_TOO_LONG = re.compile(
+    r"context[ _]?(length|size|window|limit)|\btoo long\b|too many (input |prompt )?tokens"
+    r"|\b(tokens|prompt|input|request)\b.{0,60}\b(exceeds?|too large|longer than)\b"
+    r"|request_too_large|max_new_tokens",
+    re.IGNORECASE,
+)
+_NO_CREDIT = re.compile(
+    r"insufficient_?(quota|balance|credits?|funds)|exceeded_current_quota|billing|arrearage"
+    r"|credit balance|payment_required",
+    re.IGNORECASE,
+)
+_NAMES_A_MODEL = re.compile(r"model|deployment|endpoints found", re.IGNORECASE)
+_MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,40}", re.ASCII)
+
+_FOR_OPERATOR = "cannot be used. Tell whoever runs this service; its log says why"
+_REJECTED = "rejected this question. If it happens again, tell whoever runs this service"
 
 
 class ModelAttemptFailed(AttemptFailed):
-    """One attempt failed. `detail` is for the user, `reason` for the log."""
+    """One attempt failed. `detail` is for the user, `reason` for the log.
+
+    `use_fallback` is false if another model of the same server would fail in the same way.
+    """
 
     def __init__(
-        self, detail: str, reason: str, retry_after: float | None = None, use_fallback: bool = True
+        self,
+        detail: str,
+        reason: str,
+        retry_after: float | None = None,
+        *,
+        use_fallback: bool = True,
+        retryable: bool = True,
+        kind: Kind = "other",
     ) -> None:
         super().__init__(reason, retry_after)
-        self.error = ModelFailed(f"The language model {detail}.")
+        self.error = ModelFailed(f"The language model {detail}.", retryable=retryable)
         self.use_fallback = use_fallback
+        self.kind = kind
 
 
 def to_failure(error: Exception, detail: str = "did not answer") -> ModelAttemptFailed:
@@ -32,16 +72,67 @@ def to_failure(error: Exception, detail: str = "did not answer") -> ModelAttempt
     return ModelAttemptFailed(detail, reason, retry_after=0)
 
 
-def check_response(response: Response) -> None:
-    """Raise ModelAttemptFailed unless the response can contain an answer."""
-    status = response.status
-    if status == 200 and response.content_type in ("text/event-stream", "application/json"):
-        return
-    reason = f"status {status}, content type {response.content_type}{_HINTS.get(status, '')}"
-    if status == 200 or is_temporary(status):
+def may_contain_answer(response: Response) -> bool:
+    """Whether the body of a response may be an answer, whatever its media type."""
+    return response.status in (200, 201) and response.content_type != "text/html"
+
+
+def rejection(response: Response, error: ServerError, settings: str) -> ModelAttemptFailed:
+    """Return the failure that a response without an answer stands for.
+
+    `settings` is the start of the names of the server's settings, such as "LLM_".
+    """
+    status, reason = response.status, _describe(response, error)
+    if kind := _kind(status, error):
+        if kind == "too long":
+            reason += "; the prompt and LLM_MAX_TOKENS together exceed the model's context"
+        return ModelAttemptFailed(_REJECTED, reason, retryable=False, kind=kind)
+    if status == 402 or _NO_CREDIT.search(error.text):
+        reason += "; the account has no credit"
+        return ModelAttemptFailed(_FOR_OPERATOR, reason, retryable=False)
+    if status < 300 or is_temporary(status):
         wait = parse_retry_after(response.headers.get("retry-after", ""))
-        detail = "is overloaded" if status in (429, 503) else "sent an invalid response"
-        raise ModelAttemptFailed(detail, reason, wait if wait <= MAX_RETRY_AFTER else None)
-    # A server may have the fallback model and not this one; a wrong key stays wrong.
-    use_fallback = status >= 400 and status not in (401, 403)
-    raise ModelAttemptFailed("rejected the request", reason, use_fallback=use_fallback)
+        return ModelAttemptFailed(
+            _temporary_detail(status), reason, wait if wait <= MAX_RETRY_AFTER else None
+        )
+    if hint := _hint(status, error, settings):
+        # A server may have the fallback model and not this one; a wrong key stays wrong.
+        known_server = status in (404, 405)
+        return ModelAttemptFailed(
+            _FOR_OPERATOR, f"{reason}; {hint}", use_fallback=known_server, retryable=False
+        )
+    return ModelAttemptFailed(_REJECTED, reason, retryable=False)
+
+
+def _describe(response: Response, error: ServerError) -> str:
+    media_type = response.content_type
+    if media_type == "text/html":
+        return f"status {response.status}, a web page"
+    known = _MEDIA_TYPE.fullmatch(media_type) and media_type != "application/json"
+    return f"status {response.status}{f', {media_type}' if known else ''}{error}"
+
+
+def _kind(status: int, error: ServerError) -> Kind | None:
+    if status in (400, 403, 422, 451) and _FILTERED.search(error.text):
+        return "filtered"
+    if status == 413 or (status in (400, 422, 500) and _TOO_LONG.search(error.text)):
+        return "too long"
+    return None
+
+
+def _temporary_detail(status: int) -> str:
+    if status in (429, 503, 529):
+        return "is overloaded. Ask again in a minute"
+    return "sent an invalid response" if status < 300 else "failed. Ask again in a minute"
+
+
+def _hint(status: int, error: ServerError, settings: str) -> str:
+    if status in (401, 403):
+        return f"check {settings}API_KEY"
+    if status < 400:
+        return f"it redirects to another address; set {settings}BASE_URL to that"
+    if status == 404 and _NAMES_A_MODEL.search(error.text):
+        return f"check {settings}MODEL"
+    if status in (404, 405):
+        return f"check the path of {settings}BASE_URL, which usually ends with /v1"
+    return ""

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from functools import partial
 
-from app import tracing
 from app.infra.http.client import HTTPClient
 from app.infra.http.errors import BadResponse
 from app.infra.http.response import Response
@@ -18,9 +17,10 @@ from app.infra.http.retry import RetryPolicy
 from app.infra.http.sse import BadEvent
 from app.services.models.answer_reader import AnswerReader
 from app.services.models.completion import Delta
-from app.services.models.failures import ModelAttemptFailed, check_response, to_failure
-from app.services.models.prompt import Prompt
-from app.services.models.request import ModelConfig, encode_request, endpoint_of
+from app.services.models.failures import ModelAttemptFailed, to_failure
+from app.services.models.prompt import Prompt, PromptTooLong
+from app.services.models.request import ModelConfig
+from app.services.models.server import ServedModel
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ class OpenAIModel:
         on_fallback: Callable[[], object],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self._endpoint = endpoint_of(config)
-        self._http, self._config = http, config
+        self._config = config
+        self._models = [ServedModel(http, config, *model) for model in config.models]
         self._on_retry, self._on_fallback = on_retry, on_fallback
         self._retry_policy = RetryPolicy(
             attempts=config.attempts,
@@ -58,18 +58,17 @@ class OpenAIModel:
     async def stream(self, prompt: Prompt, on_delta: Callable[[Delta], None]) -> None:
         """Pass the answer to `on_delta` as it arrives, and return at its end.
 
-        Cancelling it stops the model immediately. Raises ModelFailed.
+        If the provider refuses the prompt, the answer is a Delta without text that says so.
+        Cancelling it stops the model immediately. Raises ModelFailed, in particular PromptTooLong.
         """
-        config = self._config
-        models = [model for model in (config.model, config.fallback_model) if model]
-        bodies = {model: encode_request(config, model, prompt) for model in models}
-        # An answer may take a minute: the prompt is released now, the bodies at the first piece.
+        # An answer may take a minute: the prompt is released at its first piece.
+        pending = [prompt]
         del prompt
 
-        async def attempt(model: str, until: float) -> None:
-            answer = AnswerReader(on_delta, config.silence_timeout, on_start=bodies.clear)
+        async def attempt(model: ServedModel, until: float) -> None:
+            answer = AnswerReader(on_delta, self._config.silence_timeout, on_start=pending.clear)
             try:
-                response = await self._post(bodies[model], until)
+                response = await model.ask(pending[0].messages, until)
                 await self._read(response, until, answer)
             except ModelAttemptFailed as failure:
                 if answer.started:
@@ -77,18 +76,23 @@ class OpenAIModel:
                     raise failure.error from None
                 raise
 
-        for model in models:
+        failures: list[ModelAttemptFailed] = []
+        for model in self._models:
+            if failures:
+                if not failures[0].use_fallback and model.endpoint == self._models[0].endpoint:
+                    break
+                self._on_fallback()
             try:
                 return await self._retry_policy.run(
-                    f"request to model {model}", partial(attempt, model), self._on_retry
+                    f"request to model {model.name}", partial(attempt, model), self._on_retry
                 )
             except ModelAttemptFailed as failure:
-                failed = failure
-            if not failed.use_fallback:
-                break
-            if model != models[-1]:
-                self._on_fallback()
-        raise failed.error
+                if failure.kind == "filtered":
+                    return on_delta(Delta(finish="refused"))
+                failures.append(failure)
+        if any(failure.kind == "too long" for failure in failures):
+            raise PromptTooLong(pending[0])
+        raise failures[-1].error
 
     async def complete(self, prompt: Prompt, deadline: float) -> str:
         """Return a whole short answer, in one attempt of at most `deadline` seconds.
@@ -99,9 +103,7 @@ class OpenAIModel:
         deltas: list[Delta] = []
         try:
             async with asyncio.timeout_at(until):
-                response = await self._post(
-                    encode_request(self._config, self._config.model, prompt), until
-                )
+                response = await self._models[0].ask(prompt.messages, until)
                 await self._read(response, until, AnswerReader(deltas.append, deadline))
         except (ModelAttemptFailed, TimeoutError) as error:
             failure = to_failure(error) if isinstance(error, TimeoutError) else error
@@ -109,22 +111,9 @@ class OpenAIModel:
             raise failure.error from None
         return "".join(delta.text for delta in deltas)
 
-    async def _post(self, body: bytes, until: float) -> Response:
-        try:
-            return await self._http.post(
-                self._endpoint,
-                body,
-                connect_timeout=self._config.connect_timeout,
-                until=until,
-                headers=tracing.outgoing_headers(),
-            )
-        except (BadResponse, OSError) as error:
-            raise to_failure(error, "cannot be reached") from None
-
     async def _read(self, response: Response, until: float, answer: AnswerReader) -> None:
         """Read an answer whose first piece must arrive by `until`."""
         with closing(response):
-            check_response(response)
             is_json = response.content_type == "application/json"
             try:
                 await response.receive_body(answer.feed_json if is_json else answer.feed, until)

@@ -1,19 +1,51 @@
 """What is sent to an OpenAI-compatible model server, and where."""
 
-import msgspec
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
+
 from msgspec import Struct
 
-from app.infra.http.endpoint import Endpoint
-from app.services.models.prompt import Prompt
+from app.infra.http.endpoint import Endpoint, api_url
+from app.services.models.prompt import Message
+
+RulesRole: TypeAlias = Literal["system", "developer", "user"]
+
+_BEARER = re.compile(r"bearer\s+", re.IGNORECASE)
+
+
+class ServerConfig(Struct, frozen=True, kw_only=True):
+    """A model server.
+
+    `headers` replace those that are sent otherwise, and `extra_body` the members of the body; None
+    removes one. `settings` is the start of the names of the server's settings, for the log.
+    """
+
+    base_url: str
+    api_key: str = ""
+    headers: Mapping[str, str | None] = {}
+    extra_body: Mapping[str, object] = {}
+    settings: str = "LLM_"
+
+    def __repr__(self) -> str:  # Keeps the key out of tracebacks.
+        return "ServerConfig(…)"
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True):
-    """Where the model is and how to call it; times in seconds, `attempts` per model."""
+    """Which models to ask, and how; times in seconds, `attempts` per model.
+
+    The fallback is a model of the same server unless `fallback_server` is set; an empty
+    `fallback_model` then has the name of the first one.
+    """
 
     base_url: str
     model: str
-    fallback_model: str = ""
     api_key: str = ""
+    headers: Mapping[str, str | None] = {}
+    extra_body: Mapping[str, object] = {}
+    fallback_server: ServerConfig | None = None
+    fallback_model: str = ""
+    rules_role: RulesRole = "system"
     max_tokens: int | None = None
     temperature: float | None = None
     connect_timeout: float = 5.0
@@ -25,24 +57,82 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:  # Keeps the key out of tracebacks.
         return f"ModelConfig(model={self.model!r}, fallback_model={self.fallback_model!r}, …)"
 
+    @property
+    def server(self) -> ServerConfig:
+        """The server of the first model."""
+        return ServerConfig(
+            base_url=self.base_url,
+            api_key=self.api_key,
+            headers=self.headers,
+            extra_body=self.extra_body,
+        )
 
-def endpoint_of(config: ModelConfig) -> Endpoint:
+    @property
+    def models(self) -> tuple[tuple[ServerConfig, str], ...]:
+        """The servers and names of the first model and of the fallback, if there is one."""
+        first = (self.server, self.model)
+        if not (self.fallback_server or self.fallback_model):
+            return (first,)
+        return first, (self.fallback_server or self.server, self.fallback_model or self.model)
+
+
+class RequestForm(Struct, frozen=True):
+    """The parts of a request that not every model accepts.
+
+    `rules_role` is the role of the message with the rules; for "user" they are put before the
+    user's first message. `answer_limit` is the member with the limit for the answer. `omitted` are
+    the members that are left out.
+    """
+
+    rules_role: RulesRole = "system"
+    answer_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    omitted: frozenset[str] = frozenset()
+
+
+def endpoint_of(server: ServerConfig) -> Endpoint:
     """Return where requests are sent. Raises ValueError if the base URL is not a URL."""
-    base_url = config.base_url.rstrip("/").removesuffix("/chat/completions")
-    headers = {"Content-Type": "application/json"}
-    if config.api_key:
-        headers["Authorization"] = f"Bearer {config.api_key}"
-    return Endpoint.of(f"{base_url}/chat/completions", headers)
+    headers: dict[str, str | None] = {
+        "Accept": "text/event-stream, application/json",
+        "Content-Type": "application/json",
+    }
+    if server.api_key:
+        headers["Authorization"] = f"Bearer {_BEARER.sub('', server.api_key, count=1)}"
+    own = {name.lower() for name in server.headers}
+    headers = {name: value for name, value in headers.items() if name.lower() not in own}
+    headers |= server.headers
+    return Endpoint.of(api_url(server.base_url, "/chat/completions"), headers)
 
 
-def encode_request(config: ModelConfig, model: str, prompt: Prompt) -> bytes:
-    """Encode the JSON body of a request to `model`."""
+def request_body(
+    server: ServerConfig,
+    config: ModelConfig,
+    model: str,
+    messages: Sequence[Message],
+    form: RequestForm,
+) -> dict[str, object]:
+    """Return the body of a request to `model`."""
     body: dict[str, object] = {
         "model": model,
-        "messages": prompt.messages,
+        "messages": _with_rules_role(messages, form.rules_role),
         "stream": True,
         "stream_options": {"include_usage": True},
-        "max_tokens": config.max_tokens,
+        form.answer_limit: config.max_tokens,
         "temperature": config.temperature,
     }
-    return msgspec.json.encode({k: v for k, v in body.items() if v is not None})
+    for name in form.omitted:
+        body.pop(name, None)
+    body |= server.extra_body
+    if body.get("stream") is not True:
+        # OpenAI rejects options for a stream without one.
+        body.pop("stream_options", None)
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _with_rules_role(messages: Sequence[Message], role: RulesRole) -> Sequence[Message]:
+    first, *others = messages
+    if first.role != "system" or role == "system":
+        return messages
+    if role == "user" and others and others[0].role == "user":
+        text = f"{first.content}\n\n{others.pop(0).content}"
+        return [Message("user", text), *others]
+    return [Message(role, first.content), *others]

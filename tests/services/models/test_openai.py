@@ -16,8 +16,8 @@ from app.infra.http.client import HTTPClient
 from app.schemas import Usage
 from app.services.models.completion import Delta, join_deltas
 from app.services.models.openai import OpenAIModel
-from app.services.models.prompt import Message, Prompt
-from app.services.models.request import ModelConfig
+from app.services.models.prompt import Message, Prompt, PromptTooLong
+from app.services.models.request import ModelConfig, ServerConfig
 from tests import scripted_model as scripted
 from tests.scripted_model import DIE, Answer, ScriptedModel, page, reasoning, refuse, say, whole
 
@@ -145,7 +145,7 @@ BAD_STARTS = [
     refuse(200, "no gzip", {"Content-Type": "text/event-stream", "Content-Encoding": "gzip"}),
 ]
 AWAY = [refuse(429, headers={"Retry-After": t}) for t in ("6", formatdate(time() + 9e5))]
-MOVED = refuse(307, headers={"Location": "/v1/elsewhere"})
+MOVED = refuse(307, headers={"Location": "http://elsewhere/v1"})
 
 
 @pytest.mark.parametrize(
@@ -162,6 +162,57 @@ async def test_only_temporary_failures_are_retried(setup: Setup, answer: Any, as
     assert setup.asked_models == asked
     assert setup.retries == len(setup.waits) == len(asked) - len(set(asked))
     assert setup.fallbacks == len(set(asked)) - 1
+
+
+@pytest.mark.parametrize("ending", ["", "/chat/completions/"])
+async def test_the_query_of_the_base_url_is_kept(setup: Setup, ending: str) -> None:
+    await setup.ask(base_url=f"{setup.model.base_url}{ending}?api-version=1#part")
+    assert setup.model.requests[0].path == "/v1/chat/completions?api-version=1"
+
+
+@pytest.mark.parametrize("refused", [refuse(401), refuse(500), MOVED])
+@pytest.mark.parametrize("model", ["large", ""])
+async def test_the_fallback_may_be_on_another_server(
+    setup: Setup, refused: Answer, model: str
+) -> None:
+    async with ScriptedModel() as other:
+        other.answers(say("Yes"))
+        server = ServerConfig(base_url=other.base_url, headers={"api-key": "k2"})
+        changes = {"api_key": "k1", "headers": {"X-A": "1"}, "extra_body": {"top_k": 1}}
+        text = await setup.ask(refused, fallback_server=server, fallback_model=model, **changes)
+    assert (text, setup.fallbacks) == ("Yes", 1)
+    (request,) = other.requests
+    assert request.body["model"] == (model or "small")
+    assert request.headers["api-key"] == "k2"
+    assert not {"authorization", "x-a"} & request.headers.keys()
+    assert "top_k" not in request.body
+
+
+async def test_another_key_for_the_same_server_is_tried_after_a_refused_one(setup: Setup) -> None:
+    server = ServerConfig(base_url=setup.model.base_url, api_key="k2")
+    assert await setup.ask(refuse(401), say("Yes"), api_key="k1", fallback_server=server) == "Yes"
+
+
+FILTERED = refuse(400, '{"error": {"code": "content_filter", "message": "No."}}')
+TOO_LONG = refuse(400, '{"error": {"code": "context_length_exceeded"}}')
+
+
+async def test_a_filtered_prompt_is_a_refusal(setup: Setup) -> None:
+    await setup.ask(FILTERED, fallback_model="large")
+    assert (setup.deltas, setup.asked_models) == ([Delta(finish="refused")], ["small"])
+
+
+async def test_a_prompt_that_is_too_long_is_reported_if_no_model_answers(setup: Setup) -> None:
+    assert await setup.ask(TOO_LONG, say("Yes"), fallback_model="large") == "Yes"
+    with pytest.raises(PromptTooLong) as failed:
+        await setup.ask(TOO_LONG, refuse(400), fallback_model="large")
+    assert (failed.value.prompt, failed.value.retryable) == (PROMPT, False)
+
+
+async def test_a_refused_parameter_is_not_a_retry(setup: Setup) -> None:
+    refused = refuse(400, '{"error": {"param": "stream_options"}}')
+    assert await setup.ask(refused, say("Yes"), attempts=1) == "Yes"
+    assert (setup.retries, setup.waits) == (0, [])
 
 
 async def test_each_further_attempt_waits_longer(setup: Setup) -> None:
