@@ -27,13 +27,13 @@ QUESTION = "How fast should the attack be when I side-chain the bass to the kick
 SECRET = "sk-a-secret-key"
 
 
-def failed(events: list[Event]) -> Event:
-    """Check that the stream ended with one retryable `error`, and return it."""
+def failed(events: list[Event], *, retryable: bool = True) -> Event:
+    """Check that the stream ended with one `error`, and return it."""
     assert [e.name for e in events if e.name in ("done", "error")] == ["error"]
     last = events[-1]
     assert last.name == "error"
     assert last.data["type"] == "urn:chrysopedia:problem:model-failed"
-    assert last.data["retryable"] is True
+    assert last.data["retryable"] is retryable
     assert SECRET not in json.dumps(last.data)
     assert "127.0.0.1" not in json.dumps(last.data)
     return last
@@ -131,7 +131,7 @@ async def test_error_does_not_contain_text_from_the_model_server(
 ) -> None:
     model.answers(broken)
     events = await chat.ask(QUESTION)
-    failed(events)
+    failed(events, retryable=broken.status != 401)
     assert "script" not in json.dumps(events[-1].data)
     assert "html" not in json.dumps(events[-1].data)
 
@@ -185,3 +185,25 @@ async def test_first_question_without_sources_calls_no_model(
     events = await chat.ask("Who won the football world cup in Montevideo?")
     assert events[-1].data["finish_reason"] == "refused"
     assert model.requests == []
+
+
+async def test_prompt_that_the_provider_filters_is_a_refusal(
+    chat: Client, model: ScriptedModel
+) -> None:
+    model.answers(refuse(400, '{"error": {"code": "content_filter", "param": "prompt"}}'))
+    events = await chat.ask(QUESTION)
+    assert events[-1].data["finish_reason"] == "refused"
+    assert answer(events) == "The language model refused to answer this question."
+
+
+async def test_prompt_that_is_too_long_is_sent_again_with_fewer_sources(
+    chat: Client, model: ScriptedModel
+) -> None:
+    too_long = refuse(400, '{"error": {"code": "context_length_exceeded"}}')
+    model.answers(too_long, say("2 ms [1]."), too_long)
+    assert answer(await chat.ask(QUESTION)) == "2 ms [1]."
+    whole, half = (request.messages[-1]["content"].count("<source") for request in model.requests)
+    assert half == (whole + 1) // 2
+    (error,) = (e.data for e in await chat.ask(QUESTION) if e.name == "error")
+    assert error["retryable"] is False
+    assert "too long" in error["detail"]

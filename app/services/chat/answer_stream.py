@@ -29,6 +29,10 @@ class AnswerStream:
         if delta.usage is not None:
             self.usage = delta.usage
 
+    def limit_sources(self, sources: int) -> None:
+        """Only the first `sources` may be cited; call it before the first piece."""
+        self._filter = CitationFilter(sources)
+
     def refuse(self, text: str) -> None:
         """Write a whole answer that is a refusal."""
         self.on_delta(Delta(text, finish="refused"))

@@ -1,5 +1,6 @@
 """Answers questions; `Answerer.answer` shows all the steps."""
 
+import logging
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from time import perf_counter
@@ -14,13 +15,16 @@ from app.services.chat.answer_stream import AnswerStream
 from app.services.chat.followups import FollowUpRewriter
 from app.services.chat.memory import MemoryUnavailable
 from app.services.chat.planner import Retriever, TurnInput, TurnPlan, TurnPlanner
-from app.services.chat.prompt import fits
+from app.services.chat.prompt import fits, shorter_prompt
 from app.services.models.completion import Delta
-from app.services.models.prompt import Prompt
+from app.services.models.prompt import Prompt, PromptTooLong
+
+log = logging.getLogger(__name__)
 
 # Turns recalled first. More rarely fit into the prompt, and decoding ten long ones takes a fifth of
 # the time to the first token.
 RECENT_TURNS = 3
+REFUSED = "The language model refused to answer this question."
 CUT_SHORT = "The service is restarting and the answer was cut short. Ask again in a few seconds."
 
 
@@ -44,7 +48,10 @@ class LanguageModel(Protocol):
     def stream(
         self, prompt: Prompt, on_delta: Callable[[Delta], None], /
     ) -> Coroutine[None, None, None]:
-        """Pass each piece of the answer to `on_delta`; may raise ModelFailed after any of them."""
+        """Pass each piece of the answer to `on_delta`.
+
+        May raise ModelFailed after any of them, and PromptTooLong before the first.
+        """
         ...
 
 
@@ -107,7 +114,7 @@ class Answerer:
         if plan.prompt is None:
             answer.refuse(plan.reply)
         else:
-            generation = self._model.stream(plan.prompt, answer.on_delta)
+            generation = self._write(plan.prompt, answer)
             # Free the memory of everything read for the prompt while the model writes.
             del history
             plan = replace(plan, prompt=None)
@@ -131,6 +138,22 @@ class Answerer:
             )
         )
 
+    async def _write(self, prompt: Prompt, answer: AnswerStream) -> None:
+        """Let the model write the answer; if the prompt is too long, from half of the sources."""
+        generation = self._model.stream(prompt, answer.on_delta)
+        del prompt
+        try:
+            await generation
+        except PromptTooLong as error:
+            shorter = shorter_prompt(error.prompt)
+            if shorter is None:
+                raise
+        else:
+            return
+        log.info("the prompt is too long for the model: asking again with fewer sources")
+        answer.limit_sources(len(shorter.sources))
+        await self._model.stream(shorter, answer.on_delta)
+
     async def _generate(
         self,
         generation: Coroutine[None, None, None],
@@ -148,7 +171,7 @@ class Answerer:
             answer.finish_reason = cancellation.reason
         elif timeout.cancelled_caught:
             raise ModelFailed("The language model took too long to finish. Ask again.")
-        elif not answer.text:
+        elif not answer.text and answer.finish_reason != "refused":
             raise ModelFailed("The language model gave an empty answer. Ask again.")
 
     async def _recall(self, turn: TurnInput) -> tuple[tuple[PastTurn, ...], bool]:
@@ -164,7 +187,7 @@ class Answerer:
             return (), False
 
     async def _remember(self, turn: TurnInput, plan: TurnPlan, answer: AnswerStream) -> bool:
-        """Store the turn unless it is small talk, and return whether memory is available."""
+        """Store the turn if the plan says so, and return whether memory is available."""
         if plan.query is None:
             return True
         cited = {span.number for span in answer.spans}
@@ -186,10 +209,14 @@ class Answerer:
 
 
 def _settle(plan: TurnPlan, answer: AnswerStream) -> TurnPlan:
-    """Return the plan with the tier that the model's answer is from.
+    """Return the plan with the tier that the model's answer is from, and complete a refusal.
 
     If the library has no certain answer and the model cites nothing either, that is a refusal.
     """
+    if answer.finish_reason == "refused" and not answer.text:
+        answer.refuse(REFUSED)
+        # In later prompts, a question that was refused could get those refused too.
+        return replace(plan, query=None)
     if plan.tier != "none" or not plan.citations:
         return plan
     if answer.spans:

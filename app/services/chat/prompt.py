@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from msgspec.structs import replace
+
 from app.schemas import PastTurn, Source
 from app.services.chat.citations import strip_markers
 from app.services.models.prompt import Message, Prompt
@@ -57,6 +59,22 @@ def rework_prompt(question: str, history: Sequence[PastTurn], history_tokens: in
         Message("user", question),
     )
     return Prompt(messages, question)
+
+
+def shorter_prompt(prompt: Prompt) -> Prompt | None:
+    """Return the prompt with the better half of its sources and without earlier turns.
+
+    A prompt without sources keeps the last turn, which it may be about. None if there is nothing to
+    leave out.
+    """
+    rules, *earlier, last = prompt.messages
+    if prompt.sources:
+        half = prompt.sources[: (len(prompt.sources) + 1) // 2]
+        shorter = answer_prompt(prompt.question, prompt.query, half, (), 0)
+    else:
+        shorter = replace(prompt, messages=(rules, *earlier[-2:], last))
+    is_shorter = shorter.sources != prompt.sources or len(shorter.messages) < len(prompt.messages)
+    return shorter if is_shorter else None
 
 
 def fits(history: Sequence[PastTurn], history_tokens: int) -> bool:

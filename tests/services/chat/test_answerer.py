@@ -9,12 +9,12 @@ from msgspec.structs import replace
 from app.errors import ModelFailed, ShuttingDown
 from app.infra.redis import RedisClient, redis_client
 from app.schemas import Done, Event, Retrieval, Source, Sources, Token
-from app.services.chat.answerer import Answerer, Cancellation
+from app.services.chat.answerer import REFUSED, Answerer, Cancellation
 from app.services.chat.memory import RedisMemory
 from app.services.chat.planner import TurnInput
 from app.services.models.completion import Delta
 from app.services.models.extractive.model import NOTHING_FOUND
-from app.services.models.prompt import Prompt
+from app.services.models.prompt import Prompt, PromptTooLong
 from tests.services.samples import past, source
 
 pytestmark = pytest.mark.anyio
@@ -86,6 +86,27 @@ class FakeModel:
         self.written.set()
         if self._hangs:
             await anyio.sleep_forever()
+
+
+class SmallModel(FakeModel):
+    """A model whose context has room for so many sources."""
+
+    def __init__(self, *pieces: str, room: int) -> None:
+        super().__init__(*pieces)
+        self._room = room
+
+    async def stream(self, prompt: Prompt, on_delta: Callable[[Delta], None]) -> None:
+        if len(prompt.sources) > self._room:
+            self.prompts.append(prompt)
+            raise PromptTooLong(prompt)
+        await super().stream(prompt, on_delta)
+
+
+class RefusingModel(FakeModel):
+    """A model whose provider refuses every prompt."""
+
+    async def stream(self, prompt: Prompt, on_delta: Callable[[Delta], None]) -> None:
+        on_delta(Delta(finish="refused"))
 
 
 @pytest.fixture
@@ -349,6 +370,44 @@ async def test_model_that_writes_nothing_or_does_not_finish_fails_the_turn(
         await answerer(memory, model, answer_timeout=0.05).answer(
             turn(), lambda event: None, Cancellation()
         )
+    assert await memory.recall("c") == ()
+
+
+async def test_prompt_that_is_too_long_is_sent_again_with_the_better_half_of_the_sources(
+    redis: RedisClient,
+) -> None:
+    sources = tuple(source(number, f"Text {number}.") for number in (1, 2, 3))
+    model = SmallModel("One [1], two [2], three [3].", room=2)
+    events: list[Event] = []
+    service = answerer(remembering(redis), model, FakeRetriever(*sources))
+    await service.answer(turn(), events.append, Cancellation())
+    assert [prompt.sources for prompt in model.prompts] == [sources, sources[:2]]
+    assert events[0] == Sources(tuple(s.citation for s in sources))
+    assert text(events) == "One [1], two [2], three."
+
+
+@pytest.mark.parametrize(("sources", "asked"), [(1, 1), (3, 2)])
+async def test_prompt_that_stays_too_long_fails_the_turn(
+    redis: RedisClient, sources: int, asked: int
+) -> None:
+    model = SmallModel("One.", room=0)
+    retriever = FakeRetriever(*(source(number + 1, "Text.") for number in range(sources)))
+    with pytest.raises(ModelFailed, match="too long") as failed:
+        await answerer(remembering(redis), model, retriever).answer(
+            turn(), lambda event: None, Cancellation()
+        )
+    assert (failed.value.retryable, len(model.prompts)) == (False, asked)
+
+
+async def test_refusal_of_the_models_provider_is_told_but_kept_out_of_later_prompts(
+    redis: RedisClient,
+) -> None:
+    memory = remembering(redis)
+    events: list[Event] = []
+    await answerer(memory, RefusingModel()).answer(turn(), events.append, Cancellation())
+    done = events[-1]
+    assert isinstance(done, Done)
+    assert (text(events), done.finish_reason, done.citations) == (REFUSED, "refused", ())
     assert await memory.recall("c") == ()
 
 

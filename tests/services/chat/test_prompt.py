@@ -3,7 +3,14 @@
 from msgspec.structs import replace
 
 from app.schemas import Sentence
-from app.services.chat.prompt import answer_prompt, fence, fits, rework_prompt, tokens
+from app.services.chat.prompt import (
+    answer_prompt,
+    fence,
+    fits,
+    rework_prompt,
+    shorter_prompt,
+    tokens,
+)
 from tests.services.samples import past, source
 
 
@@ -57,3 +64,26 @@ def test_last_answer_is_always_part_of_the_prompt_to_rework_it() -> None:
     history = [past("first?", "One."), past("second?", "Two [1]."), past("third?", "")]
     prompt = rework_prompt("Shorter!", history, 0)
     assert [m.content for m in prompt.messages[1:]] == ["second?", "Two.", "Shorter!"]
+
+
+def test_a_shorter_prompt_has_the_better_half_of_the_sources_and_no_history() -> None:
+    sources = tuple(source(number, f"Text {number}.") for number in (1, 2, 3))
+    prompt = answer_prompt("How?", "How? (attack)", sources, [past("first?", "One.")], 1000)
+    shorter = shorter_prompt(prompt)
+    assert shorter == answer_prompt("How?", "How? (attack)", sources[:2], (), 0)
+
+
+def test_a_prompt_with_one_source_and_no_history_cannot_be_shorter() -> None:
+    prompt = answer_prompt("How?", "How?", (source(1, "Text."),), [past("first?", "One.")], 1000)
+    shorter = shorter_prompt(prompt)
+    assert shorter
+    assert shorter.sources == prompt.sources
+    assert len(shorter.messages) == 2
+    assert shorter_prompt(shorter) is None
+
+
+def test_a_shorter_prompt_to_rework_an_answer_still_has_that_answer() -> None:
+    history = [past("first?", "One."), past("second?", "Two.")]
+    shorter = shorter_prompt(rework_prompt("Shorter!", history, 1000))
+    assert shorter == rework_prompt("Shorter!", history[1:], 1000)
+    assert shorter_prompt(shorter) is None
