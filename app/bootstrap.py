@@ -22,7 +22,7 @@ from app.services.ingest.store.indexer import Indexer
 from app.services.metrics.registry import Metrics
 from app.services.models.extractive.model import ExtractiveModel
 from app.services.models.openai import OpenAIModel
-from app.services.models.request import ModelConfig
+from app.services.models.request import ModelConfig, ServerConfig
 from app.services.search.embedding import Embedder, EmbedderMissing
 from app.services.search.embedding.bge import BGE, BgeEmbedder
 from app.services.search.embedding.local import RETIRED, is_installed
@@ -181,12 +181,37 @@ def build_answerer(
     )
 
 
+def _fallback_server(settings: Settings) -> ServerConfig | None:
+    """Return the fallback's server, None for the first model's."""
+    if settings.llm_fallback_base_url:
+        # The first server's key and headers must not reach another host.
+        return ServerConfig(
+            base_url=settings.llm_fallback_base_url,
+            api_key=settings.llm_fallback_api_key,
+            headers=settings.llm_fallback_headers or {},
+            extra_body=settings.llm_fallback_extra_body or {},
+            settings="LLM_FALLBACK_",
+        )
+    if not settings.llm_fallback_model:
+        return None
+    return ServerConfig(
+        base_url=settings.llm_base_url,
+        api_key=settings.llm_fallback_api_key or settings.llm_api_key,
+        headers=settings.llm_fallback_headers or settings.llm_headers or {},
+        extra_body=settings.llm_fallback_extra_body or settings.llm_extra_body or {},
+    )
+
+
 def _model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIModel:
     config = ModelConfig(
         base_url=settings.llm_base_url,
         model=settings.llm_model,
-        fallback_model=settings.llm_fallback_model,
         api_key=settings.llm_api_key,
+        headers=settings.llm_headers or {},
+        extra_body=settings.llm_extra_body or {},
+        fallback_server=_fallback_server(settings),
+        fallback_model=settings.llm_fallback_model,
+        rules_role=settings.llm_rules_role,
         connect_timeout=settings.llm_connect_timeout,
         first_token_timeout=settings.llm_first_token_timeout,
         silence_timeout=settings.llm_silence_timeout,

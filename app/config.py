@@ -1,24 +1,19 @@
 """Settings, read from environment variables."""
 
-import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, get_args, get_type_hints
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, TypeAlias, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 
+from app import config_values as values
+from app.config_values import Body, Headers, SettingsError
+
+__all__ = ["Settings", "SettingsError"]
+
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
-
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf", re.ASCII | re.IGNORECASE)
-_SECRETS_IN_URL = re.compile(r"(?<=://).*@|(?<=password=)[^&]*|(?<=key=)[^&]*|(?<=token=)[^&]*")
-
-
-class SettingsError(ValueError):
-    """An environment variable has an invalid value; the message names it and the problem."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -41,12 +36,22 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: str = ""
     memory_timeout: Seconds = 1.0
 
-    # OpenAI-compatible model server (empty: answers quote the sources). The fallback model, on
-    # the same server, is used when the first one fails.
+    # OpenAI-compatible model server (empty: answers quote the sources), headers to add or (null) to
+    # leave out, and the same for members of the body.
     llm_base_url: str = ""
     llm_model: str = ""
-    llm_fallback_model: str = ""
     llm_api_key: str = ""
+    llm_headers: Headers | None = None
+    llm_extra_body: Body | None = None
+    # Role of the message with the rules; user: they are part of the user's first message.
+    llm_rules_role: Literal["system", "developer", "user"] = "system"
+    # Used when the first model fails. On another server none of the settings above apply, except
+    # that LLM_MODEL is the default of the model.
+    llm_fallback_model: str = ""
+    llm_fallback_base_url: str = ""
+    llm_fallback_api_key: str = ""
+    llm_fallback_headers: Headers | None = None
+    llm_fallback_extra_body: Body | None = None
     # Omitted from requests unless set: some models reject them.
     llm_max_tokens: Count | None = None
     llm_temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
@@ -109,7 +114,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         shown = (
-            f"{name}={_masked(name, getattr(self, name))!r}" for name in self.__struct_fields__
+            f"{name}={values.masked(name, getattr(self, name))!r}"
+            for name in self.__struct_fields__
         )
         return f"Settings({', '.join(shown)})"
 
@@ -123,18 +129,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Read the settings; an empty variable counts as unset. Raises SettingsError."""
+        hints = get_type_hints(cls)
         given = {
-            name: _parse(name, text)
+            name: values.parse(name, text, hints[name])
             for name in cls.__struct_fields__
             if (text := environment.get(name.upper(), "").strip())
         }
         try:
             # Path is the only type of a setting that msgspec does not convert.
-            settings = msgspec.convert(given, cls, dec_hook=_path)
+            settings = msgspec.convert(given, cls, dec_hook=values.parse_path)
         except msgspec.ValidationError as error:
             reason, _, path = str(error).partition(" - at `$.")
             name = path.rstrip("`")
-            raise SettingsError(f"{name.upper()}: {_explain(name, reason)}") from None
+            raise SettingsError(f"{name.upper()}: {values.explain(reason, hints[name])}") from None
         settings._check()
         return settings
 
@@ -155,59 +162,11 @@ class Settings(Struct, frozen=True, kw_only=True):
                 )
         if self.database_url and not self.database_url.startswith(("postgresql://", "postgres://")):
             raise SettingsError("DATABASE_URL: must begin with postgresql:// or postgres://")
-        for name in ("llm", "embedding"):
-            url, key = getattr(self, f"{name}_base_url"), getattr(self, f"{name}_api_key")
-            if url and not _is_http_url(url):
-                raise SettingsError(
-                    f"{name.upper()}_BASE_URL: must be a URL with a host that begins with http://"
-                    " or https://"
-                )
-            if not (key.isascii() and key.isprintable()):
-                raise SettingsError(f"{name.upper()}_API_KEY: must be one line of ASCII characters")
-
-
-def _is_http_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        host, port = (parts.hostname or "").encode("idna").decode(), parts.port
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and port != 0 and bool(re.fullmatch("[!-~]+", host))
-
-
-def _parse(name: str, text: str) -> object:
-    """Parse the text of a number; return other settings' texts as they are."""
-    hint = get_type_hints(Settings)[name]
-    kinds = {int: "a whole number", float: "a number"}
-    kind = next((one for one in kinds if one in (hint, *get_args(hint))), None)
-    if kind is None:
-        return text
-    number = float(text) if _NUMBER.fullmatch(text) else math.nan
-    if math.isnan(number) or (kind is int and not number.is_integer()):
-        raise SettingsError(f"{name.upper()}: must be {kinds[kind]}")
-    return kind(number)
-
-
-def _path(_: type, text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        user = Path(text).parts[0]
-        raise ValueError(f"must be a folder, but {user} is not a user's home directory") from None
-
-
-def _explain(name: str, reason: str) -> str:
-    """Rewrite msgspec's message about a setting's value in plain terms."""
-    if bound := re.fullmatch(r"Expected `.+` ([<>]=? -?\d+)(?:\.0)?", reason):
-        return f"must be {bound[1]}"
-    if choices := get_args(get_type_hints(Settings)[name]):
-        return f"must be one of {', '.join(choices)}"
-    return reason
-
-
-def _masked(name: str, value: object) -> object:
-    if name.endswith("api_key"):
-        return "***" if value else ""
-    if isinstance(value, str):
-        return _SECRETS_IN_URL.sub(lambda found: "***@" if found[0].endswith("@") else "***", value)
-    return value
+        if self.llm_fallback_base_url and not self.llm_base_url:
+            raise SettingsError("LLM_BASE_URL: set it too if you set LLM_FALLBACK_BASE_URL")
+        for name in ("llm", "llm_fallback", "embedding"):
+            values.check_url(f"{name}_base_url", getattr(self, f"{name}_base_url"))
+            values.check_key(f"{name}_api_key", getattr(self, f"{name}_api_key"))
+        for name in ("llm", "llm_fallback"):
+            values.check_headers(f"{name}_headers", getattr(self, f"{name}_headers"))
+            values.check_body(f"{name}_extra_body", getattr(self, f"{name}_extra_body"))

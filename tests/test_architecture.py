@@ -24,7 +24,7 @@ LAYERS = (
     r"app\.bootstrap",
     r"app\.services\b.*",
     r"app\.infra\b.*",
-    r"app\.(config|errors|logs|schemas|tracing)",
+    r"app\.(config|config_values|errors|logs|schemas|tracing)",
     r"app(\.limits)?",
 )
 OTHER_SERVICES = {
@@ -35,7 +35,8 @@ OTHER_SERVICES = {
 }
 FORBIDDEN = {
     r"app\.handlers\b.*": r"app\.infra\b.*",
-    r"app\.config": r"app\.(?!limits$).*",
+    r"app\.config": r"app\.(?!limits$|config_values$).*",
+    r"app\.config_values": r"app\.(?!limits$).*",
     r"app\.services\.streams\b.*": r"app\.schemas",
 }
 HTTP = re.compile(r"starlette|HTTPStatus|\bLocation\b|\bRateLimit\b|\bRetry-After\b.*:")

@@ -7,6 +7,8 @@ import pytest
 
 from app.config import Settings, SettingsError
 
+SERVER = {"LLM_BASE_URL": "http://127.0.0.1:1/v1", "LLM_MODEL": "m"}
+
 
 def test_unset_and_empty_variables_have_defaults() -> None:
     assert Settings.from_environment({"PORT": " ", "HOME": "/x"}) == Settings()
@@ -30,6 +32,9 @@ def test_values_are_converted_to_their_types() -> None:
         ("ALPHA", "null"),
         ("ALPHA", "1e999"),
         ("LLM_TEMPERATURE", "warm"),
+        *(("LLM_HEADERS", value) for value in ("X-Title: Chat", "null", "{", '{"a": 1}', "[]")),
+        *(("LLM_FALLBACK_EXTRA_BODY", value) for value in ("top_p=1", "null", "'{}'", "1")),
+        ("LLM_RULES_ROLE", "assistant"),
         ("DATA_DIR", "~nobody-of-this-name/x"),
         ("EMBEDDING_TIMEOUT", "0"),
         ("MAX_PASSAGES_PER_DOCUMENT", "0"),
@@ -95,21 +100,69 @@ def test_prefixes_and_a_model_for_questions_require_an_embedding_server(name: st
         Settings.from_environment({f"EMBEDDING_{name}": "query:"})
 
 
-@pytest.mark.parametrize("server", ["LLM", "EMBEDDING"])
+@pytest.mark.parametrize("server", ["LLM", "LLM_FALLBACK", "EMBEDDING"])
 @pytest.mark.parametrize(
     "url", ["db:1", "ftp://h/v1", "http://", "http://a b/v1", "http://h:x/v1", "http://a..b/"]
 )
 def test_a_model_server_must_be_an_http_url(server: str, url: str) -> None:
     with pytest.raises(SettingsError, match=rf"^{server}_BASE_URL: "):
-        Settings.from_environment({f"{server}_BASE_URL": url, f"{server}_MODEL": "m"})
+        Settings.from_environment(SERVER | {f"{server}_BASE_URL": url, f"{server}_MODEL": "m"})
 
 
 @pytest.mark.parametrize("key", ["two\nlines", "schlüssel"])
-@pytest.mark.parametrize("name", ["LLM_API_KEY", "EMBEDDING_API_KEY"])
+@pytest.mark.parametrize("name", ["LLM_API_KEY", "LLM_FALLBACK_API_KEY", "EMBEDDING_API_KEY"])
 def test_a_key_must_fit_into_a_header_and_is_not_shown(name: str, key: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name}: ") as refused:
         Settings.from_environment({name: key})
     assert key not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["LLM_BASE_URL", "LLM_API_KEY"])
+@pytest.mark.parametrize("quote", ['"', "'", "“"])
+def test_quotation_marks_around_a_value_are_reported(name: str, quote: str) -> None:
+    value = f"{quote}{SERVER.get(name, 'sk-1')}{quote}"
+    with pytest.raises(SettingsError, match=f"^{name}: remove the quotation marks"):
+        Settings.from_environment(SERVER | {name: value})
+
+
+@pytest.mark.parametrize("ending", ["completions", "responses", "messages/", "models"])
+def test_the_url_of_another_api_is_reported(ending: str) -> None:
+    url = f"http://h/v1/{ending}?a=b"
+    with pytest.raises(SettingsError, match=f"^LLM_BASE_URL: remove /{ending.strip('/')}, "):
+        Settings.from_environment(SERVER | {"LLM_BASE_URL": url})
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h/v1/chat/completions/", "http://h/v1?a=b#c", "HTTP://h", "http://h/models/v1"]
+)
+def test_base_urls_have_many_forms(url: str) -> None:
+    assert Settings.from_environment(SERVER | {"LLM_BASE_URL": url}).llm_base_url == url
+
+
+def test_headers_and_members_of_the_body_are_json() -> None:
+    headers, body = '{"api-key": "k", "Authorization": null}', '{"top_p": 0.9, "a": {"b": [1]}}'
+    settings = Settings.from_environment({"LLM_HEADERS": headers, "LLM_EXTRA_BODY": body})
+    assert settings.llm_headers == {"api-key": "k", "Authorization": None}
+    assert settings.llm_extra_body == {"top_p": 0.9, "a": {"b": [1]}}
+
+
+@pytest.mark.parametrize(
+    "headers", ['{"a b": "c"}', '{"a": "ü"}', '{"a": "b\\n"}', '{"": "a"}', '{"Host": "a"}']
+)
+def test_headers_that_cannot_be_sent_are_rejected(headers: str) -> None:
+    with pytest.raises(SettingsError, match=r"^LLM_HEADERS: "):
+        Settings.from_environment({"LLM_HEADERS": headers})
+
+
+@pytest.mark.parametrize("name", ["LLM_EXTRA_BODY", "LLM_FALLBACK_EXTRA_BODY"])
+def test_the_model_and_the_messages_cannot_be_replaced(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}: remove messages, "):
+        Settings.from_environment({name: '{"model": "m", "messages": []}'})
+
+
+def test_a_fallback_server_requires_a_first_server() -> None:
+    with pytest.raises(SettingsError, match=r"^LLM_BASE_URL: "):
+        Settings.from_environment({"LLM_FALLBACK_BASE_URL": "http://127.0.0.1:1/v1"})
 
 
 @pytest.mark.parametrize(("value", "alpha"), [("", None), ("0", 0.0), ("0.4", 0.4), ("1", 1.0)])
@@ -121,6 +174,11 @@ def test_secrets_are_masked() -> None:
     shown = repr(
         Settings(
             llm_api_key="sk-secret",
+            llm_headers={"api-key": "sk-secret"},
+            llm_extra_body={"api_key": "sk-secret"},
+            llm_fallback_api_key="sk-secret",
+            llm_fallback_headers={"api-key": "sk-secret"},
+            llm_fallback_extra_body={"api_key": "sk-secret"},
             embedding_api_key="sk-secret",
             database_url="postgresql://me:pg-secret@db/chat",
             redis_url="redis://:redis/secret@cache:6379/0",

@@ -27,7 +27,7 @@ settings, from the environment:
                    Valkey
   LLM_BASE_URL     an OpenAI-compatible server, such as http://127.0.0.1:11434/v1; default: none,
                    answers quote the sources
-  LLM_MODEL, LLM_API_KEY, LLM_FALLBACK_MODEL
+  LLM_MODEL, LLM_API_KEY, LLM_HEADERS, LLM_EXTRA_BODY, LLM_FALLBACK_MODEL, LLM_FALLBACK_BASE_URL
   EMBEDDING_MODEL  use (the default if installed), bge (better, English only), none, or a model of
                    the OpenAI-compatible server at EMBEDDING_BASE_URL (EMBEDDING_API_KEY)
   DRAIN_TIME       seconds for running answers to finish on shutdown (30)

@@ -168,6 +168,49 @@ async def test_fallback_model_answers_if_the_first_fails(
     assert [request.body["model"] for request in model.requests] == ["first", "second"]
 
 
+@pytest.mark.parametrize("own_key", ["", "sk-2"])
+async def test_no_secret_of_the_first_server_is_sent_to_the_fallback_server(
+    chat_settings: Settings, model: ScriptedModel, own_key: str
+) -> None:
+    secrets = {"X-Secret": SECRET}
+    model.answers(refuse(401))
+    async with ScriptedModel() as other:
+        other.answers(say("From the other [1]."))
+        settings = replace(
+            chat_settings,
+            llm_headers=secrets,
+            llm_extra_body=secrets,
+            llm_fallback_base_url=other.base_url,
+            llm_fallback_api_key=own_key,
+        )
+        async with running(settings) as service:
+            assert answer(await service.ask(QUESTION)) == "From the other [1]."
+    assert SECRET in str(model.requests)
+    assert SECRET not in str(other.requests)
+    assert other.requests[0].headers.get("authorization") == (
+        f"Bearer {own_key}" if own_key else None
+    )
+
+
+async def test_fallback_model_of_the_same_server_shares_its_settings(
+    chat_settings: Settings, model: ScriptedModel
+) -> None:
+    model.answers(refuse(404), say("From the second [1]."))
+    settings = replace(
+        chat_settings,
+        llm_headers={"X-A": "1"},
+        llm_extra_body={"top_k": 1},
+        llm_fallback_model="second",
+        llm_fallback_extra_body={"top_k": 2},
+    )
+    async with running(settings) as service:
+        await service.ask(QUESTION)
+    first, second = model.requests
+    assert [request.body["top_k"] for request in model.requests] == [1, 2]
+    for name in ("authorization", "x-a"):
+        assert first.headers[name] == second.headers[name]
+
+
 async def test_question_in_another_language_is_searched_with_its_translation(
     chat: Client, model: ScriptedModel
 ) -> None:
