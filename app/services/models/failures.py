@@ -72,11 +72,6 @@ def to_failure(error: Exception, detail: str = "did not answer") -> ModelAttempt
     return ModelAttemptFailed(detail, reason, retry_after=0)
 
 
-def may_contain_answer(response: Response) -> bool:
-    """Whether the body of a response may be an answer, whatever its media type."""
-    return response.status in (200, 201) and response.content_type != "text/html"
-
-
 def rejection(response: Response, error: ServerError, settings: str) -> ModelAttemptFailed:
     """Return the failure that a response without an answer stands for.
 

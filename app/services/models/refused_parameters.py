@@ -4,6 +4,7 @@ OpenAI-compatible servers differ in what they accept: some know no `stream_optio
 OpenAI no `max_tokens`, and templates of some models no system message.
 """
 
+import json
 import re
 from collections.abc import Collection, Mapping
 
@@ -56,26 +57,28 @@ def without_refused(
     return None
 
 
-def permanent_setting(before: RequestForm, after: RequestForm, settings: str) -> str:
-    """Say what was refused, and which settings have the same effect from the start.
+def describe_change(
+    before: RequestForm, after: RequestForm, settings: str, max_tokens: int | None
+) -> str:
+    """Say what a model refuses, and which settings avoid the refused request.
 
     `settings` is the start of the names of the server's settings, such as "LLM_".
     """
-    parts = []
-    omitted = sorted(after.omitted - before.omitted)
+    members: dict[str, int | None] = {}
+    if after.answer_limit != before.answer_limit:
+        members = {before.answer_limit: None, after.answer_limit: max_tokens}
+    members |= dict.fromkeys(sorted(after.omitted - before.omitted))
+    refused = [name for name, value in members.items() if value is None]
+    advice = [f"add {json.dumps(members)} to {settings}EXTRA_BODY"] if members else []
     if after.rules_role != before.rules_role:
-        parts.append(
-            f"the role {before.rules_role} for the rules (LLM_RULES_ROLE={after.rules_role})"
-        )
-    if after.answer_limit != before.answer_limit and after.answer_limit not in omitted:
-        parts.append(
-            f'max_tokens, sent as {after.answer_limit} now ({settings}EXTRA_BODY={{"max_tokens":'
-            f' null, "{after.answer_limit}": …}})'
-        )
-    for name in omitted:
-        lost = "; answers have no limit now" if name == after.answer_limit else ""
-        parts.append(f'{name} ({settings}EXTRA_BODY={{"{name}": null}}{lost})')
-    return ", ".join(parts)
+        refused.append(f"the role {before.rules_role}")
+        advice.append(f"set LLM_RULES_ROLE to {after.rules_role}")
+    unlimited = after.answer_limit in after.omitted
+    return (
+        f"refuses {', '.join(refused)}; requests do without it from now on"
+        f"{', and LLM_MAX_TOKENS has no effect' if unlimited else ''}."
+        f" To avoid the refused request, {' and '.join(advice)}"
+    )
 
 
 def _is_refused(name: str, text: str) -> bool:

@@ -11,9 +11,9 @@ from app import tracing
 from app.infra.http.client import HTTPClient
 from app.infra.http.errors import BadResponse
 from app.infra.http.response import Response
-from app.services.models.failures import may_contain_answer, rejection, to_failure
+from app.services.models.failures import rejection, to_failure
 from app.services.models.prompt import Message
-from app.services.models.refused_parameters import REFUSING, permanent_setting, without_refused
+from app.services.models.refused_parameters import REFUSING, describe_change, without_refused
 from app.services.models.request import (
     ModelConfig,
     RequestForm,
@@ -47,12 +47,14 @@ class ServedModel:
         event loop. If the model refuses an optional part of the request, the request is repeated
         immediately without it. Raises ModelAttemptFailed.
         """
-        form = self._form
+        start = form = self._form
         while True:
             body = request_body(self._server, self._config, self.name, messages, form)
             response = await self._post(msgspec.json.encode(body), until)
-            if may_contain_answer(response):
-                self._remember(form)
+            # The body may be an answer whatever its media type says: its reader finds out.
+            if response.status in (200, 201):
+                if form != start:
+                    self._remember(form)
                 return response
             with closing(response):
                 error = await _read_error(response, until)
@@ -66,9 +68,10 @@ class ServedModel:
 
     def _remember(self, form: RequestForm) -> None:
         before, self._form = self._form, form
+        # Another request may have found out the same in the meantime.
         if form != before:
-            refused = permanent_setting(before, form, self._server.settings)
-            log.warning("model %s refuses %s", self.name, refused)
+            change = describe_change(before, form, self._server.settings, self._config.max_tokens)
+            log.warning("model %s %s", self.name, change)
 
     async def _post(self, body: bytes, until: float) -> Response:
         try:

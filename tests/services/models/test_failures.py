@@ -93,7 +93,7 @@ async def test_a_permanent_failure_is_for_the_operator(
         (failing(500), "status 500", FAILED),
         (refuse(520, "error code: 520", {"Content-Type": "text/plain"}), "520, text/plain", FAILED),
         (failing(202, {"status": "loading"}), "status 202", INVALID),
-        (page(), "status 200, a web page", INVALID),
+        (page(status=202), "status 202, a web page", INVALID),
     ],
 )
 async def test_a_temporary_failure_is_retried(

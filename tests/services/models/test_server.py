@@ -68,7 +68,10 @@ async def test_the_rules_can_be_part_of_the_users_first_message(asking: Asking) 
 
 
 LABELS: list[tuple[int, JSON]] = [
-    *((200, {"Content-Type": t}) for t in ("text/plain", "application/octet-stream", "", "a, b")),
+    *(
+        (200, {"Content-Type": t})
+        for t in ("text/plain", "application/octet-stream", "text/html", "", "a, b")
+    ),
     *((200, {}), (201, {"Content-Type": "text/event-stream"})),
 ]
 
