@@ -127,7 +127,7 @@ def _hint(status: int, error: ServerError, settings: str) -> str:
     if status < 400:
         return f"it redirects to another address; set {settings}BASE_URL to that"
     if status == 404 and _NAMES_A_MODEL.search(error.text):
-        return f"check {settings}MODEL"
+        return "check the name of the model"
     if status in (404, 405):
         return f"check the path of {settings}BASE_URL, which usually ends with /v1"
     return ""

@@ -40,7 +40,7 @@ def failing(status: int, answer: Any = None, **headers: str) -> Answer:
         (page(status=403), "status 403, a web page; check LLM_API_KEY", FOR_OPERATOR),
         (
             failing(404, error("The model `m` does not exist")),
-            "status 404; check LLM_MODEL",
+            "status 404; check the name of the model",
             FOR_OPERATOR,
         ),
         (
