@@ -30,6 +30,7 @@ def test_values_are_converted_to_their_types() -> None:
         ("ALPHA", "null"),
         ("ALPHA", "1e999"),
         ("LLM_TEMPERATURE", "warm"),
+        ("LLM_THOUGHT_MARKS", "<plan>…</plan> <a>"),
         ("DATA_DIR", "~nobody-of-this-name/x"),
         ("EMBEDDING_TIMEOUT", "0"),
         ("MAX_PASSAGES_PER_DOCUMENT", "0"),

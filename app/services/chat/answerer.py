@@ -23,6 +23,8 @@ from app.services.models.prompt import Prompt
 RECENT_TURNS = 3
 CUT_SHORT = "The service is restarting and the answer was cut short. Ask again in a few seconds."
 
+DECLINED = "The language model declined to answer this question."
+
 
 class Memory(Protocol):
     """Stores the turns of conversations. Every method may raise MemoryUnavailable."""
@@ -148,6 +150,8 @@ class Answerer:
             answer.finish_reason = cancellation.reason
         elif timeout.cancelled_caught:
             raise ModelFailed("The language model took too long to finish. Ask again.")
+        elif not answer.text and answer.finish_reason == "refused":
+            answer.refuse(DECLINED)
         elif not answer.text:
             raise ModelFailed("The language model gave an empty answer. Ask again.")
 

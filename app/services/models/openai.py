@@ -21,6 +21,7 @@ from app.services.models.completion import Delta
 from app.services.models.failures import ModelAttemptFailed, check_response, to_failure
 from app.services.models.prompt import Prompt
 from app.services.models.request import ModelConfig, encode_request, endpoint_of
+from app.services.models.thoughts import ThoughtFilter, ThoughtMarks, begins_with_thoughts
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,9 @@ class OpenAIModel:
         self._endpoint = endpoint_of(config)
         self._http, self._config = http, config
         self._on_retry, self._on_fallback = on_retry, on_fallback
+        self._marks = ThoughtMarks(config.thought_marks)
+        # Models whose thoughts have no opening mark.
+        self._unmarked: set[str] = set()
         self._retry_policy = RetryPolicy(
             attempts=config.attempts,
             timeout=config.first_token_timeout,
@@ -67,7 +71,8 @@ class OpenAIModel:
         del prompt
 
         async def attempt(model: str, until: float) -> None:
-            answer = AnswerReader(on_delta, config.silence_timeout, on_start=bodies.clear)
+            thoughts = self._thought_filter(model)
+            answer = AnswerReader(on_delta, config.silence_timeout, thoughts, bodies.clear)
             try:
                 response = await self._post(bodies[model], until)
                 await self._read(response, until, answer)
@@ -76,6 +81,8 @@ class OpenAIModel:
                     log.warning("model failed in the middle of an answer: %s", failure)
                     raise failure.error from None
                 raise
+            finally:
+                self._remember(model, thoughts)
 
         for model in models:
             try:
@@ -97,17 +104,30 @@ class OpenAIModel:
         """
         until = asyncio.get_running_loop().time() + deadline
         deltas: list[Delta] = []
+        # All thoughts can be removed, for the whole text is needed before any of it.
+        thoughts = ThoughtFilter(self._marks, hold=True)
         try:
             async with asyncio.timeout_at(until):
                 response = await self._post(
                     encode_request(self._config, self._config.model, prompt), until
                 )
-                await self._read(response, until, AnswerReader(deltas.append, deadline))
+                await self._read(response, until, AnswerReader(deltas.append, deadline, thoughts))
         except (ModelAttemptFailed, TimeoutError) as error:
             failure = to_failure(error) if isinstance(error, TimeoutError) else error
             log.warning("model failed to complete a short answer: %s", failure)
             raise failure.error from None
+        self._remember(self._config.model, thoughts)
         return "".join(delta.text for delta in deltas)
+
+    def _thought_filter(self, model: str) -> ThoughtFilter:
+        hold = model in self._unmarked or begins_with_thoughts(model)
+        return ThoughtFilter(self._marks, hold)
+
+    def _remember(self, model: str, thoughts: ThoughtFilter) -> None:
+        """Remember a model whose thoughts have no opening mark: they are held back from now on."""
+        if thoughts.unmarked and model not in self._unmarked:
+            log.info("the thoughts of model %s have no opening mark: its text is held back", model)
+            self._unmarked.add(model)
 
     async def _post(self, body: bytes, until: float) -> Response:
         try:
@@ -125,11 +145,13 @@ class OpenAIModel:
         """Read an answer whose first piece must arrive by `until`."""
         with closing(response):
             check_response(response)
-            is_json = response.content_type == "application/json"
             try:
-                await response.receive_body(answer.feed_json if is_json else answer.feed, until)
-                answer.end()
+                try:
+                    await response.receive_body(answer.feed, until)
+                except (BadResponse, OSError, BadEvent) as error:
+                    # An error after the end of the answer is harmless.
+                    answer.end(error)
+                else:
+                    answer.end()
             except (BadResponse, OSError, BadEvent) as error:
-                # An error after the end of the answer is harmless.
-                if not answer.finished:
-                    raise to_failure(error, "stopped in the middle of its answer") from None
+                raise to_failure(error, "stopped in the middle of its answer") from None

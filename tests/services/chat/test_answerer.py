@@ -9,11 +9,12 @@ from msgspec.structs import replace
 from app.errors import ModelFailed, ShuttingDown
 from app.infra.redis import RedisClient, redis_client
 from app.schemas import Done, Event, Retrieval, Source, Sources, Token
-from app.services.chat.answerer import Answerer, Cancellation
+from app.services.chat.answerer import DECLINED, Answerer, Cancellation
 from app.services.chat.memory import RedisMemory
 from app.services.chat.planner import TurnInput
 from app.services.models.completion import Delta
 from app.services.models.extractive.model import NOTHING_FOUND
+from app.services.models.finish_reasons import Finish
 from app.services.models.prompt import Prompt
 from tests.services.samples import past, source
 
@@ -71,13 +72,14 @@ class Rewriter:
 
 
 class FakeModel:
-    """Writes the given pieces, then waits forever if it `hangs`."""
+    """Writes the given pieces, then waits forever if it `hangs`, or ends with a `finish`."""
 
-    def __init__(self, *pieces: str, hangs: bool = False) -> None:
+    def __init__(self, *pieces: str, hangs: bool = False, finish: Finish | None = None) -> None:
         self.prompts: list[Prompt] = []
         self.written = anyio.Event()
         self._pieces = pieces
         self._hangs = hangs
+        self._finish = finish
 
     async def stream(self, prompt: Prompt, on_delta: Callable[[Delta], None]) -> None:
         self.prompts.append(prompt)
@@ -86,6 +88,8 @@ class FakeModel:
         self.written.set()
         if self._hangs:
             await anyio.sleep_forever()
+        if self._finish:
+            on_delta(Delta(finish=self._finish))
 
 
 @pytest.fixture
@@ -350,6 +354,11 @@ async def test_model_that_writes_nothing_or_does_not_finish_fails_the_turn(
             turn(), lambda event: None, Cancellation()
         )
     assert await memory.recall("c") == ()
+
+
+async def test_model_that_declines_without_a_word_is_told_in_words(redis: RedisClient) -> None:
+    answer, done, _ = await asked(answerer(remembering(redis), FakeModel(finish="refused")))
+    assert (answer, done.finish_reason) == (DECLINED, "refused")
 
 
 async def test_answer_without_memory_says_so_in_done(anyio_backend: object) -> None:
