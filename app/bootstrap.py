@@ -217,6 +217,7 @@ def _model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIMode
         silence_timeout=settings.llm_silence_timeout,
         max_tokens=settings.llm_max_tokens,
         temperature=settings.llm_temperature,
+        thought_marks=settings.llm_thought_marks,
     )
     return OpenAIModel(
         http, config, on_retry=metrics.model_retries.inc, on_fallback=metrics.model_fallbacks.inc

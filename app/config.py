@@ -1,5 +1,6 @@
 """Settings, read from environment variables."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, get_type_hints
@@ -14,6 +15,8 @@ __all__ = ["Settings", "SettingsError"]
 
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
+
+_MARKS = re.compile(r"\S+?(…|\.\.\.)\S+")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -55,6 +58,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     # Omitted from requests unless set: some models reject them.
     llm_max_tokens: Count | None = None
     llm_temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    # Marks around the model's thoughts beside the usual ones, such as "<plan>…</plan>".
+    llm_thought_marks: str = ""
     # Seconds to connect, to the first token, between two tokens, and for a whole answer.
     llm_connect_timeout: Seconds = 5.0
     llm_first_token_timeout: Seconds = 30.0
@@ -155,6 +160,11 @@ class Settings(Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 "EMBEDDING_MODEL: set it to a model of the server at EMBEDDING_BASE_URL"
             )
+        for pair in self.llm_thought_marks.split():
+            if not _MARKS.fullmatch(pair):
+                raise SettingsError(
+                    "LLM_THOUGHT_MARKS: must be pairs such as <plan>…</plan>, separated by spaces"
+                )
         for name in ("query_model", "query_prefix", "document_prefix"):
             if getattr(self, f"embedding_{name}") and not self.embedding_base_url:
                 raise SettingsError(

@@ -35,6 +35,7 @@ def test_values_are_converted_to_their_types() -> None:
         *(("LLM_HEADERS", value) for value in ("X-Title: Chat", "null", "{", '{"a": 1}', "[]")),
         *(("LLM_FALLBACK_EXTRA_BODY", value) for value in ("top_p=1", "null", "'{}'", "1")),
         ("LLM_RULES_ROLE", "assistant"),
+        ("LLM_THOUGHT_MARKS", "<plan>…</plan> <a>"),
         ("DATA_DIR", "~nobody-of-this-name/x"),
         ("EMBEDDING_TIMEOUT", "0"),
         ("MAX_PASSAGES_PER_DOCUMENT", "0"),

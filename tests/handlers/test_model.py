@@ -236,7 +236,7 @@ async def test_prompt_that_the_provider_filters_is_a_refusal(
     model.answers(refuse(400, '{"error": {"code": "content_filter", "param": "prompt"}}'))
     events = await chat.ask(QUESTION)
     assert events[-1].data["finish_reason"] == "refused"
-    assert answer(events) == "The language model refused to answer this question."
+    assert answer(events) == "The language model declined to answer this question."
 
 
 async def test_prompt_that_is_too_long_is_sent_again_with_fewer_sources(

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 # Turns recalled first. More rarely fit into the prompt, and decoding ten long ones takes a fifth of
 # the time to the first token.
 RECENT_TURNS = 3
-REFUSED = "The language model refused to answer this question."
+DECLINED = "The language model declined to answer this question."
 CUT_SHORT = "The service is restarting and the answer was cut short. Ask again in a few seconds."
 
 
@@ -214,7 +214,7 @@ def _settle(plan: TurnPlan, answer: AnswerStream) -> TurnPlan:
     If the library has no certain answer and the model cites nothing either, that is a refusal.
     """
     if answer.finish_reason == "refused" and not answer.text:
-        answer.refuse(REFUSED)
+        answer.refuse(DECLINED)
         # In later prompts, a question that was refused could get those refused too.
         return replace(plan, query=None)
     if plan.tier != "none" or not plan.citations:

@@ -1,50 +1,80 @@
 """Read the body of a response as an answer, in whatever form it has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from app.infra.http.sse import EVENT_LIMIT, BadEvent, SSEDecoder, SSEEvent
-from app.services.models.completion import CompletionDecoder, Delta, join_deltas
+from app.infra.http.sse import BadEvent, SSEDecoder, SSEEvent
+from app.services.models.completion import CompletionDecoder, Delta, Phase, join_deltas
+from app.services.models.json_body import JSONDecoder
+from app.services.models.thoughts import ThoughtFilter
 
-# Seconds to wait after the answer for the usage and the end of the body, which lets the connection
-# be kept.
-TRAILER_TIMEOUT = 0.5
+# Seconds to wait after the finish for text, which proves that it was not the end, and for the usage
+# and the end of the body, which lets the connection be kept. Most servers end the body at once.
+_TIMEOUTS = {Phase.FINISHED: 2.0, Phase.ENDED: 0.5}
+# White space and the bytes of a byte order mark, which some servers send first.
+_BLANK = b" \t\r\n\xef\xbb\xbf"
 
 
 class AnswerReader:
     """Decodes the body of one response, and passes its deltas to `on_delta`.
 
-    `on_start` is called before the first of them.
+    The body is an event stream, a JSON document, or JSON lines: its first byte decides, since the
+    content type is often wrong. `on_start` is called before the first delta.
     """
 
     def __init__(
         self,
         on_delta: Callable[[Delta], None],
         silence_timeout: float,
+        thoughts: ThoughtFilter,
         on_start: Callable[[], object] | None = None,
     ) -> None:
         self.started = False
         self._on_delta = on_delta
         self._silence_timeout = silence_timeout
         self._on_start = on_start
-        self._json = bytearray()
-        self._events = SSEDecoder()
-        self._completion = CompletionDecoder()
-
-    @property
-    def finished(self) -> bool:
-        """Whether the model has marked its answer as complete."""
-        return self._completion.finished
+        self._decoder: SSEDecoder | JSONDecoder | None = None
+        self._completion = CompletionDecoder(thoughts)
 
     def feed(self, data: bytes) -> float | None:
-        """Decode the next bytes of an event stream.
+        """Decode the next bytes.
 
         Returns the seconds within which the next must arrive, None to keep the deadline. Raises
         BadEvent.
         """
-        events = self._events.feed(data)
+        if self._decoder is None:
+            data = data.lstrip(_BLANK)
+            if not data:
+                return None
+            self._decoder = _decoder(data)
+        events = self._decoder.feed(data)
         if not events:
             return None
-        was_finished = self._completion.finished
+        phase = self._completion.phase
+        self._decode(events)
+        if self._completion.phase is Phase.ANSWER:
+            return self._silence_timeout
+        # Nothing else that arrives after the end of the answer extends the deadline.
+        return None if self._completion.phase is phase else _TIMEOUTS[self._completion.phase]
+
+    def end(self, error: Exception | None = None) -> None:
+        """Handle the end of the body, or the error that ended it.
+
+        Raises that error or BadEvent if the answer is not complete.
+        """
+        whole = False
+        if error is None:
+            if self._decoder is not None:
+                self._decode(self._decoder.finish())
+            whole = isinstance(self._decoder, JSONDecoder) and self._decoder.count == 1
+        # Silence ends an answer whose finish was followed by text. Any other error does not.
+        elif self._completion.phase is Phase.ANSWER and not (
+            self._completion.finish and isinstance(error, TimeoutError)
+        ):
+            raise error
+        if last := self._completion.end(whole):
+            self._emit(last)
+
+    def _decode(self, events: Iterable[SSEEvent]) -> None:
         deltas: list[Delta] = []
         try:
             for event in events:
@@ -54,24 +84,6 @@ class AnswerReader:
             # Deltas that arrived together are passed on together.
             if deltas:
                 self._emit(deltas[0] if len(deltas) == 1 else join_deltas(deltas))
-        if not self._completion.finished:
-            return self._silence_timeout
-        return None if was_finished else TRAILER_TIMEOUT
-
-    def feed_json(self, data: bytes) -> None:
-        """Collect an answer that is one JSON document. Raises BadEvent."""
-        self._json += data
-        if len(self._json) > EVENT_LIMIT:
-            raise BadEvent("the answer is too large")
-
-    def end(self) -> None:
-        """Handle the end of the body. Raises BadEvent if the answer is not complete."""
-        if self._json:
-            delta = self._completion.decode(SSEEvent(self._json.decode(errors="replace")))
-            if delta:
-                self._emit(delta)
-        if not self._completion.finished:
-            raise BadEvent("the body ended before the answer")
 
     def _emit(self, delta: Delta) -> None:
         if not self.started:
@@ -79,3 +91,10 @@ class AnswerReader:
             if self._on_start is not None:
                 self._on_start()
         self._on_delta(delta)
+
+
+def _decoder(data: bytes) -> SSEDecoder | JSONDecoder:
+    """Return the decoder for a body that begins with `data`."""
+    if data.startswith(b"<"):
+        raise BadEvent("the body is a web page")
+    return JSONDecoder() if data.startswith((b"{", b"[")) else SSEDecoder()

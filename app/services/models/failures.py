@@ -8,6 +8,7 @@ from app.infra.http.errors import BadResponse
 from app.infra.http.response import Response
 from app.infra.http.retry import AttemptFailed, is_temporary, parse_retry_after
 from app.infra.http.sse import BadEvent
+from app.services.models.completion import EmptyAnswer
 from app.services.models.server_error import ServerError
 
 # A server that asks for a longer wait (seconds) is not retried: the fallback model answers sooner.
@@ -66,6 +67,9 @@ def to_failure(error: Exception, detail: str = "did not answer") -> ModelAttempt
     """Return the failure that an exception stands for; `detail` is for the user."""
     if isinstance(error, TimeoutError):
         return ModelAttemptFailed("did not answer in time", "timeout", retry_after=0)
+    if isinstance(error, EmptyAnswer):
+        retry_after = 0.0 if error.retry else None
+        return ModelAttemptFailed("gave an empty answer", str(error), retry_after)
     # The system's messages may contain the URL and thus a password; ours contain no secrets.
     is_ours = isinstance(error, (BadEvent, BadResponse))
     reason = str(error) if is_ours else type(error).__name__

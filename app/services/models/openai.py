@@ -21,6 +21,7 @@ from app.services.models.failures import ModelAttemptFailed, to_failure
 from app.services.models.prompt import Prompt, PromptTooLong
 from app.services.models.request import ModelConfig
 from app.services.models.server import ServedModel
+from app.services.models.thoughts import ThoughtFilter, ThoughtMarks, begins_with_thoughts
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,9 @@ class OpenAIModel:
         self._config = config
         self._models = [ServedModel(http, config, *model) for model in config.models]
         self._on_retry, self._on_fallback = on_retry, on_fallback
+        self._marks = ThoughtMarks(config.thought_marks)
+        # Models whose thoughts have no opening mark.
+        self._unmarked: set[str] = set()
         self._retry_policy = RetryPolicy(
             attempts=config.attempts,
             timeout=config.first_token_timeout,
@@ -66,7 +70,8 @@ class OpenAIModel:
         del prompt
 
         async def attempt(model: ServedModel, until: float) -> None:
-            answer = AnswerReader(on_delta, self._config.silence_timeout, on_start=pending.clear)
+            thoughts = self._thought_filter(model.name)
+            answer = AnswerReader(on_delta, self._config.silence_timeout, thoughts, pending.clear)
             try:
                 response = await model.ask(pending[0].messages, until)
                 await self._read(response, until, answer)
@@ -75,6 +80,8 @@ class OpenAIModel:
                     log.warning("model failed in the middle of an answer: %s", failure)
                     raise failure.error from None
                 raise
+            finally:
+                self._remember(model.name, thoughts)
 
         failures: list[ModelAttemptFailed] = []
         for model in self._models:
@@ -101,24 +108,39 @@ class OpenAIModel:
         """
         until = asyncio.get_running_loop().time() + deadline
         deltas: list[Delta] = []
+        # All thoughts can be removed, for the whole text is needed before any of it.
+        thoughts = ThoughtFilter(self._marks, hold=True)
         try:
             async with asyncio.timeout_at(until):
                 response = await self._models[0].ask(prompt.messages, until)
-                await self._read(response, until, AnswerReader(deltas.append, deadline))
+                await self._read(response, until, AnswerReader(deltas.append, deadline, thoughts))
         except (ModelAttemptFailed, TimeoutError) as error:
             failure = to_failure(error) if isinstance(error, TimeoutError) else error
             log.warning("model failed to complete a short answer: %s", failure)
             raise failure.error from None
+        self._remember(self._config.model, thoughts)
         return "".join(delta.text for delta in deltas)
+
+    def _thought_filter(self, model: str) -> ThoughtFilter:
+        hold = model in self._unmarked or begins_with_thoughts(model)
+        return ThoughtFilter(self._marks, hold)
+
+    def _remember(self, model: str, thoughts: ThoughtFilter) -> None:
+        """Remember a model whose thoughts have no opening mark: they are held back from now on."""
+        if thoughts.unmarked and model not in self._unmarked:
+            log.info("the thoughts of model %s have no opening mark: its text is held back", model)
+            self._unmarked.add(model)
 
     async def _read(self, response: Response, until: float, answer: AnswerReader) -> None:
         """Read an answer whose first piece must arrive by `until`."""
         with closing(response):
-            is_json = response.content_type == "application/json"
             try:
-                await response.receive_body(answer.feed_json if is_json else answer.feed, until)
-                answer.end()
+                try:
+                    await response.receive_body(answer.feed, until)
+                except (BadResponse, OSError, BadEvent) as error:
+                    # An error after the end of the answer is harmless.
+                    answer.end(error)
+                else:
+                    answer.end()
             except (BadResponse, OSError, BadEvent) as error:
-                # An error after the end of the answer is harmless.
-                if not answer.finished:
-                    raise to_failure(error, "stopped in the middle of its answer") from None
+                raise to_failure(error, "stopped in the middle of its answer") from None

@@ -48,6 +48,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
     rules_role: RulesRole = "system"
     max_tokens: int | None = None
     temperature: float | None = None
+    # Marks around thoughts beside the known ones, such as "<a>…</a>".
+    thought_marks: str = ""
     connect_timeout: float = 5.0
     first_token_timeout: float = 30.0
     silence_timeout: float = 20.0

@@ -84,7 +84,7 @@ async def test_an_off_topic_question_exits_with_3(extractive: Client) -> None:
 async def test_an_error_in_the_middle_of_an_answer_exits_with_1(
     chat: Client, model: ScriptedModel
 ) -> None:
-    model.answers(say("One", b"data: nonsense\n\n"))
+    model.answers(say("One", b"data: {nonsense\n\n"))
     status, out, err = await run_ask(QUESTION, "--url", chat.url)
     assert (status, out, err.count("\n")) == (1, "One", 1)
     assert err.startswith("chrysopedia-chat: The language model failed. ")

@@ -40,7 +40,20 @@ def test_only_one_leading_space_is_removed() -> None:
 
 
 def test_comments_and_unknown_fields_are_ignored() -> None:
-    assert data(b": ping\n\ndata: a\n:\nother: b\ndatum: c\n data: d\n\n") == ["a"]
+    assert data(b": ping\n\ndata: a\n:\nother: b\ndatum: c\n\n") == ["a"]
+
+
+def test_padding_before_a_field_is_ignored() -> None:
+    mark = b"\xef\xbb\xbf"
+    stream = mark + b"data: a\n\n" + mark + b"data: b\n\n \tdata: c\n data: d\n\n"
+
+    assert data(stream) == ["a", "b", "c\nd"]
+
+
+def test_an_error_field_is_an_event_named_error() -> None:
+    events = decode(b"data: a\n\n", b'error: {"code":500}\n\ndata: b\n\n')
+
+    assert events == [SSEEvent("a"), SSEEvent('{"code":500}', "error"), SSEEvent("b")]
 
 
 def test_an_event_without_data_is_dropped_with_its_name() -> None:
@@ -57,14 +70,20 @@ def test_an_id_with_a_nul_is_ignored() -> None:
     assert decode(b"id: 1\nid: 2\0\ndata: a\n\n") == [SSEEvent("a", id="1")]
 
 
-def test_an_incomplete_event_at_the_end_is_dropped() -> None:
-    assert data(b"data: a\n\ndata: b\n") == ["a"]
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n"])
+def test_an_incomplete_event_at_the_end_is_returned_only_on_request(end: bytes) -> None:
+    decoder = SSEDecoder()
+
+    assert decoder.feed(b"data: a\n\ndata: b" + end) == [SSEEvent("a")]
+    assert decoder.finish() == [SSEEvent("b")]
 
 
-def test_a_byte_order_mark_is_skipped_at_the_start_only() -> None:
-    mark = b"\xef\xbb\xbf"
+@pytest.mark.parametrize("stream", [b"", b"data: a\n\n", b": ping", b"event: x"])
+def test_a_complete_stream_has_nothing_left(stream: bytes) -> None:
+    decoder = SSEDecoder()
+    decoder.feed(stream)
 
-    assert data(mark[:1], mark[1:2], mark[2:] + b"data: a\n\n" + mark + b"data: b\n\n") == ["a"]
+    assert decoder.finish() == []
 
 
 def test_characters_split_over_reads_are_joined() -> None:

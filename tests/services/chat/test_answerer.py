@@ -9,11 +9,12 @@ from msgspec.structs import replace
 from app.errors import ModelFailed, ShuttingDown
 from app.infra.redis import RedisClient, redis_client
 from app.schemas import Done, Event, Retrieval, Source, Sources, Token
-from app.services.chat.answerer import REFUSED, Answerer, Cancellation
+from app.services.chat.answerer import DECLINED, Answerer, Cancellation
 from app.services.chat.memory import RedisMemory
 from app.services.chat.planner import TurnInput
 from app.services.models.completion import Delta
 from app.services.models.extractive.model import NOTHING_FOUND
+from app.services.models.finish_reasons import Finish
 from app.services.models.prompt import Prompt, PromptTooLong
 from tests.services.samples import past, source
 
@@ -71,13 +72,14 @@ class Rewriter:
 
 
 class FakeModel:
-    """Writes the given pieces, then waits forever if it `hangs`."""
+    """Writes the given pieces, then waits forever if it `hangs`, or ends with a `finish`."""
 
-    def __init__(self, *pieces: str, hangs: bool = False) -> None:
+    def __init__(self, *pieces: str, hangs: bool = False, finish: Finish | None = None) -> None:
         self.prompts: list[Prompt] = []
         self.written = anyio.Event()
         self._pieces = pieces
         self._hangs = hangs
+        self._finish = finish
 
     async def stream(self, prompt: Prompt, on_delta: Callable[[Delta], None]) -> None:
         self.prompts.append(prompt)
@@ -86,6 +88,8 @@ class FakeModel:
         self.written.set()
         if self._hangs:
             await anyio.sleep_forever()
+        if self._finish:
+            on_delta(Delta(finish=self._finish))
 
 
 class SmallModel(FakeModel):
@@ -100,13 +104,6 @@ class SmallModel(FakeModel):
             self.prompts.append(prompt)
             raise PromptTooLong(prompt)
         await super().stream(prompt, on_delta)
-
-
-class RefusingModel(FakeModel):
-    """A model whose provider refuses every prompt."""
-
-    async def stream(self, prompt: Prompt, on_delta: Callable[[Delta], None]) -> None:
-        on_delta(Delta(finish="refused"))
 
 
 @pytest.fixture
@@ -404,10 +401,12 @@ async def test_refusal_of_the_models_provider_is_told_but_kept_out_of_later_prom
 ) -> None:
     memory = remembering(redis)
     events: list[Event] = []
-    await answerer(memory, RefusingModel()).answer(turn(), events.append, Cancellation())
+    await answerer(memory, FakeModel(finish="refused")).answer(
+        turn(), events.append, Cancellation()
+    )
     done = events[-1]
     assert isinstance(done, Done)
-    assert (text(events), done.finish_reason, done.citations) == (REFUSED, "refused", ())
+    assert (text(events), done.finish_reason, done.citations) == (DECLINED, "refused", ())
     assert await memory.recall("c") == ()
 
 

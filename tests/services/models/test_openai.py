@@ -279,13 +279,57 @@ async def test_nothing_is_retried_after_the_first_piece(setup: Setup, steps: Any
 
 @pytest.mark.parametrize("step", [anyio.Event(), DIE])
 async def test_an_error_after_a_complete_answer_is_ignored(setup: Setup, step: Any) -> None:
-    assert await setup.ask(Answer((*say("Yes", done=False).steps, step))) == "Yes"
+    complete = say("Yes", usage=(1, 1), done=False)
+    assert await setup.ask(Answer((*complete.steps, step))) == "Yes"
 
 
 async def test_a_complete_answer_leaves_its_connection_to_the_next(setup: Setup) -> None:
     await setup.ask()
     await setup.ask()
     assert setup.model.connections == 1
+
+
+@pytest.mark.parametrize(
+    "nothing", [say(), say(finish=None), say(reasoning("Hm.")), say("<think>", "Hm.", "</think>")]
+)
+async def test_an_answer_without_text_is_tried_again(setup: Setup, nothing: Answer) -> None:
+    assert await setup.ask(nothing, say("Yes")) == "Yes"
+    assert setup.asked_models == ["small", "small"]
+
+
+async def test_tokens_spent_on_thoughts_only_are_not_paid_twice(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    spent = say(reasoning("Hm."), finish="length")
+    assert await setup.ask(spent, say("Yes"), fallback_model="large") == "Yes"
+    assert setup.asked_models == ["small", "large"]
+    assert "raise LLM_MAX_TOKENS" in caplog.text
+
+
+async def test_the_code_of_an_error_is_logged(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = {"error": {"message": "upstream words", "code": "slow_down", "param": "model"}}
+    assert await setup.ask(say(error), say("Yes")) == "Yes"
+    assert "reported an error (code slow_down, param model)" in caplog.text
+    assert "upstream" not in caplog.text
+
+
+async def test_thoughts_without_an_opening_mark_are_held_back_from_then_on(setup: Setup) -> None:
+    setup.model.answers(say("Hm.", "</think>", "Yes"))
+    client = setup.client()
+    with pytest.raises(ModelFailed):
+        await client.stream(PROMPT, setup.deltas.append)
+    assert setup.deltas == [Delta("Hm.")]
+    setup.deltas.clear()
+    await client.stream(PROMPT, setup.deltas.append)
+    assert join_deltas(setup.deltas) == Delta("Yes", "stop")
+
+
+async def test_a_short_answer_has_no_thoughts(setup: Setup) -> None:
+    for answer in (say("Hm.", "</think>", "Yes"), whole("Hm.</think>Yes"), say("((a))", "Yes")):
+        setup.model.answers(answer)
+        assert await setup.client(thought_marks="((…))").complete(PROMPT, 5) == "Yes"
 
 
 @pytest.mark.parametrize("pieces", [[], ["Be"]])

@@ -1,0 +1,169 @@
+"""Remove the thoughts of a model from its text."""
+
+import re
+from typing import Literal
+
+from app.infra.http.sse import BadEvent
+
+_TAGS = ("think", "thinking", "thought", "thoughts", "reasoning", "seed:think")
+_TAG = re.compile(r"<[\w:-]+>")
+_PAIR = re.compile(r"(\S+?)(?:…|\.\.\.)(\S+)")
+# In OpenAI's harmony format, all other channels come before the final one.
+_FINAL = "<|channel|>final<|message|>"
+_KNOWN = (
+    *((f"<{name}>", f"</{name}>") for name in _TAGS),
+    *(("[THINK]", "[/THINK]"), ("◁think▷", "◁/think▷")),
+    *(("<|channel|>", _FINAL), ("<|start|>", _FINAL)),
+)
+# Ends of a turn that some servers leave in the text.
+_ENDS = tuple(
+    f"<|{name}|>" for name in ("im_end", "eot_id", "end_of_text", "endoftext", "end", "return")
+)
+_END = re.compile(rf"(?:\s*(?:{'|'.join(map(re.escape, _ENDS))}))+\s*$")
+# The prompts of these models end with the opening mark: their text has only the closing one.
+_UNMARKED = re.compile(r"(?<![a-z0-9])(r1(?![a-z0-9])|qwq)|qwen.*thinking", re.IGNORECASE)
+# A tag whose attributes are still incomplete; a longer one is not a mark.
+_UNFINISHED_TAG = re.compile(r"(<[\w:-]+)\s[^<>]{0,200}$")
+
+
+class LoneClosingMark(BadEvent):
+    """The text that was passed on as the answer is thoughts."""
+
+
+class ThoughtMarks:
+    """The marks around thoughts: the known ones, and `extra` such as `<a>…</a> [b]…[/b]`."""
+
+    def __init__(self, extra: str = "") -> None:
+        pairs = [*_KNOWN, *_PAIR.findall(extra)]
+        self.closings = [re.compile(re.escape(closing), re.IGNORECASE) for _, closing in pairs]
+        self.opening = re.compile("|".join(f"({_pattern(o)})" for o, _ in pairs), re.IGNORECASE)
+        self.closing = re.compile("|".join(re.escape(c) for _, c in pairs), re.IGNORECASE)
+        # Closing marks first: that of the harmony format begins with an opening mark.
+        self._any = re.compile(f"({self.closing.pattern})|{self.opening.pattern}", re.IGNORECASE)
+        self._marks = [mark.lower() for pair in pairs for mark in pair]
+        self.longest = max(map(len, self._marks))
+
+    def may_begin(self, text: str) -> bool:
+        """Return whether a mark, or the end of a turn, may begin with the text."""
+        lower = text.lower()
+        if tag := _UNFINISHED_TAG.match(lower):
+            return f"{tag[1]}>" in self._marks
+        return any(mark.startswith(lower) for mark in (*self._marks, *_ENDS))
+
+    def first_is_closing(self, text: str) -> bool | None:
+        """Return whether the first mark within a text is a closing one, None if it has none.
+
+        A closing mark in quotes as code is not one.
+        """
+        mark = self._any.search(text)
+        return mark and mark[1] is not None and text[mark.start() - 1 : mark.start()] != "`"
+
+
+def _pattern(opening: str) -> str:
+    """Return the pattern of an opening mark; a tag may have attributes."""
+    if _TAG.fullmatch(opening):
+        return rf"{re.escape(opening[:-1])}(?:\s[^<>]{{0,200}})?>"
+    return re.escape(opening)
+
+
+def begins_with_thoughts(model: str) -> bool:
+    """Return whether a model is known by its name for thoughts that have no opening mark."""
+    return _UNMARKED.search(model) is not None
+
+
+class ThoughtFilter:
+    """Removes the thoughts from the start of an answer, and joins split surrogate pairs.
+
+    With `hold`, the answer may begin with thoughts that have no opening mark: all text is held back
+    until a closing mark or the end. `plain` is set while text without `<` and surrogates passes
+    unchanged, `answered` once text was returned that is not blank, and `unmarked` if thoughts
+    without an opening mark were found.
+    """
+
+    def __init__(self, marks: ThoughtMarks, hold: bool = False) -> None:
+        self.plain = False
+        self.answered = False
+        self.unmarked = False
+        self._marks = marks
+        self._hold = hold
+        self._part: Literal["start", "thoughts", "unmarked", "answer"] = "start"
+        self._closing = marks.closing
+        # The end of the text, which may become a mark; before it, what may be unmarked thoughts.
+        self._held = ""
+        self._kept: list[str] = []
+        self._after_thoughts = False
+        # Marks in the rest of the answer are a part of it: it is about them.
+        self._marks_are_text = False
+
+    def found_elsewhere(self) -> None:
+        """Stop holding text back: the server sends the thoughts apart from it."""
+        self._hold = False
+
+    def add(self, piece: str, last: bool = False) -> str:
+        """Return the text that is certain so far; with the `last` piece, all remaining text.
+
+        Raises LoneClosingMark.
+        """
+        text, self._held = self._held + piece, ""
+        while self._part != "answer":
+            if self._part == "start":
+                bare = text.lstrip()
+                if not bare or (not last and self._marks.may_begin(bare)):
+                    self._held = text
+                    return ""
+                self._start(bare)
+                text = bare if self._after_thoughts else text
+                continue
+            mark = self._closing.search(text)
+            if mark is None:
+                return self._without_closing(text, last)
+            self.unmarked = self.unmarked or self._part == "unmarked"
+            text, self._part, self._hold = text[mark.end() :], "start", False
+            self._after_thoughts = self._marks_are_text = True
+            self._kept.clear()
+        return self._answer(text, last)
+
+    def _start(self, text: str) -> None:
+        if (opening := self._marks.opening.match(text)) and opening.lastindex:
+            self._part, self._closing = "thoughts", self._marks.closings[opening.lastindex - 1]
+        elif self._marks.closing.match(text):
+            self._part, self._closing = "thoughts", self._marks.closing
+        elif self._hold or (not self._marks_are_text and self._marks.first_is_closing(text)):
+            self._part, self._closing = "unmarked", self._marks.closing
+        else:
+            self._part = "answer"
+
+    def _without_closing(self, text: str, last: bool) -> str:
+        if last:
+            is_answer = self._part == "unmarked"
+            return self._answer("".join(self._kept) + text, last) if is_answer else ""
+        end = len(text) - self._marks.longest + 1
+        self._held = text[max(end, 0) :]
+        if self._part == "unmarked":
+            self._kept.append(text[: max(end, 0)])
+        return ""
+
+    def _answer(self, text: str, last: bool) -> str:
+        if "<" in text and not self._marks_are_text:
+            closing = self._marks.first_is_closing(text)
+            if closing:
+                self.unmarked = True
+                raise LoneClosingMark("the model's thoughts have no opening mark")
+            self._marks_are_text = closing is not None
+        text = _END.sub("", text) if last else self._hold_end(text)
+        self.plain = not self._held
+        self.answered = self.answered or bool(text.strip())
+        return text if text.isascii() else _join_surrogates(text)
+
+    def _hold_end(self, text: str) -> str:
+        """Hold back the end of a text that may become a mark or a surrogate pair."""
+        end = text.rfind("<")
+        if end < 0 or not self._marks.may_begin(text[end:].rstrip()):
+            end = len(text) - ("\ud800" <= text[-1:] <= "\udbff")
+        self._held = text[end:]
+        return text[:end]
+
+
+def _join_surrogates(text: str) -> str:
+    """Join surrogate pairs; a lone surrogate becomes U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
