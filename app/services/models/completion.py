@@ -167,7 +167,7 @@ class CompletionDecoder:
         if self._done:
             return ""
         if error := find_error(document, event):
-            if not (is_refusal(error.code) and self._thoughts.answered):
+            if not (is_refusal(error.error.code or error.error.type) and self._thoughts.answered):
                 raise error
             self._refused = self._done = True
         choice = self._own_choice(document.get("choices"))

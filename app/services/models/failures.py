@@ -3,12 +3,15 @@
 import re
 from typing import Literal, TypeAlias
 
+from msgspec.structs import replace
+
 from app.errors import ModelFailed
 from app.infra.http.errors import BadResponse
 from app.infra.http.response import Response
 from app.infra.http.retry import AttemptFailed, is_temporary, parse_retry_after
 from app.infra.http.sse import BadEvent
 from app.services.models.completion import EmptyAnswer
+from app.services.models.reported_error import ReportedError
 from app.services.models.server_error import ServerError
 
 # A server that asks for a longer wait (seconds) is not retried: the fallback model answers sooner.
@@ -70,6 +73,8 @@ def to_failure(error: Exception, detail: str = "did not answer") -> ModelAttempt
     if isinstance(error, EmptyAnswer):
         retry_after = 0.0 if error.retry else None
         return ModelAttemptFailed("gave an empty answer", str(error), retry_after)
+    if isinstance(error, ReportedError) and (failure := _final(400, error.error, str(error))):
+        return failure
     # The system's messages may contain the URL and thus a password; ours contain no secrets.
     is_ours = isinstance(error, (BadEvent, BadResponse))
     reason = str(error) if is_ours else type(error).__name__
@@ -82,13 +87,8 @@ def rejection(response: Response, error: ServerError, settings: str) -> ModelAtt
     `settings` is the start of the names of the server's settings, such as "LLM_".
     """
     status, reason = response.status, _describe(response, error)
-    if kind := _kind(status, error):
-        if kind == "too long":
-            reason += "; the prompt and LLM_MAX_TOKENS together exceed the model's context"
-        return ModelAttemptFailed(_REJECTED, reason, retryable=False, kind=kind)
-    if status == 402 or _NO_CREDIT.search(error.text):
-        reason += "; the account has no credit"
-        return ModelAttemptFailed(_FOR_OPERATOR, reason, retryable=False)
+    if failure := _final(status, error, reason):
+        return failure
     if status < 300 or is_temporary(status):
         wait = parse_retry_after(response.headers.get("retry-after", ""))
         return ModelAttemptFailed(
@@ -103,12 +103,27 @@ def rejection(response: Response, error: ServerError, settings: str) -> ModelAtt
     return ModelAttemptFailed(_REJECTED, reason, retryable=False)
 
 
+def _final(status: int, error: ServerError, reason: str) -> ModelAttemptFailed | None:
+    """Return the failure if the error says that the same prompt would fail again."""
+    if kind := _kind(status, error):
+        if kind == "too long":
+            reason += "; the prompt and LLM_MAX_TOKENS together exceed the model's context"
+        return ModelAttemptFailed(_REJECTED, reason, retryable=False, kind=kind)
+    if status == 402 or _NO_CREDIT.search(error.text):
+        reason += "; the account has no credit"
+        return ModelAttemptFailed(_FOR_OPERATOR, reason, retryable=False)
+    return None
+
+
 def _describe(response: Response, error: ServerError) -> str:
     media_type = response.content_type
     if media_type == "text/html":
         return f"status {response.status}, a web page"
     known = _MEDIA_TYPE.fullmatch(media_type) and media_type != "application/json"
-    return f"status {response.status}{f', {media_type}' if known else ''}{error}"
+    if error.code == str(response.status):
+        error = replace(error, code="")
+    parts = (f"status {response.status}", media_type if known else "", str(error))
+    return ", ".join(part for part in parts if part)
 
 
 def _kind(status: int, error: ServerError) -> Kind | None:

@@ -4,7 +4,7 @@ import re
 from typing import Literal, TypeAlias
 
 from app.infra.http.sse import BadEvent
-from app.services.models.reported_error import identifier
+from app.services.models.server_error import identifier
 
 Finish: TypeAlias = Literal["stop", "length", "refused"]
 

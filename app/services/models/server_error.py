@@ -1,4 +1,4 @@
-"""Read the error that a model server reports, in whatever form it has."""
+"""Read an error of a model server, in whatever form it has."""
 
 import re
 from collections.abc import Iterator
@@ -10,16 +10,14 @@ from msgspec import Struct
 ERROR_LIMIT = 1 << 20
 _TEXT_LIMIT = 4_000
 _IDENTIFIER = re.compile(r"[\w.\[\]-]{1,64}", re.ASCII)
-# Values that say no more than the status.
-_NOTHING_NEW = re.compile(r"error|\d{3}", re.IGNORECASE)
 _IDENTIFIERS = {
-    "code": ("code", "error_code", "status"),
+    "code": ("code", "error_code", "status", "status_code"),
     "param": ("param", "loc"),
-    "type": ("type",),
+    "type": ("type", "error_type"),
 }
 # Members that contain an error, or messages.
 _MEMBERS = (
-    *("error", "errors", "detail", "details", "innererror", "metadata"),
+    *("error", "errors", "detail", "details", "innererror", "metadata", "base_resp"),
     *("message", "msg", "error_message", "raw"),
 )
 _MAX_DEPTH = 6
@@ -39,7 +37,7 @@ class ServerError(Struct, frozen=True):
 
     def __str__(self) -> str:
         named = (("code", self.code), ("param", self.param), ("type", self.type))
-        return "".join(f", {name} {value}" for name, value in named if value)
+        return ", ".join(f"{name} {value}" for name, value in named if value)
 
 
 def parse_error(body: bytes) -> ServerError:
@@ -49,8 +47,17 @@ def parse_error(body: bytes) -> ServerError:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = body[:_TEXT_LIMIT].decode(errors="replace").strip()
         return ServerError(text="" if text.startswith("<") else text)
+    return read_error(document)
+
+
+def read_error(document: object) -> ServerError:
+    """Find the error in a decoded document, or in a part of it."""
     found = list(_walk(document, 0))
-    firsts = {name: next((text for key, text in found if key == name), "") for name in _IDENTIFIERS}
+    known = {name: [text for key, text in found if key == name] for name in _IDENTIFIERS}
+    # A word says more than a status, and anything more than that it is an error.
+    known["code"].sort(key=str.isdigit)
+    known["type"].sort(key="error".__eq__)
+    firsts = {name: texts[0] if texts else "" for name, texts in known.items()}
     return ServerError(**firsts, text="\n".join(text for _, text in found)[:_TEXT_LIMIT])
 
 
@@ -66,14 +73,16 @@ def _walk(value: object, depth: int) -> Iterator[tuple[str, str]]:
     elif isinstance(value, dict):
         for name, keys in _IDENTIFIERS.items():
             for key in keys:
-                if text := _identifier(value.get(key)):
+                if text := identifier(value.get(key)):
                     yield name, text
         for key in _MEMBERS:
             yield from _walk(value.get(key), depth + 1)
 
 
-def _identifier(value: object) -> str:
+def identifier(value: object) -> str:
+    """Return a number or a short identifier as text, "" for any other value."""
     # FastAPI locates a parameter with a list: ["body", "messages", 0, "role"].
-    text = ".".join(map(str, value)) if isinstance(value, list) else str(value or "")
-    known = _IDENTIFIER.fullmatch(text) and not _NOTHING_NEW.fullmatch(text)
-    return text if known else ""
+    text = ".".join(map(str, value)) if isinstance(value, list) else value
+    if isinstance(text, bool) or not isinstance(text, str | int):
+        return ""
+    return str(text) if _IDENTIFIER.fullmatch(str(text)) else ""

@@ -184,7 +184,7 @@ def test_an_error_that_is_a_refusal_ends_an_answer_that_has_begun() -> None:
     assert join_deltas(deltas(piece("a"), error)) == Delta("a", "refused")
     with pytest.raises(ReportedError) as failed:
         deltas(error)
-    assert failed.value.code == "content_filter"
+    assert failed.value.error.code == "content_filter"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The model client against a scripted server: requests, answers, retries and failures."""
 
+import json
 import logging
 import socket
 from collections.abc import AsyncIterator
@@ -193,19 +194,23 @@ async def test_another_key_for_the_same_server_is_tried_after_a_refused_one(setu
     assert await setup.ask(refuse(401), say("Yes"), api_key="k1", fallback_server=server) == "Yes"
 
 
-FILTERED = refuse(400, '{"error": {"code": "content_filter", "message": "No."}}')
-TOO_LONG = refuse(400, '{"error": {"code": "context_length_exceeded"}}')
+FILTERED = {"error": {"code": "content_filter", "message": "No."}}
+TOO_LONG = {"error": {"code": "context_length_exceeded"}}
 
 
-async def test_a_filtered_prompt_is_a_refusal(setup: Setup) -> None:
-    await setup.ask(FILTERED, fallback_model="large")
+@pytest.mark.parametrize("answer", [refuse(400, json.dumps(FILTERED)), say(FILTERED)])
+async def test_a_filtered_prompt_is_a_refusal(setup: Setup, answer: Answer) -> None:
+    await setup.ask(answer, fallback_model="large")
     assert (setup.deltas, setup.asked_models) == ([Delta(finish="refused")], ["small"])
 
 
-async def test_a_prompt_that_is_too_long_is_reported_if_no_model_answers(setup: Setup) -> None:
-    assert await setup.ask(TOO_LONG, say("Yes"), fallback_model="large") == "Yes"
+@pytest.mark.parametrize("answer", [refuse(400, json.dumps(TOO_LONG)), say(TOO_LONG)])
+async def test_a_prompt_that_is_too_long_is_reported_if_no_model_answers(
+    setup: Setup, answer: Answer
+) -> None:
+    assert await setup.ask(answer, say("Yes"), fallback_model="large") == "Yes"
     with pytest.raises(PromptTooLong) as failed:
-        await setup.ask(TOO_LONG, refuse(400), fallback_model="large")
+        await setup.ask(answer, refuse(400), fallback_model="large")
     assert (failed.value.prompt, failed.value.retryable) == (PROMPT, False)
 
 

@@ -16,7 +16,7 @@ TEXT = {"choices": [{"delta": {"content": "a"}}]}
         ({"error": {"message": "quotes the prompt"}}, "", ""),
         ({"error": {"code": "a b", "type": "server_error", "message": "x"}}, "server_error", ""),
         ({"error": {"code": 429, "param": "model"}}, "429", "model"),
-        ({"error": {"code": "x" * 65, "param": ["messages"]}}, "", ""),
+        ({"error": {"code": "x" * 65, "param": ["messages"]}}, "", "messages"),
         ({"error": [{"error": {"code": 503}}]}, "503", ""),
         ({"error": {"error": {"code": "deep"}}}, "deep", ""),
         ({"error": {"code": 0, "message": "engine died"}}, "0", ""),
@@ -37,7 +37,7 @@ def test_every_form_of_error_is_found(chunk: dict[str, Any], code: str, param: s
     error = find_error(chunk)
 
     assert error is not None
-    assert (error.code, error.param) == (code, param)
+    assert (error.error.code or error.error.type, error.error.param) == (code, param)
     assert "quotes" not in str(error)
     assert code in str(error)
 
