@@ -190,6 +190,7 @@ def _model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIMode
         connect_timeout=settings.llm_connect_timeout,
         first_token_timeout=settings.llm_first_token_timeout,
         silence_timeout=settings.llm_silence_timeout,
+        thinking_timeout=settings.llm_thinking_timeout,
         max_tokens=settings.llm_max_tokens,
         temperature=settings.llm_temperature,
     )

@@ -50,10 +50,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     # Omitted from requests unless set: some models reject them.
     llm_max_tokens: Count | None = None
     llm_temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    # Seconds to connect, to the first token, between two tokens, and for a whole answer.
+    # Seconds to connect, to the first token, without any byte between two tokens, without a token
+    # while comments or reasoning arrive, and for a whole answer.
     llm_connect_timeout: Seconds = 5.0
-    llm_first_token_timeout: Seconds = 30.0
+    llm_first_token_timeout: Seconds = 60.0
     llm_silence_timeout: Seconds = 20.0
+    llm_thinking_timeout: Seconds = 240.0
     llm_answer_timeout: Seconds = 300.0
     # Seconds for the model to rewrite a follow-up question.
     condense_timeout: Seconds = 2.0

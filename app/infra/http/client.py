@@ -15,7 +15,7 @@ from typing import cast
 from aiohappyeyeballs import start_connection
 
 from app.infra.http.endpoint import Endpoint, Origin, proxy_for
-from app.infra.http.errors import BadResponse
+from app.infra.http.errors import BadResponse, ConnectTimeout
 from app.infra.http.response import Response
 
 # The number of idle connections to keep.
@@ -68,7 +68,8 @@ class HTTPClient:
 
         `until` is the deadline in the time of the running event loop, `connect_timeout` is in
         seconds. `headers` are added to those of the endpoint; each value is one line. Redirects
-        are not followed. Raises BadResponse, and OSError (including TimeoutError).
+        are not followed. Raises BadResponse, and OSError (including TimeoutError, and its subclass
+        ConnectTimeout).
         """
         try:
             proxy = proxy_for(endpoint, self._proxies)
@@ -86,8 +87,11 @@ class HTTPClient:
                 if response.started:
                     raise
         connect_by = min(until, asyncio.get_running_loop().time() + connect_timeout)
-        async with asyncio.timeout_at(connect_by):
-            connection = await self._connect(endpoint, proxy)
+        try:
+            async with asyncio.timeout_at(connect_by):
+                connection = await self._connect(endpoint, proxy)
+        except TimeoutError:
+            raise ConnectTimeout from None
         return await _with_head(connection.send(request, self._release), until)
 
     def _take_idle(self, endpoint: Endpoint) -> "_Connection | None":

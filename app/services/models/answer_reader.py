@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from app.infra.http.sse import EVENT_LIMIT, BadEvent, SSEDecoder, SSEEvent
 from app.services.models.completion import CompletionDecoder, Delta, join_deltas
+from app.services.models.deadlines import AnswerDeadlines
 
 # Seconds to wait after the answer for the usage and the end of the body, which lets the connection
 # be kept.
@@ -19,12 +20,12 @@ class AnswerReader:
     def __init__(
         self,
         on_delta: Callable[[Delta], None],
-        silence_timeout: float,
+        deadlines: AnswerDeadlines,
         on_start: Callable[[], object] | None = None,
     ) -> None:
         self.started = False
         self._on_delta = on_delta
-        self._silence_timeout = silence_timeout
+        self._deadlines = deadlines
         self._on_start = on_start
         self._json = bytearray()
         self._events = SSEDecoder()
@@ -42,8 +43,6 @@ class AnswerReader:
         BadEvent.
         """
         events = self._events.feed(data)
-        if not events:
-            return None
         was_finished = self._completion.finished
         deltas: list[Delta] = []
         try:
@@ -55,14 +54,16 @@ class AnswerReader:
             if deltas:
                 self._emit(deltas[0] if len(deltas) == 1 else join_deltas(deltas))
         if not self._completion.finished:
-            return self._silence_timeout
+            # An event without text, such as the first with only a role, is not the first token.
+            return self._deadlines.after_text() if deltas else self._deadlines.after_sign_of_life()
         return None if was_finished else TRAILER_TIMEOUT
 
-    def feed_json(self, data: bytes) -> None:
-        """Collect an answer that is one JSON document. Raises BadEvent."""
+    def feed_json(self, data: bytes) -> float:
+        """Collect an answer that is one JSON document; see `feed`."""
         self._json += data
         if len(self._json) > EVENT_LIMIT:
             raise BadEvent("the answer is too large")
+        return self._deadlines.after_sign_of_life()
 
     def end(self) -> None:
         """Handle the end of the body. Raises BadEvent if the answer is not complete."""

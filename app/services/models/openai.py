@@ -1,7 +1,8 @@
 """Client for OpenAI-compatible model servers.
 
 A failed request is retried and then sent to the fallback model, but only before the first piece of
-the answer. Prompts, keys and answers are never logged.
+the answer. A request that timed out is not retried: the server may still work on it. Prompts, keys
+and answers are never logged.
 """
 
 import asyncio
@@ -9,6 +10,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from functools import partial
+from math import inf
+
+from msgspec.structs import replace
 
 from app import tracing
 from app.infra.http.client import HTTPClient
@@ -18,14 +22,15 @@ from app.infra.http.retry import RetryPolicy
 from app.infra.http.sse import BadEvent
 from app.services.models.answer_reader import AnswerReader
 from app.services.models.completion import Delta
+from app.services.models.deadlines import AnswerDeadlines
 from app.services.models.failures import ModelAttemptFailed, check_response, to_failure
 from app.services.models.prompt import Prompt
 from app.services.models.request import ModelConfig, encode_request, endpoint_of
 
 log = logging.getLogger(__name__)
 
-# The time for all attempts at one model, in first-token timeouts.
-ATTEMPTS_BUDGET = 2
+# Seconds after which no attempt begins at a model that has a fallback.
+FALLBACK_AFTER = 5.0
 
 
 class OpenAIModel:
@@ -50,9 +55,12 @@ class OpenAIModel:
         self._retry_policy = RetryPolicy(
             attempts=config.attempts,
             timeout=config.first_token_timeout,
-            deadline=ATTEMPTS_BUDGET * config.first_token_timeout,
+            deadline=config.first_token_timeout,
             backoff=config.backoff,
             sleep=sleep,
+        )
+        self._policy_before_fallback = replace(
+            self._retry_policy, deadline=min(FALLBACK_AFTER, config.first_token_timeout)
         )
 
     async def stream(self, prompt: Prompt, on_delta: Callable[[Delta], None]) -> None:
@@ -67,7 +75,13 @@ class OpenAIModel:
         del prompt
 
         async def attempt(model: str, until: float) -> None:
-            answer = AnswerReader(on_delta, config.silence_timeout, on_start=bodies.clear)
+            deadlines = AnswerDeadlines(
+                asyncio.get_running_loop().time,
+                until=until,
+                silence=config.silence_timeout,
+                thinking=config.thinking_timeout,
+            )
+            answer = AnswerReader(on_delta, deadlines, on_start=bodies.clear)
             try:
                 response = await self._post(bodies[model], until)
                 await self._read(response, until, answer)
@@ -78,16 +92,18 @@ class OpenAIModel:
                 raise
 
         for model in models:
+            is_last = model == models[-1]
+            policy = self._retry_policy if is_last else self._policy_before_fallback
             try:
-                return await self._retry_policy.run(
+                return await policy.run(
                     f"request to model {model}", partial(attempt, model), self._on_retry
                 )
             except ModelAttemptFailed as failure:
                 failed = failure
-            if not failed.use_fallback:
+            if is_last or not failed.use_fallback:
                 break
-            if model != models[-1]:
-                self._on_fallback()
+            log.warning("falling back to model %s: %s", models[-1], failed)
+            self._on_fallback()
         raise failed.error
 
     async def complete(self, prompt: Prompt, deadline: float) -> str:
@@ -97,12 +113,14 @@ class OpenAIModel:
         """
         until = asyncio.get_running_loop().time() + deadline
         deltas: list[Delta] = []
+        now = asyncio.get_running_loop().time
+        deadlines = AnswerDeadlines(now, until=inf, silence=inf, thinking=inf)
         try:
             async with asyncio.timeout_at(until):
                 response = await self._post(
                     encode_request(self._config, self._config.model, prompt), until
                 )
-                await self._read(response, until, AnswerReader(deltas.append, deadline))
+                await self._read(response, until, AnswerReader(deltas.append, deadlines))
         except (ModelAttemptFailed, TimeoutError) as error:
             failure = to_failure(error) if isinstance(error, TimeoutError) else error
             log.warning("model failed to complete a short answer: %s", failure)

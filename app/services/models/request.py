@@ -8,7 +8,12 @@ from app.services.models.prompt import Prompt
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True):
-    """Where the model is and how to call it; times in seconds, `attempts` per model."""
+    """Where the model is and how to call it; times in seconds.
+
+    An attempt has `first_token_timeout` until its first token, and further ones begin for as long.
+    With signs of life, such as comments or reasoning, `thinking_timeout` may pass without a token.
+    `attempts` at a model may be paid for; those at a busy server are not counted.
+    """
 
     base_url: str
     model: str
@@ -17,8 +22,9 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     temperature: float | None = None
     connect_timeout: float = 5.0
-    first_token_timeout: float = 30.0
+    first_token_timeout: float = 60.0
     silence_timeout: float = 20.0
+    thinking_timeout: float = 240.0
     attempts: int = 3
     backoff: float = 0.2
 
