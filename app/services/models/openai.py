@@ -15,13 +15,14 @@ from math import inf
 from msgspec.structs import replace
 
 from app import tracing
+from app.errors import ModelFailed
 from app.infra.http.client import HTTPClient
 from app.infra.http.errors import BadResponse
 from app.infra.http.response import Response
 from app.infra.http.retry import RetryPolicy
 from app.infra.http.sse import BadEvent
 from app.services.models.answer_reader import AnswerReader
-from app.services.models.completion import Delta
+from app.services.models.completion import Delta, join_deltas
 from app.services.models.deadlines import AnswerDeadlines
 from app.services.models.failures import ModelAttemptFailed, check_response, to_failure
 from app.services.models.prompt import Prompt
@@ -106,26 +107,34 @@ class OpenAIModel:
             self._on_fallback()
         raise failed.error
 
-    async def complete(self, prompt: Prompt, deadline: float) -> str:
-        """Return a whole short answer, in one attempt of at most `deadline` seconds.
+    async def complete(self, prompt: Prompt, deadline: float) -> str | None:
+        """Return a whole short answer, in one attempt.
 
-        Raises ModelFailed.
+        None if it takes longer than `deadline` seconds, or more tokens than it may have. Raises
+        ModelFailed.
         """
-        until = asyncio.get_running_loop().time() + deadline
         deltas: list[Delta] = []
         now = asyncio.get_running_loop().time
+        # Whatever arrives, the time is the same.
         deadlines = AnswerDeadlines(now, until=inf, silence=inf, thinking=inf)
+        body = encode_request(self._config, self._config.model, prompt)
         try:
-            async with asyncio.timeout_at(until):
-                response = await self._post(
-                    encode_request(self._config, self._config.model, prompt), until
-                )
-                await self._read(response, until, AnswerReader(deltas.append, deadlines))
-        except (ModelAttemptFailed, TimeoutError) as error:
-            failure = to_failure(error) if isinstance(error, TimeoutError) else error
+            async with asyncio.timeout(deadline):
+                response = await self._post(body, inf)
+                await self._read(response, inf, AnswerReader(deltas.append, deadlines))
+        except TimeoutError:
+            log.warning("a short answer of the model took too long")
+            return None
+        except ModelAttemptFailed as failure:
             log.warning("model failed to complete a short answer: %s", failure)
             raise failure.error from None
-        return "".join(delta.text for delta in deltas)
+        answer = join_deltas(deltas)
+        if answer.finish == "length":
+            log.warning("a short answer of the model took too many tokens")
+            return None
+        if answer.finish == "refused":
+            raise ModelFailed("The language model refused the request.")
+        return answer.text
 
     async def _post(self, body: bytes, until: float) -> Response:
         try:

@@ -194,14 +194,28 @@ async def test_cancelling_an_answer_stops_the_model(setup: Setup, pieces: list[s
         await setup.model.disconnected.wait()
 
 
-async def test_a_short_answer_completes_in_one_attempt_or_fails(setup: Setup) -> None:
-    setup.model.answers(say("Yes", "!"), refuse(500), say("Yes", anyio.Event()))
-    setup.model.answers(say(reasoning("Hm."), anyio.Event()))
-    assert await setup.client().complete(PROMPT, 5) == "Yes!"
-    for _ in range(3):
-        with anyio.fail_after(5), pytest.raises(ModelFailed):
-            await setup.client().complete(PROMPT, 0.1)
-    assert len(setup.asked_models) == 4
+async def test_a_short_answer_completes_in_one_attempt(setup: Setup) -> None:
+    assert await setup.client().complete(PROMPT, 5) == "Hello world"
+    setup.model.answers(refuse(500), say("No", finish="content_filter"))
+    for _ in range(2):
+        with pytest.raises(ModelFailed):
+            await setup.client().complete(PROMPT, 5)
+    assert len(setup.asked_models) == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        say(anyio.Event()),
+        say("Yes", anyio.Event()),
+        say(reasoning("Hm."), anyio.Event()),
+        say("How thick must", finish="length"),
+    ],
+)
+async def test_a_short_answer_must_be_whole_and_in_time(setup: Setup, answer: Answer) -> None:
+    setup.model.answers(answer)
+    with anyio.fail_after(5):
+        assert await setup.client().complete(PROMPT, 0.1) is None
 
 
 async def test_no_secret_is_logged_or_shown(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
