@@ -54,11 +54,11 @@ class Condenser:
             self._recent.clear()
             self._paused_until = self._now() + PAUSE
             log.warning(
-                "condensing is paused for %.0f minutes: the model took too long for %d of the last"
-                " questions (limit %g s); set CONDENSE_MODEL to a faster model, raise"
-                " CONDENSE_TIMEOUT, or set CONDENSE=off",
+                "condensing is paused for %.0f minutes: the model was too slow, or its text too"
+                " long, for %d of the last %d questions; set CONDENSE_MODEL to a faster model,"
+                " raise CONDENSE_TIMEOUT or CONDENSE_MAX_TOKENS, or set CONDENSE=off",
                 PAUSE / 60,
                 _MAX_SLOW,
-                self._timeout,
+                _RECENT,
             )
         return text

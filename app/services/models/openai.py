@@ -115,7 +115,7 @@ class OpenAIModel:
         """
         deltas: list[Delta] = []
         now = asyncio.get_running_loop().time
-        # Whatever arrives, the time is the same.
+        # The timeout below is the only one.
         deadlines = AnswerDeadlines(now, until=inf, silence=inf, thinking=inf)
         body = encode_request(self._config, self._config.model, prompt)
         try:

@@ -11,7 +11,9 @@ import pytest
 
 from app.errors import ModelFailed
 from app.infra.http.client import HTTPClient
+from app.infra.http.errors import ConnectTimeout
 from app.services.models.completion import Delta
+from app.services.models.failures import to_failure
 from app.services.models.openai import FALLBACK_AFTER
 from tests.scripted_model import Answer, ScriptedModel, Step, chunk, page, reasoning, refuse, say
 from tests.services.models.test_openai import Setup
@@ -67,6 +69,11 @@ async def test_a_request_that_times_out_is_not_repeated(setup: Setup, begin: Any
     with pytest.raises(ModelFailed, match="in time"):
         await setup.ask(say(*begin, anyio.Event()), first_token_timeout=0.05, silence_timeout=0.05)
     assert (setup.asked_models, setup.waits) == (["small"], [])
+
+
+def test_only_a_timeout_after_connecting_rules_out_a_retry() -> None:
+    assert to_failure(TimeoutError()).retry_after is None
+    assert to_failure(ConnectTimeout()).retry_after == 0
 
 
 async def test_a_request_that_times_out_goes_to_the_fallback_model(setup: Setup) -> None:
