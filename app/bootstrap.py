@@ -15,6 +15,7 @@ from app.infra.http.client import HTTPClient
 from app.infra.redis import redis_client
 from app.services.access.rate_limit import RateLimiter
 from app.services.chat.answerer import Answerer, Memory
+from app.services.chat.condenser import Condenser
 from app.services.chat.memory import RedisMemory
 from app.services.chat.planner import Retriever
 from app.services.chat.small_talk import load_phrases
@@ -169,13 +170,13 @@ def build_answerer(
     settings: Settings, http: HTTPClient, metrics: Metrics, retriever: Retriever, memory: Memory
 ) -> Answerer:
     """Build the answerer with the configured model, or else the extractive one."""
-    model = _model(http, settings, metrics) if settings.llm_base_url else None
+    config = _model_config(settings) if settings.llm_base_url else None
     return Answerer(
         retriever=retriever,
-        model=model or ExtractiveModel(),
+        model=_model(http, config, metrics) if config else ExtractiveModel(),
         memory=memory,
-        rewriter=model,
-        rewrite_timeout=settings.condense_timeout,
+        has_model=config is not None,
+        condenser=_condenser(http, config, settings, metrics) if config else None,
         history_tokens=settings.history_tokens,
         answer_timeout=settings.llm_answer_timeout,
     )
@@ -202,8 +203,8 @@ def _fallback_server(settings: Settings) -> ServerConfig | None:
     )
 
 
-def _model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIModel:
-    config = ModelConfig(
+def _model_config(settings: Settings) -> ModelConfig:
+    return ModelConfig(
         base_url=settings.llm_base_url,
         model=settings.llm_model,
         api_key=settings.llm_api_key,
@@ -215,13 +216,32 @@ def _model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIMode
         connect_timeout=settings.llm_connect_timeout,
         first_token_timeout=settings.llm_first_token_timeout,
         silence_timeout=settings.llm_silence_timeout,
+        thinking_timeout=settings.llm_thinking_timeout,
         max_tokens=settings.llm_max_tokens,
         temperature=settings.llm_temperature,
         thought_marks=settings.llm_thought_marks,
     )
+
+
+def _model(http: HTTPClient, config: ModelConfig, metrics: Metrics) -> OpenAIModel:
     return OpenAIModel(
         http, config, on_retry=metrics.model_retries.inc, on_fallback=metrics.model_fallbacks.inc
     )
+
+
+def _condenser(
+    http: HTTPClient, config: ModelConfig, settings: Settings, metrics: Metrics
+) -> Condenser | None:
+    if settings.condense == "off":
+        return None
+    config = replace(
+        config,
+        model=settings.condense_model or config.model,
+        max_tokens=settings.condense_max_tokens,
+        # Some models refuse any temperature.
+        temperature=None if config.temperature is None else 0.0,
+    )
+    return Condenser(_model(http, config, metrics), timeout=settings.condense_timeout)
 
 
 def open_database(settings: Settings) -> AbstractAsyncContextManager[tuple[Pool, DatabaseState]]:

@@ -60,13 +60,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     llm_temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     # Marks around the model's thoughts beside the usual ones, such as "<plan>…</plan>".
     llm_thought_marks: str = ""
-    # Seconds to connect, to the first token, between two tokens, and for a whole answer.
+    # Seconds to connect, to the first token, without any byte between two tokens, without a token
+    # while comments or reasoning arrive, and for a whole answer.
     llm_connect_timeout: Seconds = 5.0
-    llm_first_token_timeout: Seconds = 30.0
+    llm_first_token_timeout: Seconds = 60.0
     llm_silence_timeout: Seconds = 20.0
+    llm_thinking_timeout: Seconds = 240.0
     llm_answer_timeout: Seconds = 300.0
-    # Seconds for the model to rewrite a follow-up question.
+    # Whether a model rewrites follow-ups and translates questions before the search, which model
+    # of the server (default: LLM_MODEL), and its limits in seconds and tokens.
+    condense: Literal["model", "off"] = "model"
+    condense_model: str = ""
     condense_timeout: Seconds = 2.0
+    condense_max_tokens: Count = 256
 
     # Embedder: use (also the default if it is installed), bge, none, or a model of the
     # OpenAI-compatible server at EMBEDDING_BASE_URL.
@@ -156,6 +162,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             raise SettingsError("LLM_MODEL: set it to a model of the server at LLM_BASE_URL")
         if self.llm_model and not self.llm_base_url:
             raise SettingsError("LLM_BASE_URL: set it to the server that has LLM_MODEL")
+        if self.condense_model and not self.llm_base_url:
+            raise SettingsError("CONDENSE_MODEL: it is a model of the server at LLM_BASE_URL")
         if self.embedding_base_url and not self.embedding_model:
             raise SettingsError(
                 "EMBEDDING_MODEL: set it to a model of the server at EMBEDDING_BASE_URL"

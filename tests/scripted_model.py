@@ -6,7 +6,8 @@
         assert model.requests[0].messages[-1]["content"] == "…"
 
 The steps of `say`: a string is a token, an `anyio.Event` pauses the answer until the test sets it,
-a dict is sent as the JSON of an event, bytes are sent unchanged, and `DIE` cuts the connection.
+a float pauses it for so many seconds, a dict is sent as the JSON of an event, bytes are sent
+unchanged, and `DIE` cuts the connection.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ class Cut(Enum):
 
 
 DIE = Cut.DIE
-Played: TypeAlias = bytes | anyio.Event | Literal[Cut.DIE]
+Played: TypeAlias = bytes | float | anyio.Event | Literal[Cut.DIE]
 Step: TypeAlias = str | JSON | Played
 
 
@@ -253,6 +254,8 @@ async def _play(answer: Answer, writer: asyncio.StreamWriter) -> bool:
             await writer.drain()
         elif isinstance(step, anyio.Event):
             await step.wait()
+        elif isinstance(step, float):
+            await asyncio.sleep(step)
         else:
             writer.transport.abort()
             return False

@@ -86,6 +86,8 @@ def test_model_and_model_server_require_each_other() -> None:
         Settings.from_environment({"LLM_BASE_URL": "http://127.0.0.1:1/v1"})
     with pytest.raises(SettingsError, match=r"^LLM_BASE_URL: "):
         Settings.from_environment({"LLM_MODEL": "m"})
+    with pytest.raises(SettingsError, match=r"^CONDENSE_MODEL: "):
+        Settings.from_environment({"CONDENSE_MODEL": "m"})
 
 
 def test_an_embedding_server_requires_a_model_but_a_model_may_be_local() -> None:

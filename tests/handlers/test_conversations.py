@@ -69,6 +69,32 @@ async def test_follow_up_is_rewritten_by_rule_if_the_model_fails(
     assert events[-1].data["scope"]["query"].startswith("And the release? (")
 
 
+async def test_follow_up_is_rewritten_by_the_model_for_it_within_its_token_limit(
+    chat_settings: Settings, model: ScriptedModel
+) -> None:
+    settings = replace(
+        chat_settings, condense_model="tiny", condense_max_tokens=99, llm_temperature=0.7
+    )
+    async with running(settings) as chat:
+        for question in (QUESTION, "And the release?"):
+            await chat.ask(question, conversation_id="tiny")
+    answered = ("first", None, 0.7)
+    assert [
+        (request.body["model"], request.body.get("max_tokens"), request.body["temperature"])
+        for request in model.requests
+    ] == [answered, ("tiny", 99, 0), answered]
+
+
+async def test_follow_up_is_rewritten_by_rule_if_condensing_is_off(
+    chat_settings: Settings, model: ScriptedModel
+) -> None:
+    async with running(replace(chat_settings, condense="off")) as chat:
+        await chat.ask(QUESTION, conversation_id="off")
+        events = await chat.ask("And the release?", conversation_id="off")
+    assert events[-1].data["scope"]["query"].startswith("And the release? (")
+    assert len(model.requests) == 2
+
+
 async def test_follow_up_without_sources_is_refused_without_the_model(
     chat: Client, model: ScriptedModel
 ) -> None:

@@ -15,7 +15,7 @@ from aiohappyeyeballs import start_connection
 
 from app.infra.http.connection import Connection
 from app.infra.http.endpoint import Endpoint, proxy_for
-from app.infra.http.errors import BadResponse
+from app.infra.http.errors import BadResponse, ConnectTimeout
 from app.infra.http.response import Response
 
 # The number of idle connections to keep.
@@ -69,9 +69,9 @@ class HTTPClient:
         """Send a request and wait for the head of the response, which the caller must close.
 
         `until` is the deadline in the time of the running event loop, `connect_timeout` is in
-        seconds. `headers` are added to those of the endpoint; each value is one line. A
-        few redirects that repeat the request within its origin (307, 308) are followed. Raises
-        BadResponse, and OSError (including TimeoutError).
+        seconds. `headers` are added to those of the endpoint; each value is one line. A few
+        redirects that repeat the request within its origin (307, 308) are followed. Raises
+        BadResponse, and OSError (including TimeoutError, and its subclass ConnectTimeout).
         """
         left = MAX_REDIRECTS
         while True:
@@ -109,8 +109,11 @@ class HTTPClient:
                 if response.started:
                     raise
         connect_by = min(until, asyncio.get_running_loop().time() + connect_timeout)
-        async with asyncio.timeout_at(connect_by):
-            connection = await self._connect(endpoint, proxy)
+        try:
+            async with asyncio.timeout_at(connect_by):
+                connection = await self._connect(endpoint, proxy)
+        except TimeoutError:
+            raise ConnectTimeout from None
         return await _with_head(connection.send(request, self._release), until)
 
     def _take_idle(self, endpoint: Endpoint) -> Connection | None:

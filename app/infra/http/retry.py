@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from time import time
@@ -15,24 +15,31 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Seconds that the backoff does not exceed.
+MAX_BACKOFF = 5.0
+
 
 class AttemptFailed(Exception):
     """One attempt failed; the message says why, without secrets.
 
     `retry_after` is the minimum number of seconds before the next attempt, None if a retry cannot
-    help.
+    help. `busy` means that the server has not taken the request, for instance because it starts.
     """
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, reason: str, retry_after: float | None = None, *, busy: bool = False
+    ) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.busy = busy
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
     """How often and for how long a request is attempted; times in seconds.
 
-    `timeout` bounds one attempt, `deadline` all of them with the waits in between. `backoff` is the
-    wait before the second attempt, doubled for each further one.
+    `attempts` counts those that the server may have taken; those at a busy server are free.
+    `timeout` bounds one attempt, and none begins `deadline` after the first. `backoff` is the wait
+    before the second attempt, doubled for each further one up to MAX_BACKOFF.
     """
 
     attempts: int
@@ -53,39 +60,48 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
         called before each further attempt. Raises the last AttemptFailed.
         """
         now = asyncio.get_running_loop().time
-        deadline = now() + self.deadline
-        number = 1
+        number, counted, elapsed, backoff = 1, 0, 0.0, self.backoff
         while True:
+            began = now()
             try:
-                return await attempt(min(now() + self.timeout, deadline))
+                return await attempt(began + self.timeout)
             except AttemptFailed as failure:
+                counted += not failure.busy
                 # The jitter keeps clients that failed together from coming back together.
-                wait = self.backoff * 2 ** (number - 1) * random.uniform(0.5, 1)  # noqa: S311
-                wait = max(wait, failure.retry_after or 0)
-                last = number >= self.attempts or now() + wait >= deadline
+                wait = max(backoff * random.uniform(0.5, 1), failure.retry_after or 0)  # noqa: S311
+                elapsed += now() - began + wait
+                last = counted >= self.attempts or elapsed >= self.deadline
                 if failure.retry_after is None or last:
                     log.warning("%s failed: %s", name, failure)
                     raise
                 number += 1
                 log.warning(
-                    "%s failed, retrying (attempt %d of %d): %s",
-                    name,
-                    number,
-                    self.attempts,
-                    failure,
+                    "%s failed, retrying in %.1f s (attempt %d): %s", name, wait, number, failure
                 )
             await self.sleep(wait)
+            backoff = min(2 * backoff, MAX_BACKOFF)
             if on_retry is not None:
                 on_retry()
 
 
 def is_temporary(status: int) -> bool:
     """Whether the same request may succeed later."""
-    return status in (408, 429) or status >= 500
+    return status in (408, 409, 425, 429) or status >= 500
 
 
-def parse_retry_after(value: str) -> float:
-    """Parse a Retry-After header, seconds or an HTTP date, as seconds from now; 0 if invalid."""
+def is_busy(status: int) -> bool:
+    """Whether the server, or the one behind a gateway, has not taken the request."""
+    return status in (429, 502, 503, 504, 529)
+
+
+def parse_retry_after(headers: Mapping[str, str]) -> float:
+    """Return the seconds from now that Retry-After-Ms or Retry-After asks for; 0 if invalid.
+
+    `headers` are by lower-case name. Retry-After is in seconds or an HTTP date.
+    """
+    with suppress(ValueError):
+        return max(0.0, float(headers.get("retry-after-ms", "")) / 1_000)
+    value = headers.get("retry-after", "")
     with suppress(ValueError):
         return max(0.0, float(value))
     with suppress(ValueError, OverflowError):

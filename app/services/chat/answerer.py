@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from app.errors import ModelFailed, ShuttingDown
 from app.schemas import Done, Event, FinishReason, PastTurn, Sources, Timings
 from app.services.chat.answer_stream import AnswerStream
-from app.services.chat.followups import FollowUpRewriter
+from app.services.chat.condenser import Condenser
 from app.services.chat.memory import MemoryUnavailable
 from app.services.chat.planner import Retriever, TurnInput, TurnPlan, TurnPlanner
 from app.services.chat.prompt import fits, shorter_prompt
@@ -72,9 +72,9 @@ class Cancellation:
 class Answerer:
     """Answers questions.
 
-    `rewriter` is the language model if one is configured: it rewrites and translates questions.
-    Without it `model` only quotes, and a rule expands follow-ups. Timeouts are in seconds;
-    `answer_timeout` limits a whole answer of the model.
+    Without `has_model`, `model` is not a language model: it only quotes. Without a `condenser`, a
+    rule expands follow-ups, and questions are not translated. `answer_timeout` limits a whole
+    answer of the model, in seconds.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class Answerer:
         retriever: Retriever,
         model: LanguageModel,
         memory: Memory,
-        rewriter: FollowUpRewriter | None,
-        rewrite_timeout: float,
+        has_model: bool,
+        condenser: Condenser | None,
         history_tokens: int,
         answer_timeout: float,
     ) -> None:
         self._planner = TurnPlanner(
-            retriever, rewriter, rewrite_timeout=rewrite_timeout, history_tokens=history_tokens
+            retriever, condenser, has_model=has_model, history_tokens=history_tokens
         )
         self._model = model
         self._memory = memory

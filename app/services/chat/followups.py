@@ -1,25 +1,21 @@
 """Rewrite a question so that it can be searched without the conversation.
 
 A model rewrites a follow-up, and translates a question that is in none of the library's languages,
-if one is configured and fast enough; otherwise a rule appends words of the last question.
+if there is a condenser and it is fast enough; otherwise a rule appends words of the last question.
 `done.scope.query` shows the result.
 """
 
-import logging
 import re
 from collections.abc import Sequence
-from typing import Protocol
 
-from app.errors import ModelFailed
 from app.limits import QUERY_LIMIT
 from app.schemas import PastTurn
 from app.services.chat.citations import strip_markers
+from app.services.chat.condenser import Condenser
 from app.services.chat.phrasebooks import DEFAULT, phrasebook
 from app.services.chat.small_talk import strip_opening
 from app.services.models.prompt import Message, Prompt
 from app.services.search.text import STOP_WORDS, fold, stems
-
-log = logging.getLogger(__name__)
 
 _REWRITE = """\
 Rewrite the last question so that it can be understood without the conversation: replace words \
@@ -86,41 +82,27 @@ _SELF_CONTAINED, _SELF_CONTAINED_AFTER_ACKNOWLEDGEMENT = 4, 2
 _SELF_CONTAINED_WORDS, _SELF_CONTAINED_CONTINUATION_WORDS = 6, 9
 
 
-class FollowUpRewriter(Protocol):
-    """A model that can write one short text."""
-
-    async def complete(self, prompt: Prompt, deadline: float) -> str:
-        """Return the whole text within `deadline` seconds, or raise ModelFailed."""
-        ...
-
-
 async def rewrite_question(
     question: str,
     history: Sequence[PastTurn],
-    model: FollowUpRewriter | None,
-    deadline: float,
+    condenser: Condenser | None,
     target_language: str | None = None,
 ) -> tuple[str, ...]:
     """Return the queries to search for, each if those before have no answer.
 
-    The model must finish within `deadline` seconds. With a `target_language` (a primary language
+    With a `target_language` (a primary language
     subtag), the first query is the question followed by the model's translation in parentheses, and
     the second the translation. A completed follow-up is followed by the question alone if that has
     a subject.
     """
     alone = strip_opening(question)
-    if model is not None and (history or target_language):
-        prompt = rewrite_prompt(question, history, target_language)
-        try:
-            text = await model.complete(prompt, deadline)
-        except ModelFailed as error:
-            log.info("the question was not rewritten: %s", error.detail)
-        else:
-            rewritten = " ".join(text.split())
-            if target_language and _is_searchable(rewritten):
-                return f"{alone} ({rewritten})"[:QUERY_LIMIT], rewritten
-            if history and _is_usable(rewritten, question, history[-1]):
-                return _with_question_alone(rewritten, alone)
+    if condenser is not None and (history or target_language):
+        text = await condenser.rewrite(rewrite_prompt(question, history, target_language))
+        rewritten = " ".join((text or "").split())
+        if target_language and _is_searchable(rewritten):
+            return f"{alone} ({rewritten})"[:QUERY_LIMIT], rewritten
+        if history and _is_usable(rewritten, question, history[-1]):
+            return _with_question_alone(rewritten, alone)
     if not history:
         return (alone,)
     return _with_question_alone(expand_followup(question, history[-1]), alone)

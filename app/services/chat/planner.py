@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from app.errors import LibraryUnavailable
 from app.schemas import Citation, PastTurn, Retrieval, Scope, Tier
-from app.services.chat.followups import FollowUpRewriter, rewrite_question
+from app.services.chat.condenser import Condenser
+from app.services.chat.followups import rewrite_question
 from app.services.chat.phrasebooks import DEFAULT
 from app.services.chat.prompt import answer_prompt, rework_prompt
 from app.services.chat.question_language import detect_question_language
@@ -55,19 +56,19 @@ class TurnPlan(Struct, frozen=True):
 
 
 class TurnPlanner:
-    """Plans turns. `rewriter` and `rewrite_timeout` are those of `Answerer`."""
+    """Plans turns. `has_model` and `condenser` are those of `Answerer`."""
 
     def __init__(
         self,
         retriever: Retriever,
-        rewriter: FollowUpRewriter | None,
+        condenser: Condenser | None,
         *,
-        rewrite_timeout: float,
+        has_model: bool,
         history_tokens: int,
     ) -> None:
         self._retriever = retriever
-        self._rewriter = rewriter
-        self._rewrite_timeout = rewrite_timeout
+        self._condenser = condenser
+        self._has_model = has_model
         self._history_tokens = history_tokens
 
     async def plan(self, turn: TurnInput, history: Sequence[PastTurn]) -> TurnPlan:
@@ -77,7 +78,7 @@ class TurnPlanner:
             found = await self._search(turn, history)
             return await self._answer(turn.question, found, history)
         answered = [past for past in history if past.answer]
-        if talk.kind == "rework" and answered and self._rewriter:
+        if talk.kind == "rework" and answered and self._has_model:
             return self._rework(turn.question, answered)
         return await self._reply(turn.question, talk, history)
 
@@ -95,13 +96,11 @@ class TurnPlanner:
     async def _queries(self, question: str, history: Sequence[PastTurn]) -> tuple[str, ...]:
         """Return what to search for: a follow-up is completed, a foreign question translated."""
         target = None
-        if self._rewriter and (language := detect_question_language(question)):
+        if self._condenser and (language := detect_question_language(question)):
             languages = await self._retriever.languages()
             if languages and language not in languages:
                 target = languages[0]
-        return await rewrite_question(
-            question, history, self._rewriter, self._rewrite_timeout, target
-        )
+        return await rewrite_question(question, history, self._condenser, target)
 
     async def _answer(
         self, question: str, found: Retrieval, history: Sequence[PastTurn]
@@ -110,7 +109,7 @@ class TurnPlanner:
         sources = found.sources if answers else found.closest
         # The model may find an answer in the closest sources, or refuse by itself.
         prompt, reply = None, ""
-        if answers or (sources and self._rewriter):
+        if answers or (sources and self._has_model):
             prompt = answer_prompt(question, found.question, sources, history, self._history_tokens)
         else:
             own_language = detect_question_language(question)
@@ -141,7 +140,7 @@ class TurnPlanner:
         return TurnPlan(
             scope=_not_searched(question),
             query=None,
-            reply=reply_to(talk, model=self._rewriter is not None),
+            reply=reply_to(talk, model=self._has_model),
         )
 
     async def _conversation_language(self, history: Sequence[PastTurn]) -> str:

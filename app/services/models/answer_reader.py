@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from app.infra.http.sse import BadEvent, SSEDecoder, SSEEvent
 from app.services.models.completion import CompletionDecoder, Delta, Phase, join_deltas
+from app.services.models.deadlines import AnswerDeadlines
 from app.services.models.json_body import JSONDecoder
 from app.services.models.thoughts import ThoughtFilter
 
@@ -24,13 +25,13 @@ class AnswerReader:
     def __init__(
         self,
         on_delta: Callable[[Delta], None],
-        silence_timeout: float,
+        deadlines: AnswerDeadlines,
         thoughts: ThoughtFilter,
         on_start: Callable[[], object] | None = None,
     ) -> None:
         self.started = False
         self._on_delta = on_delta
-        self._silence_timeout = silence_timeout
+        self._deadlines = deadlines
         self._on_start = on_start
         self._decoder: SSEDecoder | JSONDecoder | None = None
         self._completion = CompletionDecoder(thoughts)
@@ -44,15 +45,13 @@ class AnswerReader:
         if self._decoder is None:
             data = data.lstrip(_BLANK)
             if not data:
-                return None
+                return self._deadlines.after_sign_of_life()
             self._decoder = _decoder(data)
-        events = self._decoder.feed(data)
-        if not events:
-            return None
         phase = self._completion.phase
-        self._decode(events)
+        said = self._decode(self._decoder.feed(data))
         if self._completion.phase is Phase.ANSWER:
-            return self._silence_timeout
+            # An event without text, such as the first with only a role, is not the first token.
+            return self._deadlines.after_text() if said else self._deadlines.after_sign_of_life()
         # Nothing else that arrives after the end of the answer extends the deadline.
         return None if self._completion.phase is phase else _TIMEOUTS[self._completion.phase]
 
@@ -74,7 +73,8 @@ class AnswerReader:
         if last := self._completion.end(whole):
             self._emit(last)
 
-    def _decode(self, events: Iterable[SSEEvent]) -> None:
+    def _decode(self, events: Iterable[SSEEvent]) -> bool:
+        """Decode events, and return whether they have text."""
         deltas: list[Delta] = []
         try:
             for event in events:
@@ -84,6 +84,7 @@ class AnswerReader:
             # Deltas that arrived together are passed on together.
             if deltas:
                 self._emit(deltas[0] if len(deltas) == 1 else join_deltas(deltas))
+        return bool(deltas)
 
     def _emit(self, delta: Delta) -> None:
         if not self.started:

@@ -6,16 +6,13 @@ from typing import Literal, TypeAlias
 from msgspec.structs import replace
 
 from app.errors import ModelFailed
-from app.infra.http.errors import BadResponse
+from app.infra.http.errors import BadResponse, ConnectTimeout
 from app.infra.http.response import Response
-from app.infra.http.retry import AttemptFailed, is_temporary, parse_retry_after
+from app.infra.http.retry import AttemptFailed, is_busy, is_temporary, parse_retry_after
 from app.infra.http.sse import BadEvent
 from app.services.models.completion import EmptyAnswer
 from app.services.models.reported_error import ReportedError
 from app.services.models.server_error import ServerError
-
-# A server that asks for a longer wait (seconds) is not retried: the fallback model answers sooner.
-MAX_RETRY_AFTER = 5.0
 
 # What a failure means: the provider's content filter stopped the prompt; the prompt is longer than
 # the model's context; the model failed for another reason.
@@ -56,11 +53,12 @@ class ModelAttemptFailed(AttemptFailed):
         reason: str,
         retry_after: float | None = None,
         *,
+        busy: bool = False,
         use_fallback: bool = True,
         retryable: bool = True,
         kind: Kind = "other",
     ) -> None:
-        super().__init__(reason, retry_after)
+        super().__init__(reason, retry_after, busy=busy)
         self.error = ModelFailed(f"The language model {detail}.", retryable=retryable)
         self.use_fallback = use_fallback
         self.kind = kind
@@ -68,8 +66,11 @@ class ModelAttemptFailed(AttemptFailed):
 
 def to_failure(error: Exception, detail: str = "did not answer") -> ModelAttemptFailed:
     """Return the failure that an exception stands for; `detail` is for the user."""
+    if isinstance(error, ConnectTimeout):
+        return ModelAttemptFailed("cannot be reached", "connect timeout", retry_after=0, busy=True)
     if isinstance(error, TimeoutError):
-        return ModelAttemptFailed("did not answer in time", "timeout", retry_after=0)
+        # The server has taken the request: a retry would be paid twice, and wait behind it.
+        return ModelAttemptFailed("did not answer in time", "timeout")
     if isinstance(error, EmptyAnswer):
         retry_after = 0.0 if error.retry else None
         return ModelAttemptFailed("gave an empty answer", str(error), retry_after)
@@ -78,7 +79,8 @@ def to_failure(error: Exception, detail: str = "did not answer") -> ModelAttempt
     # The system's messages may contain the URL and thus a password; ours contain no secrets.
     is_ours = isinstance(error, (BadEvent, BadResponse))
     reason = str(error) if is_ours else type(error).__name__
-    return ModelAttemptFailed(detail, reason, retry_after=0)
+    refused = isinstance(error, ConnectionRefusedError)
+    return ModelAttemptFailed(detail, reason, retry_after=0, busy=refused)
 
 
 def rejection(response: Response, error: ServerError, settings: str) -> ModelAttemptFailed:
@@ -90,10 +92,8 @@ def rejection(response: Response, error: ServerError, settings: str) -> ModelAtt
     if failure := _final(status, error, reason):
         return failure
     if status < 300 or is_temporary(status):
-        wait = parse_retry_after(response.headers.get("retry-after", ""))
-        return ModelAttemptFailed(
-            _temporary_detail(status), reason, wait if wait <= MAX_RETRY_AFTER else None
-        )
+        wait = parse_retry_after(response.headers)
+        return ModelAttemptFailed(_temporary_detail(status), reason, wait, busy=is_busy(status))
     if hint := _hint(status, error, settings):
         # A server may have the fallback model and not this one; a wrong key stays wrong.
         known_server = status in (404, 405)

@@ -1,7 +1,8 @@
 """Client for OpenAI-compatible model servers.
 
 A failed request is retried and then sent to the fallback model, but only before the first piece of
-the answer. Prompts, keys and answers are never logged.
+the answer. A request that timed out is not retried: the server may still work on it. Prompts, keys
+and answers are never logged.
 """
 
 import asyncio
@@ -9,14 +10,19 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from functools import partial
+from math import inf
 
+from msgspec.structs import replace
+
+from app.errors import ModelFailed
 from app.infra.http.client import HTTPClient
 from app.infra.http.errors import BadResponse
 from app.infra.http.response import Response
 from app.infra.http.retry import RetryPolicy
 from app.infra.http.sse import BadEvent
 from app.services.models.answer_reader import AnswerReader
-from app.services.models.completion import Delta
+from app.services.models.completion import Delta, join_deltas
+from app.services.models.deadlines import AnswerDeadlines
 from app.services.models.failures import ModelAttemptFailed, to_failure
 from app.services.models.prompt import Prompt, PromptTooLong
 from app.services.models.request import ModelConfig
@@ -25,8 +31,8 @@ from app.services.models.thoughts import ThoughtFilter, ThoughtMarks, begins_wit
 
 log = logging.getLogger(__name__)
 
-# The time for all attempts at one model, in first-token timeouts.
-ATTEMPTS_BUDGET = 2
+# Seconds after which no attempt begins at a model that has a fallback.
+FALLBACK_AFTER = 5.0
 
 
 class OpenAIModel:
@@ -54,9 +60,12 @@ class OpenAIModel:
         self._retry_policy = RetryPolicy(
             attempts=config.attempts,
             timeout=config.first_token_timeout,
-            deadline=ATTEMPTS_BUDGET * config.first_token_timeout,
+            deadline=config.first_token_timeout,
             backoff=config.backoff,
             sleep=sleep,
+        )
+        self._policy_before_fallback = replace(
+            self._retry_policy, deadline=min(FALLBACK_AFTER, config.first_token_timeout)
         )
 
     async def stream(self, prompt: Prompt, on_delta: Callable[[Delta], None]) -> None:
@@ -70,8 +79,14 @@ class OpenAIModel:
         del prompt
 
         async def attempt(model: ServedModel, until: float) -> None:
+            deadlines = AnswerDeadlines(
+                asyncio.get_running_loop().time,
+                until=until,
+                silence=self._config.silence_timeout,
+                thinking=self._config.thinking_timeout,
+            )
             thoughts = self._thought_filter(model.name)
-            answer = AnswerReader(on_delta, self._config.silence_timeout, thoughts, pending.clear)
+            answer = AnswerReader(on_delta, deadlines, thoughts, pending.clear)
             try:
                 response = await model.ask(pending[0].messages, until)
                 await self._read(response, until, answer)
@@ -88,9 +103,12 @@ class OpenAIModel:
             if failures:
                 if not failures[0].use_fallback and model.endpoint == self._models[0].endpoint:
                     break
+                log.warning("falling back to model %s: %s", model.name, failures[0])
                 self._on_fallback()
+            is_last = model is self._models[-1]
+            policy = self._retry_policy if is_last else self._policy_before_fallback
             try:
-                return await self._retry_policy.run(
+                return await policy.run(
                     f"request to model {model.name}", partial(attempt, model), self._on_retry
                 )
             except ModelAttemptFailed as failure:
@@ -101,25 +119,37 @@ class OpenAIModel:
             raise PromptTooLong(pending[0])
         raise failures[-1].error
 
-    async def complete(self, prompt: Prompt, deadline: float) -> str:
-        """Return a whole short answer, in one attempt of at most `deadline` seconds.
+    async def complete(self, prompt: Prompt, deadline: float) -> str | None:
+        """Return a whole short answer, in one attempt.
 
-        Raises ModelFailed.
+        None if it takes longer than `deadline` seconds, or more tokens than it may have. Raises
+        ModelFailed.
         """
-        until = asyncio.get_running_loop().time() + deadline
         deltas: list[Delta] = []
         # All thoughts can be removed, for the whole text is needed before any of it.
         thoughts = ThoughtFilter(self._marks, hold=True)
+        now = asyncio.get_running_loop().time
+        # The timeout below is the only one.
+        deadlines = AnswerDeadlines(now, until=inf, silence=inf, thinking=inf)
         try:
-            async with asyncio.timeout_at(until):
-                response = await self._models[0].ask(prompt.messages, until)
-                await self._read(response, until, AnswerReader(deltas.append, deadline, thoughts))
-        except (ModelAttemptFailed, TimeoutError) as error:
-            failure = to_failure(error) if isinstance(error, TimeoutError) else error
+            async with asyncio.timeout(deadline):
+                response = await self._models[0].ask(prompt.messages, inf)
+                await self._read(response, inf, AnswerReader(deltas.append, deadlines, thoughts))
+        except TimeoutError:
+            log.warning("a short answer of the model took too long")
+            return None
+        except ModelAttemptFailed as failure:
             log.warning("model failed to complete a short answer: %s", failure)
             raise failure.error from None
-        self._remember(self._config.model, thoughts)
-        return "".join(delta.text for delta in deltas)
+        finally:
+            self._remember(self._config.model, thoughts)
+        answer = join_deltas(deltas)
+        if answer.finish == "length":
+            log.warning("a short answer of the model took too many tokens")
+            return None
+        if answer.finish == "refused":
+            raise ModelFailed("The language model refused the request.")
+        return answer.text
 
     def _thought_filter(self, model: str) -> ThoughtFilter:
         hold = model in self._unmarked or begins_with_thoughts(model)

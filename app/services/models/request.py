@@ -32,10 +32,13 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True):
-    """Which models to ask, and how; times in seconds, `attempts` per model.
+    """Which models to ask, and how; times in seconds.
 
     The fallback is a model of the same server unless `fallback_server` is set; an empty
-    `fallback_model` then has the name of the first one.
+    `fallback_model` then has the name of the first one. An attempt has `first_token_timeout` until
+    its first token, and further ones begin for as long. With signs of life, such as comments or
+    reasoning, `thinking_timeout` may pass without a token. `attempts` at a model may be paid for;
+    those at a busy server are not counted.
     """
 
     base_url: str
@@ -51,8 +54,9 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
     # Marks around thoughts beside the known ones, such as "<a>…</a>".
     thought_marks: str = ""
     connect_timeout: float = 5.0
-    first_token_timeout: float = 30.0
+    first_token_timeout: float = 60.0
     silence_timeout: float = 20.0
+    thinking_timeout: float = 240.0
     attempts: int = 3
     backoff: float = 0.2
 

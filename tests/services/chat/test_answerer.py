@@ -10,6 +10,7 @@ from app.errors import ModelFailed, ShuttingDown
 from app.infra.redis import RedisClient, redis_client
 from app.schemas import Done, Event, Retrieval, Source, Sources, Token
 from app.services.chat.answerer import DECLINED, Answerer, Cancellation
+from app.services.chat.condenser import Condenser
 from app.services.chat.memory import RedisMemory
 from app.services.chat.planner import TurnInput
 from app.services.models.completion import Delta
@@ -67,7 +68,7 @@ class Rewriter:
     def __init__(self, text: str = "") -> None:
         self._text = text
 
-    async def complete(self, prompt: Prompt, deadline: float) -> str:
+    async def complete(self, prompt: Prompt, deadline: float, /) -> str | None:
         return self._text
 
 
@@ -123,13 +124,14 @@ def answerer(
     retriever: FakeRetriever | None = None,
     answer_timeout: float = 5,
     rewriter: Rewriter | None = None,
+    condenses: bool = True,
 ) -> Answerer:
     return Answerer(
         retriever=retriever or FakeRetriever(SOURCE),
         model=model,
         memory=memory,
-        rewriter=rewriter,
-        rewrite_timeout=1,
+        has_model=rewriter is not None,
+        condenser=Condenser(rewriter, timeout=1) if rewriter and condenses else None,
         history_tokens=1_000,
         answer_timeout=answer_timeout,
     )
@@ -287,6 +289,20 @@ async def test_question_in_another_language_is_searched_with_its_translation(
     assert retriever.queries[0] == f"{question} (How fast should the attack be?)"
     assert retriever.queries[1] == "How fast should it be?"
     assert done.scope.query == retriever.queries[0]
+
+
+async def test_model_without_a_condenser_still_reworks_and_reads_the_closest_moments(
+    redis: RedisClient,
+) -> None:
+    memory, model = remembering(redis), FakeModel("2 ms [1].")
+    await memory.remember("c", past("How fast for the bass?", "Set the attack to 2 ms [1]."))
+    retriever = FakeRetriever(closest=(SOURCE,))
+    rewriter = Rewriter("something else")
+    service = answerer(memory, model, retriever, rewriter=rewriter, condenses=False)
+    await asked(service, "Wie schnell soll er sein?")
+    await asked(service, "Shorter, please.")
+    assert "something else" not in " ".join(retriever.queries)
+    assert len(model.prompts) == 2
 
 
 async def test_follow_up_is_searched_with_the_words_of_the_last_question(

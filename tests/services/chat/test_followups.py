@@ -4,6 +4,7 @@ import pytest
 
 from app.errors import ModelFailed
 from app.limits import QUERY_LIMIT
+from app.services.chat.condenser import Condenser
 from app.services.chat.followups import expand_followup, rewrite_question
 from app.services.models.prompt import Prompt
 from tests.services.samples import past
@@ -14,33 +15,40 @@ SIDECHAIN = past("How do I side-chain the bass to the kick?")
 
 
 class Rewriter:
-    """A model that returns one text, or fails if there is none."""
+    """A model that returns one text, or fails if it is an exception."""
 
-    def __init__(self, text: str | None) -> None:
+    def __init__(self, text: str | ModelFailed | None) -> None:
         self._text = text
         self.prompts: list[Prompt] = []
 
-    async def complete(self, prompt: Prompt, deadline: float) -> str:
+    async def complete(self, prompt: Prompt, deadline: float, /) -> str | None:
         self.prompts.append(prompt)
-        if self._text is None:
-            raise ModelFailed("too slow")
+        if isinstance(self._text, ModelFailed):
+            raise self._text
         return self._text
+
+
+def condenser(text: str | ModelFailed | None) -> Condenser:
+    return Condenser(Rewriter(text), timeout=1)
+
+
+FAILED = ModelFailed("The language model rejected the request.")
 
 
 async def test_first_question_is_not_rewritten() -> None:
     model = Rewriter("something else")
-    assert await rewrite_question("How fast?", (), model, 1) == ("How fast?",)
+    assert await rewrite_question("How fast?", (), Condenser(model, timeout=1)) == ("How fast?",)
     assert model.prompts == []
 
 
 async def test_greeting_is_not_searched() -> None:
-    assert await rewrite_question("Hi! How fast?", (), None, 1) == ("How fast?",)
+    assert await rewrite_question("Hi! How fast?", (), None) == ("How fast?",)
     assert expand_followup("Merci ! How fast?", SIDECHAIN) == "How fast? (side-chain bass kick)"
 
 
 async def test_model_translates_a_question_into_the_library_s_language() -> None:
     model = Rewriter(" How fast should the\nattack be? ")
-    assert await rewrite_question("Wie schnell?", (), model, 1, "en") == (
+    assert await rewrite_question("Wie schnell?", (), Condenser(model, timeout=1), "en") == (
         "Wie schnell? (How fast should the attack be?)",
         "How fast should the attack be?",
     )
@@ -49,7 +57,9 @@ async def test_model_translates_a_question_into_the_library_s_language() -> None
 
 async def test_model_rewrites_and_translates_a_follow_up_at_once() -> None:
     model = Rewriter("How fast should the side-chain attack be?")
-    assert await rewrite_question("Wie schnell?", [SIDECHAIN], model, 1, "en") == (
+    assert await rewrite_question(
+        "Wie schnell?", [SIDECHAIN], Condenser(model, timeout=1), "en"
+    ) == (
         "Wie schnell? (How fast should the side-chain attack be?)",
         "How fast should the side-chain attack be?",
     )
@@ -58,27 +68,29 @@ async def test_model_rewrites_and_translates_a_follow_up_at_once() -> None:
     assert SIDECHAIN.question in prompt.messages[-1].content
 
 
-@pytest.mark.parametrize("written", [None, "", "x" * (QUERY_LIMIT + 1), "a\0b"])
+@pytest.mark.parametrize("written", [FAILED, None, "", "x" * (QUERY_LIMIT + 1), "a\0b"])
 async def test_question_is_searched_as_it_is_without_a_usable_translation(
-    written: str | None,
+    written: str | ModelFailed | None,
 ) -> None:
-    queries = await rewrite_question("Wie schnell?", (), Rewriter(written), 1, "en")
+    queries = await rewrite_question("Wie schnell?", (), condenser(written), "en")
     assert queries == ("Wie schnell?",)
 
 
 async def test_model_rewrites_a_follow_up_with_the_history() -> None:
     model = Rewriter(" How fast should the side-chain\nattack be? ")
-    assert await rewrite_question("How fast?", [SIDECHAIN], model, 1) == (
+    assert await rewrite_question("How fast?", [SIDECHAIN], Condenser(model, timeout=1)) == (
         "How fast should the side-chain attack be?",
     )
     assert SIDECHAIN.question in model.prompts[0].messages[-1].content
 
 
 @pytest.mark.parametrize(
-    "written", [None, "", "x" * (QUERY_LIMIT + 1), "a\0b attack", "The answer is 5."]
+    "written", [FAILED, None, "", "x" * (QUERY_LIMIT + 1), "a\0b attack", "The answer is 5."]
 )
-async def test_rule_replaces_a_failed_or_unusable_rewrite(written: str | None) -> None:
-    assert await rewrite_question("How fast?", [SIDECHAIN], Rewriter(written), 1) == (
+async def test_rule_replaces_a_failed_or_unusable_rewrite(
+    written: str | ModelFailed | None,
+) -> None:
+    assert await rewrite_question("How fast?", [SIDECHAIN], condenser(written)) == (
         "How fast? (side-chain bass kick)",
     )
 
@@ -95,7 +107,7 @@ async def test_rule_replaces_a_failed_or_unusable_rewrite(written: str | None) -
     ],
 )
 async def test_follow_up_with_a_subject_is_also_searched_alone(question: str, alone: bool) -> None:
-    queries = await rewrite_question(question, [SIDECHAIN], None, 1)
+    queries = await rewrite_question(question, [SIDECHAIN], None)
     assert queries[1:] == ((question,) if alone else ())
 
 

@@ -40,8 +40,8 @@ def asker(searcher: ScriptedSearcher, model: LanguageModel | None = None) -> Ask
             retriever=retriever,
             model=model or ExtractiveModel(),
             memory=memory,
-            rewriter=None,
-            rewrite_timeout=1,
+            has_model=False,
+            condenser=None,
             history_tokens=1_000,
             answer_timeout=5,
         )

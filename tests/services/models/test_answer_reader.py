@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from app.infra.http.sse import BadEvent
 from app.services.models.answer_reader import AnswerReader
 from app.services.models.completion import Delta, EmptyAnswer, join_deltas
+from app.services.models.deadlines import AnswerDeadlines
 from app.services.models.thoughts import ThoughtFilter, ThoughtMarks
 from tests.scripted_model import chunk, event, reasoning, say, whole
 
@@ -34,7 +36,8 @@ class Reading:
 
     def __init__(self) -> None:
         self.deltas: list[Delta] = []
-        self.reader = AnswerReader(self.deltas.append, SILENCE, ThoughtFilter(MARKS))
+        deadlines = AnswerDeadlines(lambda: 0.0, until=0.0, silence=SILENCE, thinking=inf)
+        self.reader = AnswerReader(self.deltas.append, deadlines, ThoughtFilter(MARKS))
 
     def feed(self, data: bytes | dict[str, Any]) -> float | None:
         return self.reader.feed(data if isinstance(data, bytes) else event(data))
@@ -127,7 +130,7 @@ def test_the_end_is_awaited_longer_until_it_is_certain() -> None:
     usage = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
     reading = Reading()
 
-    assert reading.feed(b": ping\n\n") is None
+    assert reading.feed(b": ping\n\n") == SILENCE
     assert reading.feed(chunk({"content": "a"})) == SILENCE
     assert reading.feed(chunk({}, "stop")) == FINISHED
     assert reading.feed(chunk({}, "stop")) is None

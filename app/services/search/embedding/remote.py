@@ -30,7 +30,7 @@ class RemoteConfig(Struct, frozen=True, kw_only=True):
 
     `query_model` embeds questions, if it is not the same. A prefix is sent before each text, with a
     space between them. `batch` is the number of texts per request, `concurrency` that of requests
-    at once. `timeout` bounds one attempt at a request, `deadline` all `attempts` at it.
+    at once. `attempts`, `timeout`, `deadline` and `backoff` are those of the `RetryPolicy`.
     """
 
     base_url: str
@@ -162,7 +162,7 @@ def _check(response: Response) -> None:
     if status == 200:
         return
     if is_temporary(status):
-        wait = parse_retry_after(response.headers.get("retry-after", ""))
+        wait = parse_retry_after(response.headers)
         detail = "is overloaded" if status in (429, 503) else "failed"
         raise AttemptFailed(f"{detail} (status {status})", retry_after=wait)
     rejected = {401: "the key", 403: "the key", 404: "the URL or the model"}.get(status)

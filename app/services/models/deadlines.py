@@ -1,0 +1,34 @@
+"""How long to wait for the next bytes of an answer."""
+
+from collections.abc import Callable
+
+
+class AnswerDeadlines:
+    """The deadlines of one answer; times in seconds, by the clock `now`.
+
+    The first text must arrive at the time `until`, each further one within `silence`. Bytes without
+    text, such as comments and reasoning, are signs of life: after each the next bytes may take
+    `silence`, but the next text at most `thinking`. That includes the first.
+    """
+
+    def __init__(
+        self, now: Callable[[], float], *, until: float, silence: float, thinking: float
+    ) -> None:
+        self._now = now
+        self._silence = silence
+        self._thinking = thinking
+        self._until = until
+        self._limit: float | None = now() + thinking
+
+    def after_text(self) -> float:
+        """Return the seconds within which the next bytes must arrive."""
+        # The clock is read at the next sign of life: most answers have none after their first text.
+        self._limit = None
+        return self._silence
+
+    def after_sign_of_life(self) -> float:
+        """Return the seconds within which the next bytes must arrive; not positive if too late."""
+        now = self._now()
+        if self._limit is None:
+            self._until, self._limit = now, now + self._thinking
+        return max(self._until, min(now + self._silence, self._limit)) - now
