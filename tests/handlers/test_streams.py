@@ -181,7 +181,7 @@ async def test_repeated_idempotency_key_is_answered_once(
 async def test_idempotency_key_of_a_failed_turn_can_be_reused(
     chat: Client, model: ScriptedModel
 ) -> None:
-    model.answers(say(), say("Now [1]."))
+    model.answers(say("No", finish="error"), say("Now [1]."))
     key, body = {"Idempotency-Key": "k-2"}, {"query": QUESTION}
     async with chat.stream(body, key) as stream:
         assert (await stream.rest())[-1].name == "error"

@@ -129,7 +129,7 @@ async def test_concurrent_requests_with_one_key_run_one_turn(
 async def test_the_key_of_a_failed_turn_can_be_used_again(
     workers: Workers, model: ScriptedModel
 ) -> None:
-    model.answers(say(), say("Now [1]."))
+    model.answers(say("No", finish="error"), say("Now [1]."))
     one, other = workers
     async with asking(one, key="k-4") as first:
         assert ending(await first.rest()) == "error"
