@@ -15,8 +15,8 @@ from app.services.models.reported_error import ReportedError
 from app.services.models.server_error import ServerError
 
 # What a failure means: the provider's content filter stopped the prompt; the prompt is longer than
-# the model's context; the model failed for another reason.
-Kind: TypeAlias = Literal["filtered", "too long", "other"]
+# the model's context; all tokens were spent before any text; the model failed for another reason.
+Kind: TypeAlias = Literal["filtered", "too long", "cut", "other"]
 
 _FILTERED = re.compile(
     r"content[ _]?(filter|policy)|content management policy|responsible_?ai_?policy|\bflagged\b"
@@ -67,20 +67,20 @@ class ModelAttemptFailed(AttemptFailed):
 def to_failure(error: Exception, detail: str = "did not answer") -> ModelAttemptFailed:
     """Return the failure that an exception stands for; `detail` is for the user."""
     if isinstance(error, ConnectTimeout):
-        return ModelAttemptFailed("cannot be reached", "connect timeout", retry_after=0, busy=True)
+        return ModelAttemptFailed("cannot be reached", "connect timeout", retry_after=0)
     if isinstance(error, TimeoutError):
         # The server has taken the request: a retry would be paid twice, and wait behind it.
         return ModelAttemptFailed("did not answer in time", "timeout")
     if isinstance(error, EmptyAnswer):
-        retry_after = 0.0 if error.retry else None
-        return ModelAttemptFailed("gave an empty answer", str(error), retry_after)
+        if error.retry:
+            return ModelAttemptFailed("gave an empty answer", str(error), retry_after=0)
+        return ModelAttemptFailed("gave an empty answer", str(error), kind="cut")
     if isinstance(error, ReportedError) and (failure := _final(400, error.error, str(error))):
         return failure
     # The system's messages may contain the URL and thus a password; ours contain no secrets.
     is_ours = isinstance(error, (BadEvent, BadResponse))
     reason = str(error) if is_ours else type(error).__name__
-    refused = isinstance(error, ConnectionRefusedError)
-    return ModelAttemptFailed(detail, reason, retry_after=0, busy=refused)
+    return ModelAttemptFailed(detail, reason, retry_after=0)
 
 
 def rejection(response: Response, error: ServerError, settings: str) -> ModelAttemptFailed:

@@ -140,6 +140,8 @@ class OpenAIModel:
             return None
         except ModelAttemptFailed as failure:
             log.warning("model failed to complete a short answer: %s", failure)
+            if failure.kind == "cut":
+                return None
             raise failure.error from None
         finally:
             self._remember(self._config.model, thoughts)

@@ -310,6 +310,7 @@ async def test_a_short_answer_completes_in_one_attempt(setup: Setup) -> None:
         say("Yes", anyio.Event()),
         say(reasoning("Hm."), anyio.Event()),
         say("How thick must", finish="length"),
+        say(reasoning("Hm."), finish="length"),
     ],
 )
 async def test_a_short_answer_must_be_whole_and_in_time(setup: Setup, answer: Answer) -> None:
