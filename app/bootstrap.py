@@ -201,7 +201,10 @@ def _model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIMode
 def open_database(settings: Settings) -> AbstractAsyncContextManager[tuple[Pool, DatabaseState]]:
     """Open the configured database; see `open_pool` for what it yields and raises."""
     return open_pool(
-        settings.database_url, size=settings.database_pool, timeout=settings.database_timeout
+        settings.database_url,
+        size=settings.database_pool,
+        timeout=settings.database_timeout,
+        statement_cache=settings.database_statement_cache,
     )
 
 
