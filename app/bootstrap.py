@@ -169,7 +169,7 @@ def build_answerer(
     settings: Settings, http: HTTPClient, metrics: Metrics, retriever: Retriever, memory: Memory
 ) -> Answerer:
     """Build the answerer with the configured model, or else the extractive one."""
-    model = _model(http, settings, metrics) if settings.llm_base_url else None
+    model = build_model(http, settings, metrics) if settings.llm_base_url else None
     return Answerer(
         retriever=retriever,
         model=model or ExtractiveModel(),
@@ -181,7 +181,8 @@ def build_answerer(
     )
 
 
-def _model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIModel:
+def build_model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIModel:
+    """Build the client of the configured model server."""
     config = ModelConfig(
         base_url=settings.llm_base_url,
         model=settings.llm_model,

@@ -204,7 +204,7 @@ async def _ensure_pgvector(connection: Connection) -> str | None:
             if version is None and await connection.fetchval(PGVECTOR_AVAILABLE):
                 await connection.execute("CREATE EXTENSION vector")
                 version = await connection.fetchval(PGVECTOR_VERSION)
-            if version is None or _numbers(version) < MIN_PGVECTOR:
+            if version is None or not is_supported_pgvector(version):
                 return None
             if await connection.fetchval(LACKS_WEIGHTS):
                 await connection.execute(_read("vectors.sql"), timeout=MIGRATION_TIMEOUT)
@@ -215,8 +215,14 @@ async def _ensure_pgvector(connection: Connection) -> str | None:
     return version
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))
+def is_supported_pgvector(version: str) -> bool:
+    """Return whether this version of pgvector can be used."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)) >= MIN_PGVECTOR
+
+
+def schema_version() -> int:
+    """Return the version of the schema that this release migrates databases to."""
+    return len(read_migrations(_read("schema.sql")))
 
 
 def _read(name: str) -> str:
