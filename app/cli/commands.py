@@ -8,21 +8,21 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import TypeAlias
 
 from app.cli.ask.exit_status import STATUSES
+from app.cli.eval_options import Subparsers, add_eval
 from app.config import Settings
-
-Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Subparsers) -> None:
     """Add all subcommands; each sets `command`, which takes the settings and the options."""
-    for add in (
-        *(_add_serve, _add_doctor, _add_ask, _add_ingest),
-        *(_add_reindex, _add_calibrate, _add_eval),
-    ):
-        add(commands)
+    _add_serve(commands)
+    _add_doctor(commands)
+    _add_ask(commands)
+    _add_ingest(commands)
+    _add_reindex(commands)
+    _add_calibrate(commands)
+    add_eval(commands)
 
 
 def _add_serve(commands: Subparsers) -> None:
@@ -187,71 +187,3 @@ def _calibrate(settings: Settings, options: argparse.Namespace) -> int:
     from app.cli.calibrate import calibrate
 
     return asyncio.run(calibrate(settings))
-
-
-def _add_eval(commands: Subparsers) -> None:
-    parser = commands.add_parser(
-        "eval",
-        help="measure search and answers on questions with known answers",
-        description="Measure search and answers on questions with known answers. A set is a folder"
-        " in BEIR format (corpus.jsonl, queries.jsonl, qrels/*.tsv), or a library with a"
-        " questions.jsonl; each is ingested into a temporary database on the same server. Without"
-        " a set, the library that is already ingested is measured, and not changed. The formats"
-        " and measures are in docs/evaluation.md.",
-    )
-    parser.add_argument(
-        "sets",
-        nargs="*",
-        type=Path,
-        metavar="SET",
-        help="a folder of documents and questions (default: the ingested library)",
-    )
-    parser.add_argument("--split", help="which judgements to use if a set has several: dev, test …")
-    parser.add_argument(
-        "--within",
-        metavar="FIELD",
-        help="limit each search to documents with the query's value of this metadata field",
-    )
-    parser.add_argument(
-        "--questions",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="questions for a library; may be repeated",
-    )
-    parser.add_argument(
-        "--negatives",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="questions that must be refused; may be repeated (default: the questions of the other"
-        " sets in the same language)",
-    )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="print JSON instead of tables, with the reply to each question about a library",
-    )
-    parser.set_defaults(command=_eval, usage_error=parser.error)
-
-
-def _eval(settings: Settings, options: argparse.Namespace) -> int:
-    if not options.sets and not options.questions and not options.negatives:
-        options.usage_error("give a SET, or --questions about the ingested library")
-    if not options.sets and (options.split or options.within):
-        options.usage_error("--split and --within are for a SET in BEIR format")
-    from app.cli.eval import run_evaluation
-
-    return asyncio.run(
-        run_evaluation(
-            settings,
-            options.sets,
-            split=options.split,
-            within=options.within,
-            questions=options.questions,
-            negatives=options.negatives,
-            json=options.json,
-        )
-    )

@@ -1,5 +1,6 @@
 """Behind a pooler in transaction mode, nothing fails, and nothing reaches other clients."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -96,6 +97,16 @@ async def test_settings_of_searches_do_not_reach_other_clients(
     for _ in range(2 * POOL_SIZE):
         assert await other.fetchval("SELECT current_setting('jit')") == "on"
     await other.close()
+
+
+@needs_pgbouncer
+async def test_a_query_that_times_out_leaves_the_pool_usable(pooled_url: str) -> None:
+    async with open_pool(pooled_url, size=1, timeout=5) as (pool, _):
+        for _ in range(2 * POOL_SIZE):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await pool.fetch("SELECT pg_sleep(10)")
+            assert (await pool.fetch("SELECT 1 AS it"))[0]["it"] == 1
 
 
 @needs_pgbouncer

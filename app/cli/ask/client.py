@@ -131,7 +131,7 @@ class TurnClient:
         return response
 
     def _rejected(self, rejection: HTTPError) -> Exception:
-        message, status = _message(rejection), rejection.code
+        message, status = rejection_message(rejection), rejection.code
         running = rejection.headers.get("Location", "").rpartition("/")[2]
         if status == 409 and running:
             # An earlier attempt has started the turn, which is still running.
@@ -157,7 +157,7 @@ def _encode(request: ChatRequest) -> bytes:
         raise AskFailed("The question must be UTF-8 text.", ExitStatus.USAGE_ERROR) from None
 
 
-def _message(rejection: HTTPError) -> str:
+def rejection_message(rejection: HTTPError) -> str:
     """Return the message of the service, or the status line of a proxy."""
     with suppress(msgspec.DecodeError, OSError, HTTPException):
         problem = msgspec.json.decode(rejection.read(PROBLEM_LIMIT), type=Problem)

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import asyncpg
 from msgspec.structs import replace
@@ -24,7 +24,6 @@ from app.infra.embedded.valkey import find_program
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 # Seconds for each check of a server, and for an embedder to load its model.
 LIMIT, EMBEDDER_LIMIT = 5.0, 20.0
 
@@ -39,7 +38,8 @@ def doctor(settings: Settings, url: str | None, question: str | None, *, as_json
     asyncio.run(_check_settings(report, settings))
     if service:
         report.heading("Public address")
-        check_address(report, service, question)
+        with guard(report, "public address"):
+            check_address(report, service, question)
     report.close()
     return int(report.failed)
 
@@ -51,33 +51,31 @@ async def _check_settings(report: Report, settings: Settings) -> None:
     database_url = settings.database_url or (running and running.database_url)
     if database_url:
         at = replace(settings, database_url=database_url)
-        library = await _guard(report, "PostgreSQL", check_postgres(report, at, LIMIT), 2 * LIMIT)
+        with guard(report, "PostgreSQL"):
+            async with asyncio.timeout(2 * LIMIT):
+                library = await check_postgres(report, at, LIMIT)
     else:
         _report_embedded(report, "PostgreSQL", find_programs)
     redis_url = settings.redis_url or (running and running.redis_url)
     if redis_url:
         at = replace(settings, redis_url=redis_url)
-        await _guard(report, "Redis", check_redis(report, at, LIMIT), 2 * LIMIT)
+        with guard(report, "Redis"):
+            async with asyncio.timeout(2 * LIMIT):
+                await check_redis(report, at, LIMIT)
     else:
         _report_embedded(report, "Redis", find_program)
     report.heading("Models")
-    await _guard(
-        report,
-        "embedder",
-        check_embedder(report, settings, library, EMBEDDER_LIMIT),
-        EMBEDDER_LIMIT + LIMIT,
-    )
-    limit = settings.llm_first_token_timeout
-    await _guard(report, "language model", check_model(report, settings, limit), None)
+    with guard(report, "embedder"):
+        await check_embedder(report, settings, library, EMBEDDER_LIMIT)
+    with guard(report, "language model"):
+        await check_model(report, settings, settings.llm_first_token_timeout)
 
 
-async def _guard(
-    report: Report, check: str, work: Coroutine[Any, Any, T], limit: float | None
-) -> T | None:
-    """Run a check that must neither hang nor raise."""
+@contextmanager
+def guard(report: Report, check: str) -> Iterator[None]:
+    """Turn an exception that ends a check into a failed row."""
     try:
-        async with asyncio.timeout(limit):
-            return await work
+        yield
     except TimeoutError:
         report.fail(check, "no answer in time", "Check that the server is not overloaded.")
     except asyncpg.PostgresError as error:
@@ -89,7 +87,6 @@ async def _guard(
             f"the check itself failed: {type(error).__name__}",
             "Set LOG_LEVEL=debug for the traceback, and report it.",
         )
-    return None
 
 
 def _report_embedded(report: Report, check: str, find: Callable[[], object]) -> None:

@@ -13,9 +13,10 @@ import msgspec
 
 from app.cli.ask.retry import reason
 from app.cli.ask.service import Service
-from app.cli.doctor.report import Report
+from app.cli.doctor.report import Report, duration
 from app.cli.doctor.servers import is_local
 from app.cli.doctor.stream import check_stream
+from app.infra.http.endpoint import Endpoint
 from app.schemas import Readiness
 
 # Seconds for each request but the question.
@@ -68,8 +69,7 @@ def _check_alive(report: Report, service: Service) -> bool:
             check, "another server answers", "Let the proxy pass all paths to Chrysopedia Chat."
         )
         return False
-    milliseconds = 1000 * (time.perf_counter() - started_at)
-    report.ok(check, f"{service.url} answers in {milliseconds:.0f} ms")
+    report.ok(check, f"{service.url} answers in {duration(time.perf_counter() - started_at)}")
     return True
 
 
@@ -120,7 +120,13 @@ def _check_tls(report: Report, service: Service) -> None:
     if endpoint.port != 443:
         report.skip(check, f"not checked: HTTPS is on port {endpoint.port}, not on 443")
         return
-    connection = HTTPConnection(endpoint.host, 80, timeout=LIMIT)
+    check_redirect(report, endpoint)
+
+
+def check_redirect(report: Report, endpoint: Endpoint, port: int = 80) -> None:
+    """Check that plain HTTP at a host with TLS is closed, or redirects."""
+    check = "HTTP to HTTPS"
+    connection = HTTPConnection(endpoint.host, port, timeout=LIMIT)
     try:
         connection.request("GET", endpoint.target)
         response = connection.getresponse()

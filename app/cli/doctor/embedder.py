@@ -7,7 +7,7 @@ from urllib.request import getproxies_environment
 from app.bootstrap import NO_EMBEDDINGS, build_embedder
 from app.cli.doctor.log_lines import collect_warnings
 from app.cli.doctor.postgres import LibraryState
-from app.cli.doctor.report import Report
+from app.cli.doctor.report import Report, duration
 from app.cli.doctor.servers import location
 from app.config import Settings
 from app.infra.http.client import HTTPClient
@@ -62,8 +62,8 @@ async def _check_embedder(
         return
     seconds, first = perf_counter() - loaded_at, loaded_at - started_at
     finding = (
-        f"{embedder.name}{place}: {len(vector)} dimensions, {1000 * seconds:.0f} ms a question"
-        f" (the first: {1000 * first:.0f} ms)"
+        f"{embedder.name}{place}: {len(vector)} dimensions, {duration(seconds)} a question"
+        f" (the first: {duration(first)})"
     )
     if seconds > settings.embedding_timeout:
         report.warn("embedder", finding, "Searches do not wait so long: raise EMBEDDING_TIMEOUT.")

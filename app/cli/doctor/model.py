@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from app.bootstrap import build_model
 from app.cli.doctor.log_lines import collect_warnings
-from app.cli.doctor.report import Report
+from app.cli.doctor.report import Report, duration
 from app.cli.doctor.servers import location
 from app.config import Settings
 from app.errors import ModelFailed
@@ -74,7 +74,7 @@ async def _check(report: Report, check: str, settings: Settings, limit: float) -
         finding = f"{where}: {answer.error}" + (f" ({reason})" if reason else "")
         report.fail(check, finding, _advice(check, answer))
         return
-    report.ok(check, f"{where} answered in {_time(answer.arrivals[-1])}")
+    report.ok(check, f"{where} answered in {duration(answer.arrivals[-1])}")
     if check == "language model":
         _check_first_token(report, answer, settings)
         _check_streaming(report, answer)
@@ -98,7 +98,7 @@ def _advice(check: str, answer: _Answer) -> str:
 def _check_first_token(report: Report, answer: _Answer, settings: Settings) -> None:
     first, limit = answer.arrivals[0], settings.llm_first_token_timeout
     thinks = answer.tokens is not None and answer.tokens > EXPECTED_TOKENS
-    finding = f"after {_time(first)}"
+    finding = f"after {duration(first)}"
     if thinks:
         finding += f"; it thinks first ({answer.tokens} tokens for a short answer)"
     if first > limit / 2:
@@ -115,7 +115,7 @@ def _check_streaming(report: Report, answer: _Answer) -> None:
     first, last = answer.arrivals[0], answer.arrivals[-1]
     pieces = len(answer.arrivals)
     if pieces > 1 and last - first > TOGETHER:
-        report.ok("model streaming", f"{pieces} pieces within {_time(last - first)}")
+        report.ok("model streaming", f"{pieces} pieces within {duration(last - first)}")
     elif pieces > 1:
         report.skip("model streaming", f"{pieces} pieces, too quick to tell whether they stream")
     else:
@@ -125,10 +125,6 @@ def _check_streaming(report: Report, answer: _Answer) -> None:
             "Readers wait for the whole answer: let the server stream, and turn off buffering in"
             " the proxy before it.",
         )
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
 
 
 async def _ask(settings: Settings, limit: float) -> _Answer:

@@ -5,7 +5,7 @@ from time import perf_counter
 import asyncpg
 from msgspec import Struct
 
-from app.cli.doctor.report import Report
+from app.cli.doctor.report import Report, duration
 from app.cli.doctor.servers import is_local, location
 from app.config import Settings
 from app.infra.database import (
@@ -50,7 +50,7 @@ async def check_postgres(report: Report, settings: Settings, limit: float) -> Li
         report.fail("PostgreSQL", f"{location(url)}: {_reason(e)}", _advice(e))
         return None
     try:
-        _check_version(report, connection, url, 1000 * (perf_counter() - started_at))
+        _check_version(report, connection, url, perf_counter() - started_at)
         pooled = await _check_pooler(report, connection, settings)
         await _check_tls(report, connection, url, pooled=pooled)
         pgvector = await _check_pgvector(report, connection)
@@ -81,7 +81,7 @@ def _advice(error: BaseException) -> str:
 
 
 def _check_version(
-    report: Report, connection: asyncpg.Connection, url: str, milliseconds: float
+    report: Report, connection: asyncpg.Connection, url: str, seconds: float
 ) -> None:
     version = connection.get_server_version()
     name = f"{version.major}.{version.minor}"
@@ -90,9 +90,7 @@ def _check_version(
             "PostgreSQL", f"version {name} at {location(url)}", "Upgrade it to version 14 or newer."
         )
         return
-    report.ok(
-        "PostgreSQL", f"version {name} at {location(url)}, connected in {milliseconds:.0f} ms"
-    )
+    report.ok("PostgreSQL", f"version {name} at {location(url)}, connected in {duration(seconds)}")
 
 
 async def _check_pooler(report: Report, connection: asyncpg.Connection, settings: Settings) -> bool:
@@ -106,7 +104,7 @@ async def _check_pooler(report: Report, connection: asyncpg.Connection, settings
             " DATABASE_STATEMENT_CACHE: the pooler does not support prepared statements.",
         )
     elif detected:
-        report.ok("connection pooler", "detected: statements are not prepared, 6 ms more a search")
+        report.ok("connection pooler", "detected, so statements are not prepared")
     elif cache == 0:
         report.warn(
             "connection pooler",

@@ -15,7 +15,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from app.cli.doctor.report import Report
+from app.cli.doctor.report import Report, duration
 from app.cli.doctor.servers import is_local, location
 from app.config import Settings
 from app.infra.redis import CLUSTER_SCHEMES, REDIS_ERRORS, RedisClient, check, redis_client
@@ -48,10 +48,10 @@ async def check_redis(report: Report, settings: Settings, limit: float) -> None:
             error = cause if isinstance(cause, RedisError | OSError) else raised
             report.fail("Redis", f"{location(url)}: {_reason(error)}", _advice(error, url))
             return
-        milliseconds = 1000 * (perf_counter() - started_at)
+        seconds = perf_counter() - started_at
         info = await _info(client)
         name = next((f"{name} {info[key]}" for key, name in VERSIONS.items() if key in info), "it")
-        report.ok("Redis", f"{name} at {location(url)}, reads and writes ({milliseconds:.0f} ms)")
+        report.ok("Redis", f"{name} at {location(url)}, reads and writes ({duration(seconds)})")
         _check_cluster(report, url, info)
         _check_tls(report, url)
         if not info:

@@ -119,3 +119,8 @@ class Report:
             break_long_words=False,
             break_on_hyphens=False,
         ) or [""]
+
+
+def duration(seconds: float) -> str:
+    """Format a duration."""
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"

@@ -9,10 +9,10 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from app.cli.ask.client import CHAT, FINAL_EVENTS
+from app.cli.ask.client import CHAT, FINAL_EVENTS, rejection_message
 from app.cli.ask.retry import reason
 from app.cli.ask.service import Service
-from app.cli.doctor.report import Report
+from app.cli.doctor.report import Report, duration
 from app.infra.http.sse import BadEvent, SSEDecoder, SSEEvent
 from app.schemas import ChatRequest, Citation, CreatorEntry, ErrorEvent, SearchResult, Timings
 
@@ -72,7 +72,7 @@ def check_stream(report: Report, service: Service, question: str | None) -> None
     if recording.last is None:
         report.fail(
             "question",
-            f"the stream ended after {recording.seconds:.1f} s, before its end"
+            f"the stream ended after {duration(recording.seconds)}, before its end"
             f" ({recording.problem})",
             "A proxy cuts streams: raise its read timeout (nginx: `proxy_read_timeout 1h`).",
         )
@@ -140,10 +140,12 @@ def _report_refused(report: Report, error: HTTPError) -> None:
         report.skip("question", f"refused ({status}): put user and password into --url")
     elif status == 429:
         report.skip("question", "refused (429): too many questions from here; try again later")
+    elif status == 422:
+        report.fail("question", f"refused (422): {rejection_message(error)}", "Ask another one.")
     else:
         report.fail(
             "question",
-            f"refused: {status} {error.reason}",
+            f"refused ({status}): {rejection_message(error)}",
             "Check that the proxy passes POST requests, and the service's log.",
         )
 
@@ -153,28 +155,30 @@ def _check_answer(report: Report, recording: _Recording, question: str) -> None:
     done = msgspec.json.decode(recording.last.data, type=_Done)
     tokens = sum(event.event == "token" for _, event in recording.events)
     ending = "refused" if done.finish_reason == "refused" else f"{tokens} pieces"
-    report.ok("question", f"“{question}”: {ending}, {recording.seconds:.1f} s")
+    report.ok("question", f"“{question}”: {ending}, {duration(recording.seconds)}")
     written = (done.timings_ms.total - done.timings_ms.retrieval) / 1000
     arrived = recording.events[-1][0] - recording.events[0][0]
     if written < MIN_SPAN:
         report.skip(
             "streaming",
-            f"written within {1000 * written:.0f} ms, too quick to tell",
-            "Ask something that has a longer answer with --question.",
+            f"written within {duration(written)}, too quick to tell",
+            "Ask for a long answer with --question; without a language model, none is.",
         )
     elif arrived < written / 2:
         report.fail(
             "streaming",
-            f"buffered: written within {written:.1f} s, but it arrived within"
-            f" {1000 * arrived:.0f} ms",
+            f"buffered: written within {duration(written)}, but it arrived within"
+            f" {duration(arrived)}",
             _UNBUFFERED,
         )
     else:
-        report.ok("streaming", f"written within {written:.1f} s, arrived within {arrived:.1f} s")
+        report.ok(
+            "streaming", f"written within {duration(written)}, arrived within {duration(arrived)}"
+        )
 
 
 def _check_heartbeats(report: Report, recording: _Recording) -> None:
-    silence = f"longest silence {recording.longest_silence:.1f} s"
+    silence = f"longest silence {duration(recording.longest_silence)}"
     if recording.heartbeats:
         report.ok("heartbeats", f"{recording.heartbeats} received, {silence}")
     elif recording.longest_silence > HEARTBEAT_DUE:

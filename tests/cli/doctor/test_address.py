@@ -9,13 +9,14 @@ import pytest
 from msgspec.structs import replace
 
 from app.cli.ask.service import Service
-from app.cli.doctor.address import check_address
+from app.cli.doctor.address import check_address, check_redirect
 from app.cli.doctor.report import Report
 from app.config import Settings
 from tests.certificate import make_certificate
 from tests.cli.doctor.findings import FAILED, OK, SKIPPED, WARNING, new_report, row, statuses
 from tests.cli.doctor.middle import Faults, proxied
 from tests.cli.doctor.pacing import count
+from tests.raw_server import hangs_up, raw_server, replies
 from tests.relay import relay
 from tests.scripted_model import ScriptedModel, refuse
 from tests.service import Client, running
@@ -99,6 +100,11 @@ async def test_a_quick_answer_cannot_show_buffering(service: Client, model: Scri
     assert "--question" in row(report, "streaming").advice
 
 
+async def test_a_question_that_is_too_long_fails_with_the_reason(service: Client) -> None:
+    report = await check(service.url, question="x" * 2_000)
+    assert "refused (422): The question must have" in row(report, "question").finding
+
+
 async def test_a_failing_model_is_found(service: Client, model: ScriptedModel) -> None:
     model.answers(refuse(401))
     report = await check(service.url)
@@ -133,3 +139,19 @@ async def test_a_certificate_for_another_name_fails(
     async with proxied(service.url, Faults(), context) as url:
         report = await check(url)
     assert "mismatch" in row(report, "TLS certificate").finding.lower()
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"HTTP/1.1 308 Moved\r\nLocation: https://localhost/\r\nContent-Length: 0", OK),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://other/\r\nContent-Length: 0", WARNING),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0", WARNING),
+        (None, OK),
+    ],
+)
+async def test_plain_http_should_redirect_or_be_closed(head: bytes | None, status: str) -> None:
+    report = new_report()
+    async with raw_server(replies(head + b"\r\n\r\n") if head else hangs_up) as server:
+        await anyio.to_thread.run_sync(check_redirect, report, server.endpoint(), server.port)
+    assert row(report, "HTTP to HTTPS").status == status

@@ -53,8 +53,8 @@ async def test_thoughts_are_noticed_by_their_number(
 
 
 async def test_a_slow_first_token_is_a_warning(model: ScriptedModel, settings: Settings) -> None:
-    model.answers(say(Pause(0.06), "1 ", "2"))
-    report = await check(replace(settings, llm_first_token_timeout=0.1))
+    model.answers(say(Pause(0.6), "1 ", "2"))
+    report = await check(replace(settings, llm_first_token_timeout=1.0))
     assert row(report, "first token").status is WARNING
     assert "LLM_FIRST_TOKEN_TIMEOUT" in row(report, "first token").advice
 
