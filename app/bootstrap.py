@@ -223,6 +223,11 @@ def _model_config(settings: Settings) -> ModelConfig:
     )
 
 
+def build_model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIModel:
+    """Build the client of the configured language model."""
+    return _model(http, _model_config(settings), metrics)
+
+
 def _model(http: HTTPClient, config: ModelConfig, metrics: Metrics) -> OpenAIModel:
     return OpenAIModel(
         http, config, on_retry=metrics.model_retries.inc, on_fallback=metrics.model_fallbacks.inc
@@ -247,7 +252,10 @@ def _condenser(
 def open_database(settings: Settings) -> AbstractAsyncContextManager[tuple[Pool, DatabaseState]]:
     """Open the configured database; see `open_pool` for what it yields and raises."""
     return open_pool(
-        settings.database_url, size=settings.database_pool, timeout=settings.database_timeout
+        settings.database_url,
+        size=settings.database_pool,
+        timeout=settings.database_timeout,
+        statement_cache=settings.database_statement_cache,
     )
 
 

@@ -34,6 +34,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     database_url: str = ""
     database_pool: Count = 10
     database_timeout: Seconds = 5.0
+    # Prepared statements per connection: 0 behind a pooler in transaction mode, more behind one in
+    # session mode. Default: 0 if a pooler is detected, else 100.
+    database_statement_cache: Annotated[int, Meta(ge=0)] | None = None
 
     # Redis: its URL (empty: an embedded Valkey), and the seconds for a read or write of memory.
     redis_url: str = ""

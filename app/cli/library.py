@@ -12,6 +12,7 @@ from app.cli.errors import CommandError, NotFullyEmbedded
 from app.config import Settings
 from app.errors import LibraryUnavailable
 from app.infra.database import Connection, MigrationError
+from app.infra.database_errors import describe
 from app.services.ingest.errors import IngestError, NotEmbedded
 from app.services.ingest.progress import Progress, ProgressDisplay
 from app.services.ingest.report import Report
@@ -43,9 +44,8 @@ def opening_library() -> Iterator[None]:
     try:
         yield
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        reason = str(error) or type(error).__name__
         raise CommandError(
-            f"DATABASE_URL: cannot use PostgreSQL: {reason};"
+            f"DATABASE_URL: cannot use PostgreSQL: {describe(error)};"
             " check the URL and that the server is running"
         ) from None
     except MigrationError as error:

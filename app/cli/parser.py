@@ -1,21 +1,13 @@
-"""Command-line parser: one subcommand per module of this package.
-
-A command's module is imported when it runs, so that `--help` and `ask` start quickly.
-"""
+"""Command line: read the settings, and run a subcommand."""
 
 import argparse
-import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TypeAlias
 
 from app import __version__
-from app.cli.ask.exit_status import STATUSES
+from app.cli.commands import add_commands, ask_service
 from app.config import Settings, SettingsError
-
-Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 ENVIRONMENT = """\
 settings, from the environment:
@@ -46,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings.from_environment(os.environ)
     except SettingsError as error:
         return _fail(error, 2)
-    if options.command == _ask:
-        return _ask(settings, options)
+    if options.command == ask_service:
+        return ask_service(settings, options)
     # Slow to import, and not needed by `--help` and `ask`.
     from app import logs
     from app.cli.errors import CommandError
@@ -78,203 +70,5 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_serve, _add_ask, _add_ingest, _add_reindex, _add_calibrate, _add_eval):
-        add(commands)
+    add_commands(commands)
     return parser
-
-
-def _add_serve(commands: Subparsers) -> None:
-    parser = commands.add_parser(
-        "serve",
-        help="answer questions over HTTP",
-        description="Answer questions over HTTP until Ctrl-C (SIGINT) or SIGTERM. Running answers"
-        " are finished first, for up to DRAIN_TIME seconds; a second signal stops them.",
-    )
-    parser.add_argument(
-        "--library",
-        type=Path,
-        metavar="FOLDER",
-        default=os.environ.get("LIBRARY") or None,
-        help="ingest this folder first (default: LIBRARY); without it, an empty embedded database"
-        " gets the sample library",
-    )
-    parser.set_defaults(command=_serve)
-
-
-def _serve(settings: Settings, options: argparse.Namespace) -> int:
-    import uvloop
-
-    from app.cli.serve import serve
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, options.library))
-    return 0
-
-
-def _add_ask(commands: Subparsers) -> None:
-    parser = commands.add_parser(
-        "ask",
-        help="ask a running service and print the answer as it arrives",
-        description="Ask a running service. Prints the answer as it arrives, then the sources that"
-        " it\ncites. Ctrl-C stops it.",
-        epilog=STATUSES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "question", nargs="+", metavar="QUESTION", help="the question; - reads standard input"
-    )
-    parser.add_argument(
-        "--creator", metavar="NAME", help="prefer this creator's material (name or slug)"
-    )
-    parser.add_argument(
-        "--conversation",
-        metavar="ID",
-        help="continue this conversation: the question may refer to earlier ones",
-    )
-    parser.add_argument("--json", action="store_true", help="print each event as a line of JSON")
-    parser.add_argument(
-        "--url",
-        default=os.environ.get("CHRYSOPEDIA_URL") or None,
-        help="the service (default: CHRYSOPEDIA_URL, else the one at HOST and PORT)",
-    )
-    parser.set_defaults(command=_ask)
-
-
-def _ask(settings: Settings, options: argparse.Namespace) -> int:
-    from app.cli.ask import ask
-
-    return ask(
-        " ".join(options.question),
-        options.url or settings.url,
-        creator=options.creator,
-        conversation=options.conversation,
-        lines=options.json,
-    )
-
-
-def _add_ingest(commands: Subparsers) -> None:
-    parser = commands.add_parser(
-        "ingest",
-        help="read folders of pages and transcripts into the library",
-        description="Read folders of pages and transcripts into the library. Unchanged files are"
-        " skipped. The exit status is 1 if a file could not be read.",
-    )
-    parser.add_argument(
-        "folders",
-        nargs="+",
-        type=Path,
-        metavar="FOLDER",
-        help="a folder that has a subfolder per creator",
-    )
-    parser.add_argument("--name", help="the library's name (default: the folder's name)")
-    parser.add_argument(
-        "--prune", action="store_true", help="also remove documents that the folder no longer has"
-    )
-    parser.set_defaults(command=_ingest)
-
-
-def _ingest(settings: Settings, options: argparse.Namespace) -> int:
-    from app.cli.ingest import ingest
-
-    return asyncio.run(ingest(settings, options.folders, name=options.name, prune=options.prune))
-
-
-def _add_reindex(commands: Subparsers) -> None:
-    parser = commands.add_parser(
-        "reindex",
-        help="embed the library with the configured EMBEDDING_MODEL",
-        description="Embed the library with the configured EMBEDDING_MODEL. Running services keep"
-        " using the previous embeddings until they are restarted; the next ingestion deletes"
-        " those. An interrupted run continues where it stopped.",
-    )
-    parser.set_defaults(command=_reindex)
-
-
-def _reindex(settings: Settings, options: argparse.Namespace) -> int:
-    from app.cli.reindex import reindex
-
-    return asyncio.run(reindex(settings))
-
-
-def _add_calibrate(commands: Subparsers) -> None:
-    parser = commands.add_parser(
-        "calibrate",
-        help='recalibrate the threshold for "no answer"',
-        description='Recalibrate the threshold for "no answer" on the library\'s own passages.'
-        " Ingestion does this whenever a fifth of the passages has changed.",
-    )
-    parser.set_defaults(command=_calibrate)
-
-
-def _calibrate(settings: Settings, options: argparse.Namespace) -> int:
-    from app.cli.calibrate import calibrate
-
-    return asyncio.run(calibrate(settings))
-
-
-def _add_eval(commands: Subparsers) -> None:
-    parser = commands.add_parser(
-        "eval",
-        help="measure search and answers on questions with known answers",
-        description="Measure search and answers on questions with known answers. A set is a folder"
-        " in BEIR format (corpus.jsonl, queries.jsonl, qrels/*.tsv), or a library with a"
-        " questions.jsonl; each is ingested into a temporary database on the same server. Without"
-        " a set, the library that is already ingested is measured, and not changed. The formats"
-        " and measures are in docs/evaluation.md.",
-    )
-    parser.add_argument(
-        "sets",
-        nargs="*",
-        type=Path,
-        metavar="SET",
-        help="a folder of documents and questions (default: the ingested library)",
-    )
-    parser.add_argument("--split", help="which judgements to use if a set has several: dev, test …")
-    parser.add_argument(
-        "--within",
-        metavar="FIELD",
-        help="limit each search to documents with the query's value of this metadata field",
-    )
-    parser.add_argument(
-        "--questions",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="questions for a library; may be repeated",
-    )
-    parser.add_argument(
-        "--negatives",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="questions that must be refused; may be repeated (default: the questions of the other"
-        " sets in the same language)",
-    )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="print JSON instead of tables, with the reply to each question about a library",
-    )
-    parser.set_defaults(command=_eval, usage_error=parser.error)
-
-
-def _eval(settings: Settings, options: argparse.Namespace) -> int:
-    if not options.sets and not options.questions and not options.negatives:
-        options.usage_error("give a SET, or --questions about the ingested library")
-    if not options.sets and (options.split or options.within):
-        options.usage_error("--split and --within are for a SET in BEIR format")
-    from app.cli.eval import run_evaluation
-
-    return asyncio.run(
-        run_evaluation(
-            settings,
-            options.sets,
-            split=options.split,
-            within=options.within,
-            questions=options.questions,
-            negatives=options.negatives,
-            json=options.json,
-        )
-    )

@@ -4,19 +4,21 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.resources import files
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 from msgspec import Struct
 
+from app.infra import pooler
+from app.infra.database_errors import describe
+from app.infra.pooler import SEARCH_SETTINGS, PooledConnection, is_pooled
+
 log = logging.getLogger(__name__)
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-# A connection, either separate or from a pool.
-Connection: TypeAlias = (
-    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
-)
+Connection: TypeAlias = pooler.Connection
 
 # Advisory lock of migrations: an arbitrary number that nothing else in the database uses.
 LOCK_KEY = 0x63687279736F
@@ -73,34 +75,47 @@ async def open_pool(
     *,
     size: int,
     timeout: float,  # noqa: ASYNC109 - to connect, not for the block
+    statement_cache: int | None = None,
 ) -> AsyncIterator[tuple[Pool, DatabaseState]]:
     """Connect to PostgreSQL and migrate its schema; yields a pool and the database's state.
 
-    Raises OSError, TimeoutError, asyncpg's errors, and MigrationError.
+    `statement_cache` is the number of prepared statements per connection; 0 means that a pooler is
+    in between. By default it is 0 if a pooler is detected, else 100. Raises OSError, TimeoutError,
+    asyncpg's errors, and MigrationError.
     """
+    pooled = statement_cache == 0 or await _is_behind_pooler(url, timeout)
+    options: dict[str, Any] = {"init": configure_connection}
+    if pooled:
+        options = {"connection_class": PooledConnection, "statement_cache_size": 0}
+        options["init"] = partial(PooledConnection.remember_url, url=url)
+    if statement_cache is not None:
+        options["statement_cache_size"] = statement_cache
     async with asyncpg.create_pool(
         url,
         min_size=1,
         max_size=size,
         timeout=timeout,
-        init=configure_connection,
         # Nothing changes a session after `init`; not resetting it saves a round trip per release.
         reset=_keep_session,
+        **options,
     ) as pool:
         async with pool.acquire() as connection:
             state = await migrate(connection)
         yield pool, state
 
 
+async def _is_behind_pooler(url: str, limit: float) -> bool:
+    # Without prepared statements, the connection leaves nothing in a session that others use.
+    connection = await asyncpg.connect(url, timeout=limit, statement_cache_size=0)
+    try:
+        return await is_pooled(connection)
+    finally:
+        await connection.close()
+
+
 async def configure_connection(connection: asyncpg.Connection) -> None:
     """Set how a connection plans searches."""
-    # JIT compilation takes longer than the search, and custom plans are no better than a generic
-    # one. With a filter on creator or topic, the scan of the HNSW index must continue until it has
-    # enough rows.
-    await connection.execute(
-        "SET jit = off; SET plan_cache_mode = force_generic_plan;"
-        " SET hnsw.ef_search = 100; SET hnsw.iterative_scan = relaxed_order"
-    )
+    await connection.execute(SEARCH_SETTINGS.format(scope="SESSION"))
 
 
 async def _keep_session(connection: object) -> None:
@@ -155,7 +170,7 @@ async def _apply_next(connection: Connection, migrations: tuple[Migration, ...])
         except asyncpg.PostgresError as error:
             raise MigrationError(
                 f"migration {migration.version} ({migration.title}) failed and was rolled back:"
-                f" {error}"
+                f" {describe(error)}"
             ) from error
     return False
 
@@ -189,19 +204,25 @@ async def _ensure_pgvector(connection: Connection) -> str | None:
             if version is None and await connection.fetchval(PGVECTOR_AVAILABLE):
                 await connection.execute("CREATE EXTENSION vector")
                 version = await connection.fetchval(PGVECTOR_VERSION)
-            if version is None or _numbers(version) < MIN_PGVECTOR:
+            if version is None or not is_supported_pgvector(version):
                 return None
             if await connection.fetchval(LACKS_WEIGHTS):
                 await connection.execute(_read("vectors.sql"), timeout=MIGRATION_TIMEOUT)
     except asyncpg.PostgresError as error:
         # Only semantic search needs it, and often only an administrator may create it.
-        log.warning("cannot use pgvector: %s", error)
+        log.warning("cannot use pgvector: %s", describe(error))
         return None
     return version
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))
+def is_supported_pgvector(version: str) -> bool:
+    """Return whether this version of pgvector can be used."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)) >= MIN_PGVECTOR
+
+
+def schema_version() -> int:
+    """Return the version of the schema that this release migrates databases to."""
+    return len(read_migrations(_read("schema.sql")))
 
 
 def _read(name: str) -> str:

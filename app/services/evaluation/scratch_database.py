@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import anyio
 import asyncpg
 
+from app.infra.database_errors import describe
 from app.services.evaluation.errors import EvaluationError
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,9 @@ async def scratch_database(url: str) -> AsyncIterator[str]:
             " DATABASE_URL to use an embedded server"
         ) from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        reason = str(error) or type(error).__name__
-        raise EvaluationError(f"DATABASE_URL: PostgreSQL cannot be used: {reason}") from None
+        raise EvaluationError(
+            f"DATABASE_URL: PostgreSQL cannot be used: {describe(error)}"
+        ) from None
     try:
         yield with_database_name(url, name)
     finally:
@@ -44,7 +46,7 @@ async def _drop(url: str, name: str) -> None:
     try:
         await _execute(url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        log.warning("scratch database %s was not dropped: %s", name, error)
+        log.warning("scratch database %s was not dropped: %s", name, describe(error))
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app.infra.database import Connection
+from app.infra.pooler import keep_session
 from app.services.ingest.errors import AlreadyRunning
 from app.services.ingest.progress import Progress, ProgressCallback
 
@@ -22,18 +23,19 @@ async def ingestion_lock(
     connection: Connection, on_progress: ProgressCallback
 ) -> AsyncIterator[None]:
     """Hold the lock. Waits for a running ingestion; raises AlreadyRunning after 10 minutes."""
-    if not await connection.fetchval(TRY_LOCK, LOCK_KEY):
-        on_progress(Progress("waiting"))
+    async with keep_session(connection) as session:
+        if not await session.fetchval(TRY_LOCK, LOCK_KEY):
+            on_progress(Progress("waiting"))
+            try:
+                await session.execute(LOCK, LOCK_KEY, timeout=LOCK_TIMEOUT)
+            except TimeoutError:
+                raise AlreadyRunning(
+                    f"another ingestion has been using this database for {LOCK_TIMEOUT / 60:.0f}"
+                    " minutes; try again when it has finished"
+                ) from None
         try:
-            await connection.execute(LOCK, LOCK_KEY, timeout=LOCK_TIMEOUT)
-        except TimeoutError:
-            raise AlreadyRunning(
-                f"another ingestion has been using this database for {LOCK_TIMEOUT / 60:.0f}"
-                " minutes; try again when it has finished"
-            ) from None
-    try:
-        yield
-    finally:
-        # PostgreSQL releases the lock when the connection closes.
-        if not connection.is_closed():
-            await connection.execute(UNLOCK, LOCK_KEY)
+            yield
+        finally:
+            # PostgreSQL releases the lock when the connection closes.
+            if not session.is_closed():
+                await session.execute(UNLOCK, LOCK_KEY)

@@ -15,6 +15,7 @@ import msgspec
 
 from app.errors import LibraryUnavailable
 from app.infra.database import Connection
+from app.infra.database_errors import describe
 from app.schemas import CreatorEntry, CreatorRef, Retrieval, Sentence, Source, Tier
 from app.services.search.answerability import DEPTH
 from app.services.search.embedding import Embedder, EmbeddingFailed
@@ -245,7 +246,7 @@ class PostgresRetriever:
                     self._on_connection_wait(perf_counter() - started_at)
                 yield connection
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            log.error("library is unavailable: %s: %s", type(error).__name__, error)
+            log.error("library is unavailable: %s", describe(error))
             raise LibraryUnavailable(
                 "The library is not responding. Try again in a few seconds."
             ) from error

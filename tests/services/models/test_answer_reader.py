@@ -123,7 +123,7 @@ def test_json_lines_are_passed_on_as_they_arrive() -> None:
 
 def test_a_large_document_fails() -> None:
     with pytest.raises(BadEvent, match="larger"):
-        read(b'{"a": "' + b"x" * 2_000_000)
+        read(b'{"a": "' + b"x" * 5_000_000)
 
 
 def test_the_end_is_awaited_longer_until_it_is_certain() -> None:

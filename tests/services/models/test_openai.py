@@ -138,7 +138,7 @@ async def test_an_exception_of_the_receiver_is_raised_and_stops_the_model(setup:
 BAD_STARTS = [
     *(refuse(status) for status in (200, 408, 409, 425, 500)),
     *(page(), say(ERROR), say(DIE), say(reasoning("Hm."), DIE), Answer(())),
-    *(refuse(200, "[" * 100_000), whole("x" * 2_000_000)),
+    *(refuse(200, "[" * 100_000), whole("x" * 5_000_000)),
     refuse(200, "no gzip", {"Content-Type": "text/event-stream", "Content-Encoding": "gzip"}),
 ]
 MOVED = refuse(307, headers={"Location": "http://elsewhere/v1"})
@@ -219,7 +219,7 @@ async def test_a_refused_parameter_is_not_a_retry(setup: Setup) -> None:
     "steps",
     [
         *((), (DIE,), (ERROR,), (b"data: {]\n\n",)),
-        *((b"x" * 2_000_000,), (anyio.Event(),), (b": ping\n\n", anyio.Event())),
+        *((b"x" * 5_000_000,), (anyio.Event(),), (b": ping\n\n", anyio.Event())),
     ],
 )
 async def test_nothing_is_retried_after_the_first_piece(setup: Setup, steps: Any) -> None:
