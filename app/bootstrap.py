@@ -170,10 +170,10 @@ def build_answerer(
     settings: Settings, http: HTTPClient, metrics: Metrics, retriever: Retriever, memory: Memory
 ) -> Answerer:
     """Build the answerer with the configured model, or else the extractive one."""
-    config = _model_config(settings) if settings.llm_base_url else None
+    config = model_config(settings) if settings.llm_base_url else None
     return Answerer(
         retriever=retriever,
-        model=_model(http, config, metrics) if config else ExtractiveModel(),
+        model=build_model(http, config, metrics) if config else ExtractiveModel(),
         memory=memory,
         has_model=config is not None,
         condenser=_condenser(http, config, settings, metrics) if config else None,
@@ -203,7 +203,8 @@ def _fallback_server(settings: Settings) -> ServerConfig | None:
     )
 
 
-def _model_config(settings: Settings) -> ModelConfig:
+def model_config(settings: Settings) -> ModelConfig:
+    """Return the configured language model; LLM_BASE_URL must be set."""
     return ModelConfig(
         base_url=settings.llm_base_url,
         model=settings.llm_model,
@@ -223,12 +224,8 @@ def _model_config(settings: Settings) -> ModelConfig:
     )
 
 
-def build_model(http: HTTPClient, settings: Settings, metrics: Metrics) -> OpenAIModel:
-    """Build the client of the configured language model."""
-    return _model(http, _model_config(settings), metrics)
-
-
-def _model(http: HTTPClient, config: ModelConfig, metrics: Metrics) -> OpenAIModel:
+def build_model(http: HTTPClient, config: ModelConfig, metrics: Metrics) -> OpenAIModel:
+    """Build the client of a language model and its fallback."""
     return OpenAIModel(
         http, config, on_retry=metrics.model_retries.inc, on_fallback=metrics.model_fallbacks.inc
     )
@@ -246,7 +243,7 @@ def _condenser(
         # Some models refuse any temperature.
         temperature=None if config.temperature is None else 0.0,
     )
-    return Condenser(_model(http, config, metrics), timeout=settings.condense_timeout)
+    return Condenser(build_model(http, config, metrics), timeout=settings.condense_timeout)
 
 
 def open_database(settings: Settings) -> AbstractAsyncContextManager[tuple[Pool, DatabaseState]]:

@@ -5,9 +5,8 @@ from time import perf_counter
 from urllib.request import getproxies_environment
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from app.bootstrap import build_model
+from app.bootstrap import build_model, model_config
 from app.cli.doctor.log_lines import collect_warnings
 from app.cli.doctor.report import Report, duration
 from app.cli.doctor.servers import location
@@ -17,6 +16,7 @@ from app.infra.http.client import HTTPClient
 from app.services.metrics.registry import Metrics
 from app.services.models.completion import Delta
 from app.services.models.prompt import Message, Prompt
+from app.services.models.request import ModelConfig
 
 # The answer has several tokens, so that streaming shows.
 PROMPT = Prompt(
@@ -25,6 +25,7 @@ PROMPT = Prompt(
         Message("user", "Count from 1 to 20 in digits, with a space between two numbers."),
     )
 )
+CHECKS = ("language model", "fallback model")
 # Tokens of an answer without thoughts, at most.
 EXPECTED_TOKENS = 80
 # Seconds for the answer after its first token.
@@ -51,52 +52,40 @@ async def check_model(report: Report, settings: Settings, limit: float) -> None:
             "For answers in a model's words set LLM_BASE_URL and LLM_MODEL.",
         )
         return
-    await _check(report, "language model", replace(settings, llm_fallback_model=""), limit)
-    if settings.llm_fallback_model:
-        await _check(report, "fallback model", _fallback_as_model(settings), limit)
+    config = model_config(settings)
+    for check, (server, name) in zip(CHECKS, config.models, strict=False):
+        await _check(report, check, config.alone(server, name), limit)
 
 
-def _fallback_as_model(settings: Settings) -> Settings:
-    """Return settings whose model is the fallback model."""
-    changes = {
-        name.replace("llm_fallback_", "llm_"): value
-        for name in settings.__struct_fields__
-        if name.startswith("llm_fallback_") and (value := getattr(settings, name))
-    }
-    return replace(settings, **(changes | {"llm_fallback_model": ""}))
-
-
-async def _check(report: Report, check: str, settings: Settings, limit: float) -> None:
-    answer = await _ask(settings, limit)
-    where = f"{settings.llm_model} at {location(settings.llm_base_url)}"
+async def _check(report: Report, check: str, config: ModelConfig, limit: float) -> None:
+    answer = await _ask(config, limit)
+    where = f"{config.model} at {location(config.base_url)}"
     if answer.error:
-        reason = answer.log[-1].rpartition("failed: ")[2] if answer.log else ""
+        line = answer.log[-1].rpartition("failed: ")[2] if answer.log else ""
+        # Most reasons say what to do.
+        reason, _, advice = line.partition("; ")
         finding = f"{where}: {answer.error}" + (f" ({reason})" if reason else "")
-        report.fail(check, finding, _advice(check, answer))
+        report.fail(
+            check, finding, f"{advice[:1].upper()}{advice[1:]}." if advice else _advice(config)
+        )
         return
     report.ok(check, f"{where} answered in {duration(answer.arrivals[-1])}")
     if check == "language model":
-        _check_first_token(report, answer, settings)
+        _check_first_token(report, answer, config)
         _check_streaming(report, answer)
     for line in dict.fromkeys(answer.log):
         report.warn("model requests", line, "The answer came all the same.")
 
 
-def _advice(check: str, answer: _Answer) -> str:
-    reasons = " ".join(answer.log)
-    prefix = "LLM_FALLBACK_" if check == "fallback model" else "LLM_"
-    if "API_KEY" in reasons:
-        return "The server refuses the key: correct LLM_API_KEY."
-    if "status 404" in reasons:
-        return f"Correct {prefix}MODEL and LLM_BASE_URL: the server has no such model or path."
+def _advice(config: ModelConfig) -> str:
     return (
-        f"Check LLM_BASE_URL and {prefix}MODEL, and that the server is running;"
-        " its log may say more."
+        f"Check {config.settings}BASE_URL and the name of the model, and that the server is"
+        " running; its log may say more."
     )
 
 
-def _check_first_token(report: Report, answer: _Answer, settings: Settings) -> None:
-    first, limit = answer.arrivals[0], settings.llm_first_token_timeout
+def _check_first_token(report: Report, answer: _Answer, config: ModelConfig) -> None:
+    first, limit = answer.arrivals[0], config.first_token_timeout
     thinks = answer.tokens is not None and answer.tokens > EXPECTED_TOKENS
     finding = f"after {duration(first)}"
     if thinks:
@@ -127,7 +116,7 @@ def _check_streaming(report: Report, answer: _Answer) -> None:
         )
 
 
-async def _ask(settings: Settings, limit: float) -> _Answer:
+async def _ask(config: ModelConfig, limit: float) -> _Answer:
     answer = _Answer([], [])
     started_at = perf_counter()
 
@@ -139,7 +128,7 @@ async def _ask(settings: Settings, limit: float) -> _Answer:
 
     async with HTTPClient(getproxies_environment()) as http:
         with collect_warnings(answer.log):
-            model = build_model(http, settings, Metrics())
+            model = build_model(http, config, Metrics())
             try:
                 async with asyncio.timeout(limit + ANSWER_TIME):
                     await model.stream(PROMPT, on_delta)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.infra.http.endpoint import Endpoint, api_url
 from app.services.models.prompt import Message
@@ -31,8 +32,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
         return "ServerConfig(…)"
 
 
-class ModelConfig(Struct, frozen=True, kw_only=True):
-    """Which models to ask, and how; times in seconds.
+class ModelConfig(ServerConfig, frozen=True, kw_only=True):
+    """Which models to ask, where the first one is, and how to ask them; times in seconds.
 
     The fallback is a model of the same server unless `fallback_server` is set; an empty
     `fallback_model` then has the name of the first one. An attempt has `first_token_timeout` until
@@ -41,11 +42,7 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
     those at a busy server are not counted.
     """
 
-    base_url: str
     model: str
-    api_key: str = ""
-    headers: Mapping[str, str | None] = {}
-    extra_body: Mapping[str, object] = {}
     fallback_server: ServerConfig | None = None
     fallback_model: str = ""
     rules_role: RulesRole = "system"
@@ -64,22 +61,17 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
         return f"ModelConfig(model={self.model!r}, fallback_model={self.fallback_model!r}, …)"
 
     @property
-    def server(self) -> ServerConfig:
-        """The server of the first model."""
-        return ServerConfig(
-            base_url=self.base_url,
-            api_key=self.api_key,
-            headers=self.headers,
-            extra_body=self.extra_body,
-        )
-
-    @property
     def models(self) -> tuple[tuple[ServerConfig, str], ...]:
         """The servers and names of the first model and of the fallback, if there is one."""
-        first = (self.server, self.model)
         if not (self.fallback_server or self.fallback_model):
-            return (first,)
-        return first, (self.fallback_server or self.server, self.fallback_model or self.model)
+            return ((self, self.model),)
+        fallback = (self.fallback_server or self, self.fallback_model or self.model)
+        return (self, self.model), fallback
+
+    def alone(self, server: ServerConfig, model: str) -> "ModelConfig":
+        """Return the same for one of `models`, without a fallback."""
+        members = {name: getattr(server, name) for name in ServerConfig.__struct_fields__}
+        return replace(self, **members, model=model, fallback_server=None, fallback_model="")
 
 
 class RequestForm(Struct, frozen=True):

@@ -60,7 +60,8 @@ async def test_a_slow_first_token_is_a_warning(model: ScriptedModel, settings: S
 
 
 @pytest.mark.parametrize(
-    ("status", "advice"), [(401, "LLM_API_KEY"), (404, "LLM_MODEL"), (400, "LLM_MODEL")]
+    ("status", "advice"),
+    [(401, "Check LLM_API_KEY."), (404, "LLM_BASE_URL"), (400, "LLM_BASE_URL")],
 )
 async def test_a_refused_request_fails_with_its_reason(
     model: ScriptedModel, settings: Settings, status: int, advice: str

@@ -25,7 +25,7 @@ class Asking:
 
     def served(self, **changes: Any) -> ServedModel:
         config = ModelConfig(**{"base_url": self.model.base_url, "model": "small"} | changes)
-        return ServedModel(self.http, config, config.server, "small")
+        return ServedModel(self.http, config, config, "small")
 
     async def ask(self, served: ServedModel, *messages: Message) -> int:
         """Return the status of the response."""
