@@ -21,7 +21,7 @@ LAYERS = (
     r"app\.cli\b.*",
     r"app\.asgi",
     r"app\.(handlers\b.*|middleware)",
-    r"app\.bootstrap",
+    r"app\.bootstrap\b.*",
     r"app\.services\b.*",
     r"app\.infra\b.*",
     r"app\.(config|config_values|errors|logs|schemas|tracing)",

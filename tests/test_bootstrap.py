@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.bootstrap import build_embedder
+from app.bootstrap.search import build_embedder
 from app.config import Settings
 from app.infra.http.client import HTTPClient
 from app.services.search.embedding import EmbedderMissing

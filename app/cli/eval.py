@@ -9,13 +9,8 @@ from urllib.request import getproxies_environment
 
 from msgspec.structs import replace
 
-from app.bootstrap import (
-    build_answerer,
-    build_embedder,
-    build_retriever,
-    open_database,
-    open_indexer,
-)
+from app.bootstrap.models import build_answerer
+from app.bootstrap.search import build_embedder, build_retriever, open_database, open_indexer
 from app.cli.embedded_servers import embedded_servers
 from app.cli.errors import CommandError
 from app.cli.library import opening_library, show_progress

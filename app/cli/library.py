@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 from msgspec import Struct
 
-from app.bootstrap import open_database, open_indexer
+from app.bootstrap.search import open_database, open_indexer
 from app.cli.errors import CommandError, NotFullyEmbedded
 from app.config import Settings
 from app.errors import LibraryUnavailable

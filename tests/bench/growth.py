@@ -12,7 +12,7 @@ from time import perf_counter
 import asyncpg
 import msgspec
 
-from app.bootstrap import build_embedder, build_retriever, open_database, open_indexer
+from app.bootstrap.search import build_embedder, build_retriever, open_database, open_indexer
 from app.config import Settings
 from app.infra.database import Connection, DatabaseState
 from app.infra.embedded import postgres

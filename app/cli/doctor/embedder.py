@@ -4,7 +4,7 @@ import asyncio
 from time import perf_counter
 from urllib.request import getproxies_environment
 
-from app.bootstrap import NO_EMBEDDINGS, build_embedder
+from app.bootstrap.search import NO_EMBEDDINGS, build_embedder
 from app.cli.doctor.log_lines import collect_warnings
 from app.cli.doctor.postgres import LibraryState
 from app.cli.doctor.report import Report, duration

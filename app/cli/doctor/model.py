@@ -6,7 +6,7 @@ from urllib.request import getproxies_environment
 
 from msgspec import Struct
 
-from app.bootstrap import build_model, model_config
+from app.bootstrap.models import build_model, model_config
 from app.cli.doctor.log_lines import collect_warnings
 from app.cli.doctor.report import Report, duration
 from app.cli.doctor.servers import location

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 
-from app.bootstrap import open_database
+from app.bootstrap.search import open_database
 from app.config import Settings
 from app.services.ingest.report import Report
 from app.services.ingest.run import ingest

@@ -1,0 +1,154 @@
+"""Open the connections and build the services; the only package that names concrete classes."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypedDict
+from urllib.request import getproxies_environment
+
+import anyio
+
+from app.bootstrap.models import build_answerer
+from app.bootstrap.search import NO_EMBEDDINGS, build_embedder, build_retriever, open_database
+from app.config import Settings
+from app.infra.database import Pool
+from app.infra.http.client import HTTPClient
+from app.infra.redis import redis_client
+from app.services.access.rate_limit import RateLimiter
+from app.services.chat.answerer import Answerer
+from app.services.chat.memory import RedisMemory
+from app.services.chat.small_talk import load_phrases
+from app.services.metrics.registry import Metrics
+from app.services.search.retriever import PostgresRetriever
+from app.services.streams import EventStore, Heartbeat, IdempotencyStore, StreamRunner
+
+log = logging.getLogger(__name__)
+
+NO_PGVECTOR = (
+    "lexical search only: PostgreSQL has no pgvector 0.8 or newer; install the extension or"
+    " run `ALTER EXTENSION vector UPDATE`, then run `python -m app ingest` again"
+)
+NO_EMBEDDER = (
+    "lexical search only: no embedder is installed; pip install 'chrysopedia-chat[use]',"
+    " or set EMBEDDING_BASE_URL"
+)
+
+
+class State(TypedDict):
+    """What handlers find in `request.state`."""
+
+    settings: Settings
+    answerer: Answerer
+    runner: StreamRunner
+    heartbeat: Heartbeat
+    retriever: PostgresRetriever
+    memory: RedisMemory
+    limiter: RateLimiter
+    metrics: Metrics
+
+
+@asynccontextmanager
+async def services(
+    settings: Settings,
+    *,
+    encode_lost: Callable[[str, int], bytes],
+    shutdown_requested: Callable[[], bool],
+) -> AsyncIterator[State]:
+    """Open all connections and build the services; everything is closed when the block ends.
+
+    The settings must name a database and a Redis. `encode_lost(stream_id, number)` encodes the last
+    frame of a stream whose worker died. `shutdown_requested` returns whether the server has begun
+    to shut down by itself. Raises what `open_pool` raises, and ValueError for a
+    wrong Redis URL.
+    """
+    async with (
+        open_database(settings) as (pool, state),
+        redis_client(settings.redis_url, timeout=settings.memory_timeout) as redis,
+        # Half a lease, so that a renewal that times out can be repeated before the lease ends.
+        redis_client(
+            settings.redis_url, timeout=settings.turn_lease / 2, single_connection=True
+        ) as sync_redis,
+        HTTPClient(getproxies_environment()) as http,
+        anyio.create_task_group() as tasks,
+    ):
+        embedder = build_embedder(settings, http, questions=True) if state.pgvector else None
+        if state.pgvector is None:
+            log.warning(NO_PGVECTOR)
+        elif embedder is None and settings.embedding_model != NO_EMBEDDINGS:
+            log.warning(NO_EMBEDDER)
+        metrics = Metrics()
+        retriever = build_retriever(settings, pool, state, embedder, metrics.database_wait.observe)
+        await retriever.warm_up()
+        load_phrases()
+        memory = RedisMemory(
+            redis,
+            turns=settings.memory_turns,
+            ttl=settings.memory_ttl,
+            timeout=settings.memory_timeout,
+        )
+        event_store = EventStore(
+            redis,
+            sync_redis=sync_redis,
+            lease=settings.turn_lease,
+            grace=settings.turn_grace,
+            replay=settings.turn_replay,
+            encode_lost=encode_lost,
+        )
+        answerer = build_answerer(settings, http, metrics, retriever, memory)
+        runner = StreamRunner(
+            event_store=event_store,
+            idempotency=IdempotencyStore(redis),
+            max_streams=settings.max_turns,
+            grace=settings.turn_grace,
+            drain_time=settings.drain_time,
+        )
+
+        _add_readings(metrics, settings, runner, event_store, pool)
+
+        def check_shutdown() -> None:
+            if shutdown_requested():
+                runner.draining.set()
+
+        tasks.start_soon(event_store.run)
+        tasks.start_soon(runner.drain)
+        try:
+            with metrics.measuring_loop_lag():
+                yield State(
+                    settings=settings,
+                    answerer=answerer,
+                    runner=runner,
+                    heartbeat=Heartbeat(
+                        every=settings.heartbeat,
+                        stall_timeout=settings.send_timeout,
+                        on_check=check_shutdown,
+                    ),
+                    retriever=retriever,
+                    memory=memory,
+                    limiter=RateLimiter(
+                        redis, limit=settings.rate_limit, timeout=settings.memory_timeout
+                    ),
+                    metrics=metrics,
+                )
+        finally:
+            # A graceful shutdown has drained the runner already; otherwise end all streams now.
+            runner.shutdown_now()
+            await runner.drained.wait()
+            tasks.cancel_scope.cancel()
+
+
+def _add_readings(
+    metrics: Metrics, settings: Settings, runner: StreamRunner, event_store: EventStore, pool: Pool
+) -> None:
+    for name, documentation, read in (
+        ("turns_running", "Turns running on this worker.", lambda: runner.running),
+        ("turns_limit", "Maximum turns running at once.", lambda: settings.max_turns),
+        ("viewers", "Viewers of turns on any worker.", lambda: event_store.viewers),
+        ("database_connections", "Open database connections.", pool.get_size),
+        ("database_connections_idle", "Idle database connections.", pool.get_idle_size),
+        ("database_connections_limit", "Maximum database connections.", pool.get_max_size),
+    ):
+        metrics.add_gauge(name, documentation, read)
+    metrics.add_counter("log_writes", "Writes to the event log.", lambda: event_store.writes)
+    metrics.add_counter(
+        "log_writes_failed", "Failed writes to the event log.", lambda: event_store.failed_writes
+    )
