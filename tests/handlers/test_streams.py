@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from app.config import Settings
 from tests.scripted_model import ScriptedModel, say
-from tests.service import CHAT, Client, answer, running
+from tests.service import CHAT, Client, Stream, answer, running
 
 pytestmark = pytest.mark.anyio
 
@@ -83,6 +83,36 @@ async def test_last_event_id_must_belong_to_the_turn(chat: Client) -> None:
     ]:
         async with chat.http.get(chat.url + path, headers={"Last-Event-ID": cursor}) as response:
             assert response.status == expected, cursor
+
+
+@pytest.mark.parametrize("none", ["", "null", "undefined"])
+async def test_last_event_id_that_names_no_event_is_ignored(chat: Client, none: str) -> None:
+    events = await chat.ask(QUESTION)
+    path = f"{CHAT}/{events[-1].data['turn_id']}"
+    for url, headers in [
+        (path, {"Last-Event-ID": none}),
+        (f"{path}?lastEventId={none}", {}),
+        (f"{path}?lastEventId={none}", {"Last-Event-ID": none}),
+    ]:
+        async with chat.http.get(chat.url + url, headers=headers) as response:
+            assert await Stream(response).rest() == events
+    async with chat.stream({"query": QUESTION}, {"Last-Event-ID": none}) as stream:
+        assert (await stream.rest())[0].id != events[0].id
+
+
+async def test_last_event_id_may_be_a_query_parameter(chat: Client) -> None:
+    events = await chat.ask(QUESTION)
+    path = f"{CHAT}/{events[-1].data['turn_id']}"
+    for method, url, headers, after in [
+        ("GET", f"{path}?lastEventId={events[1].id}", {}, 1),
+        ("POST", f"{CHAT}?lastEventId={events[1].id}", {}, 1),
+        ("GET", f"{path}?lastEventId={events[1].id}", {"Last-Event-ID": "null"}, 1),
+        ("GET", f"{path}?lastEventId={events[1].id}", {"Last-Event-ID": events[0].id}, 0),
+    ]:
+        async with chat.http.request(method, chat.url + url, headers=headers) as response:
+            assert await Stream(response).rest() == events[after + 1 :]
+    assert (await chat.call("GET", f"{path}?lastEventId=7"))[0] == 400
+    assert (await chat.call("GET", f"{path}?lastEventId={events[-1].id}"))[0] == 204
 
 
 async def test_stopping_a_turn_closes_the_model_request_and_stores_the_partial_answer(
