@@ -47,7 +47,8 @@ class StreamResponse(EventSourceResponse):
             try:
                 with self._heartbeat.watch(self._viewer, sender):
                     while (await receive())["type"] != "http.disconnect":
-                        pass
+                        # The client may have closed its connection: a write detects that.
+                        self._viewer.send_heartbeat()
             finally:
                 sender.cancel()
         if self._viewer.stalled:
