@@ -95,8 +95,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     drain_time: Seconds = 30.0
     # Seconds for a request body to arrive.
     body_timeout: Seconds = 5.0
-    # Seconds without an event after which a stream sends a heartbeat.
-    heartbeat: Seconds = 15.0
+    # Seconds without an event after which a stream sends a heartbeat. Some clients, such as
+    # OkHttp, give up after 10 s without data.
+    heartbeat: Seconds = 8.0
     # Seconds for a viewer to read what was sent before it is disconnected.
     send_timeout: Seconds = 30.0
 

@@ -3,8 +3,8 @@
 import { Refused, getTurn, postQuestion, refusal } from "./api.js";
 import { Lost, eventsOf, lost } from "./sse.js";
 
-// Milliseconds of silence after which a connection counts as dead; heartbeats come every 15 s.
-const SILENCE_TIMEOUT = 45_000;
+// Milliseconds of silence after which a connection counts as dead; heartbeats come every 8 s.
+const SILENCE_TIMEOUT = 30_000;
 // Consecutive failed attempts before giving up: to ask, and to resume an answer that has started.
 const MAX_ASK_ATTEMPTS = 4;
 const MAX_RESUME_ATTEMPTS = 12;
