@@ -14,6 +14,7 @@ Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf", re.ASCII | re.IGNORECASE)
+_ROOT_PATH = re.compile(r"(/[\w.~-]+)*", re.ASCII)
 _SECRETS_IN_URL = re.compile(r"(?<=://).*@|(?<=password=)[^&]*|(?<=key=)[^&]*|(?<=token=)[^&]*")
 
 
@@ -27,6 +28,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     # Address to listen on.
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    # Path under which a proxy publishes the service, such as /chat. The proxy removes it.
+    root_path: str = ""
 
     # Folder for the data of the embedded servers.
     data_dir: Path = Path(".data")
@@ -141,6 +144,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def _check(self) -> None:
         """Check what types cannot express. Raises SettingsError."""
+        if not _ROOT_PATH.fullmatch(self.root_path):
+            raise SettingsError("ROOT_PATH: must begin with / and not end with it, such as /chat")
         if self.llm_base_url and not self.llm_model:
             raise SettingsError("LLM_MODEL: set it to a model of the server at LLM_BASE_URL")
         if self.llm_model and not self.llm_base_url:

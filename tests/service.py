@@ -131,7 +131,7 @@ async def running(settings: Settings) -> AsyncIterator[Client]:
     """Run the service on a free port, in this event loop, for the length of the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         drop_stalled_connections(listener, settings.send_timeout)
-        server = _Server(server_config(create_app(settings)))
+        server = _Server(server_config(create_app(settings), settings.root_path))
         serving = asyncio.create_task(server.serve([listener]))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:

@@ -48,10 +48,11 @@ def drop_stalled_connections(listener: socket.socket, seconds: float) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
-def server_config(app: Starlette) -> uvicorn.Config:
-    """Return uvicorn's configuration."""
+def server_config(app: Starlette, root_path: str) -> uvicorn.Config:
+    """Return uvicorn's configuration. A proxy has removed `root_path` from the paths."""
     return uvicorn.Config(
         app,
+        root_path=root_path,
         http=HttpProtocol,
         ws="none",
         lifespan="on",
@@ -70,8 +71,8 @@ class Server(uvicorn.Server):
     uvicorn does, so that the embedded servers are stopped too.
     """
 
-    def __init__(self, app: Starlette, on_started: Callable[[], None]) -> None:
-        super().__init__(server_config(app))
+    def __init__(self, app: Starlette, root_path: str, on_started: Callable[[], None]) -> None:
+        super().__init__(server_config(app, root_path))
         self._app = app
         self._on_started = on_started
         self._draining: asyncio.Task[None] | None = None

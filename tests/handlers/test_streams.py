@@ -208,6 +208,25 @@ async def test_repeated_idempotency_key_is_answered_once(
     assert len(model.requests) == 1
 
 
+async def test_addresses_have_the_path_that_a_proxy_removes(
+    chat_settings: Settings, model: ScriptedModel
+) -> None:
+    held = anyio.Event()
+    model.answers(say("One", held))
+    key, body = {"Idempotency-Key": "k-3"}, {"query": QUESTION}
+    async with running(replace(chat_settings, root_path="/ai/chat")) as service:
+        async with service.stream(body, key) as stream:
+            turn_id = stream.response.headers["X-Turn-Id"]
+            status, _, headers = await service.call("POST", CHAT, json=body, headers=key)
+            assert (status, headers["Location"]) == (409, f"/ai/chat{CHAT}/{turn_id}")
+            held.set()
+            await stream.rest()
+        _, document, _ = await service.call("GET", "/openapi.json")
+        assert document["servers"] == [{"url": "/ai/chat"}]
+        status, problem, _ = await service.call("GET", "/none")
+        assert problem["detail"] == "GET /ai/chat/none is not available. See /ai/chat/docs."
+
+
 async def test_idempotency_key_of_a_failed_turn_can_be_reused(
     chat: Client, model: ScriptedModel
 ) -> None:
