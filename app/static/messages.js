@@ -114,7 +114,7 @@ export function problemText({ title, detail, status, errors }) {
 /** Why there is no response yet. Browsers open six connections to a site that speaks HTTP/1.1. */
 export function waitingText(protocol) {
   return protocol === "http/1.1"
-    ? "Waiting for a connection. Other tabs with this page may be using all that your browser opens…"
+    ? "Waiting for a connection. Your browser allows six per site, and other tabs may be using them…"
     : "Waiting for the service…";
 }
 

@@ -176,7 +176,7 @@ async def test_a_question_without_a_response_says_why(reader: Reader, model: Scr
     await reader.ask()
     await reader.announced("Searching")
     await reader.page.clock.run_for(6_000)
-    await reader.announced("Waiting for a connection. Other tabs")
+    await reader.announced("Waiting for a connection. Your browser allows six")
     connected.set()
     await reader.answer_contains("One.")
     await reader.finished()
