@@ -26,11 +26,12 @@ log = logging.getLogger(__name__)
 def create_app(settings: Settings | None = None) -> Starlette:
     """Build the application; without `settings`, read them from the environment."""
     site = Site.installed()
+    settings = settings or Settings.from_environment(os.environ)
     app = Starlette(
-        routes=_routes(site, ApiDocs()),
+        routes=_routes(site, ApiDocs(settings.root_path)),
         middleware=[Middleware(RequestContext)],
         exception_handlers={ChatError: problem_response, HTTPException: problem_response},
-        lifespan=_lifespan(settings or Settings.from_environment(os.environ), site),
+        lifespan=_lifespan(settings, site),
     )
     # A redirect would use the request's Host header, and clients drop the body when they follow it.
     app.router.redirect_slashes = False

@@ -17,6 +17,7 @@ Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 
 _MARKS = re.compile(r"\S+?(…|\.\.\.)\S+")
+_ROOT_PATH = re.compile(r"(/[\w.~-]+)*", re.ASCII)
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -25,6 +26,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     # Address to listen on.
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    # Path under which a proxy publishes the service, such as /chat. The proxy removes it.
+    root_path: str = ""
 
     # Folder for the data of the embedded servers.
     data_dir: Path = Path(".data")
@@ -114,8 +117,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     drain_time: Seconds = 30.0
     # Seconds for a request body to arrive.
     body_timeout: Seconds = 5.0
-    # Seconds without an event after which a stream sends a heartbeat.
-    heartbeat: Seconds = 15.0
+    # Seconds without an event after which a stream sends a heartbeat. Some clients, such as
+    # OkHttp, give up after 10 s without data.
+    heartbeat: Seconds = 8.0
     # Seconds for a viewer to read what was sent before it is disconnected.
     send_timeout: Seconds = 30.0
 
@@ -161,6 +165,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def _check(self) -> None:
         """Check what types cannot express. Raises SettingsError."""
+        if not _ROOT_PATH.fullmatch(self.root_path):
+            raise SettingsError("ROOT_PATH: must begin with / and not end with it, such as /chat")
         if self.llm_base_url and not self.llm_model:
             raise SettingsError("LLM_MODEL: set it to a model of the server at LLM_BASE_URL")
         if self.llm_model and not self.llm_base_url:

@@ -166,6 +166,8 @@ async def _answers(ask: Recorder, model: ScriptedModel) -> None:
     await ask("follow-up", "ask", "A follow-up", None, FOLLOW_UP | conversation)
     after = {"Last-Event-ID": f"{turn['turn_id']}-7"}
     await ask("rest", "follow", "Resume a stream", turn | after)
+    after = {"lastEventId": f"{turn['turn_id']}-9"}
+    await ask("rest-by-query", "follow", "Resume a stream by a query parameter", turn | after)
     await ask("stop", "stop", "Stop a turn", turn)
     await ask("conversation", "conversation", "A conversation", conversation)
     await ask("forget", "forget", "Delete a conversation", conversation)

@@ -14,7 +14,7 @@ import uvicorn
 from msgspec import Struct
 
 from app.asgi import create_app
-from app.cli.server import drop_stalled_connections
+from app.cli.server import drop_stalled_connections, server_config
 from app.config import Settings
 
 CHAT = "/api/v1/chat"
@@ -131,10 +131,7 @@ async def running(settings: Settings) -> AsyncIterator[Client]:
     """Run the service on a free port, in this event loop, for the length of the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         drop_stalled_connections(listener, settings.send_timeout)
-        config = uvicorn.Config(
-            create_app(settings), lifespan="on", log_config=None, access_log=False
-        )
-        server = _Server(config)
+        server = _Server(server_config(create_app(settings), settings.root_path))
         serving = asyncio.create_task(server.serve([listener]))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:

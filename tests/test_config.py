@@ -24,6 +24,9 @@ def test_values_are_converted_to_their_types() -> None:
     [
         ("PORT", "http"),
         ("PORT", "70000"),
+        ("ROOT_PATH", "chat"),
+        ("ROOT_PATH", "/chat/"),
+        ("ROOT_PATH", "//chat"),
         ("HEARTBEAT", "-1"),
         ("LOG_FORMAT", "xml"),
         ("LLM_MAX_TOKENS", "many"),

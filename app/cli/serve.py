@@ -41,7 +41,8 @@ async def serve(settings: Settings, folder: Path | None) -> None:
         async with embedded_servers(settings) as complete:
             contents = await _prepare_library(complete, folder, sample=not settings.database_url)
             greeting = _greeting(complete, listener, contents)
-            server = Server(create_app(complete), lambda: print(greeting, flush=True))
+            app = create_app(complete)
+            server = Server(app, settings.root_path, lambda: print(greeting, flush=True))
             await server.serve([listener])
 
 

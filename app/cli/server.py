@@ -11,6 +11,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from app.cli.errors import CommandError
+from app.cli.http_protocol import HttpProtocol
 from app.services.streams.runner import StreamRunner
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,21 @@ def drop_stalled_connections(listener: socket.socket, seconds: float) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
+def server_config(app: Starlette, root_path: str) -> uvicorn.Config:
+    """Return uvicorn's configuration. A proxy has removed `root_path` from the paths."""
+    return uvicorn.Config(
+        app,
+        root_path=root_path,
+        http=HttpProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SLOW_VIEWER_TIMEOUT,
+    )
+
+
 class Server(uvicorn.Server):
     """Serves an application, and on SIGINT or SIGTERM lets running answers finish.
 
@@ -55,17 +71,8 @@ class Server(uvicorn.Server):
     uvicorn does, so that the embedded servers are stopped too.
     """
 
-    def __init__(self, app: Starlette, on_started: Callable[[], None]) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=SLOW_VIEWER_TIMEOUT,
-            )
-        )
+    def __init__(self, app: Starlette, root_path: str, on_started: Callable[[], None]) -> None:
+        super().__init__(server_config(app, root_path))
         self._app = app
         self._on_started = on_started
         self._draining: asyncio.Task[None] | None = None

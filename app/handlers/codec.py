@@ -1,6 +1,5 @@
 """Decodes and validates requests; encodes responses and SSE frames."""
 
-import asyncio
 import re
 
 import msgspec
@@ -11,19 +10,15 @@ from starlette.responses import Response
 from app.bootstrap import State
 from app.errors import (
     BadRequest,
-    BodyTooLarge,
-    BodyTooSlow,
-    LengthRequired,
     NotAcceptable,
     NotFound,
     TurnLost,
     Unprocessable,
-    UnsupportedMediaType,
 )
 from app.handlers.problems import error_event
+from app.handlers.request_body import decode, read_body
 from app.handlers.sse_response import StreamResponse
 from app.limits import (
-    BODY_LIMIT,
     CONVERSATION_ID,
     CREATOR_LIMIT,
     EVENT_ID,
@@ -41,6 +36,8 @@ _CONVERSATION_ID = re.compile(CONVERSATION_ID)
 _IDEMPOTENCY_KEY = re.compile(IDEMPOTENCY_KEY)
 _TURN_ID = re.compile(TURN_ID)
 _EVENT_ID = re.compile(EVENT_ID)
+# What clients send that have seen no event.
+_NO_CURSOR = (None, "", "null", "undefined")
 _ENCODER = msgspec.json.Encoder()
 # msgspec's names of types.
 _JSON_TYPES = {
@@ -71,21 +68,11 @@ class Cursor(Struct, frozen=True):
 async def read_chat_request(request: Request[State]) -> ChatRequest:
     """Read and validate the body of `POST /api/v1/chat`; raises a ChatError."""
     require_accept(request, EVENT_STREAM)
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise UnsupportedMediaType("Send a JSON body with `Content-Type: application/json`.")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType("Send the body without Content-Encoding.")
-    body = await _read_body(request)
+    body = await read_body(request)
     try:
-        decoded = msgspec.json.decode(body, type=ChatRequest)
+        decoded = decode(body)
     except msgspec.ValidationError as error:
         raise _unprocessable([_field_error(str(error))]) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise BadRequest(
-            "Request body is not valid JSON. Send an object such as "
-            '{"query": "How do I side-chain the bass?"}.'
-        ) from None
     return validated(decoded)
 
 
@@ -122,9 +109,17 @@ def idempotency_key(request: Request[State]) -> str | None:
 
 
 def cursor(request: Request[State]) -> Cursor | None:
-    """Return the event that `Last-Event-ID` names, if any; raises BadRequest."""
-    given = request.headers.get("last-event-id")
-    if not given:
+    """Return the event that the client has seen last, if it names one; raises BadRequest.
+
+    `Last-Event-ID` takes precedence over `lastEventId` in the query, which polyfills of
+    EventSource send.
+    """
+    header, parameter = (
+        request.headers.get("last-event-id"),
+        request.query_params.get("lastEventId"),
+    )
+    given = parameter if header in _NO_CURSOR else header
+    if given is None or given in _NO_CURSOR:
         return None
     if not _EVENT_ID.fullmatch(given):
         raise BadRequest("Last-Event-ID is not an event id of this service; omit it.")
@@ -193,26 +188,6 @@ def lost_frame(turn_id: str, number: int) -> bytes:
     """
     encoded = frame(turn_id, number, WORKER_LOST.event())
     return encoded.replace(b"-%d\n" % number, b"-0%d\n" % number, 1)
-
-
-async def _read_body(request: Request[State]) -> bytes:
-    length = request.headers.get("content-length")
-    if length is None and "transfer-encoding" not in request.headers:
-        raise LengthRequired("Send a JSON body with a Content-Length.")
-    too_large = BodyTooLarge(f"Request body must be at most {BODY_LIMIT} bytes.")
-    if length is not None and length.isdecimal() and int(length) > BODY_LIMIT:
-        raise too_large
-    timeout = request.state["settings"].body_timeout
-    body = b""
-    try:
-        async with asyncio.timeout(timeout):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > BODY_LIMIT:
-                    raise too_large
-    except TimeoutError:
-        raise BodyTooSlow(f"Send the whole request body within {timeout:g} seconds.") from None
-    return body
 
 
 def _text_errors(pointer: str, text: str, limit: int) -> list[FieldError]:

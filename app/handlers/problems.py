@@ -54,14 +54,15 @@ def error_event(failed: Failed) -> ErrorEvent:
 
 def problem_response(request: Request, error: Exception) -> Response:
     """Return the problem document for a ChatError or for Starlette's HTTPException."""
+    root_path: str = request.scope.get("root_path", "")
     match error:
         case ChatError(kind=kind):
             request.state["metrics"].refusals.labels(kind).inc()
             known = PROBLEM_TYPES[kind]
             problem = Problem(urn(kind), known.title, known.status, error.detail, error.errors)
-            headers = _headers(error)
+            headers = _headers(error, root_path)
         case HTTPException(status_code=status, detail=title):
-            detail = f"{request.method} {request.url.path} is not available. See /docs."
+            detail = f"{request.method} {request.url.path} is not available. See {root_path}/docs."
             problem = Problem("about:blank", title, status, detail)
             headers = error.headers or {}
         case _:
@@ -74,12 +75,12 @@ def problem_response(request: Request, error: Exception) -> Response:
     )
 
 
-def _headers(error: ChatError) -> Mapping[str, str]:
+def _headers(error: ChatError, root_path: str) -> Mapping[str, str]:
     match error:
         case BodyTooSlow():
             return {"Connection": "close"}
         case TurnRunning(turn_id=turn_id):
-            return {"Location": f"/api/v1/chat/{turn_id}"}
+            return {"Location": f"{root_path}/api/v1/chat/{turn_id}"}
         case TooManyRequests(limit=limit, window=window, reset=reset):
             return {
                 "Retry-After": str(reset),

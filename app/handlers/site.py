@@ -2,7 +2,7 @@
 
 The path of a static file contains a digest of all files, so browsers may cache it for a year. The
 HTML pages are revalidated on every request. All files are read once, at start: an upgrade in place
-must not change what an old path returns.
+must not change what an old path returns. Links are relative, for a proxy that adds a path prefix.
 """
 
 import hashlib
@@ -115,7 +115,7 @@ class Site:
 
     def _render(self, path: Path) -> StaticFile:
         preloads = "\n".join(
-            f'<link rel="modulepreload" href="/static/{self.version}/{name}">'
+            f'<link rel="modulepreload" href="static/{self.version}/{name}">'
             for name in self._files
             if name.endswith(".js") and name not in _NO_MODULEPRELOAD
         )

@@ -11,6 +11,8 @@ from starlette.types import Receive, Scope, Send
 from app.services.streams import Heartbeat, Viewer
 
 PING = b": ping\n\n"
+# no-transform: a compressing proxy would hold events back until its buffer is full.
+_HEADERS = {"Cache-Control": "no-store, no-transform"}
 _END = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
@@ -23,7 +25,9 @@ class StreamResponse(EventSourceResponse):
     """
 
     def __init__(self, viewer: Viewer, heartbeat: Heartbeat, headers: Mapping[str, str]) -> None:
-        super().__init__(viewer, headers=headers, sep="\n")
+        super().__init__(viewer, headers={**_HEADERS, **headers}, sep="\n")
+        # sse-starlette sets it. The server decides whether the connection is kept.
+        del self.headers["Connection"]
         self._viewer = viewer
         self._heartbeat = heartbeat
 
@@ -43,7 +47,8 @@ class StreamResponse(EventSourceResponse):
             try:
                 with self._heartbeat.watch(self._viewer, sender):
                     while (await receive())["type"] != "http.disconnect":
-                        pass
+                        # The client may have closed its connection: a write detects that.
+                        self._viewer.send_heartbeat()
             finally:
                 sender.cancel()
         if self._viewer.stalled:

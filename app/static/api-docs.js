@@ -1,4 +1,4 @@
-// Shows /openapi.json with Swagger UI, which the page loads before this module.
+// Shows openapi.json with Swagger UI, which the page loads before this module.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -10,7 +10,7 @@ dark.addEventListener("change", applyColorScheme);
 applyColorScheme();
 
 window.SwaggerUIBundle({
-  url: "/openapi.json",
+  url: "openapi.json",
   domNode: document.getElementById("api-docs"),
   deepLinking: true,
   displayRequestDuration: true,

@@ -1,6 +1,6 @@
-// Client of the service's API.
+// Client of the service's API. Its paths are relative to the page, which may be below any path.
 
-const API = "/api/v1";
+const API = "api/v1";
 
 /** The service refused a request. `problem` is an RFC 9457 document, `retryAfter` in seconds. */
 export class Refused extends Error {

@@ -3,8 +3,10 @@
 import { Refused, getTurn, postQuestion, refusal } from "./api.js";
 import { Lost, eventsOf, lost } from "./sse.js";
 
-// Milliseconds of silence after which a connection counts as dead; heartbeats come every 15 s.
-const SILENCE_TIMEOUT = 45_000;
+// Milliseconds of silence after which a connection counts as dead; heartbeats come every 8 s.
+const SILENCE_TIMEOUT = 30_000;
+// Milliseconds without a response after which the user is told.
+const RESPONSE_DELAY = 5_000;
 // Consecutive failed attempts before giving up: to ask, and to resume an answer that has started.
 const MAX_ASK_ATTEMPTS = 4;
 const MAX_RESUME_ATTEMPTS = 12;
@@ -29,8 +31,8 @@ const EXPIRED = {
 /**
  * Ask a question, or resume its answer. `question` has `query`, `creator`, `conversation` and `key`;
  * `turn`, `conversation` and `cursor` are set on the way. `callbacks` has `started()`,
- * `event(name, value)`, `restarted()` (events come again from the start) and
- * `retrying(seconds, problem)`.
+ * `event(name, value)`, `restarted()` (events come again from the start), `waiting()` (there is no
+ * response yet) and `retrying(seconds, problem)`.
  * Resolves after the stream's last event. Rejects with `Refused`, or with the signal's reason.
  */
 export async function follow(question, callbacks, signal) {
@@ -68,8 +70,10 @@ async function attempt(question, callbacks, signal, onEvent) {
     timer = setTimeout(() => silence.abort(), SILENCE_TIMEOUT);
   };
   onData();
+  const delay = setTimeout(callbacks.waiting, RESPONSE_DELAY);
   try {
     const response = await send(question, AbortSignal.any([signal, silence.signal]));
+    clearTimeout(delay);
     signal.throwIfAborted();
     if (response.status !== 200) return await handleStatus(response, question, callbacks);
     const turn = response.headers.get("X-Turn-Id");
@@ -87,6 +91,7 @@ async function attempt(question, callbacks, signal, onEvent) {
     return LOST;
   } finally {
     clearTimeout(timer);
+    clearTimeout(delay);
   }
 }
 

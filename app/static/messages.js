@@ -111,6 +111,13 @@ export function problemText({ title, detail, status, errors }) {
   return { title: `${title}.`, detail: detail || "Try again in a moment." };
 }
 
+/** Why there is no response yet. Browsers open six connections to a site that speaks HTTP/1.1. */
+export function waitingText(protocol) {
+  return protocol === "http/1.1"
+    ? "Waiting for a connection. Your browser allows six per site, and other tabs may be using them…"
+    : "Waiting for the service…";
+}
+
 /** Why the answer is delayed. */
 export function retryText(seconds, problem, begun) {
   const soon = `Trying again in ${counted(seconds, "second")}…`;

@@ -7,12 +7,14 @@ import { Notice } from "./notice.js";
 import { Panel } from "./panel.js";
 import * as session from "./session.js";
 import { Turn } from "./turn.js";
-import { counted, isSmallTalk, retryText } from "./messages.js";
+import { counted, isSmallTalk, retryText, waitingText } from "./messages.js";
 
 // Milliseconds to wait for the service to stop an answer before the page stops reading it.
 const STOP_TIMEOUT = 5_000;
 // Milliseconds after an answer from which the service may have forgotten the conversation.
 const STALE_AFTER = 5 * 60_000;
+// The version of HTTP, such as "http/1.1" or "h2".
+const PROTOCOL = performance.getEntriesByType("navigation")[0]?.nextHopProtocol;
 
 const $ = (id) => document.getElementById(id);
 const kept = session.load();
@@ -70,12 +72,23 @@ async function answer(turn) {
     if (running.failure) failed(turn, new Refused(running.failure));
   } catch (error) {
     if (signal.aborted) turn.cut("Stopped here.");
-    else keep = failed(turn, error);
+    else if (!isGone(error) || !(await showRemembered(turn))) keep = failed(turn, error);
   } finally {
     running = null;
     remember({ pending: keep, heard: Date.now() });
     composer.busy = false;
   }
+}
+
+/** If the conversation has the answer, show it: its stream cannot be resumed any more. */
+async function showRemembered(turn) {
+  const { conversation, turn: id } = turn.question;
+  const past = conversation ? await getConversation(conversation).catch(() => []) : [];
+  const found = past.find((one) => one.turn_id === id);
+  if (!found) return false;
+  turn.restore(found);
+  say(`Answer: ${turn.spoken}`);
+  return true;
 }
 
 /** If the service has forgotten the conversation, start a new one and say so. */
@@ -108,6 +121,9 @@ function callbacks(turn) {
       else if (turn.sources.length) progress(turn, "Answering…");
     },
     restarted: () => turn.reset(),
+    waiting() {
+      if (!running.stopping) progress(turn, waitingText(PROTOCOL));
+    },
     retrying(seconds, problem) {
       if (running.stopping) running.controller.abort();
       else progress(turn, retryText(seconds, problem, Boolean(question.turn)));

@@ -91,6 +91,7 @@ export class Turn {
 
   /** Show a turn of a restored conversation. */
   restore(past) {
+    this.wait("");
     this.found(past.citations);
     this.#answer.add(past.answer);
     this.#answer.finish(null);

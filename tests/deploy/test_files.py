@@ -34,7 +34,7 @@ def test_nginx_limits_match_those_of_the_service() -> None:
     settings = Settings()
     assert setting("client_max_body_size", config) == f"{BODY_LIMIT // 1024}k"
     assert f"at most {BODY_LIMIT} bytes" in config
-    assert seconds(setting("proxy_read_timeout", config)) > 2 * settings.heartbeat
+    assert seconds(setting("proxy_read_timeout", config)) > 3 * settings.heartbeat
     assert seconds(setting("worker_shutdown_timeout", config)) > settings.llm_answer_timeout
     keeps = uvicorn.Config("app").timeout_keep_alive
     assert seconds(setting("keepalive_timeout", config)) < keeps

@@ -16,5 +16,6 @@ def before_call(context: Any, case: "schemathesis.Case[Any]", kwargs: dict[str, 
         return
     if case.headers.get("Idempotency-Key"):
         case.headers["Idempotency-Key"] = f"key-{next(_numbers)}"
-    if case.headers.get("Last-Event-ID") and "turn_id" in case.path_parameters:
-        case.headers["Last-Event-ID"] = f"{case.path_parameters['turn_id']}-0"
+    for given, name in ((case.headers, "Last-Event-ID"), (case.query, "lastEventId")):
+        if given and given.get(name) and "turn_id" in case.path_parameters:
+            given[name] = f"{case.path_parameters['turn_id']}-0"

@@ -14,7 +14,7 @@ async def test_stream_is_sources_then_tokens_then_done(service: Client) -> None:
         headers = stream.response.headers
         events = await stream.rest()
     assert headers["Content-Type"] == "text/event-stream; charset=utf-8"
-    assert headers["Cache-Control"] == "no-store"
+    assert headers["Cache-Control"] == "no-store, no-transform"
     assert headers["X-Accel-Buffering"] == "no"
     assert [e.name for e in events] == ["sources", *["token"] * (len(events) - 2), "done"]
     assert [e.id for e in events] == [f"{headers['X-Turn-Id']}-{n}" for n in range(len(events))]

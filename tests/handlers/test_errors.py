@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.config import Settings
-from tests.service import CHAT, Client, running
+from tests.service import CHAT, Client, Stream, running
 
 pytestmark = pytest.mark.anyio
 
@@ -28,9 +28,47 @@ async def refused(service: Client, status: int, **request: Any) -> dict[str, Any
     return dict(problem)
 
 
-@pytest.mark.parametrize("body", [b"{", b"nonsense", b'{"query": "\xff"}', b'{"query": "\\ud800"}'])
+@pytest.mark.parametrize("body", [b"{", b"nonsense", b'{"query": "\\ud80"}'])
 async def test_body_that_is_not_json_is_a_400(service: Client, body: bytes) -> None:
-    await refused(service, 400, data=body, headers=JSON)
+    problem = await refused(service, 400, data=body, headers=JSON)
+    assert "not valid JSON" in problem["detail"]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-le", "utf-32-be"])
+async def test_body_that_is_not_utf_8_is_a_400_that_says_so(service: Client, encoding: str) -> None:
+    body = '{"query": "Wie groß?"}'.encode(encoding)
+    problem = await refused(service, 400, data=body, headers=JSON)
+    assert problem["detail"] == "Request body must be encoded as UTF-8."
+
+
+@pytest.mark.parametrize(
+    ("written", "query"),
+    [
+        (r"a \ud83d", "a \ufffd"),
+        (r"\uDE00 a", "\ufffd a"),
+        (r"\ud83d\ud83d\ude00", "\ufffd😀"),
+        (r"\ud83d\u0041", "\ufffdA"),
+        (r"\\ud83d \ud83d", r"\ud83d " + "\ufffd"),
+    ],
+)
+async def test_lone_surrogates_are_replaced(service: Client, written: str, query: str) -> None:
+    body = f'{{"query": "{written}"}}'.encode()
+    async with service.http.post(service.url + CHAT, data=body, headers=JSON) as response:
+        assert response.status == 200
+        events = await Stream(response).rest()
+    assert events[-1].data["scope"]["query"] == query
+
+
+async def test_a_lone_surrogate_does_not_hide_an_invalid_field(service: Client) -> None:
+    body = rb'{"query": "\ud83d", "model": "x"}'
+    problem = await refused(service, 422, data=body, headers=JSON)
+    assert [error["pointer"] for error in problem["errors"]] == ["/model"]
+
+
+async def test_a_byte_order_mark_before_the_body_is_skipped(service: Client) -> None:
+    body = b'\xef\xbb\xbf{"query": "a"}'
+    async with service.http.post(service.url + CHAT, data=body, headers=JSON) as response:
+        assert response.status == 200
 
 
 @pytest.mark.parametrize(

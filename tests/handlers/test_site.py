@@ -31,10 +31,10 @@ async def test_every_file_of_the_page_is_served_as_immutable(
     status, html, headers = await service.call("GET", "/")
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert headers["Cache-Control"] == "no-cache"
-    named = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', html.decode()))
+    named = set(re.findall(r'(?:src|href)="(static/[^"]+)"', html.decode()))
     assert len(named) > 10
     for path in named:
-        status, _, headers = await service.call("GET", path)
+        status, _, headers = await service.call("GET", f"/{path}")
         assert status == 200, path
         assert headers["Cache-Control"] == "public, max-age=31536000, immutable"
         assert headers["X-Content-Type-Options"] == "nosniff"

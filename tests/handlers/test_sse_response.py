@@ -86,6 +86,17 @@ async def test_frames_are_sent_as_they_come_and_then_the_end(stream: StreamBuffe
     assert server.bodies == [b"01", b"2", b"3", b""]
 
 
+async def test_headers_forbid_caching_and_compression(stream: StreamBuffer) -> None:
+    stream.extend([b"0"], ended=True)
+    server = Server()
+    await server.serve(stream)
+    headers = dict(server.start["headers"])
+    assert headers[b"content-type"] == b"text/event-stream; charset=utf-8"
+    assert headers[b"cache-control"] == b"no-store, no-transform"
+    assert headers[b"x-accel-buffering"] == b"no"
+    assert b"connection" not in headers
+
+
 async def test_frames_that_arrive_during_a_send_are_sent_together(stream: StreamBuffer) -> None:
     server = Server(blocked_at=1)
     async with server.serving(stream):

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from app.config import Settings
 from tests.scripted_model import ScriptedModel, say
-from tests.service import CHAT, Client, answer, running
+from tests.service import CHAT, Client, Stream, answer, running
 
 pytestmark = pytest.mark.anyio
 
@@ -83,6 +83,36 @@ async def test_last_event_id_must_belong_to_the_turn(chat: Client) -> None:
     ]:
         async with chat.http.get(chat.url + path, headers={"Last-Event-ID": cursor}) as response:
             assert response.status == expected, cursor
+
+
+@pytest.mark.parametrize("none", ["", "null", "undefined"])
+async def test_last_event_id_that_names_no_event_is_ignored(chat: Client, none: str) -> None:
+    events = await chat.ask(QUESTION)
+    path = f"{CHAT}/{events[-1].data['turn_id']}"
+    for url, headers in [
+        (path, {"Last-Event-ID": none}),
+        (f"{path}?lastEventId={none}", {}),
+        (f"{path}?lastEventId={none}", {"Last-Event-ID": none}),
+    ]:
+        async with chat.http.get(chat.url + url, headers=headers) as response:
+            assert await Stream(response).rest() == events
+    async with chat.stream({"query": QUESTION}, {"Last-Event-ID": none}) as stream:
+        assert (await stream.rest())[0].id != events[0].id
+
+
+async def test_last_event_id_may_be_a_query_parameter(chat: Client) -> None:
+    events = await chat.ask(QUESTION)
+    path = f"{CHAT}/{events[-1].data['turn_id']}"
+    for method, url, headers, after in [
+        ("GET", f"{path}?lastEventId={events[1].id}", {}, 1),
+        ("POST", f"{CHAT}?lastEventId={events[1].id}", {}, 1),
+        ("GET", f"{path}?lastEventId={events[1].id}", {"Last-Event-ID": "null"}, 1),
+        ("GET", f"{path}?lastEventId={events[1].id}", {"Last-Event-ID": events[0].id}, 0),
+    ]:
+        async with chat.http.request(method, chat.url + url, headers=headers) as response:
+            assert await Stream(response).rest() == events[after + 1 :]
+    assert (await chat.call("GET", f"{path}?lastEventId=7"))[0] == 400
+    assert (await chat.call("GET", f"{path}?lastEventId={events[-1].id}"))[0] == 204
 
 
 async def test_stopping_a_turn_closes_the_model_request_and_stores_the_partial_answer(
@@ -176,6 +206,25 @@ async def test_repeated_idempotency_key_is_answered_once(
         assert stream.response.headers["X-Turn-Id"] == turn_id
         assert await stream.rest() == events
     assert len(model.requests) == 1
+
+
+async def test_addresses_have_the_path_that_a_proxy_removes(
+    chat_settings: Settings, model: ScriptedModel
+) -> None:
+    held = anyio.Event()
+    model.answers(say("One", held))
+    key, body = {"Idempotency-Key": "k-3"}, {"query": QUESTION}
+    async with running(replace(chat_settings, root_path="/ai/chat")) as service:
+        async with service.stream(body, key) as stream:
+            turn_id = stream.response.headers["X-Turn-Id"]
+            status, _, headers = await service.call("POST", CHAT, json=body, headers=key)
+            assert (status, headers["Location"]) == (409, f"/ai/chat{CHAT}/{turn_id}")
+            held.set()
+            await stream.rest()
+        _, document, _ = await service.call("GET", "/openapi.json")
+        assert document["servers"] == [{"url": "/ai/chat"}]
+        status, problem, _ = await service.call("GET", "/none")
+        assert problem["detail"] == "GET /ai/chat/none is not available. See /ai/chat/docs."
 
 
 async def test_idempotency_key_of_a_failed_turn_can_be_reused(

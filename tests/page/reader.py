@@ -46,6 +46,11 @@ class Reader:
         await self.page.goto(self.url)
         await expect(self.question).to_be_visible()
 
+    async def module(self, name: str) -> str:
+        """Return the URL of one of the page's modules."""
+        url: str = await self.page.evaluate("document.scripts[0].src")
+        return url.replace("page.js", name)
+
     async def ask(self, question: str = QUESTION) -> None:
         """Type a question and send it."""
         await self.question.fill(question)

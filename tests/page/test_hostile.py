@@ -217,14 +217,13 @@ async def test_a_hostile_source_is_shown_as_text_and_videos_load_only_after_a_cl
 
 
 async def test_only_video_urls_have_a_player(reader: Reader) -> None:
-    script = await reader.page.locator("script").get_attribute("src") or ""
     players = await reader.page.evaluate(
         """async ([from, addresses]) => {
           const { playerOf } = await import(from);
           return addresses.map((address) => playerOf(address, 83.9)?.src ?? null);
         }""",
         [
-            script.replace("page.js", "player.js"),
+            await reader.module("player.js"),
             [
                 "https://youtu.be/abcdefghijk?t=83",
                 "https://m.youtube.com/shorts/abcdefghijk",

@@ -90,11 +90,10 @@ async def test_each_tier_has_its_own_text(
         verdict = scope.get("verdict", "too little")
         own = {"tier": "creator", "hits": 0, "confidence": 0.1, "verdict": verdict}
         scope = {"creator": {"slug": "zoe", "name": "Zoë"}, "tiers": [own], **scope}
-    script = await reader.page.locator("script").get_attribute("src") or ""
     text = await reader.page.evaluate(
         "async ([from, ...given]) => (await import(from)).scopeText(...given)",
         [
-            script.replace("page.js", "messages.js"),
+            await reader.module("messages.js"),
             {"cascade_tier": tier, "finish_reason": "refused" if tier == "none" else "stop"},
             "Zoë",
             scope,
@@ -104,11 +103,10 @@ async def test_each_tier_has_its_own_text(
 
 
 async def test_a_right_to_left_name_does_not_reorder_the_sentence(reader: Reader) -> None:
-    script = await reader.page.locator("script").get_attribute("src") or ""
     text = await reader.page.evaluate(
         "async ([from, name]) =>"
         " (await import(from)).scopeText({ cascade_tier: 'creator' }, name, null)",
-        [script.replace("page.js", "messages.js"), "\u202eeoZ\u2069\u2066דוד"],
+        [await reader.module("messages.js"), "\u202eeoZ\u2069\u2066דוד"],
     )
     assert text == "From \u2068eoZדוד\u2069’s own videos and pages."
 
@@ -164,9 +162,8 @@ async def test_a_reworked_answer_is_from_the_conversation(
 async def test_sources_that_are_not_cited_are_labelled(
     reader: Reader, tier: str, count: int, cited: int, words: str
 ) -> None:
-    script = await reader.page.locator("script").get_attribute("src") or ""
     text = await reader.page.evaluate(
         "async ([from, ...given]) => (await import(from)).uncitedText(...given)",
-        [script.replace("page.js", "messages.js"), count, cited, {"cascade_tier": tier}],
+        [await reader.module("messages.js"), count, cited, {"cascade_tier": tier}],
     )
     assert text == words

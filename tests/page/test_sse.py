@@ -23,7 +23,6 @@ EVENTS = [
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
 async def test_every_split_of_a_stream_gives_the_same_events(reader: Reader, end: str) -> None:
-    script = await reader.page.locator("script").get_attribute("src") or ""
     parsed = await reader.page.evaluate(
         """async ([from, stream]) => {
           const { eventsOf } = await import(from);
@@ -43,6 +42,6 @@ async def test_every_split_of_a_stream_gives_the_same_events(reader: Reader, end
           }
           return Array.from(all, JSON.parse);
         }""",
-        [script.replace("page.js", "sse.js"), STREAM.replace("{end}", end)],
+        [await reader.module("sse.js"), STREAM.replace("{end}", end)],
     )
     assert parsed == [EVENTS]

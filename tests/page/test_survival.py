@@ -12,7 +12,7 @@ from app.config import Settings
 from tests.page.reader import QUESTION, SOON, Reader, reading
 from tests.relay import Relay, relay
 from tests.scripted_model import ScriptedModel, say, whole
-from tests.service import Client
+from tests.service import CHAT, Client, running
 from tests.workers import environment, worker
 
 pytestmark = pytest.mark.anyio
@@ -126,6 +126,61 @@ async def test_after_a_lost_connection_only_the_missing_events_are_read(
     assert resumed[0] is None
     assert [(at or "").rpartition("-")[2] for at in (resumed[1], resumed[-1])] == ["1", "2"]
     assert len(model.requests) == 1
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_an_answer_that_cannot_be_resumed_any_more_is_read_from_the_conversation(
+    chromium: Browser, model_settings: Settings, model: ScriptedModel, stored: bool
+) -> None:
+    disconnected = anyio.Event()
+    model.answers(say("One, ", disconnected, "two. [1]"))
+    async with (
+        running(replace(model_settings, turn_replay=0.1)) as service,
+        reading_through(chromium, service) as (reader, network),
+    ):
+        await reader.ask()
+        await reader.answer_contains("One,")
+        pending = (await reader.session())["pending"]
+        await network.close()
+        await reader.announced(LOST)
+        disconnected.set()
+        with anyio.fail_after(SOON):
+            while (await service.call("GET", f"{CHAT}/{pending['turn']}"))[0] != 404:
+                pass
+        if not stored:
+            path = f"/api/v1/conversations/{pending['conversation']}"
+            await service.call("DELETE", path)
+        await network.open()
+        await reader.finished()
+        if stored:
+            assert await reader.answer.inner_text() == "One, two. 1"
+            await reader.turn_contains("From the whole library.")
+            await expect(reader.button("Copy")).to_be_visible()
+        await expect(
+            reader.button("Ask again").and_(reader.turn.locator(".error *"))
+        ).to_be_visible(visible=not stored)
+        assert (await reader.session())["pending"] is None
+    assert len(model.requests) == 1
+
+
+async def test_a_question_without_a_response_says_why(reader: Reader, model: ScriptedModel) -> None:
+    connected = anyio.Event()
+    model.answers(say("One. [1]"))
+
+    async def wait_for_connection(route: Route) -> None:
+        await connected.wait()
+        await route.continue_()
+
+    await reader.page.clock.install()
+    await reader.page.route("**/api/v1/chat", wait_for_connection)
+    await reader.ask()
+    await reader.announced("Searching")
+    await reader.page.clock.run_for(6_000)
+    await reader.announced("Waiting for a connection. Your browser allows six")
+    connected.set()
+    await reader.answer_contains("One.")
+    await reader.finished()
+    await expect(reader.turn.locator(".state")).to_be_hidden()
 
 
 async def test_a_question_whose_response_is_lost_is_asked_once(

@@ -23,7 +23,7 @@ from app.schemas import ChatRequest, Problem
 CHAT = "/api/v1/chat"
 FINAL_EVENTS = ("done", "error")
 
-# Seconds without a byte after which a connection is abandoned: two of the service's heartbeats.
+# Seconds without a byte after which a connection is abandoned: more than three heartbeats.
 SILENCE_TIMEOUT = 30.0
 # Seconds for stopping a turn, and then for its last events.
 STOP_TIMEOUT = 3.0

@@ -17,6 +17,9 @@ EXAMPLES = "examples.json"
 class ApiDocs:
     """The OpenAPI document, built on first use."""
 
+    def __init__(self, root_path: str) -> None:
+        self._root_path = root_path
+
     async def openapi(self, request: Request[State]) -> Response:
         """Return the document as JSON."""
         headers = {
@@ -31,4 +34,4 @@ class ApiDocs:
     def _body(self) -> bytes:
         recorded = files(__package__).joinpath(EXAMPLES).read_bytes()
         examples = msgspec.json.decode(recorded, type=list[Example])
-        return msgspec.json.encode(build_document(examples))
+        return msgspec.json.encode(build_document(examples, self._root_path))

@@ -58,8 +58,8 @@ class Example(Struct, frozen=True):
     reply: Any
 
 
-def build_document(examples: Sequence[Example]) -> JSON:
-    """Build the document."""
+def build_document(examples: Sequence[Example], root_path: str = "") -> JSON:
+    """Build the document of a service whose paths begin with `root_path`."""
     schemas = _Schemas()
     paths: dict[str, JSON] = {}
     for operation in OPERATIONS:
@@ -76,7 +76,7 @@ def build_document(examples: Sequence[Example]) -> JSON:
             "description": DESCRIPTION,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": root_path or "/"}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "security": [],
         "paths": paths,

@@ -26,9 +26,9 @@ from app.handlers.codec import EVENT_STREAM
 from app.handlers.openapi.parameters import (
     CONVERSATION,
     CREATOR,
+    CURSOR,
     IDEMPOTENCY_KEY,
     IF_NONE_MATCH,
-    LAST_EVENT_ID,
     PREFIX,
     QUESTION,
     TURN,
@@ -107,7 +107,7 @@ OPERATIONS = (
         "reported by `error`. If the client disconnects, the turn keeps running for a while, and "
         "the client can resume it. With `Last-Event-ID` the body is ignored and that stream "
         "resumes.",
-        parameters=(LAST_EVENT_ID, IDEMPOTENCY_KEY),
+        parameters=(*CURSOR, IDEMPOTENCY_KEY),
         body=ChatRequest,
         responses=(_STREAM, _NOTHING_LEFT),
         problems=(
@@ -125,7 +125,7 @@ OPERATIONS = (
         description="Sends the stream from its start, or after `Last-Event-ID`, whichever worker "
         "runs the turn. Works with a browser's EventSource. A finished turn can be replayed for "
         "some minutes.",
-        parameters=(TURN, LAST_EVENT_ID),
+        parameters=(TURN, *CURSOR),
         responses=(_STREAM, _NOTHING_LEFT),
         problems=(BadRequest, NotFound, NotAcceptable, Unavailable, ShuttingDown),
     ),

@@ -79,12 +79,24 @@ TURN = Parameter(
 CONVERSATION = Parameter(
     "conversation_id", "path", ConversationId, "From `X-Conversation-Id` or `done`.", True
 )
-LAST_EVENT_ID = Parameter(
-    "Last-Event-ID",
-    "header",
-    Annotated[str, Meta(extra_json_schema={"pattern": full_match(f"(?:{EVENT_ID})?")})],
-    "The `id` of the last event received; the stream resumes after it. SSE clients send it when "
-    "they reconnect. An empty value is ignored.",
+_EVENT = Annotated[
+    str, Meta(extra_json_schema={"pattern": full_match(f"(?:{EVENT_ID}|null|undefined)?")})
+]
+CURSOR = (
+    Parameter(
+        "Last-Event-ID",
+        "header",
+        _EVENT,
+        "The `id` of the last event received; the stream resumes after it. SSE clients send it "
+        "when they reconnect. `null`, `undefined` and an empty value are ignored.",
+    ),
+    Parameter(
+        "lastEventId",
+        "query",
+        _EVENT,
+        "The same, for clients that cannot send headers, such as polyfills of EventSource. "
+        "`Last-Event-ID` takes precedence.",
+    ),
 )
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
