@@ -22,6 +22,8 @@ from tests.servers import OwnServer, SharedServers, ingest_sample, own_server, s
 TESTS = Path(__file__).parent
 SLOW_FOLDERS = ("fuzz", "survival")
 
+# Starting a process while OpenBLAS's threads work can deadlock. numpy reads this when imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 hypothesis_settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ)
 hypothesis_settings.load_profile("tests")
 

@@ -84,8 +84,9 @@ async def subject(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            preexec_fn=lambda: os.sched_setaffinity(0, environment.server_cores),
         )
+        # It has only one thread yet.
+        os.sched_setaffinity(process.pid, environment.server_cores)
         try:
             if not await _responds(process, port):
                 log.seek(0)

