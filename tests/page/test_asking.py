@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.page.reader import QUESTION, Reader, reading
-from tests.scripted_model import ScriptedModel, refuse, say, whole
+from tests.scripted_model import ScriptedModel, say, whole
 from tests.service import Client
 
 pytestmark = pytest.mark.anyio
@@ -190,7 +190,7 @@ async def test_focus_moves_on_when_the_focused_button_disappears(
 ) -> None:
     hold = anyio.Event()
     alone = whole("standing alone")
-    model.answers(say("One.", hold), alone, refuse(400), alone, say("Two. [1]"))
+    model.answers(say("One.", hold), alone, say(finish="length"), alone, say("Two. [1]"))
     await reader.ask()
     await reader.answer_contains("One.")
     await reader.stop.focus()

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Route, expect
 
 from app.config import Settings
 from tests.page.reader import QUESTION, Reader, reading
-from tests.scripted_model import ScriptedModel, refuse, say, whole
+from tests.scripted_model import ScriptedModel, say, whole
 from tests.service import Client, running
 
 pytestmark = pytest.mark.anyio
@@ -93,7 +93,7 @@ async def test_retrying_can_be_stopped(reader: Reader) -> None:
 
 
 async def test_a_failed_answer_can_be_asked_again(reader: Reader, model: ScriptedModel) -> None:
-    model.answers(refuse(400), say("Now it works. [1]"))
+    model.answers(say(finish="length"), say("Now it works. [1]"))
     await reader.ask()
     await reader.turn_contains("The language model failed.")
     await reader.button("Ask again").click()
