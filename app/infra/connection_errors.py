@@ -34,7 +34,7 @@ def describe(error: BaseException, default: str = "") -> str:
     return (cause and _describe(cause)) or default or type(error).__name__
 
 
-def speaks_no_tls(error: BaseException) -> bool:
+def speaks_no_tls(error: object) -> bool:
     """Return whether a server answered an attempt at TLS with something else."""
     return isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS
 

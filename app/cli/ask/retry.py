@@ -60,9 +60,14 @@ class Backoff:
         time.sleep(seconds)
 
 
+def cause_of(error: Exception) -> BaseException | str:
+    """Return the error in which urllib wrapped a connection error."""
+    return error.reason if isinstance(error, URLError) else error
+
+
 def reason(error: Exception) -> str:
     """Describe a connection error in a few words."""
-    cause = error.reason if isinstance(error, URLError) else error
+    cause = cause_of(error)
     if isinstance(cause, HTTPException):
         return "it was closed before the end"
     if isinstance(cause, str):

@@ -116,8 +116,16 @@ async def test_an_address_without_the_service_fails(model: ScriptedModel) -> Non
     async with relay("127.0.0.1:1") as closed:
         report = await check(f"http://{closed.address}")
     assert statuses(report) == {"public address": FAILED, "stream": SKIPPED}
+    finding = row(report, "public address").finding
+    assert finding.startswith(f"no answer at http://{closed.address} (")
     report = await check(model.base_url)
-    assert "another server" in row(report, "public address").finding
+    assert f"another server answers at {model.base_url}" in row(report, "public address").finding
+
+
+async def test_https_at_a_server_without_tls_fails_with_the_right_scheme(service: Client) -> None:
+    report = await check(service.url.replace("http://", "https://"))
+    assert "the server does not speak TLS" in row(report, "public address").finding
+    assert "try http://" in row(report, "public address").advice
 
 
 async def test_a_certificate_that_is_not_trusted_fails(
