@@ -1,6 +1,6 @@
 """Ask a question at the public address, and check how its stream arrives."""
 
-import time
+from contextlib import suppress
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
@@ -9,49 +9,34 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from app.cli.ask.client import CHAT, FINAL_EVENTS, rejection_message
+from app.cli.ask.client import CHAT, rejection_message
 from app.cli.ask.retry import reason
 from app.cli.ask.service import Service
+from app.cli.doctor.recording import Recording, content_encoding, record
 from app.cli.doctor.report import Report, duration
-from app.infra.http.sse import BadEvent, SSEDecoder, SSEEvent
 from app.schemas import ChatRequest, Citation, CreatorEntry, ErrorEvent, SearchResult, Timings
 
-# Seconds for other requests, without a byte of the stream, and for all of it.
-LIMIT, SILENCE_LIMIT, STREAM_LIMIT = 5.0, 40.0, 180.0
+# Seconds for each request but the question.
+LIMIT = 5.0
 # The service must take so many seconds to write an answer for buffering to show.
 MIN_SPAN = 0.2
 # Seconds of silence after which a heartbeat should have come.
 HEARTBEAT_DUE = 20.0
 BODY_LIMIT = 1 << 20
 FALLBACK_QUESTION = "What is this library about?"
-CODINGS = "gzip, deflate, br, zstd"
+ENCODINGS = "gzip, deflate, br, zstd"
 _UNBUFFERED = (
     "Turn off buffering for /api/ in the proxy (nginx: `proxy_buffering off`; deploy/nginx.conf"
     " does), and in the CDN before it."
+)
+_UNCOMPRESSED = (
+    "Exclude text/event-stream from compression in the proxy (nginx: `gzip_types`) or CDN."
 )
 
 
 class _Done(Struct):
     timings_ms: Timings
     finish_reason: str
-
-
-class _Recording(Struct):
-    """A stream: each event with its time, in seconds from the request, and what was between."""
-
-    turn_id: str = ""
-    encoding: str = ""
-    events: list[tuple[float, SSEEvent]] = msgspec.field(default_factory=list)
-    heartbeats: int = 0
-    longest_silence: float = 0.0
-    seconds: float = 0.0
-    problem: str = ""
-
-    @property
-    def last(self) -> SSEEvent | None:
-        """The last event, if the stream is complete."""
-        last = self.events[-1][1] if self.events else None
-        return last if last and last.event in FINAL_EVENTS else None
 
 
 def check_stream(report: Report, service: Service, question: str | None) -> None:
@@ -61,7 +46,7 @@ def check_stream(report: Report, service: Service, question: str | None) -> None
         question, creator = _choose_question(service)
     body = msgspec.json.encode(ChatRequest(question, creator))
     try:
-        recording = _record(service, "POST", CHAT, body)
+        recording = record(service, "POST", CHAT, body)
     except HTTPError as error:
         with error:
             _report_refused(report, error)
@@ -84,6 +69,7 @@ def check_stream(report: Report, service: Service, question: str | None) -> None
     _check_heartbeats(report, recording)
     if recording.turn_id and recording.events:
         _check_replay(report, service, recording)
+        _check_compression(report, service, recording)
 
 
 def _choose_question(service: Service) -> tuple[str, str | None]:
@@ -104,36 +90,6 @@ def _get(service: Service, path: str, kind: Any) -> Any:
         return msgspec.json.decode(response.read(BODY_LIMIT), type=kind)
 
 
-def _record(
-    service: Service, method: str, path: str, body: bytes | None = None, **headers: str
-) -> _Recording:
-    """Read a stream to its end. Raises HTTPException and OSError until its head has arrived."""
-    headers = {"Accept": "text/event-stream", "Content-Type": "application/json"} | {
-        name.replace("_", "-"): value for name, value in headers.items()
-    }
-    recording, decoder = _Recording(), SSEDecoder()
-    started_at = time.perf_counter()
-    with service.send(method, path, body, headers, timeout=SILENCE_LIMIT) as response:
-        recording.turn_id = response.headers.get("X-Turn-Id", "")
-        recording.encoding = response.headers.get("Content-Encoding", "identity")
-        at = 0.0
-        try:
-            while recording.last is None and recording.seconds < STREAM_LIMIT:
-                data = response.read1(1 << 16)
-                recording.seconds = time.perf_counter() - started_at
-                recording.longest_silence = max(recording.longest_silence, recording.seconds - at)
-                at = recording.seconds
-                if not data:
-                    recording.problem = "the connection was closed"
-                    break
-                recording.heartbeats += data.startswith(b":") + data.count(b"\n:")
-                recording.events += [(at, event) for event in decoder.feed(data)]
-        except (HTTPException, OSError, BadEvent) as error:
-            recording.seconds = time.perf_counter() - started_at
-            recording.problem = reason(error)
-    return recording
-
-
 def _report_refused(report: Report, error: HTTPError) -> None:
     status = error.code
     if status in (401, 403):
@@ -150,7 +106,7 @@ def _report_refused(report: Report, error: HTTPError) -> None:
         )
 
 
-def _check_answer(report: Report, recording: _Recording, question: str) -> None:
+def _check_answer(report: Report, recording: Recording, question: str) -> None:
     assert recording.last  # noqa: S101 -- the caller has checked
     done = msgspec.json.decode(recording.last.data, type=_Done)
     tokens = sum(event.event == "token" for _, event in recording.events)
@@ -165,11 +121,12 @@ def _check_answer(report: Report, recording: _Recording, question: str) -> None:
             "Ask for a long answer with --question; without a language model, none is.",
         )
     elif arrived < written / 2:
+        held_back = f"held back by compression ({recording.encoding})"
         report.fail(
             "streaming",
-            f"buffered: written within {duration(written)}, but it arrived within"
-            f" {duration(arrived)}",
-            _UNBUFFERED,
+            f"{held_back if recording.encoding else 'buffered'}: written within"
+            f" {duration(written)}, but it arrived within {duration(arrived)}",
+            _UNCOMPRESSED if recording.encoding else _UNBUFFERED,
         )
     else:
         report.ok(
@@ -177,7 +134,7 @@ def _check_answer(report: Report, recording: _Recording, question: str) -> None:
         )
 
 
-def _check_heartbeats(report: Report, recording: _Recording) -> None:
+def _check_heartbeats(report: Report, recording: Recording) -> None:
     silence = f"longest silence {duration(recording.longest_silence)}"
     if recording.heartbeats:
         report.ok("heartbeats", f"{recording.heartbeats} received, {silence}")
@@ -187,13 +144,11 @@ def _check_heartbeats(report: Report, recording: _Recording) -> None:
         report.skip("heartbeats", f"none was due, {silence}")
 
 
-def _check_replay(report: Report, service: Service, recording: _Recording) -> None:
-    """Resume the stream after its first event, as a browser does that accepts compression."""
+def _check_replay(report: Report, service: Service, recording: Recording) -> None:
+    """Resume the stream after its first event, as a browser does."""
     first = recording.events[0][1]
-    path = f"{CHAT}/{recording.turn_id}"
     try:
-        rest = _record(service, "GET", path, Last_Event_ID=first.id)
-        compressed = _encoding(service, path)
+        rest = record(service, "GET", f"{CHAT}/{recording.turn_id}", Last_Event_ID=first.id)
     except (HTTPException, OSError) as error:
         found = f"{error.code} {error.reason}" if isinstance(error, HTTPError) else reason(error)
         report.fail(
@@ -218,17 +173,23 @@ def _check_replay(report: Report, service: Service, recording: _Recording) -> No
             f"{len(received)} of {len(sent) - 1} events after Last-Event-ID",
             "All workers must use the same Redis; the service's log may say more.",
         )
-    if compressed == "identity":
+
+
+def _check_compression(report: Report, service: Service, recording: Recording) -> None:
+    encoding, headers = recording.encoding, {"Accept-Encoding": ENCODINGS}
+    if not encoding:
+        # Encodings that the question was not asked with.
+        path = f"{CHAT}/{recording.turn_id}"
+        with (
+            suppress(HTTPException, OSError),
+            service.send("GET", path, headers=headers, timeout=LIMIT) as response,
+        ):
+            encoding = content_encoding(response)
+    if not encoding:
         report.ok("compression", "streams are not compressed")
     else:
         report.warn(
             "compression",
-            f"streams are compressed ({compressed}), which may hold events back",
-            "Exclude text/event-stream from compression in the proxy or CDN.",
+            f"streams are compressed ({encoding}), which may hold events back",
+            _UNCOMPRESSED,
         )
-
-
-def _encoding(service: Service, path: str) -> str:
-    headers = {"Accept": "text/event-stream", "Accept-Encoding": CODINGS}
-    with service.send("GET", path, headers=headers, timeout=LIMIT) as response:
-        return str(response.headers.get("Content-Encoding", "identity")).strip().lower()

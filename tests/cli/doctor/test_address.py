@@ -70,7 +70,8 @@ async def test_a_good_address_has_no_findings(
     ("faults", "name", "status", "finding"),
     [
         (Faults(buffers=True), "streaming", FAILED, "buffered"),
-        (Faults(compresses=True), "compression", WARNING, "(deflate)"),
+        (Faults(compresses="as it arrives"), "compression", WARNING, "(gzip)"),
+        (Faults(compresses="held back"), "streaming", FAILED, "by compression (gzip)"),
         (Faults(drops_cursor=True), "resume", FAILED, "from the beginning"),
         (Faults(cut_after=3), "question", FAILED, "before its end"),
         (Faults(refuses={("POST", "/api/v1/chat"): 405}), "question", FAILED, "405"),
@@ -90,7 +91,8 @@ async def test_what_a_proxy_does_wrong_is_found(
     assert row(report, name).status == status
     assert finding in row(report, name).finding
     others = [found for found, its in statuses(report).items() if its in (FAILED, WARNING)]
-    assert set(others) <= {name, "resume"} if faults.cut_after else set(others) <= {name}
+    also = "resume" if faults.cut_after else "compression"
+    assert set(others) <= {name, also}
 
 
 async def test_a_quick_answer_cannot_show_buffering(service: Client, model: ScriptedModel) -> None:
