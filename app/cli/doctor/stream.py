@@ -14,7 +14,15 @@ from app.cli.ask.retry import reason
 from app.cli.ask.service import Service
 from app.cli.doctor.recording import Recording, content_encoding, record
 from app.cli.doctor.report import Report, duration
-from app.schemas import ChatRequest, Citation, CreatorEntry, ErrorEvent, SearchResult, Timings
+from app.schemas import (
+    ChatRequest,
+    Citation,
+    CreatorEntry,
+    ErrorEvent,
+    SearchResult,
+    Timings,
+    Usage,
+)
 
 # Seconds for each request but the question.
 LIMIT = 5.0
@@ -37,6 +45,7 @@ _UNCOMPRESSED = (
 class _Done(Struct):
     timings_ms: Timings
     finish_reason: str
+    usage: Usage | None
 
 
 def check_stream(report: Report, service: Service, question: str | None) -> None:
@@ -44,16 +53,34 @@ def check_stream(report: Report, service: Service, question: str | None) -> None
     creator = None
     if question is None:
         question, creator = _choose_question(service)
-    body = msgspec.json.encode(ChatRequest(question, creator))
+    recording = _ask(report, service, ChatRequest(question, creator))
+    if recording is None:
+        report.skip("streaming", "not checked: there is no answer")
+        return
+    last = recording.last
+    if last and last.event == "done":
+        _check_answer(report, recording, question)
+    else:
+        _report_incomplete(report, recording)
+        report.skip("streaming", "not checked: the answer is not complete")
+    _check_heartbeats(report, recording)
+    if recording.turn_id and recording.events:
+        _check_replay(report, service, recording)
+        _check_compression(report, service, recording)
+
+
+def _ask(report: Report, service: Service, request: ChatRequest) -> Recording | None:
     try:
-        recording = record(service, "POST", CHAT, body)
+        return record(service, "POST", CHAT, msgspec.json.encode(request))
     except HTTPError as error:
         with error:
             _report_refused(report, error)
-        return
     except (HTTPException, OSError) as error:
         report.fail("question", f"no answer ({reason(error)})", "Check the proxy's log.")
-        return
+    return None
+
+
+def _report_incomplete(report: Report, recording: Recording) -> None:
     if recording.last is None:
         report.fail(
             "question",
@@ -61,28 +88,24 @@ def check_stream(report: Report, service: Service, question: str | None) -> None
             f" ({recording.problem})",
             "A proxy cuts streams: raise its read timeout (nginx: `proxy_read_timeout 1h`).",
         )
-    elif recording.last.event == "error":
+    else:
         failed = msgspec.json.decode(recording.last.data, type=ErrorEvent)
         report.fail("question", failed.detail, "See above, and the service's log.")
-    else:
-        _check_answer(report, recording, question)
-    _check_heartbeats(report, recording)
-    if recording.turn_id and recording.events:
-        _check_replay(report, service, recording)
-        _check_compression(report, service, recording)
 
 
 def _choose_question(service: Service) -> tuple[str, str | None]:
-    """Return a question about a document of the library, and its creator."""
+    """Return a question about a document of the library, and the document's creator."""
     try:
         creators = _get(service, "/api/v1/creators", list[CreatorEntry])
         first = next(one for one in creators if one.videos or one.pages)
         path = f"/api/v1/search?q={quote(first.name)}&creator={quote(first.slug)}"
         found: tuple[Citation, ...] = _get(service, path, SearchResult).citations
-        title = found[0].title if found else first.name
-    except (msgspec.DecodeError, HTTPException, OSError, StopIteration):
+        # With little of the creator's own, the search also finds other creators' documents.
+        document = found[0]
+    except (msgspec.DecodeError, HTTPException, OSError, StopIteration, IndexError):
         return FALLBACK_QUESTION, None
-    return f"What does {first.name} say about {title}?"[:1000], first.slug
+    creator = document.creator
+    return f"What does {creator.name} say about {document.title}?"[:1000], creator.slug
 
 
 def _get(service: Service, path: str, kind: Any) -> Any:
@@ -110,15 +133,25 @@ def _check_answer(report: Report, recording: Recording, question: str) -> None:
     assert recording.last  # noqa: S101 -- the caller has checked
     done = msgspec.json.decode(recording.last.data, type=_Done)
     tokens = sum(event.event == "token" for _, event in recording.events)
-    ending = "refused" if done.finish_reason == "refused" else f"{tokens} pieces"
+    refused = done.finish_reason == "refused"
+    ending = "refused" if refused else f"{tokens} pieces"
     report.ok("question", f"“{question}”: {ending}, {duration(recording.seconds)}")
     written = (done.timings_ms.total - done.timings_ms.retrieval) / 1000
     arrived = recording.events[-1][0] - recording.events[0][0]
-    if written < MIN_SPAN:
+    if refused:
         report.skip(
             "streaming",
-            f"written within {duration(written)}, too quick to tell",
-            "Ask for a long answer with --question; without a language model, none is.",
+            "not checked: the question was refused, so no answer was streamed",
+            "Ask about something in the library with --question.",
+        )
+    elif written < MIN_SPAN:
+        report.skip(
+            "streaming",
+            f"not checked: the answer was written within {duration(written)}, too quickly for"
+            " buffering to show",
+            "Ask for a longer answer with --question."
+            if done.usage
+            else "Without a language model, all answers are quick: check again with one.",
         )
     elif arrived < written / 2:
         held_back = f"held back by compression ({recording.encoding})"

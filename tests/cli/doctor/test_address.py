@@ -18,7 +18,7 @@ from tests.cli.doctor.middle import Faults, proxied
 from tests.cli.doctor.pacing import count
 from tests.raw_server import hangs_up, raw_server, replies
 from tests.relay import relay
-from tests.scripted_model import ScriptedModel, refuse
+from tests.scripted_model import ScriptedModel, refuse, say
 from tests.service import Client, running
 
 pytestmark = pytest.mark.anyio
@@ -99,7 +99,27 @@ async def test_a_quick_answer_cannot_show_buffering(service: Client, model: Scri
     model.answers(count(0.0))
     report = await check(service.url)
     assert row(report, "streaming").status is SKIPPED
+    assert "too quickly for buffering to show" in row(report, "streaming").finding
     assert "--question" in row(report, "streaming").advice
+    model.answers(say("1 2 3"))
+    report = await check(service.url)
+    assert "Without a language model" in row(report, "streaming").advice
+
+
+async def test_a_refused_question_cannot_show_buffering(service: Client) -> None:
+    report = await check(service.url, question="Hello!")
+    assert row(report, "question").finding.startswith("“Hello!”: refused")
+    assert "the question was refused" in row(report, "streaming").finding
+
+
+async def test_the_question_is_about_a_document_and_its_own_creator(
+    service: Client, model: ScriptedModel
+) -> None:
+    model.answers(count(0.0))
+    report = await check(service.url, question=None)
+    # The first creator's name is only found in other creators' documents.
+    finding = row(report, "question").finding
+    assert finding.startswith("“What does Tomás Okafor say about Speakers and first reflections in ")
 
 
 async def test_a_question_that_is_too_long_fails_with_the_reason(service: Client) -> None:
@@ -111,6 +131,7 @@ async def test_a_failing_model_is_found(service: Client, model: ScriptedModel) -
     model.answers(refuse(401))
     report = await check(service.url)
     assert row(report, "question").status is FAILED
+    assert "not complete" in row(report, "streaming").finding
     assert row(report, "question").finding.startswith("The language model cannot be used.")
 
 
