@@ -86,8 +86,8 @@ async def test_an_error_in_the_middle_of_an_answer_exits_with_1(
 ) -> None:
     model.answers(say("One", b"data: {nonsense\n\n"))
     status, out, err = await run_ask(QUESTION, "--url", chat.url)
-    assert (status, out, err.count("\n")) == (1, "One", 1)
-    assert err.startswith("chrysopedia-chat: The language model failed. ")
+    assert (status, out, err.count("\n")) == (1, "One\n", 1)
+    assert err.startswith("chrysopedia-chat: The language model ")
 
 
 @pytest.mark.parametrize("lines", [[], ["--json"]])

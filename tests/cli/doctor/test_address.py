@@ -119,7 +119,9 @@ async def test_the_question_is_about_a_document_and_its_own_creator(
     report = await check(service.url, question=None)
     # The first creator's name is only found in other creators' documents.
     finding = row(report, "question").finding
-    assert finding.startswith("“What does Tomás Okafor say about Speakers and first reflections in ")
+    assert finding.startswith(
+        "“What does Tomás Okafor say about Speakers and first reflections in "
+    )
 
 
 async def test_a_question_that_is_too_long_fails_with_the_reason(service: Client) -> None:
