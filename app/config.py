@@ -119,7 +119,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     body_timeout: Seconds = 5.0
     # Seconds without an event after which a stream sends a heartbeat. Some clients, such as
     # OkHttp, give up after 10 s without data.
-    heartbeat: Seconds = 8.0
+    heartbeat: Annotated[float, Meta(ge=1)] = 8.0
     # Seconds for a viewer to read what was sent before it is disconnected.
     send_timeout: Seconds = 30.0
 
@@ -166,13 +166,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     def _check(self) -> None:
         """Check what types cannot express. Raises SettingsError."""
         if not _ROOT_PATH.fullmatch(self.root_path):
-            raise SettingsError("ROOT_PATH: must begin with / and not end with it, such as /chat")
+            raise SettingsError(
+                "ROOT_PATH: must begin with / and not end with it, such as /chat, and consist of"
+                " single slashes, letters A to Z, digits and - . _ ~"
+            )
         if self.llm_base_url and not self.llm_model:
             raise SettingsError("LLM_MODEL: set it to a model of the server at LLM_BASE_URL")
         if self.llm_model and not self.llm_base_url:
             raise SettingsError("LLM_BASE_URL: set it to the server that has LLM_MODEL")
         if self.condense_model and not self.llm_base_url:
-            raise SettingsError("CONDENSE_MODEL: it is a model of the server at LLM_BASE_URL")
+            raise SettingsError(
+                "CONDENSE_MODEL: it is a model of the LLM_BASE_URL server; set LLM_BASE_URL too"
+            )
         if self.embedding_base_url and not self.embedding_model:
             raise SettingsError(
                 "EMBEDDING_MODEL: set it to a model of the server at EMBEDDING_BASE_URL"
