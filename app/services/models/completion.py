@@ -144,6 +144,8 @@ class CompletionDecoder:
             for document in parse_documents(event.data):
                 text += self._take(document, event.event)
             self._done = self._done or event.event == "done"
+        except RecursionError:
+            raise BadEvent("an event is nested too deeply") from None
         except BadEvent:
             # An error after the end of the answer is harmless.
             if self.phase is Phase.ANSWER:
