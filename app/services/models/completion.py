@@ -125,7 +125,7 @@ class CompletionDecoder:
         """
         if self._ended:
             return None
-        text = self._thoughts.add(self._new.end(), last=True)
+        text = self._thoughts.add(self._new.end(), last=True, cut=self.finish == "length")
         finish = "refused" if self._refused else self.finish
         if finish is None and not (self._done or (whole and self._new.length)):
             raise BadEvent("the body ended before the answer")

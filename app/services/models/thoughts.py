@@ -81,14 +81,14 @@ class ThoughtFilter:
 
     With `hold`, the answer may begin with thoughts that have no opening mark: all text is held back
     until a closing mark or the end. `plain` is set while text without `<` and surrogates passes
-    unchanged, `answered` once text was returned that is not blank, and `unmarked` if thoughts
-    without an opening mark were found.
+    unchanged, `answered` once text was returned that is not blank. `unmarked` is true if thoughts
+    without an opening mark were found, false if held text had none to its end, None before.
     """
 
     def __init__(self, marks: ThoughtMarks, hold: bool = False) -> None:
         self.plain = False
         self.answered = False
-        self.unmarked = False
+        self.unmarked: bool | None = None
         self._marks = marks
         self._hold = hold
         self._part: Literal["start", "thoughts", "unmarked", "answer"] = "start"
@@ -104,9 +104,10 @@ class ThoughtFilter:
         """Stop holding text back: the server sends the thoughts apart from it."""
         self._hold = False
 
-    def add(self, piece: str, last: bool = False) -> str:
+    def add(self, piece: str, last: bool = False, cut: bool = False) -> str:
         """Return the text that is certain so far; with the `last` piece, all remaining text.
 
+        If the text is `cut` there, held text may be thoughts without their end and is dropped.
         Raises LoneClosingMark.
         """
         text, self._held = self._held + piece, ""
@@ -125,8 +126,8 @@ class ThoughtFilter:
                 continue
             mark = self._closing.search(text, position)
             if mark is None:
-                return self._without_closing(text[position:], last)
-            self.unmarked = self.unmarked or self._part == "unmarked"
+                return self._without_closing(text[position:], last, cut)
+            self.unmarked = self.unmarked or self._part == "unmarked" or None
             position, self._part, self._hold = mark.end(), "start", False
             self._after_thoughts = self._marks_are_text = True
             self._kept.clear()
@@ -142,10 +143,12 @@ class ThoughtFilter:
         else:
             self._part = "answer"
 
-    def _without_closing(self, text: str, last: bool) -> str:
+    def _without_closing(self, text: str, last: bool, cut: bool) -> str:
         if last:
-            is_answer = self._part == "unmarked"
-            return self._answer("".join(self._kept) + text, last) if is_answer else ""
+            if cut or self._part == "thoughts":
+                return ""
+            self.unmarked = False
+            return self._answer("".join(self._kept) + text, last)
         end = len(text) - self._marks.longest + 1
         self._held = text[max(end, 0) :]
         if self._part == "unmarked":
