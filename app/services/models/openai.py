@@ -158,8 +158,10 @@ class OpenAIModel:
         return ThoughtFilter(self._marks, hold)
 
     def _remember(self, model: str, thoughts: ThoughtFilter) -> None:
-        """Remember a model whose thoughts have no opening mark: they are held back from now on."""
-        if thoughts.unmarked and model not in self._unmarked:
+        """Remember whether a model's thoughts have no opening mark: its text is then held back."""
+        if thoughts.unmarked is False:
+            self._unmarked.discard(model)
+        elif thoughts.unmarked and model not in self._unmarked:
             log.info("the thoughts of model %s have no opening mark: its text is held back", model)
             self._unmarked.add(model)
 

@@ -278,6 +278,20 @@ async def test_thoughts_without_an_opening_mark_are_held_back_from_then_on(setup
     assert join_deltas(setup.deltas) == Delta("Yes", "stop")
 
 
+async def test_text_is_held_back_only_until_an_answer_has_no_such_thoughts(setup: Setup) -> None:
+    closing, plain = say("Write ", "</think>", " here"), say("No", " thoughts")
+    setup.model.answers(closing, plain, plain)
+    client = setup.client()
+    with pytest.raises(ModelFailed):
+        await client.stream(PROMPT, setup.deltas.append)
+    for pieces in (1, 3):
+        setup.deltas.clear()
+        await client.stream(PROMPT, setup.deltas.append)
+        assert len(setup.deltas) <= pieces
+        assert join_deltas(setup.deltas) == Delta("No thoughts", "stop")
+    assert len(setup.deltas) > 1
+
+
 async def test_a_short_answer_has_no_thoughts(setup: Setup) -> None:
     for answer in (say("Hm.", "</think>", "Yes"), whole("Hm.</think>Yes"), say("((a))", "Yes")):
         setup.model.answers(answer)

@@ -71,6 +71,23 @@ def test_unmarked_thoughts_are_removed_from_text_that_is_held_back() -> None:
     assert filtered("Okay.</think>Yes") == "Yes"
 
 
+@pytest.mark.parametrize("text", ["Okay, the", "<think>Okay, the", "Okay, the </thin"])
+def test_text_that_is_held_back_and_cut_may_be_thoughts(text: str) -> None:
+    thoughts = ThoughtFilter(MARKS, hold=True)
+    assert thoughts.add(text) == ""
+    assert thoughts.add("", last=True, cut=True) == ""
+    assert not thoughts.answered
+
+
+def test_whether_thoughts_have_no_opening_mark_is_known_at_the_end() -> None:
+    for text, unmarked in (("Hm.</think>Yes", True), ("Yes", False), ("<think>Hm.</think>", None)):
+        thoughts = ThoughtFilter(MARKS, hold=True)
+        assert thoughts.unmarked is None
+        thoughts.add(text)
+        thoughts.add("", last=True)
+        assert thoughts.unmarked is unmarked
+
+
 def test_a_closing_mark_after_a_part_of_the_answer_fails() -> None:
     thoughts = ThoughtFilter(MARKS)
     assert thoughts.add("Okay, the user ") == "Okay, the user "
