@@ -53,6 +53,9 @@ class OpenAIModel:
     ) -> None:
         self._config = config
         self._models = [ServedModel(http, config, *model) for model in config.models]
+        self._short_model = self._models[0]
+        if config.short_model not in ("", config.model):
+            self._short_model = ServedModel(http, config, config, config.short_model)
         self._on_retry, self._on_fallback = on_retry, on_fallback
         self._marks = ThoughtMarks(config.thought_marks)
         # Models whose thoughts have no opening mark.
@@ -125,6 +128,7 @@ class OpenAIModel:
         None if it takes longer than `deadline` seconds, or more tokens than it may have. Raises
         ModelFailed.
         """
+        model = self._short_model
         deltas: list[Delta] = []
         # All thoughts can be removed, for the whole text is needed before any of it.
         thoughts = ThoughtFilter(self._marks, hold=True)
@@ -133,21 +137,21 @@ class OpenAIModel:
         deadlines = AnswerDeadlines(now, until=inf, silence=inf, thinking=inf)
         try:
             async with asyncio.timeout(deadline):
-                response = await self._models[0].ask(prompt.messages, inf)
+                response = await model.ask(prompt.messages, inf, short=True)
                 await self._read(response, inf, AnswerReader(deltas.append, deadlines, thoughts))
         except TimeoutError:
-            log.warning("a short answer of the model took too long")
+            log.warning("a short answer of model %s took longer than %g s", model.name, deadline)
             return None
         except ModelAttemptFailed as failure:
-            log.warning("model failed to complete a short answer: %s", failure)
+            log.warning("model %s failed to give a short answer: %s", model.name, failure)
             if failure.kind == "cut":
                 return None
             raise failure.error from None
         finally:
-            self._remember(self._config.model, thoughts)
+            self._remember(model.name, thoughts)
         answer = join_deltas(deltas)
         if answer.finish == "length":
-            log.warning("a short answer of the model took too many tokens")
+            log.warning("a short answer of model %s took too many tokens", model.name)
             return None
         if answer.finish == "refused":
             raise ModelFailed("The language model refused the request.")

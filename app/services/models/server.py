@@ -40,8 +40,10 @@ class ServedModel:
         self._http, self._config, self._server = http, config, server
         self._form = RequestForm(config.rules_role)
 
-    async def ask(self, messages: Sequence[Message], until: float) -> Response:
-        """Send messages, and return a response that may contain the answer.
+    async def ask(
+        self, messages: Sequence[Message], until: float, *, short: bool = False
+    ) -> Response:
+        """Send messages, and return a response that may contain the answer, a `short` one or not.
 
         The caller must close it. `until` is the deadline for its head, in the time of the running
         event loop. If the model refuses an optional part of the request, the request is repeated
@@ -49,7 +51,7 @@ class ServedModel:
         """
         start = form = self._form
         while True:
-            body = request_body(self._server, self._config, self.name, messages, form)
+            body = request_body(self._server, self._config, self.name, messages, form, short)
             response = await self._post(msgspec.json.encode(body), until)
             # The body may be an answer whatever its media type says: its reader finds out.
             if response.status in (200, 201):
