@@ -187,11 +187,6 @@ class Settings(Struct, frozen=True, kw_only=True):
                 raise SettingsError(
                     f"{name}_MODEL: set it to a model of the server at {name}_BASE_URL"
                 )
-        for needed, names in _NEEDED.items():
-            for name in names:
-                if getattr(self, name) and not any(getattr(self, each) for each in needed):
-                    other = " or ".join(needed).upper()
-                    raise SettingsError(f"{name.upper()}: has no effect alone; set {other} too")
         for pair in self.llm_thought_marks.split():
             if not _MARKS.fullmatch(pair):
                 raise SettingsError(
@@ -205,3 +200,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         for name in ("llm", "llm_fallback"):
             values.check_headers(f"{name}_headers", getattr(self, f"{name}_headers"))
             values.check_body(f"{name}_extra_body", getattr(self, f"{name}_extra_body"))
+        for needed, names in _NEEDED.items():
+            for name in names:
+                if getattr(self, name) and not any(getattr(self, each) for each in needed):
+                    other = " or ".join(map(str.upper, needed))
+                    raise SettingsError(f"{name.upper()}: has no effect alone; set {other} too")

@@ -48,7 +48,7 @@ def _parse_json(name: str, text: str, hint: Any, example: str) -> object:
             raise msgspec.DecodeError
         return msgspec.json.decode(text, type=hint)
     except (msgspec.DecodeError, RecursionError):
-        raise SettingsError(f"{name.upper()}: must be a JSON object such as {example}") from None
+        raise SettingsError(f"{name.upper()}: must be JSON such as {example}") from None
 
 
 def parse_path(_: type, text: str) -> Path:

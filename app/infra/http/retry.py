@@ -90,8 +90,8 @@ def is_temporary(status: int) -> bool:
 
 
 def is_busy(status: int) -> bool:
-    """Whether the server, or the one behind a gateway, has not taken the request."""
-    return status in (429, 502, 503, 529)
+    """Whether the server has not taken the request."""
+    return status in (429, 503, 529)
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float:
