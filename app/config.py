@@ -16,7 +16,7 @@ __all__ = ["Settings", "SettingsError"]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 
-_MARKS = re.compile(r"\S+?(…|\.\.\.)\S+")
+_MARKS = re.compile(r"\S*?(…|\.\.\.)\S+")
 _ROOT_PATH = re.compile(r"(/[\w.~-]+)*", re.ASCII)
 # Settings that have no effect unless one of others is set.
 _NEEDED = {

@@ -73,7 +73,7 @@ def to_failure(error: Exception, detail: str = "did not answer") -> ModelAttempt
         return ModelAttemptFailed("cannot be reached", "connect timeout", retry_after=0)
     if isinstance(error, TimeoutError):
         # The server has taken the request: a retry would be paid twice, and wait behind it.
-        return ModelAttemptFailed(_TOO_SLOW, "timeout")
+        return ModelAttemptFailed(_TOO_SLOW, f"timeout: {error}")
     if isinstance(error, EmptyAnswer):
         if error.retry:
             return ModelAttemptFailed("gave an empty answer", str(error), retry_after=0)
@@ -147,7 +147,7 @@ def _temporary_detail(status: int) -> str:
 
 def _hint(status: int, error: ServerError, settings: str) -> str:
     if status in (401, 403):
-        return f"check {settings}API_KEY"
+        return f"check {settings}API_KEY, or {settings}HEADERS if the key is in another header"
     if status < 400:
         return f"it redirects to another address; set {settings}BASE_URL to that"
     if status == 404 and _NAMES_A_MODEL.search(error.text):

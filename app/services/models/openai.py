@@ -95,7 +95,7 @@ class OpenAIModel:
                 await self._read(response, until, answer)
             except ModelAttemptFailed as failure:
                 if answer.started:
-                    log.warning("model failed in the middle of an answer: %s", failure)
+                    log.warning("model %s failed in the middle of an answer: %s", model, failure)
                     raise failure.error from None
                 raise
             finally:
@@ -106,14 +106,13 @@ class OpenAIModel:
             if failures:
                 if not failures[0].use_fallback and model.endpoint == self._models[0].endpoint:
                     break
-                log.warning("falling back to model %s: %s", model.name, failures[0])
+                log.warning("falling back to model %s: %s", model, failures[0])
                 self._on_fallback()
             is_last = model is self._models[-1]
             policy = self._retry_policy if is_last else self._policy_before_fallback
             try:
-                return await policy.run(
-                    f"request to model {model.name}", partial(attempt, model), self._on_retry
-                )
+                name = f"request to model {model}"
+                return await policy.run(name, partial(attempt, model), self._on_retry)
             except ModelAttemptFailed as failure:
                 if failure.kind == "filtered":
                     return on_delta(Delta(finish="refused"))
@@ -158,7 +157,7 @@ class OpenAIModel:
         return answer.text
 
     def _thought_filter(self, model: str) -> ThoughtFilter:
-        hold = model in self._unmarked or begins_with_thoughts(model)
+        hold = self._marks.unmarked or model in self._unmarked or begins_with_thoughts(model)
         return ThoughtFilter(self._marks, hold)
 
     def _remember(self, model: str, thoughts: ThoughtFilter) -> None:
@@ -180,5 +179,9 @@ class OpenAIModel:
                     answer.end(error)
                 else:
                     answer.end()
+            except TimeoutError:
+                raise to_failure(TimeoutError(answer.deadlines.reached())) from None
             except (BadResponse, OSError, BadEvent) as error:
-                raise to_failure(error, "stopped in the middle of its answer") from None
+                interrupted = "stopped in the middle of its answer"
+                detail = interrupted if answer.started else "sent an invalid response"
+                raise to_failure(error, detail) from None

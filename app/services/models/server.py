@@ -9,7 +9,7 @@ import msgspec
 
 from app import tracing
 from app.infra.http.client import HTTPClient
-from app.infra.http.errors import BadResponse
+from app.infra.http.errors import BadResponse, ConnectTimeout
 from app.infra.http.response import Response
 from app.services.models.failures import rejection, to_failure
 from app.services.models.prompt import Message
@@ -39,6 +39,9 @@ class ServedModel:
         self.endpoint = endpoint_of(server)
         self._http, self._config, self._server = http, config, server
         self._form = RequestForm(config.rules_role)
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.endpoint.host}"
 
     async def ask(
         self, messages: Sequence[Message], until: float, *, short: bool = False
@@ -73,7 +76,7 @@ class ServedModel:
         # Another request may have found out the same in the meantime.
         if form != before:
             change = describe_change(before, form, self._server.settings, self._config.max_tokens)
-            log.warning("model %s %s", self.name, change)
+            log.warning("model %s %s", self, change)
 
     async def _post(self, body: bytes, until: float) -> Response:
         try:
@@ -86,6 +89,10 @@ class ServedModel:
             )
         except BadResponse as error:
             raise to_failure(error, "sent an invalid response") from None
+        except TimeoutError as error:
+            if not isinstance(error, ConnectTimeout):
+                error = TimeoutError("no response (LLM_FIRST_TOKEN_TIMEOUT)")
+            raise to_failure(error) from None
         except OSError as error:
             raise to_failure(error, "cannot be reached") from None
 

@@ -7,7 +7,7 @@ from app.infra.http.sse import BadEvent
 
 _TAGS = ("think", "thinking", "thought", "thoughts", "reasoning", "seed:think")
 _TAG = re.compile(r"<[\w:-]+>")
-_PAIR = re.compile(r"(\S+?)(?:…|\.\.\.)(\S+)")
+_PAIR = re.compile(r"(\S*?)(?:…|\.\.\.)(\S+)")
 # In OpenAI's harmony format, all other channels come before the final one.
 _FINAL = "<|channel|>final<|message|>"
 _KNOWN = (
@@ -34,16 +34,23 @@ class LoneClosingMark(BadEvent):
 
 
 class ThoughtMarks:
-    """The marks around thoughts: the known ones, and `extra` such as `<a>…</a> [b]…[/b]`."""
+    """The marks around thoughts: the known ones, and `extra` such as `<a>…</a> [b]…[/b]`.
+
+    `unmarked` is set if `extra` has a closing mark alone, such as `…</a>`: text begins with
+    thoughts that have no opening mark.
+    """
 
     def __init__(self, extra: str = "") -> None:
-        pairs = [*_KNOWN, *_PAIR.findall(extra)]
+        given = _PAIR.findall(extra)
+        self.unmarked = any(not opening for opening, _ in given)
+        pairs = [*_KNOWN, *(pair for pair in given if pair[0])]
+        closings = [closing for _, closing in (*_KNOWN, *given)]
         self.closings = [re.compile(re.escape(closing), re.IGNORECASE) for _, closing in pairs]
         self.opening = re.compile("|".join(f"({_pattern(o)})" for o, _ in pairs), re.IGNORECASE)
-        self.closing = re.compile("|".join(re.escape(c) for _, c in pairs), re.IGNORECASE)
+        self.closing = re.compile("|".join(map(re.escape, closings)), re.IGNORECASE)
         # Closing marks first: that of the harmony format begins with an opening mark.
         self._any = re.compile(f"({self.closing.pattern})|{self.opening.pattern}", re.IGNORECASE)
-        self._marks = [mark.lower() for pair in pairs for mark in pair]
+        self._marks = [mark.lower() for mark in (*closings, *(opening for opening, _ in pairs))]
         self.longest = max(map(len, self._marks))
 
     def may_begin(self, text: str) -> bool:

@@ -25,7 +25,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 PATIENT = {"first_token_timeout": 0.2, "silence_timeout": 0.2, "thinking_timeout": 5.0}
 # In pauses of an eighth of the answer's duration, which is twice the limit without signs of life.
 PAUSE = 0.05
-BUSY = [refuse(status) for status in (429, 502, 503, 529)]
+BUSY = [refuse(status) for status in (429, 503, 529)]
 
 
 @pytest.fixture

@@ -145,3 +145,12 @@ def test_held_text_is_the_same_in_every_split(text: str, sizes: list[int]) -> No
         rest = rest[size:]
 
     assert filtered(*pieces, hold=True) == filtered(text, hold=True)
+
+
+def test_a_closing_mark_alone_says_that_text_begins_with_thoughts() -> None:
+    assert not MARKS.unmarked
+    marks = ThoughtMarks("…</plan> ((…))")
+    assert marks.unmarked
+    thoughts = ThoughtFilter(marks, hold=True)
+    assert thoughts.add("First we ") + thoughts.add("plan.</plan> Yes", last=True) == " Yes".strip()
+    assert ThoughtFilter(marks).add("((a)) Yes", last=True).strip() == "Yes"
