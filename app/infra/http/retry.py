@@ -103,7 +103,8 @@ def parse_retry_after(headers: Mapping[str, str]) -> float:
         return max(0.0, float(headers.get("retry-after-ms", "")) / 1_000)
     value = headers.get("retry-after", "")
     with suppress(ValueError):
-        return max(0.0, float(value))
+        # Some servers write the unit.
+        return max(0.0, float(value.removesuffix("s")))
     with suppress(ValueError, OverflowError):
         return max(0.0, parsedate_to_datetime(value).timestamp() - time())
     return 0.0
