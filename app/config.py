@@ -133,7 +133,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     body_timeout: Seconds = 5.0
     # Seconds without an event after which a stream sends a heartbeat. Some clients, such as
     # OkHttp, give up after 10 s without data.
-    heartbeat: Seconds = 8.0
+    heartbeat: Annotated[float, Meta(ge=1)] = 8.0
     # Seconds for a viewer to read what was sent before it is disconnected.
     send_timeout: Seconds = 30.0
 
@@ -180,7 +180,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     def _check(self) -> None:
         """Check what types cannot express. Raises SettingsError."""
         if not _ROOT_PATH.fullmatch(self.root_path):
-            raise SettingsError("ROOT_PATH: must begin with / and not end with it, such as /chat")
+            raise SettingsError(
+                "ROOT_PATH: must begin with / and not end with it, such as /chat, and consist of"
+                " single slashes, letters A to Z, digits and - . _ ~"
+            )
         for name in ("llm", "embedding"):
             if getattr(self, f"{name}_base_url") and not getattr(self, f"{name}_model"):
                 name = name.upper()

@@ -27,7 +27,10 @@ def test_values_are_converted_to_their_types() -> None:
         ("ROOT_PATH", "chat"),
         ("ROOT_PATH", "/chat/"),
         ("ROOT_PATH", "//chat"),
+        ("ROOT_PATH", "/é"),
+        ("ROOT_PATH", "/a?b"),
         ("HEARTBEAT", "-1"),
+        ("HEARTBEAT", "0.1"),
         ("LOG_FORMAT", "xml"),
         ("LLM_MAX_TOKENS", "many"),
         ("DATABASE_URL", "db:5432"),
@@ -105,6 +108,12 @@ def test_model_and_model_server_require_each_other() -> None:
 def test_a_setting_that_has_no_effect_alone_is_reported(name: str, value: str, needed: str) -> None:
     with pytest.raises(SettingsError, match=rf"^{name}: .*; set {needed} too$"):
         Settings.from_environment({name: value})
+
+
+@pytest.mark.parametrize("path", ["/é", "/a?b", "//x", "x/"])
+def test_a_wrong_root_path_is_told_what_is_allowed(path: str) -> None:
+    with pytest.raises(SettingsError, match=r"single slashes, letters A to Z, digits and - \. _ ~"):
+        Settings.from_environment({"ROOT_PATH": path})
 
 
 def test_an_embedding_server_requires_a_model_but_a_model_may_be_local() -> None:

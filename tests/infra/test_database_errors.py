@@ -31,8 +31,8 @@ def postgres_error(sqlstate: str, message: str, **fields: str) -> Exception:
             "DuplicatePreparedStatementError: two lines",
         ),
         (asyncpg.InterfaceError("pool is\nclosing"), "InterfaceError: pool is closing"),
-        (TimeoutError(), "TimeoutError"),
-        (ConnectionRefusedError(111, "Refused"), "ConnectionRefusedError: [Errno 111] Refused"),
+        (TimeoutError(), "no answer in time"),
+        (ConnectionRefusedError(111, "Refused"), "connection refused"),
     ],
 )
 def test_an_error_is_one_line_without_values(error: Exception, expected: str) -> None:
@@ -40,9 +40,9 @@ def test_an_error_is_one_line_without_values(error: Exception, expected: str) ->
 
 
 def test_a_long_message_is_shortened() -> None:
-    line = describe(OSError("x" * 10_000))
+    line = describe(asyncpg.InterfaceError("x" * 10_000))
     assert line.endswith("x…")
-    assert len(line) <= MAX_LENGTH + len("OSError: ")
+    assert len(line) <= MAX_LENGTH + len("InterfaceError: ")
 
 
 @pytest.mark.anyio

@@ -43,13 +43,13 @@ def ask(
             request = ChatRequest(text, creator, conversation)
             return _answer(TurnClient(service, request, output.print_note), output)
         except AskFailed as failed:
-            output.print_note(f"chrysopedia-chat: {failed}")
+            output.print_error(f"chrysopedia-chat: {failed}")
             return failed.status
     except OSError as error:
         discard(sys.stdout)
         if isinstance(error, BrokenPipeError):
             return ExitStatus.PIPE_CLOSED
-        output.print_note(f"chrysopedia-chat: The answer cannot be written: {reason(error)}.")
+        output.print_error(f"chrysopedia-chat: The answer cannot be written: {reason(error)}.")
         return ExitStatus.FAILED
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
@@ -109,7 +109,9 @@ def _print_events(turn: TurnClient, output: Output) -> ExitStatus:
 def _status(last: SSEEvent) -> ExitStatus:
     if last.event == "error":
         failed = msgspec.json.decode(last.data, type=ErrorEvent)
-        raise AskFailed(f"{failed.title}. {failed.detail}")
+        title = f"{failed.title}."
+        # The detail often begins with the title.
+        raise AskFailed(f"{title} {failed.detail.removeprefix(title).lstrip()}".rstrip())
     match msgspec.json.decode(last.data, type=Done).finish_reason:
         case "refused":
             return ExitStatus.REFUSED

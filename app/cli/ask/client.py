@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPException, IncompleteRead
-from ssl import SSLError
+from ssl import SSLCertVerificationError
 from typing import Any
 from urllib.error import HTTPError, URLError
 
@@ -17,6 +17,7 @@ import msgspec
 from app.cli.ask.exit_status import AskFailed, ExitStatus
 from app.cli.ask.retry import Backoff, TryAgain, reason
 from app.cli.ask.service import Service
+from app.infra.connection_errors import speaks_no_tls
 from app.infra.http.sse import BadEvent, SSEDecoder, SSEEvent
 from app.schemas import ChatRequest, Problem
 
@@ -116,15 +117,13 @@ class TurnClient:
             # The first request never reached the service: a retry would not either.
             if isinstance(error, HTTPException):
                 raise self._not_the_service() from None
-            if isinstance(error.reason, SSLError):
-                raise AskFailed(
-                    f"The certificate of {self._service.name} is not trusted ({reason(error)})."
-                    " If it is self-signed, set SSL_CERT_FILE to its file.",
-                    ExitStatus.UNREACHABLE,
-                ) from None
+            advice = "Start it with `make run`, or choose another with --url."
+            if isinstance(error.reason, SSLCertVerificationError):
+                advice = "If it is self-signed, set SSL_CERT_FILE to its file."
+            elif speaks_no_tls(error.reason):
+                advice = "Try http://."
             raise AskFailed(
-                f"No service answers at {self._service.name} ({reason(error)}). Start it with "
-                "`make run`, or choose another with --url.",
+                f"No service can be reached at {self._service.name} ({reason(error)}). {advice}",
                 ExitStatus.UNREACHABLE,
             ) from None
         self._reached = True

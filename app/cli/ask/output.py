@@ -33,6 +33,10 @@ class Output(Protocol):
         """Print a message that is not part of the answer."""
         ...
 
+    def print_error(self, message: str) -> None:
+        """Print why there is no further answer."""
+        ...
+
 
 class TextOutput:
     """Prints for people: the answer, then its scope, the cited sources and how to follow up.
@@ -63,9 +67,14 @@ class TextOutput:
                 self._print_end(msgspec.json.decode(event.data, type=Done))
 
     def print_note(self, message: str) -> None:
-        """Print to standard error, on a line of its own."""
-        if self._out.isatty():
+        """Print to standard error; on a line of its own if the answer appears there too."""
+        if self._out.isatty() or os.path.sameopenfile(self._out.fileno(), sys.stderr.fileno()):
             self._end_line()
+        _print_to_stderr(message)
+
+    def print_error(self, message: str) -> None:
+        """End the line of an answer that is not complete, and print to standard error."""
+        self._end_line()
         _print_to_stderr(message)
 
     def _print_end(self, done: Done) -> None:
@@ -121,6 +130,8 @@ class JSONOutput:
     def print_note(self, message: str) -> None:
         """Print to standard error."""
         _print_to_stderr(message)
+
+    print_error = print_note
 
 
 def _print_to_stderr(message: str) -> None:

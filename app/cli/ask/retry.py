@@ -7,6 +7,7 @@ from http.client import HTTPException
 from urllib.error import URLError
 
 from app.cli.ask.exit_status import AskFailed, ExitStatus
+from app.infra.connection_errors import describe
 
 # Seconds to keep trying without any bytes from the service: longer than a rate limit's window and
 # than the restart of a worker.
@@ -59,9 +60,16 @@ class Backoff:
         time.sleep(seconds)
 
 
+def cause_of(error: Exception) -> BaseException | str:
+    """Return the error in which urllib wrapped a connection error."""
+    return error.reason if isinstance(error, URLError) else error
+
+
 def reason(error: Exception) -> str:
     """Describe a connection error in a few words."""
-    cause = error.reason if isinstance(error, URLError) else error
+    cause = cause_of(error)
     if isinstance(cause, HTTPException):
         return "it was closed before the end"
-    return (getattr(cause, "strerror", None) or str(cause) or type(cause).__name__).lower()
+    if isinstance(cause, str):
+        return cause.lower()
+    return describe(cause, str(cause).lower())

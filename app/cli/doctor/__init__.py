@@ -68,7 +68,7 @@ async def _check_settings(report: Report, settings: Settings) -> None:
     with guard(report, "embedder"):
         await check_embedder(report, settings, library, EMBEDDER_LIMIT)
     with guard(report, "language model"):
-        await check_model(report, settings, settings.llm_first_token_timeout)
+        await check_model(report, settings)
 
 
 @contextmanager

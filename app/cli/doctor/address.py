@@ -11,11 +11,12 @@ from urllib.error import HTTPError
 
 import msgspec
 
-from app.cli.ask.retry import reason
+from app.cli.ask.retry import cause_of, reason
 from app.cli.ask.service import Service
 from app.cli.doctor.report import Report, duration
 from app.cli.doctor.servers import is_local
 from app.cli.doctor.stream import check_stream
+from app.infra.connection_errors import speaks_no_tls
 from app.infra.http.endpoint import Endpoint
 from app.schemas import Readiness
 
@@ -48,25 +49,31 @@ def _check_alive(report: Report, service: Service) -> bool:
         with error:
             if target := error.headers.get("Location"):
                 report.fail(
-                    check, f"it redirects to {target}", "Give --url the address it redirects to."
+                    check,
+                    f"{service.url} redirects to {target}",
+                    "Give --url the address it redirects to.",
                 )
             else:
                 report.fail(
                     check,
-                    f"/healthz answered {error.code} {error.reason}",
+                    f"{service.url}/healthz answered {error.code} {error.reason}",
                     "Check the proxy's configuration, and that a worker runs behind it.",
                 )
         return False
     except (HTTPException, OSError) as error:
         report.fail(
             check,
-            f"no answer ({reason(error)})",
-            "Check the address, DNS and firewall, and that the proxy or the service runs.",
+            f"no answer at {service.url} ({reason(error)})",
+            "The server does not expect HTTPS: try http://."
+            if speaks_no_tls(cause_of(error))
+            else "Check the address, DNS and firewall, and that the proxy or the service runs.",
         )
         return False
     if body.strip() != b"ok":
         report.fail(
-            check, "another server answers", "Let the proxy pass all paths to Chrysopedia Chat."
+            check,
+            f"another server answers at {service.url}",
+            "Let the proxy pass all paths to Chrysopedia Chat.",
         )
         return False
     report.ok(check, f"{service.url} answers in {duration(time.perf_counter() - started_at)}")
@@ -86,7 +93,7 @@ def _check_certificate(report: Report, service: Service) -> bool:
     except ssl.SSLCertVerificationError as error:
         report.fail(
             check,
-            f"not valid: {error.verify_message}",
+            f"{reason(error)} ({service.url})",
             "Renew the certificate, name this host in it, and send its whole chain. For a"
             " certificate of your own CA, set SSL_CERT_FILE to the CA's file.",
         )

@@ -1,6 +1,7 @@
 """Ask the language model a tiny question, as the service would."""
 
 import asyncio
+import re
 from time import perf_counter
 from urllib.request import getproxies_environment
 
@@ -15,6 +16,7 @@ from app.errors import ModelFailed
 from app.infra.http.client import HTTPClient
 from app.services.metrics.registry import Metrics
 from app.services.models.completion import Delta
+from app.services.models.openai import OpenAIModel
 from app.services.models.prompt import Message, Prompt
 from app.services.models.request import ModelConfig
 
@@ -32,19 +34,32 @@ EXPECTED_TOKENS = 80
 ANSWER_TIME = 10.0
 # Pieces within so many seconds arrived together.
 TOGETHER = 0.005
+# Log lines of the model client.
+_RETRIED = re.compile(r"request to model .+? failed, retrying in [^:]+: (.+)")
+_FAILED = re.compile(r"(?:request to model .+? failed: |model .+? (?=failed in ))(.+)")
+_UNMARKED = "thoughts have no opening mark"
 
 
 class _Answer(Struct):
-    """When each piece of an answer arrived, in seconds, and what was logged meanwhile."""
+    """When each piece of an answer arrived, in seconds, and what was logged meanwhile.
 
-    arrivals: list[float]
-    log: list[str]
+    `unmarked` is set if it is the second answer, because the first one was thoughts.
+    """
+
+    arrivals: list[float] = []
+    log: list[str] = []
     tokens: int | None = None
     error: str = ""
+    unmarked: bool = False
+
+    @property
+    def retries(self) -> list[str]:
+        """The reasons of the failures that were followed by another attempt."""
+        return [found[1] for line in self.log if (found := _RETRIED.match(line))]
 
 
-async def check_model(report: Report, settings: Settings, limit: float) -> None:
-    """Check the configured model and the fallback model; each has `limit` seconds to begin."""
+async def check_model(report: Report, settings: Settings) -> None:
+    """Check the configured model and the fallback model."""
     if not settings.llm_base_url:
         report.skip(
             "language model",
@@ -54,48 +69,76 @@ async def check_model(report: Report, settings: Settings, limit: float) -> None:
         return
     config = model_config(settings)
     for check, (server, name) in zip(CHECKS, config.models, strict=False):
-        await _check(report, check, config.alone(server, name), limit)
+        await _check(report, check, config.alone(server, name))
 
 
-async def _check(report: Report, check: str, config: ModelConfig, limit: float) -> None:
-    answer = await _ask(config, limit)
+async def _check(report: Report, check: str, config: ModelConfig) -> None:
+    answer = await _ask(config)
     where = f"{config.model} at {location(config.base_url)}"
     if answer.error:
-        line = answer.log[-1].rpartition("failed: ")[2] if answer.log else ""
-        # Most reasons say what to do.
-        reason, _, advice = line.partition("; ")
-        finding = f"{where}: {answer.error}" + (f" ({reason})" if reason else "")
-        report.fail(
-            check, finding, f"{advice[:1].upper()}{advice[1:]}." if advice else _advice(config)
-        )
+        _report_failed(report, check, where, answer, config)
         return
     report.ok(check, f"{where} answered in {duration(answer.arrivals[-1])}")
     if check == "language model":
         _check_first_token(report, answer, config)
         _check_streaming(report, answer)
-    for line in dict.fromkeys(answer.log):
-        report.warn("model requests", line, "The answer came all the same.")
+    if answer.unmarked:
+        report.warn(
+            "model thoughts",
+            "they have no opening mark: the first answer after each start fails",
+            "See docs/models.md, Models that think.",
+        )
+    _report_requests(report, answer)
 
 
-def _advice(config: ModelConfig) -> str:
-    return (
-        f"Check {config.settings}BASE_URL and the name of the model, and that the server is"
-        " running; its log may say more."
+def _report_failed(
+    report: Report, check: str, where: str, answer: _Answer, config: ModelConfig
+) -> None:
+    # The error itself is for visitors.
+    found = _FAILED.match(answer.log[-1]) if answer.log else None
+    # Most reasons say what to do.
+    reason, _, advice = (found[1] if found else answer.error).partition("; ")
+    if answer.retries:
+        reason += f" (asked {len(answer.retries) + 1} times)"
+    report.fail(
+        check,
+        f"{where}: {reason}",
+        f"{advice[:1].upper()}{advice[1:]}."
+        if advice
+        else f"Check {config.settings}BASE_URL and the name of the model, and that the server is"
+        " running; its log may say more.",
     )
+
+
+def _report_requests(report: Report, answer: _Answer) -> None:
+    check, came = "model requests", "The answer came all the same."
+    if answer.retries:
+        reasons = "; ".join(dict.fromkeys(answer.retries))
+        report.warn(check, f"asked {len(answer.retries) + 1} times: {reasons}", came)
+    for line in dict.fromkeys(line for line in answer.log if not _RETRIED.match(line)):
+        finding, _, advice = line.partition(". ")
+        report.warn(check, finding, f"{advice}." if advice else came)
 
 
 def _check_first_token(report: Report, answer: _Answer, config: ModelConfig) -> None:
     first, limit = answer.arrivals[0], config.first_token_timeout
-    thinks = answer.tokens is not None and answer.tokens > EXPECTED_TOKENS
     finding = f"after {duration(first)}"
-    if thinks:
+    if answer.tokens is not None and answer.tokens > EXPECTED_TOKENS:
         finding += f"; it thinks first ({answer.tokens} tokens for a short answer)"
-    if first > limit / 2:
-        report.warn(
-            "first token",
-            f"{finding}; the limit is {limit:g} s",
-            "Long questions take longer: raise LLM_FIRST_TOKEN_TIMEOUT.",
-        )
+    advice = (
+        f"Long questions take longer: raise LLM_FIRST_TOKEN_TIMEOUT ({limit:g} s), or for a server"
+        f" that sends comments or reasoning meanwhile LLM_THINKING_TIMEOUT"
+        f" ({config.thinking_timeout:g} s)."
+    )
+    if first > limit:
+        # Only signs of life keep a request waiting for so long.
+        limit = config.thinking_timeout
+        finding += f"; with comments or reasoning before it the limit is {limit:g} s"
+        advice = "Long questions take longer: raise LLM_THINKING_TIMEOUT."
+    if answer.retries:
+        report.ok("first token", f"{finding}, with all attempts")
+    elif first > limit / 2:
+        report.warn("first token", finding, advice)
     else:
         report.ok("first token", finding)
 
@@ -116,8 +159,20 @@ def _check_streaming(report: Report, answer: _Answer) -> None:
         )
 
 
-async def _ask(config: ModelConfig, limit: float) -> _Answer:
-    answer = _Answer([], [])
+async def _ask(config: ModelConfig) -> _Answer:
+    async with HTTPClient(getproxies_environment()) as http:
+        model = build_model(http, config, Metrics())
+        limit = max(config.first_token_timeout, config.thinking_timeout) + ANSWER_TIME
+        answer = await _answer(model, limit)
+        if answer.error and any(_UNMARKED in line for line in answer.log):
+            # From now on the model client holds the thoughts back.
+            answer = await _answer(model, limit)
+            answer.unmarked = True
+        return answer
+
+
+async def _answer(model: OpenAIModel, limit: float) -> _Answer:
+    answer = _Answer()
     started_at = perf_counter()
 
     def on_delta(delta: Delta) -> None:
@@ -126,16 +181,14 @@ async def _ask(config: ModelConfig, limit: float) -> _Answer:
         if delta.usage:
             answer.tokens = delta.usage.completion_tokens
 
-    async with HTTPClient(getproxies_environment()) as http:
-        with collect_warnings(answer.log):
-            model = build_model(http, config, Metrics())
-            try:
-                async with asyncio.timeout(limit + ANSWER_TIME):
-                    await model.stream(PROMPT, on_delta)
-            except ModelFailed as error:
-                answer.error = error.detail.rstrip(".")
-            except TimeoutError:
-                answer.error = f"no complete answer within {limit + ANSWER_TIME:g} s"
+    with collect_warnings(answer.log):
+        try:
+            async with asyncio.timeout(limit):
+                await model.stream(PROMPT, on_delta)
+        except ModelFailed as error:
+            answer.error = error.detail.rstrip(".")
+        except TimeoutError:
+            answer.error = f"no complete answer within {limit:g} s"
     if not answer.arrivals:
         answer.error = answer.error or "the answer is empty"
     return answer

@@ -62,8 +62,6 @@ async def check_postgres(report: Report, settings: Settings, limit: float) -> Li
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
     if isinstance(error, ValueError):
         # The message may quote a part of the password.
         return "not a valid URL"

@@ -1,6 +1,5 @@
 """Check Redis, or a server that speaks its protocol."""
 
-import os
 import secrets
 from time import perf_counter
 from typing import Any
@@ -18,6 +17,7 @@ from redis.exceptions import (
 from app.cli.doctor.report import Report, duration
 from app.cli.doctor.servers import is_local, location
 from app.config import Settings
+from app.infra.connection_errors import describe
 from app.infra.redis import CLUSTER_SCHEMES, REDIS_ERRORS, RedisClient, check, redis_client
 
 # Milliseconds until a key that the check writes expires.
@@ -29,6 +29,8 @@ VERSIONS = {
     "keydb_version": "KeyDB",
     "redis_version": "Redis",
 }
+# Characters of a server's error.
+MAX_REASON = 200
 LOST = "If it restarts, conversations and running answers are lost"
 
 
@@ -46,7 +48,8 @@ async def check_redis(report: Report, settings: Settings, limit: float) -> None:
             # redis-py wraps the cause in an error without its type.
             cause = raised.__context__
             error = cause if isinstance(cause, RedisError | OSError) else raised
-            report.fail("Redis", f"{location(url)}: {_reason(error)}", _advice(error, url))
+            reason = describe(error, str(error)[:MAX_REASON])
+            report.fail("Redis", f"{location(url)}: {reason}", _advice(error, url))
             return
         seconds = perf_counter() - started_at
         info = await _info(client)
@@ -59,16 +62,6 @@ async def check_redis(report: Report, settings: Settings, limit: float) -> None:
             return
         await _check_persistence(report, client, info)
         _check_memory(report, info)
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, TimeoutError) or "imeout" in type(error).__name__:
-        return "no answer in time"
-    if isinstance(error, RedisError):
-        return f"{type(error).__name__}: {error}"[:200]
-    if isinstance(error, OSError) and error.errno and error.errno > 0:
-        return os.strerror(error.errno).lower()
-    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def _advice(error: BaseException, url: str) -> str:

@@ -1,6 +1,7 @@
 """The findings of `doctor`, as a table for people or as JSON."""
 
 import os
+import re
 import shutil
 import textwrap
 from collections import Counter
@@ -10,11 +11,15 @@ from typing import TextIO
 import msgspec
 from msgspec import Struct
 
-WIDTH = 100
+# Columns at most, and without a terminal.
+MAX_WIDTH, DEFAULT_WIDTH = 120, 100
 # Columns before the finding: a margin, the status, the check.
 STATUS_WIDTH, CHECK_WIDTH = 9, 20
 _INDENT = " " * (2 + STATUS_WIDTH + CHECK_WIDTH)
 _PLAIN = "\x1b[0m"
+# A number and its unit stay on one line.
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=\w)")
+_NO_BREAK_SPACE = "\u00a0"
 # Control characters from a server could send commands to the terminal.
 _CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)}, " ")
 
@@ -51,7 +56,7 @@ class Report:
     def __init__(self, out: TextIO, *, as_json: bool = False) -> None:
         self.rows: list[Row] = []
         self._out, self._as_json = out, as_json
-        self._width = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+        self._width = min(MAX_WIDTH, shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns)
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not out.isatty()
         self._colours = {} if plain else _COLOURS
 
@@ -111,14 +116,15 @@ class Report:
 
     def _wrap(self, text: str, indent: str) -> list[str]:
         # Long words, such as URLs, stay whole so that they can be copied.
-        return textwrap.wrap(
-            text,
+        lines = textwrap.wrap(
+            _BEFORE_UNIT.sub(_NO_BREAK_SPACE, text),
             max(self._width, len(indent) + 30),
             initial_indent=indent,
             subsequent_indent=indent,
             break_long_words=False,
             break_on_hyphens=False,
-        ) or [""]
+        )
+        return [line.replace(_NO_BREAK_SPACE, " ") for line in lines] or [""]
 
 
 def duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ import logging
 from ipaddress import ip_address, ip_network
 
 from app.errors import TooManyRequests
+from app.infra.connection_errors import describe
 from app.infra.redis import REDIS_ERRORS, RedisClient
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class RateLimiter:
             async with asyncio.timeout(self._timeout):
                 count, reset = await self._redis.eval(COUNT, 1, key, WINDOW_SECONDS)
         except REDIS_ERRORS as error:
-            log.warning("rate limit not checked, Redis is unavailable: %s", type(error).__name__)
+            log.warning("rate limit not checked, Redis is unavailable: %s", describe(error))
             return
         if count > self._limit:
             raise TooManyRequests(limit=self._limit, window=WINDOW_SECONDS, reset=reset)

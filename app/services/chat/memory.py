@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from app.infra.connection_errors import describe
 from app.infra.redis import REDIS_ERRORS, RedisClient, check
 from app.schemas import PastTurn
 
@@ -75,7 +76,7 @@ class RedisMemory:
             async with asyncio.timeout(self._timeout):
                 return await command
         except REDIS_ERRORS as error:
-            log.warning("memory is unavailable: %s", type(error).__name__)
+            log.warning("memory is unavailable: %s", describe(error))
             raise MemoryUnavailable from error
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import anyio
 
 from app.errors import NotFound, Unavailable
+from app.infra.connection_errors import describe
 from app.infra.redis import REDIS_ERRORS, RedisClient
 from app.services.streams.buffer import StreamBuffer
 from app.services.streams.keys import lease_key, log_key, stop_key
@@ -211,5 +212,5 @@ def _unavailable_on_redis_error() -> Iterator[None]:
     try:
         yield
     except REDIS_ERRORS as error:
-        log.warning("stream lookup failed: %s", type(error).__name__)
+        log.warning("stream lookup failed: %s", describe(error))
         raise Unavailable(UNAVAILABLE) from error

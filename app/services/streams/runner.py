@@ -9,6 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 import anyio
 
 from app.errors import ChatError, ShuttingDown, TurnLost, TurnRunning, Unavailable, Unprocessable
+from app.infra.connection_errors import describe
 from app.infra.redis import REDIS_ERRORS
 from app.services.streams.abandonment import AbandonmentTimer
 from app.services.streams.buffer import StreamBuffer
@@ -235,7 +236,7 @@ class StreamRunner:
                 key, stream.stream_id, expiry_ms=stream.expiry_ms, find=self._store.open_settled
             )
         except (Unavailable, *REDIS_ERRORS) as error:
-            log.warning("ignoring Idempotency-Key: %s", type(error).__name__)
+            log.warning("ignoring Idempotency-Key: %s", describe(error))
             return True
         if running.existing is not None:
             return False

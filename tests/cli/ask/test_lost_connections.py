@@ -1,5 +1,7 @@
 """`python -m app ask` resumes when its connection breaks, and explains when it gives up."""
 
+from unittest.mock import ANY
+
 import anyio
 import pytest
 from msgspec.structs import replace
@@ -97,9 +99,14 @@ async def test_another_worker_reports_that_the_answer_of_a_killed_one_is_lost(
         doomed.kill()
         await to_other.open()
         assert await asker.ended() == 1
-    assert asker.out == "One, two,"
+    assert asker.out == "One, two,\n"
     assert "The answer was lost" in asker.err
     assert "Ask again" in asker.err
+
+
+async def test_a_detail_that_repeats_the_title_is_enough() -> None:
+    ended = once(ENDED.replace(b'"Ask again."', b'"Lost. Ask again."'))
+    assert await ask_server(ended) == (1, ANY, "chrysopedia-chat: Lost. Ask again.\n")
 
 
 async def test_a_question_is_sent_again_with_its_key_if_the_service_asks_for_that() -> None:

@@ -45,6 +45,15 @@ async def test_an_answer_is_printed_even_if_its_notes_cannot_be(chat: Client) ->
         assert "Follow up" not in out
 
 
+async def test_messages_have_lines_of_their_own_where_the_answer_is(
+    chat: Client, model: ScriptedModel
+) -> None:
+    model.answers(say("One", b"data: {nonsense\n\n"))
+    status, out, _ = await ask_in_shell(QUESTION, "--url", chat.url, streams="2>&1")
+    assert (status, out.splitlines()[0]) == (1, "One")
+    assert out.splitlines()[1].startswith("chrysopedia-chat: ")
+
+
 async def test_standard_output_has_only_events(chat: Client) -> None:
     arguments = QUESTION, "--json", "--url", chat.url
     _, out, _ = await ask_in_shell(*arguments, streams="2>&-")

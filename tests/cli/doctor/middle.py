@@ -1,8 +1,10 @@
 """A reverse proxy that changes streams, as proxies in front of a service may."""
 
 import ssl
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 import aiohttp
 from aiohttp import web
@@ -15,7 +17,7 @@ class Faults(Struct, frozen=True, kw_only=True):
     """What the proxy does wrong; `cut_after` is the number of chunks after which it hangs up."""
 
     buffers: bool = False
-    compresses: bool = False
+    compresses: Literal["", "held back", "as it arrives"] = ""
     drops_cursor: bool = False
     cut_after: int | None = None
     refuses: dict[tuple[str, str], int] = {}
@@ -59,10 +61,12 @@ async def _pass_on(
     request: web.Request, upstream: aiohttp.ClientResponse, faults: Faults
 ) -> web.StreamResponse:
     headers = {k: v for k, v in upstream.headers.items() if k.lower() not in _HOP_HEADERS}
-    response = web.StreamResponse(status=upstream.status, headers=headers)
     is_stream = upstream.content_type == "text/event-stream"
-    if faults.compresses and is_stream:
-        response.enable_compression()
+    compressor = None
+    if faults.compresses and is_stream and "gzip" in request.headers.get("Accept-Encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        compressor = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    response = web.StreamResponse(status=upstream.status, headers=headers)
     if faults.buffers and is_stream:
         body = await upstream.read()
         await response.prepare(request)
@@ -75,6 +79,12 @@ async def _pass_on(
             assert request.transport
             request.transport.abort()
             break
-        await response.write(chunk)
         chunks += 1
+        if compressor:
+            chunk = compressor.compress(chunk)
+            if faults.compresses == "as it arrives":
+                chunk += compressor.flush(zlib.Z_SYNC_FLUSH)
+        await response.write(chunk)
+    if compressor:
+        await response.write(compressor.flush())
     return response

@@ -18,7 +18,7 @@ from tests.cli.doctor.middle import Faults, proxied
 from tests.cli.doctor.pacing import count
 from tests.raw_server import hangs_up, raw_server, replies
 from tests.relay import relay
-from tests.scripted_model import ScriptedModel, refuse
+from tests.scripted_model import ScriptedModel, refuse, say
 from tests.service import Client, running
 
 pytestmark = pytest.mark.anyio
@@ -70,7 +70,8 @@ async def test_a_good_address_has_no_findings(
     ("faults", "name", "status", "finding"),
     [
         (Faults(buffers=True), "streaming", FAILED, "buffered"),
-        (Faults(compresses=True), "compression", WARNING, "(deflate)"),
+        (Faults(compresses="as it arrives"), "compression", WARNING, "(gzip)"),
+        (Faults(compresses="held back"), "streaming", FAILED, "by compression (gzip)"),
         (Faults(drops_cursor=True), "resume", FAILED, "from the beginning"),
         (Faults(cut_after=3), "question", FAILED, "before its end"),
         (Faults(refuses={("POST", "/api/v1/chat"): 405}), "question", FAILED, "405"),
@@ -90,14 +91,37 @@ async def test_what_a_proxy_does_wrong_is_found(
     assert row(report, name).status == status
     assert finding in row(report, name).finding
     others = [found for found, its in statuses(report).items() if its in (FAILED, WARNING)]
-    assert set(others) <= {name, "resume"} if faults.cut_after else set(others) <= {name}
+    also = "resume" if faults.cut_after else "compression"
+    assert set(others) <= {name, also}
 
 
 async def test_a_quick_answer_cannot_show_buffering(service: Client, model: ScriptedModel) -> None:
     model.answers(count(0.0))
     report = await check(service.url)
     assert row(report, "streaming").status is SKIPPED
+    assert "too quickly for buffering to show" in row(report, "streaming").finding
     assert "--question" in row(report, "streaming").advice
+    model.answers(say("1 2 3"))
+    report = await check(service.url)
+    assert "Without a language model" in row(report, "streaming").advice
+
+
+async def test_a_refused_question_cannot_show_buffering(service: Client) -> None:
+    report = await check(service.url, question="Hello!")
+    assert row(report, "question").finding.startswith("“Hello!”: refused")
+    assert "the question was refused" in row(report, "streaming").finding
+
+
+async def test_the_question_is_about_a_document_and_its_own_creator(
+    service: Client, model: ScriptedModel
+) -> None:
+    model.answers(count(0.0))
+    report = await check(service.url, question=None)
+    # The first creator's name is only found in other creators' documents.
+    finding = row(report, "question").finding
+    assert finding.startswith(
+        "“What does Tomás Okafor say about Speakers and first reflections in "
+    )
 
 
 async def test_a_question_that_is_too_long_fails_with_the_reason(service: Client) -> None:
@@ -109,6 +133,7 @@ async def test_a_failing_model_is_found(service: Client, model: ScriptedModel) -
     model.answers(refuse(401))
     report = await check(service.url)
     assert row(report, "question").status is FAILED
+    assert "not complete" in row(report, "streaming").finding
     assert row(report, "question").finding.startswith("The language model cannot be used.")
 
 
@@ -116,8 +141,16 @@ async def test_an_address_without_the_service_fails(model: ScriptedModel) -> Non
     async with relay("127.0.0.1:1") as closed:
         report = await check(f"http://{closed.address}")
     assert statuses(report) == {"public address": FAILED, "stream": SKIPPED}
+    finding = row(report, "public address").finding
+    assert finding.startswith(f"no answer at http://{closed.address} (")
     report = await check(model.base_url)
-    assert "another server" in row(report, "public address").finding
+    assert f"another server answers at {model.base_url}" in row(report, "public address").finding
+
+
+async def test_https_at_a_server_without_tls_fails_with_the_right_scheme(service: Client) -> None:
+    report = await check(service.url.replace("http://", "https://"))
+    assert "the server does not speak TLS" in row(report, "public address").finding
+    assert "try http://" in row(report, "public address").advice
 
 
 async def test_a_certificate_that_is_not_trusted_fails(

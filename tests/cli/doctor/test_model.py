@@ -1,5 +1,6 @@
 """`doctor` asks the language model a tiny question."""
 
+import json
 import logging
 
 import pytest
@@ -10,7 +11,7 @@ from app.cli.doctor.report import Report
 from app.config import Settings
 from tests.cli.doctor.findings import FAILED, OK, SKIPPED, WARNING, new_report, row, statuses
 from tests.cli.doctor.pacing import Pause, count
-from tests.scripted_model import ScriptedModel, refuse, say, whole
+from tests.scripted_model import DIE, ScriptedModel, refuse, say, whole
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +23,7 @@ def settings(model: ScriptedModel) -> Settings:
 
 async def check(settings: Settings) -> Report:
     report = new_report()
-    await check_model(report, settings, limit=settings.llm_first_token_timeout)
+    await check_model(report, settings)
     assert "secret" not in str(report.rows)
     assert logging.getLogger("app").propagate
     return report
@@ -56,12 +57,40 @@ async def test_a_slow_first_token_is_a_warning(model: ScriptedModel, settings: S
     model.answers(say(Pause(0.6), "1 ", "2"))
     report = await check(replace(settings, llm_first_token_timeout=1.0))
     assert row(report, "first token").status is WARNING
-    assert "LLM_FIRST_TOKEN_TIMEOUT" in row(report, "first token").advice
+    # The model may have shown signs of life.
+    assert "the limit" not in row(report, "first token").finding
+    assert "LLM_FIRST_TOKEN_TIMEOUT (1 s)" in row(report, "first token").advice
+    assert "LLM_THINKING_TIMEOUT (240 s)" in row(report, "first token").advice
+
+
+@pytest.mark.parametrize(("thinking", "status"), [(1.0, WARNING), (2.0, OK)])
+async def test_a_model_with_signs_of_life_has_another_limit(
+    model: ScriptedModel, settings: Settings, thinking: float, status: str
+) -> None:
+    sign = b": working\n\n"
+    model.answers(say(sign, Pause(0.2), sign, Pause(0.2), sign, Pause(0.2), "1 ", "2"))
+    settings = replace(settings, llm_first_token_timeout=0.3, llm_silence_timeout=0.4)
+    report = await check(replace(settings, llm_thinking_timeout=thinking))
+    found = row(report, "first token")
+    assert found.status is status
+    assert f"the limit is {thinking:g} s" in found.finding
+    assert "LLM_FIRST_TOKEN_TIMEOUT" not in found.advice
+
+
+async def test_thoughts_with_only_a_closing_mark_are_a_warning(
+    model: ScriptedModel, settings: Settings
+) -> None:
+    model.answers(say("They want numbers.", "</think>", "1 ", "2"))
+    report = await check(settings)
+    assert row(report, "language model").status is OK
+    assert row(report, "model thoughts").status is WARNING
+    assert "Models that think" in row(report, "model thoughts").advice
+    assert len(model.requests) == 2
 
 
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(401, "Check LLM_API_KEY."), (404, "LLM_BASE_URL"), (400, "LLM_BASE_URL")],
+    [(401, "Check LLM_API_KEY"), (404, "LLM_BASE_URL"), (400, "LLM_BASE_URL")],
 )
 async def test_a_refused_request_fails_with_its_reason(
     model: ScriptedModel, settings: Settings, status: int, advice: str
@@ -69,7 +98,8 @@ async def test_a_refused_request_fails_with_its_reason(
     model.answers(refuse(status))
     report = await check(settings)
     assert statuses(report) == {"language model": FAILED}
-    assert f"status {status}" in row(report, "language model").finding
+    # Without the words for visitors.
+    assert row(report, "language model").finding.endswith(f": status {status}")
     assert advice in row(report, "language model").advice
     assert "refused by the script" not in str(report.rows)
 
@@ -84,14 +114,39 @@ async def test_a_server_that_cannot_be_reached_fails() -> None:
         llm_base_url="http://127.0.0.1:1/v1", llm_model="m", llm_first_token_timeout=0.1
     )
     report = await check(settings)
-    assert "127.0.0.1:1" in row(report, "language model").finding
+    assert row(report, "language model").finding.startswith("m at 127.0.0.1:1: ")
 
 
-async def test_a_retry_is_a_warning(model: ScriptedModel, settings: Settings) -> None:
-    model.answers(refuse(503, headers={"Retry-After": "0"}), count(0.05))
+async def test_a_server_that_stays_busy_fails_with_the_number_of_attempts(
+    model: ScriptedModel, settings: Settings
+) -> None:
+    model.answers(refuse(503))
+    report = await check(replace(settings, llm_first_token_timeout=0.4))
+    assert "status 503 (asked " in row(report, "language model").finding
+
+
+async def test_retries_are_one_warning(model: ScriptedModel, settings: Settings) -> None:
+    busy = refuse(503, headers={"Retry-After": "0"})
+    model.answers(busy, busy, count(0.05))
     report = await check(settings)
     assert row(report, "language model").status is OK
-    assert "503" in row(report, "model requests").finding
+    assert row(report, "model requests").finding == "asked 3 times: status 503"
+
+
+async def test_a_refused_parameter_is_a_warning_that_says_how_to_avoid_it(
+    model: ScriptedModel, settings: Settings
+) -> None:
+    refused = json.dumps({"error": {"message": "no", "param": "temperature"}})
+    model.answers(refuse(400, refused), count(0.05))
+    report = await check(replace(settings, llm_temperature=0.5))
+    assert "refuses temperature" in row(report, "model requests").finding
+    assert row(report, "model requests").advice.startswith("To avoid the refused request, ")
+
+
+async def test_an_answer_that_breaks_off_fails(model: ScriptedModel, settings: Settings) -> None:
+    model.answers(say("1 ", DIE))
+    found = row(await check(settings), "language model")
+    assert "failed in the middle of an answer: " in found.finding
 
 
 async def test_the_fallback_model_is_asked_too(model: ScriptedModel, settings: Settings) -> None:

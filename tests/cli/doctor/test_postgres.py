@@ -89,7 +89,8 @@ async def test_a_role_that_may_not_create_tables_fails_in_an_empty_database(
     [
         ("/test_", "/none_", "InvalidCatalogNameError"),
         ("chrysopedia@", "nobody_here:secret@", "InvalidAuthorizationSpecificationError"),
-        ("port=5432", "port=5433", "FileNotFoundError"),
+        ("port=5432", "port=5433", "no such file or directory"),
+        ("postgresql:", "postgresql://nobody@host.invalid/app?", "the host name is not known"),
         ("port=5432", "port=secret", "not a valid URL"),
     ],
 )

@@ -41,7 +41,8 @@ async def test_a_good_server_has_no_findings_and_no_new_keys(redis_url: str) -> 
     [
         ("redis://user:secret@127.0.0.1:1/0", "127.0.0.1:1: connection refused"),
         ("unix:///nowhere.sock", "/nowhere.sock: no such file or directory"),
-        ("redis+cluster://127.0.0.1:1", "127.0.0.1:1: "),
+        ("redis+cluster://127.0.0.1:1", "127.0.0.1:1: connection refused"),
+        ("redis://host.invalid", "host.invalid: the host name is not known"),
     ],
 )
 async def test_a_server_that_cannot_be_reached_fails(url: str, finding: str) -> None:

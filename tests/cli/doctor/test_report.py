@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from app.cli.doctor.report import WIDTH, Report
+from app.cli.doctor.report import MAX_WIDTH, Report
 from app.cli.doctor.servers import is_local, location
 
 LONG = "a finding of many words " * 20
@@ -32,7 +32,7 @@ def test_the_table_is_aligned_and_wrapped(columns: int, monkeypatch: pytest.Monk
     out = io.StringIO()
     fill(Report(out))
     lines = out.getvalue().splitlines()
-    width = max(61, min(columns, WIDTH))
+    width = max(61, min(columns, MAX_WIDTH))
     assert all(len(line) <= width or URL in line for line in lines)
     assert lines[2] == "  ok       language model      fine"
     assert lines[3].startswith("  warning  streaming           a finding")
@@ -40,6 +40,16 @@ def test_the_table_is_aligned_and_wrapped(columns: int, monkeypatch: pytest.Monk
     assert any(line.endswith(URL) for line in lines)
     assert "broken [2J badly" in out.getvalue()
     assert lines[-1] == "1 ok, 1 warning, 1 failed, 1 skipped"
+
+
+@pytest.mark.parametrize("columns", range(61, 80))
+def test_a_number_and_its_unit_are_on_one_line(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = io.StringIO()
+    Report(out).ok("first token", "answered in " + "1.3 s " * 20)
+    assert out.getvalue().count("1.3 s") == 20
 
 
 def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:

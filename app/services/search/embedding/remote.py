@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from app import tracing
+from app.infra.connection_errors import describe
 from app.infra.http.client import HTTPClient
 from app.infra.http.endpoint import Endpoint, api_url
 from app.infra.http.errors import BadResponse, ResponseTooLarge
@@ -137,8 +138,7 @@ class RemoteEmbedder:
         except ResponseTooLarge:
             raise AttemptFailed("sent a response that is too large") from None
         except (BadResponse, OSError) as error:
-            # The system's messages may contain the URL, and thus a password.
-            reason = str(error) if isinstance(error, BadResponse) else type(error).__name__
+            reason = str(error) if isinstance(error, BadResponse) else describe(error)
             raise AttemptFailed(f"cannot be reached ({reason})", retry_after=0) from None
 
     def _decode(self, body: bytes, expected: int) -> list[list[float]]:
