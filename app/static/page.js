@@ -11,6 +11,8 @@ import { counted, isSmallTalk, retryText, waitingText } from "./messages.js";
 
 // Milliseconds to wait for the service to stop an answer before the page stops reading it.
 const STOP_TIMEOUT = 5_000;
+// Milliseconds without a piece of an answer after which the page says that the model still works.
+const SLOW_AFTER = 10_000;
 // Milliseconds after an answer from which the service may have forgotten the conversation.
 const STALE_AFTER = 5 * 60_000;
 // The version of HTTP, such as "http/1.1" or "h2".
@@ -24,6 +26,8 @@ const notice = new Notice({ say, retry: restore });
 
 // The running answer: `{turn, controller, stopping, failure}`.
 let running = null;
+// Says that the model is still working.
+let slow = 0;
 
 /** Announce a text to screen readers. */
 function say(text) {
@@ -74,6 +78,7 @@ async function answer(turn) {
     if (signal.aborted) turn.cut("Stopped here.");
     else if (!isGone(error) || !(await showRemembered(turn))) keep = failed(turn, error);
   } finally {
+    clearTimeout(slow);
     running = null;
     remember({ pending: keep, heard: Date.now() });
     composer.busy = false;
@@ -118,7 +123,7 @@ function callbacks(turn) {
       if (question.name) kept.asked[question.turn] = question.name;
       remember({ pending: question });
       if (running.stopping) stopTurn(question.turn).catch(() => {});
-      else if (turn.sources.length) progress(turn, "Answering…");
+      else if (turn.sources.length) modelWorks(turn, "Answering…");
     },
     restarted: () => turn.reset(),
     waiting() {
@@ -131,8 +136,9 @@ function callbacks(turn) {
     event(name, value) {
       if (name === "sources") {
         turn.found(value);
-        progress(turn, value.length ? `Reading ${counted(value.length, "source")}…` : "Answering…");
+        modelWorks(turn, value.length ? `Reading ${counted(value.length, "source")}…` : "Answering…");
       } else if (name === "token") {
+        clearTimeout(slow);
         turn.add(value);
       } else if (name === "done") {
         turn.finish(value);
@@ -178,8 +184,15 @@ function failed(turn, error) {
 }
 
 function progress(turn, text) {
+  clearTimeout(slow);
   turn.wait(text);
   say(text);
+}
+
+/** Show that the model works, and after a while that it still does. */
+function modelWorks(turn, text) {
+  progress(turn, text);
+  slow = setTimeout(progress, SLOW_AFTER, turn, "Still working: it can take a minute.");
 }
 
 async function stop() {
