@@ -16,8 +16,22 @@ __all__ = ["Settings", "SettingsError"]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 
-_MARKS = re.compile(r"\S+?(…|\.\.\.)\S+")
+_MARKS = re.compile(r"\S*?(…|\.\.\.)\S+")
 _ROOT_PATH = re.compile(r"(/[\w.~-]+)*", re.ASCII)
+# Settings that have no effect unless one of others is set.
+_NEEDED = {
+    ("llm_base_url",): (
+        *("llm_model", "llm_api_key", "llm_headers", "llm_extra_body", "condense_model"),
+        *("llm_fallback_model", "llm_fallback_base_url"),
+    ),
+    ("llm_fallback_model", "llm_fallback_base_url"): (
+        *("llm_fallback_api_key", "llm_fallback_headers", "llm_fallback_extra_body"),
+    ),
+    ("embedding_base_url",): (
+        *("embedding_api_key", "embedding_query_model"),
+        *("embedding_query_prefix", "embedding_document_prefix"),
+    ),
+}
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -170,35 +184,27 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "ROOT_PATH: must begin with / and not end with it, such as /chat, and consist of"
                 " single slashes, letters A to Z, digits and - . _ ~"
             )
-        if self.llm_base_url and not self.llm_model:
-            raise SettingsError("LLM_MODEL: set it to a model of the server at LLM_BASE_URL")
-        if self.llm_model and not self.llm_base_url:
-            raise SettingsError("LLM_BASE_URL: set it to the server that has LLM_MODEL")
-        if self.condense_model and not self.llm_base_url:
-            raise SettingsError(
-                "CONDENSE_MODEL: it is a model of the LLM_BASE_URL server; set LLM_BASE_URL too"
-            )
-        if self.embedding_base_url and not self.embedding_model:
-            raise SettingsError(
-                "EMBEDDING_MODEL: set it to a model of the server at EMBEDDING_BASE_URL"
-            )
+        for name in ("llm", "embedding"):
+            if getattr(self, f"{name}_base_url") and not getattr(self, f"{name}_model"):
+                name = name.upper()
+                raise SettingsError(
+                    f"{name}_MODEL: set it to a model of the server at {name}_BASE_URL"
+                )
         for pair in self.llm_thought_marks.split():
             if not _MARKS.fullmatch(pair):
                 raise SettingsError(
                     "LLM_THOUGHT_MARKS: must be pairs such as <plan>…</plan>, separated by spaces"
                 )
-        for name in ("query_model", "query_prefix", "document_prefix"):
-            if getattr(self, f"embedding_{name}") and not self.embedding_base_url:
-                raise SettingsError(
-                    f"EMBEDDING_{name.upper()}: it is only for a server; set EMBEDDING_BASE_URL too"
-                )
         if self.database_url and not self.database_url.startswith(("postgresql://", "postgres://")):
             raise SettingsError("DATABASE_URL: must begin with postgresql:// or postgres://")
-        if self.llm_fallback_base_url and not self.llm_base_url:
-            raise SettingsError("LLM_BASE_URL: set it too if you set LLM_FALLBACK_BASE_URL")
         for name in ("llm", "llm_fallback", "embedding"):
             values.check_url(f"{name}_base_url", getattr(self, f"{name}_base_url"))
             values.check_key(f"{name}_api_key", getattr(self, f"{name}_api_key"))
         for name in ("llm", "llm_fallback"):
             values.check_headers(f"{name}_headers", getattr(self, f"{name}_headers"))
             values.check_body(f"{name}_extra_body", getattr(self, f"{name}_extra_body"))
+        for needed, names in _NEEDED.items():
+            for name in names:
+                if getattr(self, name) and not any(getattr(self, each) for each in needed):
+                    other = " or ".join(map(str.upper, needed))
+                    raise SettingsError(f"{name.upper()}: has no effect alone; set {other} too")

@@ -1,7 +1,5 @@
 """Build the language model, what it rewrites questions with, and the answerer that uses them."""
 
-from msgspec.structs import replace
-
 from app.config import Settings
 from app.infra.http.client import HTTPClient
 from app.services.chat.answerer import Answerer, Memory
@@ -17,13 +15,18 @@ def build_answerer(
     settings: Settings, http: HTTPClient, metrics: Metrics, retriever: Retriever, memory: Memory
 ) -> Answerer:
     """Build the answerer with the configured model, or else the extractive one."""
-    config = model_config(settings) if settings.llm_base_url else None
+    model = None
+    if settings.llm_base_url:
+        model = build_model(http, model_config(settings), metrics)
+    condenser = None
+    if model and settings.condense == "model":
+        condenser = Condenser(model, timeout=settings.condense_timeout)
     return Answerer(
         retriever=retriever,
-        model=build_model(http, config, metrics) if config else ExtractiveModel(),
+        model=model or ExtractiveModel(),
         memory=memory,
-        has_model=config is not None,
-        condenser=_condenser(http, config, settings, metrics) if config else None,
+        has_model=model is not None,
+        condenser=condenser,
         history_tokens=settings.history_tokens,
         answer_timeout=settings.llm_answer_timeout,
     )
@@ -67,6 +70,8 @@ def model_config(settings: Settings) -> ModelConfig:
         thinking_timeout=settings.llm_thinking_timeout,
         max_tokens=settings.llm_max_tokens,
         temperature=settings.llm_temperature,
+        short_model=settings.condense_model,
+        short_max_tokens=settings.condense_max_tokens,
         thought_marks=settings.llm_thought_marks,
     )
 
@@ -76,18 +81,3 @@ def build_model(http: HTTPClient, config: ModelConfig, metrics: Metrics) -> Open
     return OpenAIModel(
         http, config, on_retry=metrics.model_retries.inc, on_fallback=metrics.model_fallbacks.inc
     )
-
-
-def _condenser(
-    http: HTTPClient, config: ModelConfig, settings: Settings, metrics: Metrics
-) -> Condenser | None:
-    if settings.condense == "off":
-        return None
-    config = replace(
-        config,
-        model=settings.condense_model or config.model,
-        max_tokens=settings.condense_max_tokens,
-        # Some models refuse any temperature.
-        temperature=None if config.temperature is None else 0.0,
-    )
-    return Condenser(build_model(http, config, metrics), timeout=settings.condense_timeout)

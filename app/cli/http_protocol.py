@@ -28,12 +28,15 @@ class HttpProtocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
+                # The parser treats CONNECT as an upgrade too, also if it is parsed again.
+                if self.parser.get_method() == b"CONNECT":
+                    self._refuse()
+                    return
                 data = self._head_without_upgrade() + data[upgrade.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             except httptools.HttpParserError:
-                self.logger.warning(INVALID_REQUEST)
-                self.send_400_response(INVALID_REQUEST)
+                self._refuse()
                 return
             else:
                 return
@@ -49,9 +52,12 @@ class HttpProtocol(HttpToolsProtocol):
         return True
 
     def _should_upgrade(self) -> bool:
-        """Return whether to ignore the request, because it will be parsed again."""
-        # The parser treats CONNECT as an upgrade as well. It is refused for its URL.
-        return self.parser.get_method() != b"CONNECT"
+        """Return whether to ignore the request: it will be parsed again, or refused."""
+        return True
+
+    def _refuse(self) -> None:
+        self.logger.warning(INVALID_REQUEST)
+        self.send_400_response(INVALID_REQUEST)
 
     def _head_without_upgrade(self) -> bytes:
         version = self.parser.get_http_version().encode()

@@ -36,7 +36,7 @@ ANSWER_TIME = 10.0
 TOGETHER = 0.005
 # Log lines of the model client.
 _RETRIED = re.compile(r"request to model .+? failed, retrying in [^:]+: (.+)")
-_FAILED = re.compile(r"(?:request to model .+? failed: |model (?=failed in ))(.+)")
+_FAILED = re.compile(r"(?:request to model .+? failed: |model .+? (?=failed in ))(.+)")
 _UNMARKED = "thoughts have no opening mark"
 
 

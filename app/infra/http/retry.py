@@ -90,8 +90,8 @@ def is_temporary(status: int) -> bool:
 
 
 def is_busy(status: int) -> bool:
-    """Whether the server, or the one behind a gateway, has not taken the request."""
-    return status in (429, 502, 503, 504, 529)
+    """Whether the server has not taken the request."""
+    return status in (429, 503, 529)
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float:
@@ -103,7 +103,8 @@ def parse_retry_after(headers: Mapping[str, str]) -> float:
         return max(0.0, float(headers.get("retry-after-ms", "")) / 1_000)
     value = headers.get("retry-after", "")
     with suppress(ValueError):
-        return max(0.0, float(value))
+        # Some servers write the unit.
+        return max(0.0, float(value.removesuffix("s")))
     with suppress(ValueError, OverflowError):
         return max(0.0, parsedate_to_datetime(value).timestamp() - time())
     return 0.0

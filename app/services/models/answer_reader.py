@@ -31,7 +31,7 @@ class AnswerReader:
     ) -> None:
         self.started = False
         self._on_delta = on_delta
-        self._deadlines = deadlines
+        self.deadlines = deadlines
         self._on_start = on_start
         self._decoder: SSEDecoder | JSONDecoder | None = None
         self._completion = CompletionDecoder(thoughts)
@@ -45,13 +45,13 @@ class AnswerReader:
         if self._decoder is None:
             data = data.lstrip(_BLANK)
             if not data:
-                return self._deadlines.after_sign_of_life()
+                return self.deadlines.after_sign_of_life()
             self._decoder = _decoder(data)
         phase = self._completion.phase
         said = self._decode(self._decoder.feed(data))
         if self._completion.phase is Phase.ANSWER:
             # An event without text, such as the first with only a role, is not the first token.
-            return self._deadlines.after_text() if said else self._deadlines.after_sign_of_life()
+            return self.deadlines.after_text() if said else self.deadlines.after_sign_of_life()
         # Nothing else that arrives after the end of the answer extends the deadline.
         return None if self._completion.phase is phase else _TIMEOUTS[self._completion.phase]
 

@@ -9,7 +9,7 @@ from app.schemas import Usage
 
 # Between the documents of one event.
 _SEPARATOR = re.compile(r"[\s,]*(?:data:\s*)*")
-_DONE = re.compile(r"[\s\[\"]*done[\s\]\"]*", re.IGNORECASE)
+_DONE = re.compile(r"[\s\[\"]{0,8}done[\s\]\"]{0,8}", re.IGNORECASE)
 # Accepts raw control characters, NaN, and halves of escaped surrogate pairs.
 _DECODER = json.JSONDecoder(strict=False)
 _MAX_COUNT = 1 << 53

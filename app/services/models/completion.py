@@ -125,7 +125,7 @@ class CompletionDecoder:
         """
         if self._ended:
             return None
-        text = self._thoughts.add(self._new.end(), last=True)
+        text = self._thoughts.add(self._new.end(), last=True, cut=self.finish == "length")
         finish = "refused" if self._refused else self.finish
         if finish is None and not (self._done or (whole and self._new.length)):
             raise BadEvent("the body ended before the answer")
@@ -144,6 +144,8 @@ class CompletionDecoder:
             for document in parse_documents(event.data):
                 text += self._take(document, event.event)
             self._done = self._done or event.event == "done"
+        except RecursionError:
+            raise BadEvent("an event is nested too deeply") from None
         except BadEvent:
             # An error after the end of the answer is harmless.
             if self.phase is Phase.ANSWER:

@@ -17,7 +17,8 @@ class AnswerDeadlines:
         self._now = now
         self._silence = silence
         self._thinking = thinking
-        self._until = until
+        self._first = until - now()
+        self._until = self._end = until
         self._limit: float | None = now() + thinking
 
     def after_text(self) -> float:
@@ -31,4 +32,13 @@ class AnswerDeadlines:
         now = self._now()
         if self._limit is None:
             self._until, self._limit = now, now + self._thinking
-        return max(self._until, min(now + self._silence, self._limit)) - now
+        self._end = max(self._until, min(now + self._silence, self._limit))
+        return self._end - now
+
+    def reached(self) -> str:
+        """Say which limit has been reached, and its setting."""
+        if self._limit is not None and self._end <= self._until:
+            return f"no text within {self._first:g} s (LLM_FIRST_TOKEN_TIMEOUT)"
+        if self._limit is not None and self._end >= self._limit:
+            return f"no text for {self._thinking:g} s (LLM_THINKING_TIMEOUT)"
+        return f"no sign of life for {self._silence:g} s (LLM_SILENCE_TIMEOUT)"

@@ -35,9 +35,12 @@ _NO_CREDIT = re.compile(
     re.IGNORECASE,
 )
 _NAMES_A_MODEL = re.compile(r"model|deployment|endpoints found", re.IGNORECASE)
+# A gateway that has timed out has passed the request on, and the server may still work on it.
+_TIMED_OUT = {504, 524}
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,40}", re.ASCII)
 
 _FOR_OPERATOR = "cannot be used. Tell whoever runs this service; its log says why"
+_TOO_SLOW = "did not answer in time"
 _REJECTED = "rejected this question. If it happens again, tell whoever runs this service"
 
 
@@ -70,7 +73,7 @@ def to_failure(error: Exception, detail: str = "did not answer") -> ModelAttempt
         return ModelAttemptFailed("cannot be reached", "connect timeout", retry_after=0)
     if isinstance(error, TimeoutError):
         # The server has taken the request: a retry would be paid twice, and wait behind it.
-        return ModelAttemptFailed("did not answer in time", "timeout")
+        return ModelAttemptFailed(_TOO_SLOW, f"timeout: {error}")
     if isinstance(error, EmptyAnswer):
         if error.retry:
             return ModelAttemptFailed("gave an empty answer", str(error), retry_after=0)
@@ -91,6 +94,8 @@ def rejection(response: Response, error: ServerError, settings: str) -> ModelAtt
     status, reason = response.status, _describe(response, error)
     if failure := _final(status, error, reason):
         return failure
+    if status in _TIMED_OUT:
+        return ModelAttemptFailed(_TOO_SLOW, reason)
     if status < 300 or is_temporary(status):
         wait = parse_retry_after(response.headers)
         return ModelAttemptFailed(_temporary_detail(status), reason, wait, busy=is_busy(status))
@@ -142,7 +147,7 @@ def _temporary_detail(status: int) -> str:
 
 def _hint(status: int, error: ServerError, settings: str) -> str:
     if status in (401, 403):
-        return f"check {settings}API_KEY"
+        return f"check {settings}API_KEY, or {settings}HEADERS if the key is in another header"
     if status < 400:
         return f"it redirects to another address; set {settings}BASE_URL to that"
     if status == 404 and _NAMES_A_MODEL.search(error.text):

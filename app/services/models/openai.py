@@ -53,6 +53,9 @@ class OpenAIModel:
     ) -> None:
         self._config = config
         self._models = [ServedModel(http, config, *model) for model in config.models]
+        self._short_model = self._models[0]
+        if config.short_model not in ("", config.model):
+            self._short_model = ServedModel(http, config, config, config.short_model)
         self._on_retry, self._on_fallback = on_retry, on_fallback
         self._marks = ThoughtMarks(config.thought_marks)
         # Models whose thoughts have no opening mark.
@@ -92,7 +95,7 @@ class OpenAIModel:
                 await self._read(response, until, answer)
             except ModelAttemptFailed as failure:
                 if answer.started:
-                    log.warning("model failed in the middle of an answer: %s", failure)
+                    log.warning("model %s failed in the middle of an answer: %s", model, failure)
                     raise failure.error from None
                 raise
             finally:
@@ -103,14 +106,13 @@ class OpenAIModel:
             if failures:
                 if not failures[0].use_fallback and model.endpoint == self._models[0].endpoint:
                     break
-                log.warning("falling back to model %s: %s", model.name, failures[0])
+                log.warning("falling back to model %s: %s", model, failures[0])
                 self._on_fallback()
             is_last = model is self._models[-1]
             policy = self._retry_policy if is_last else self._policy_before_fallback
             try:
-                return await policy.run(
-                    f"request to model {model.name}", partial(attempt, model), self._on_retry
-                )
+                name = f"request to model {model}"
+                return await policy.run(name, partial(attempt, model), self._on_retry)
             except ModelAttemptFailed as failure:
                 if failure.kind == "filtered":
                     return on_delta(Delta(finish="refused"))
@@ -125,6 +127,7 @@ class OpenAIModel:
         None if it takes longer than `deadline` seconds, or more tokens than it may have. Raises
         ModelFailed.
         """
+        model = self._short_model
         deltas: list[Delta] = []
         # All thoughts can be removed, for the whole text is needed before any of it.
         thoughts = ThoughtFilter(self._marks, hold=True)
@@ -133,33 +136,35 @@ class OpenAIModel:
         deadlines = AnswerDeadlines(now, until=inf, silence=inf, thinking=inf)
         try:
             async with asyncio.timeout(deadline):
-                response = await self._models[0].ask(prompt.messages, inf)
+                response = await model.ask(prompt.messages, inf, short=True)
                 await self._read(response, inf, AnswerReader(deltas.append, deadlines, thoughts))
         except TimeoutError:
-            log.warning("a short answer of the model took too long")
+            log.warning("a short answer of model %s took longer than %g s", model.name, deadline)
             return None
         except ModelAttemptFailed as failure:
-            log.warning("model failed to complete a short answer: %s", failure)
+            log.warning("model %s failed to give a short answer: %s", model.name, failure)
             if failure.kind == "cut":
                 return None
             raise failure.error from None
         finally:
-            self._remember(self._config.model, thoughts)
+            self._remember(model.name, thoughts)
         answer = join_deltas(deltas)
         if answer.finish == "length":
-            log.warning("a short answer of the model took too many tokens")
+            log.warning("a short answer of model %s took too many tokens", model.name)
             return None
         if answer.finish == "refused":
             raise ModelFailed("The language model refused the request.")
         return answer.text
 
     def _thought_filter(self, model: str) -> ThoughtFilter:
-        hold = model in self._unmarked or begins_with_thoughts(model)
+        hold = self._marks.unmarked or model in self._unmarked or begins_with_thoughts(model)
         return ThoughtFilter(self._marks, hold)
 
     def _remember(self, model: str, thoughts: ThoughtFilter) -> None:
-        """Remember a model whose thoughts have no opening mark: they are held back from now on."""
-        if thoughts.unmarked and model not in self._unmarked:
+        """Remember whether a model's thoughts have no opening mark: its text is then held back."""
+        if thoughts.unmarked is False:
+            self._unmarked.discard(model)
+        elif thoughts.unmarked and model not in self._unmarked:
             log.info("the thoughts of model %s have no opening mark: its text is held back", model)
             self._unmarked.add(model)
 
@@ -174,5 +179,9 @@ class OpenAIModel:
                     answer.end(error)
                 else:
                     answer.end()
+            except TimeoutError:
+                raise to_failure(TimeoutError(answer.deadlines.reached())) from None
             except (BadResponse, OSError, BadEvent) as error:
-                raise to_failure(error, "stopped in the middle of its answer") from None
+                interrupted = "stopped in the middle of its answer"
+                detail = interrupted if answer.started else "sent an invalid response"
+                raise to_failure(error, detail) from None

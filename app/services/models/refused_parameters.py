@@ -64,21 +64,22 @@ def describe_change(
 
     `settings` is the start of the names of the server's settings, such as "LLM_".
     """
-    members: dict[str, int | None] = {}
+    omitted = sorted(after.omitted - before.omitted)
+    refused, members = list(omitted), dict[str, int | None].fromkeys(omitted)
     if after.answer_limit != before.answer_limit:
-        members = {before.answer_limit: None, after.answer_limit: max_tokens}
-    members |= dict.fromkeys(sorted(after.omitted - before.omitted))
-    refused = [name for name, value in members.items() if value is None]
+        refused.insert(0, before.answer_limit)
+        # Without LLM_MAX_TOKENS only short answers have a limit, which must not become that of all.
+        if max_tokens is not None:
+            members = {before.answer_limit: None, after.answer_limit: max_tokens} | members
     advice = [f"add {json.dumps(members)} to {settings}EXTRA_BODY"] if members else []
     if after.rules_role != before.rules_role:
         refused.append(f"the role {before.rules_role}")
         advice.append(f"set LLM_RULES_ROLE to {after.rules_role}")
-    unlimited = after.answer_limit in after.omitted
-    return (
-        f"refuses {', '.join(refused)}; requests do without it from now on"
-        f"{', and LLM_MAX_TOKENS has no effect' if unlimited else ''}."
-        f" To avoid the refused request, {' and '.join(advice)}"
-    )
+    text = f"refuses {', '.join(refused)}; requests do without it from now on"
+    if after.answer_limit in after.omitted:
+        setting = "CONDENSE_MAX_TOKENS" if max_tokens is None else "LLM_MAX_TOKENS"
+        text += f", and {setting} has no effect"
+    return f"{text}. To avoid the refused request, {' and '.join(advice)}" if advice else text
 
 
 def _is_refused(name: str, text: str) -> bool:

@@ -48,6 +48,9 @@ class ModelConfig(ServerConfig, frozen=True, kw_only=True):
     rules_role: RulesRole = "system"
     max_tokens: int | None = None
     temperature: float | None = None
+    # For short answers, such as rewritten questions: another model of the first server, if any.
+    short_model: str = ""
+    short_max_tokens: int | None = None
     # Marks around thoughts beside the known ones, such as "<a>…</a>".
     thought_marks: str = ""
     connect_timeout: float = 5.0
@@ -107,15 +110,18 @@ def request_body(
     model: str,
     messages: Sequence[Message],
     form: RequestForm,
+    short: bool = False,
 ) -> dict[str, object]:
-    """Return the body of a request to `model`."""
+    """Return the body of a request to `model`, for a `short` answer or another one."""
+    temperature = config.temperature
     body: dict[str, object] = {
         "model": model,
         "messages": _with_rules_role(messages, form.rules_role),
         "stream": True,
         "stream_options": {"include_usage": True},
-        form.answer_limit: config.max_tokens,
-        "temperature": config.temperature,
+        form.answer_limit: config.short_max_tokens if short else config.max_tokens,
+        # Some models refuse any temperature.
+        "temperature": 0.0 if short and temperature is not None else temperature,
     }
     for name in form.omitted:
         body.pop(name, None)

@@ -9,7 +9,7 @@ import msgspec
 
 from app import tracing
 from app.infra.http.client import HTTPClient
-from app.infra.http.errors import BadResponse
+from app.infra.http.errors import BadResponse, ConnectTimeout
 from app.infra.http.response import Response
 from app.services.models.failures import rejection, to_failure
 from app.services.models.prompt import Message
@@ -40,8 +40,13 @@ class ServedModel:
         self._http, self._config, self._server = http, config, server
         self._form = RequestForm(config.rules_role)
 
-    async def ask(self, messages: Sequence[Message], until: float) -> Response:
-        """Send messages, and return a response that may contain the answer.
+    def __str__(self) -> str:
+        return f"{self.name} at {self.endpoint.host}"
+
+    async def ask(
+        self, messages: Sequence[Message], until: float, *, short: bool = False
+    ) -> Response:
+        """Send messages, and return a response that may contain the answer, a `short` one or not.
 
         The caller must close it. `until` is the deadline for its head, in the time of the running
         event loop. If the model refuses an optional part of the request, the request is repeated
@@ -49,7 +54,7 @@ class ServedModel:
         """
         start = form = self._form
         while True:
-            body = request_body(self._server, self._config, self.name, messages, form)
+            body = request_body(self._server, self._config, self.name, messages, form, short)
             response = await self._post(msgspec.json.encode(body), until)
             # The body may be an answer whatever its media type says: its reader finds out.
             if response.status in (200, 201):
@@ -71,7 +76,7 @@ class ServedModel:
         # Another request may have found out the same in the meantime.
         if form != before:
             change = describe_change(before, form, self._server.settings, self._config.max_tokens)
-            log.warning("model %s %s", self.name, change)
+            log.warning("model %s %s", self, change)
 
     async def _post(self, body: bytes, until: float) -> Response:
         try:
@@ -84,6 +89,10 @@ class ServedModel:
             )
         except BadResponse as error:
             raise to_failure(error, "sent an invalid response") from None
+        except TimeoutError as error:
+            if not isinstance(error, ConnectTimeout):
+                error = TimeoutError("no response (LLM_FIRST_TOKEN_TIMEOUT)")
+            raise to_failure(error) from None
         except OSError as error:
             raise to_failure(error, "cannot be reached") from None
 

@@ -7,7 +7,7 @@ from app.infra.http.sse import BadEvent
 
 _TAGS = ("think", "thinking", "thought", "thoughts", "reasoning", "seed:think")
 _TAG = re.compile(r"<[\w:-]+>")
-_PAIR = re.compile(r"(\S+?)(?:…|\.\.\.)(\S+)")
+_PAIR = re.compile(r"(\S*?)(?:…|\.\.\.)(\S+)")
 # In OpenAI's harmony format, all other channels come before the final one.
 _FINAL = "<|channel|>final<|message|>"
 _KNOWN = (
@@ -24,6 +24,9 @@ _END = re.compile(rf"(?:\s*(?:{'|'.join(map(re.escape, _ENDS))}))+\s*$")
 _UNMARKED = re.compile(r"(?<![a-z0-9])(r1(?![a-z0-9])|qwq)|qwen.*thinking", re.IGNORECASE)
 # A tag whose attributes are still incomplete; a longer one is not a mark.
 _UNFINISHED_TAG = re.compile(r"(<[\w:-]+)\s[^<>]{0,200}$")
+_SPACE = re.compile(r"\s*")
+# Characters at the end of a text that may be held back, or are searched for the ends of a turn.
+_TAIL = 256
 
 
 class LoneClosingMark(BadEvent):
@@ -31,20 +34,29 @@ class LoneClosingMark(BadEvent):
 
 
 class ThoughtMarks:
-    """The marks around thoughts: the known ones, and `extra` such as `<a>…</a> [b]…[/b]`."""
+    """The marks around thoughts: the known ones, and `extra` such as `<a>…</a> [b]…[/b]`.
+
+    `unmarked` is set if `extra` has a closing mark alone, such as `…</a>`: text begins with
+    thoughts that have no opening mark.
+    """
 
     def __init__(self, extra: str = "") -> None:
-        pairs = [*_KNOWN, *_PAIR.findall(extra)]
+        given = _PAIR.findall(extra)
+        self.unmarked = any(not opening for opening, _ in given)
+        pairs = [*_KNOWN, *(pair for pair in given if pair[0])]
+        closings = [closing for _, closing in (*_KNOWN, *given)]
         self.closings = [re.compile(re.escape(closing), re.IGNORECASE) for _, closing in pairs]
         self.opening = re.compile("|".join(f"({_pattern(o)})" for o, _ in pairs), re.IGNORECASE)
-        self.closing = re.compile("|".join(re.escape(c) for _, c in pairs), re.IGNORECASE)
+        self.closing = re.compile("|".join(map(re.escape, closings)), re.IGNORECASE)
         # Closing marks first: that of the harmony format begins with an opening mark.
         self._any = re.compile(f"({self.closing.pattern})|{self.opening.pattern}", re.IGNORECASE)
-        self._marks = [mark.lower() for pair in pairs for mark in pair]
+        self._marks = [mark.lower() for mark in (*closings, *(opening for opening, _ in pairs))]
         self.longest = max(map(len, self._marks))
 
     def may_begin(self, text: str) -> bool:
         """Return whether a mark, or the end of a turn, may begin with the text."""
+        if len(text) > _TAIL:
+            return False
         lower = text.lower()
         if tag := _UNFINISHED_TAG.match(lower):
             return f"{tag[1]}>" in self._marks
@@ -76,14 +88,14 @@ class ThoughtFilter:
 
     With `hold`, the answer may begin with thoughts that have no opening mark: all text is held back
     until a closing mark or the end. `plain` is set while text without `<` and surrogates passes
-    unchanged, `answered` once text was returned that is not blank, and `unmarked` if thoughts
-    without an opening mark were found.
+    unchanged, `answered` once text was returned that is not blank. `unmarked` is true if thoughts
+    without an opening mark were found, false if held text had none to its end, None before.
     """
 
     def __init__(self, marks: ThoughtMarks, hold: bool = False) -> None:
         self.plain = False
         self.answered = False
-        self.unmarked = False
+        self.unmarked: bool | None = None
         self._marks = marks
         self._hold = hold
         self._part: Literal["start", "thoughts", "unmarked", "answer"] = "start"
@@ -99,44 +111,51 @@ class ThoughtFilter:
         """Stop holding text back: the server sends the thoughts apart from it."""
         self._hold = False
 
-    def add(self, piece: str, last: bool = False) -> str:
+    def add(self, piece: str, last: bool = False, cut: bool = False) -> str:
         """Return the text that is certain so far; with the `last` piece, all remaining text.
 
+        If the text is `cut` there, held text may be thoughts without their end and is dropped.
         Raises LoneClosingMark.
         """
         text, self._held = self._held + piece, ""
+        # The position is moved rather than the text cut: it may be long, and have many marks.
+        position = 0
         while self._part != "answer":
             if self._part == "start":
-                bare = text.lstrip()
-                if not bare or (not last and self._marks.may_begin(bare)):
-                    self._held = text
+                if (space := _SPACE.match(text, position)) and self._after_thoughts:
+                    position = space.end()
+                start = space.end() if space else position
+                beginning = text[start : start + _TAIL + 1]
+                if not beginning or (not last and self._marks.may_begin(beginning)):
+                    self._held = text[max(position, len(text) - 2 * _TAIL) :]
                     return ""
-                self._start(bare)
-                text = bare if self._after_thoughts else text
+                self._start(text, start)
                 continue
-            mark = self._closing.search(text)
+            mark = self._closing.search(text, position)
             if mark is None:
-                return self._without_closing(text, last)
-            self.unmarked = self.unmarked or self._part == "unmarked"
-            text, self._part, self._hold = text[mark.end() :], "start", False
+                return self._without_closing(text[position:], last, cut)
+            self.unmarked = self.unmarked or self._part == "unmarked" or None
+            position, self._part, self._hold = mark.end(), "start", False
             self._after_thoughts = self._marks_are_text = True
             self._kept.clear()
-        return self._answer(text, last)
+        return self._answer(text[position:], last)
 
-    def _start(self, text: str) -> None:
-        if (opening := self._marks.opening.match(text)) and opening.lastindex:
+    def _start(self, text: str, position: int) -> None:
+        if (opening := self._marks.opening.match(text, position)) and opening.lastindex:
             self._part, self._closing = "thoughts", self._marks.closings[opening.lastindex - 1]
-        elif self._marks.closing.match(text):
+        elif self._marks.closing.match(text, position):
             self._part, self._closing = "thoughts", self._marks.closing
         elif self._hold or (not self._marks_are_text and self._marks.first_is_closing(text)):
             self._part, self._closing = "unmarked", self._marks.closing
         else:
             self._part = "answer"
 
-    def _without_closing(self, text: str, last: bool) -> str:
+    def _without_closing(self, text: str, last: bool, cut: bool) -> str:
         if last:
-            is_answer = self._part == "unmarked"
-            return self._answer("".join(self._kept) + text, last) if is_answer else ""
+            if cut or self._part == "thoughts":
+                return ""
+            self.unmarked = False
+            return self._answer("".join(self._kept) + text, last)
         end = len(text) - self._marks.longest + 1
         self._held = text[max(end, 0) :]
         if self._part == "unmarked":
@@ -150,18 +169,22 @@ class ThoughtFilter:
                 self.unmarked = True
                 raise LoneClosingMark("the model's thoughts have no opening mark")
             self._marks_are_text = closing is not None
-        text = _END.sub("", text) if last else self._hold_end(text)
+        text = _without_end(text) if last else self._hold_end(text)
         self.plain = not self._held
         self.answered = self.answered or bool(text.strip())
         return text if text.isascii() else _join_surrogates(text)
 
     def _hold_end(self, text: str) -> str:
         """Hold back the end of a text that may become a mark or a surrogate pair."""
-        end = text.rfind("<")
+        end = text.rfind("<", -_TAIL)
         if end < 0 or not self._marks.may_begin(text[end:].rstrip()):
             end = len(text) - ("\ud800" <= text[-1:] <= "\udbff")
         self._held = text[end:]
         return text[:end]
+
+
+def _without_end(text: str) -> str:
+    return text[:-_TAIL] + _END.sub("", text[-_TAIL:])
 
 
 def _join_surrogates(text: str) -> str:

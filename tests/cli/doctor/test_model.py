@@ -90,7 +90,7 @@ async def test_thoughts_with_only_a_closing_mark_are_a_warning(
 
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(401, "Check LLM_API_KEY."), (404, "LLM_BASE_URL"), (400, "LLM_BASE_URL")],
+    [(401, "Check LLM_API_KEY"), (404, "LLM_BASE_URL"), (400, "LLM_BASE_URL")],
 )
 async def test_a_refused_request_fails_with_its_reason(
     model: ScriptedModel, settings: Settings, status: int, advice: str

@@ -121,6 +121,7 @@ async def test_each_attempt_has_the_whole_timeout() -> None:
         ({"retry-after": formatdate(time() - 1_000, usegmt=True)}, 0),
         ({"retry-after-ms": "250", "retry-after": "3"}, 0.25),
         ({"retry-after-ms": "soon", "retry-after": "3"}, 3),
+        ({"retry-after": "0.5s"}, 0.5),
         *(({"retry-after": value}, 0) for value in ("-1", "nan", "soon", "1 Foo 1")),
         ({}, 0),
     ],

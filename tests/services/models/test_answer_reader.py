@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from itertools import pairwise
 from math import inf
+from time import process_time
 from typing import Any
 
 import pytest
@@ -209,3 +210,36 @@ EVENTS = JSON.map(lambda value: b"data: " + json.dumps(value).encode() + b"\n\n"
 def test_garbage_raises_nothing_but_bad_event(pieces: list[bytes]) -> None:
     with suppress(BadEvent):
         read(*pieces)
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        ["</think>" * 50_000],
+        ["<think></think>" * 25_000],
+        [" " * 16] * 20_000,
+        ["Hello", " <" + " " * 40_000],
+        ["Hello", " <", *[" " * 16] * 4_000],
+        ["Hello", "<|im_end|> " * 50_000],
+    ],
+)
+def test_white_space_and_marks_are_read_in_linear_time(contents: list[str]) -> None:
+    body = b"".join(event(chunk({"content": text})) for text in contents) + DONE
+
+    began = process_time()
+    with suppress(EmptyAnswer):
+        read(body)
+    assert process_time() - began < 2
+
+
+def test_an_event_of_many_documents_is_read_in_linear_time() -> None:
+    began = process_time()
+    assert read(b"data: " + b'"' * 200_000 + b"\n\n" + STREAM).text == TEXT
+    assert process_time() - began < 2
+
+
+@pytest.mark.parametrize("content", [b"[%b]", b'{"choices": [{"delta": {"content": [%b]}}]}'])
+def test_an_event_that_is_nested_too_deeply_fails(content: bytes) -> None:
+    for depth in range(100, 1_000, 50):
+        with pytest.raises(BadEvent):
+            read(b"data: " + content % (b"[" * depth + b"]" * depth) + b"\n\n")

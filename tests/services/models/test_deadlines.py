@@ -55,3 +55,16 @@ def test_text_may_be_followed_by_silence_and_by_signs_of_life_up_to_the_limit() 
         assert sign_of_life(began + 10) == began + 30
         assert sign_of_life(began + 240) == began + 250
         assert sign_of_life(began + 249) == began + 250
+
+
+def test_the_limit_that_was_reached_is_named_with_its_setting() -> None:
+    deadlines, sign_of_life = waits(Clock())
+    assert deadlines.reached() == "no text within 60 s (LLM_FIRST_TOKEN_TIMEOUT)"
+    sign_of_life(110)
+    assert "LLM_FIRST_TOKEN_TIMEOUT" in deadlines.reached()
+    sign_of_life(150)
+    assert deadlines.reached() == "no sign of life for 20 s (LLM_SILENCE_TIMEOUT)"
+    sign_of_life(325)
+    assert deadlines.reached() == "no text for 240 s (LLM_THINKING_TIMEOUT)"
+    deadlines.after_text()
+    assert "LLM_SILENCE_TIMEOUT" in deadlines.reached()

@@ -278,6 +278,20 @@ async def test_thoughts_without_an_opening_mark_are_held_back_from_then_on(setup
     assert join_deltas(setup.deltas) == Delta("Yes", "stop")
 
 
+async def test_text_is_held_back_only_until_an_answer_has_no_such_thoughts(setup: Setup) -> None:
+    closing, plain = say("Write ", "</think>", " here"), say("No", " thoughts")
+    setup.model.answers(closing, plain, plain)
+    client = setup.client()
+    with pytest.raises(ModelFailed):
+        await client.stream(PROMPT, setup.deltas.append)
+    for pieces in (1, 3):
+        setup.deltas.clear()
+        await client.stream(PROMPT, setup.deltas.append)
+        assert len(setup.deltas) <= pieces
+        assert join_deltas(setup.deltas) == Delta("No thoughts", "stop")
+    assert len(setup.deltas) > 1
+
+
 async def test_a_short_answer_has_no_thoughts(setup: Setup) -> None:
     for answer in (say("Hm.", "</think>", "Yes"), whole("Hm.</think>Yes"), say("((a))", "Yes")):
         setup.model.answers(answer)
@@ -319,6 +333,22 @@ async def test_a_short_answer_must_be_whole_and_in_time(setup: Setup, answer: An
         assert await setup.client().complete(PROMPT, 0.1) is None
 
 
+async def test_short_answers_may_come_from_another_model_with_a_limit_of_their_own(
+    setup: Setup,
+) -> None:
+    changes = {"max_tokens": 900, "temperature": 0.7, "short_max_tokens": 64}
+    for name in ("", "tiny"):
+        await setup.client(**changes, short_model=name).complete(PROMPT, 5)
+    bodies = [request.body for request in setup.model.requests]
+    assert [(body["model"], body["max_tokens"]) for body in bodies] == [("small", 64), ("tiny", 64)]
+    assert {body["temperature"] for body in bodies} == {0.0}
+
+
+async def test_a_web_page_is_not_told_as_a_broken_off_answer(setup: Setup) -> None:
+    with pytest.raises(ModelFailed, match="sent an invalid response"):
+        await setup.ask(page(), attempts=1)
+
+
 async def test_no_secret_is_logged_or_shown(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     shown = repr(ModelConfig(base_url="http://me:pass@host", model="m", api_key="sk-1"))
@@ -329,5 +359,5 @@ async def test_no_secret_is_logged_or_shown(setup: Setup, caplog: pytest.LogCapt
     with pytest.raises(ModelFailed):
         await setup.ask(base_url="http://me:pass@127.0.0.1:1", attempts=1)
     assert "status 401" in caplog.text
-    secrets = ("sk-1", "sky", "upstream", "Because", "pass", "127.0.0.1")
+    secrets = ("sk-1", "sky", "upstream", "Because", "pass")
     assert not any(secret in shown + caplog.text for secret in secrets)

@@ -25,7 +25,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 PATIENT = {"first_token_timeout": 0.2, "silence_timeout": 0.2, "thinking_timeout": 5.0}
 # In pauses of an eighth of the answer's duration, which is twice the limit without signs of life.
 PAUSE = 0.05
-BUSY = [refuse(status) for status in (429, 502, 503, 504, 529)]
+BUSY = [refuse(status) for status in (429, 503, 529)]
 
 
 @pytest.fixture
@@ -74,6 +74,17 @@ async def test_a_request_that_times_out_is_not_repeated(setup: Setup, begin: Any
 def test_only_a_timeout_after_connecting_rules_out_a_retry() -> None:
     assert to_failure(TimeoutError()).retry_after is None
     assert to_failure(ConnectTimeout()).retry_after == 0
+
+
+@pytest.mark.parametrize("status", [504, 524])
+async def test_a_request_that_times_out_at_a_gateway_is_not_repeated(
+    setup: Setup, status: int
+) -> None:
+    with pytest.raises(ModelFailed, match="in time") as failed:
+        await setup.ask(refuse(status))
+    assert failed.value.retryable
+    assert (setup.asked_models, setup.waits) == (["small"], [])
+    assert await setup.ask(refuse(status), say("Yes"), fallback_model="large") == "Yes"
 
 
 async def test_a_request_that_times_out_goes_to_the_fallback_model(setup: Setup) -> None:

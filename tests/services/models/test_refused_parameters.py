@@ -1,5 +1,6 @@
 """What a model refuses is left out, remembered and reported."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from app.services.models.failures import ModelAttemptFailed
 from tests.scripted_model import JSON, Answer, Request, refuse, say
-from tests.services.models.asking import Asking, error
+from tests.services.models.asking import QUESTION, RULES, Asking, error
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +48,7 @@ async def test_a_refused_member_is_left_out_from_then_on(
     assert [len(request.body) for request in asking.model.requests] == [5, 4, 4]
     (line,) = caplog.messages
     assert line == (
-        "model small refuses stream_options; requests do without it from now on."
+        "model small at 127.0.0.1 refuses stream_options; requests do without it from now on."
         ' To avoid the refused request, add {"stream_options": null} to LLM_EXTRA_BODY'
     )
 
@@ -174,3 +175,19 @@ async def test_a_limit_over_the_models_own_is_left_out(asking: Asking) -> None:
     message = "max_tokens is too large: 9. This model supports at most 8 completion tokens."
     asking.model.answers(refusing(has("max_tokens"), error(message, param="max_tokens")))
     assert await asking.ask(asking.served(max_tokens=9)) == 200
+
+
+async def test_the_limit_of_short_answers_is_not_advised_for_all(
+    asking: Asking, caplog: pytest.LogCaptureFixture
+) -> None:
+    asking.model.answers(refusing(has("max_tokens"), error("No.", param="max_tokens")))
+    served = asking.served(short_max_tokens=256)
+    until = asyncio.get_running_loop().time() + 5
+    (await served.ask((RULES, QUESTION), until, short=True)).close()
+    await asking.ask(served)
+    bodies = [request.body for request in asking.model.requests]
+    limits = [body.get("max_completion_tokens") for body in bodies]
+    assert limits == [None, 256, None]
+    assert caplog.messages == [
+        "model small at 127.0.0.1 refuses max_tokens; requests do without it from now on"
+    ]

@@ -71,6 +71,23 @@ def test_unmarked_thoughts_are_removed_from_text_that_is_held_back() -> None:
     assert filtered("Okay.</think>Yes") == "Yes"
 
 
+@pytest.mark.parametrize("text", ["Okay, the", "<think>Okay, the", "Okay, the </thin"])
+def test_text_that_is_held_back_and_cut_may_be_thoughts(text: str) -> None:
+    thoughts = ThoughtFilter(MARKS, hold=True)
+    assert thoughts.add(text) == ""
+    assert thoughts.add("", last=True, cut=True) == ""
+    assert not thoughts.answered
+
+
+def test_whether_thoughts_have_no_opening_mark_is_known_at_the_end() -> None:
+    for text, unmarked in (("Hm.</think>Yes", True), ("Yes", False), ("<think>Hm.</think>", None)):
+        thoughts = ThoughtFilter(MARKS, hold=True)
+        assert thoughts.unmarked is None
+        thoughts.add(text)
+        thoughts.add("", last=True)
+        assert thoughts.unmarked is unmarked
+
+
 def test_a_closing_mark_after_a_part_of_the_answer_fails() -> None:
     thoughts = ThoughtFilter(MARKS)
     assert thoughts.add("Okay, the user ") == "Okay, the user "
@@ -128,3 +145,12 @@ def test_held_text_is_the_same_in_every_split(text: str, sizes: list[int]) -> No
         rest = rest[size:]
 
     assert filtered(*pieces, hold=True) == filtered(text, hold=True)
+
+
+def test_a_closing_mark_alone_says_that_text_begins_with_thoughts() -> None:
+    assert not MARKS.unmarked
+    marks = ThoughtMarks("…</plan> ((…))")
+    assert marks.unmarked
+    thoughts = ThoughtFilter(marks, hold=True)
+    assert thoughts.add("First we ") + thoughts.add("plan.</plan> Yes", last=True) == " Yes".strip()
+    assert ThoughtFilter(marks).add("((a)) Yes", last=True).strip() == "Yes"
