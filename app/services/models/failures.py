@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 from msgspec.structs import replace
 
 from app.errors import ModelFailed
+from app.infra.connection_errors import describe
 from app.infra.http.errors import BadResponse, ConnectTimeout
 from app.infra.http.response import Response
 from app.infra.http.retry import AttemptFailed, is_busy, is_temporary, parse_retry_after
@@ -80,9 +81,8 @@ def to_failure(error: Exception, detail: str = "did not answer") -> ModelAttempt
         return ModelAttemptFailed("gave an empty answer", str(error), kind="cut")
     if isinstance(error, ReportedError) and (failure := _final(400, error.error, str(error))):
         return failure
-    # The system's messages may contain the URL and thus a password; ours contain no secrets.
     is_ours = isinstance(error, (BadEvent, BadResponse))
-    reason = str(error) if is_ours else type(error).__name__
+    reason = str(error) if is_ours else describe(error)
     return ModelAttemptFailed(detail, reason, retry_after=0)
 
 

@@ -114,7 +114,7 @@ async def test_a_server_that_cannot_be_reached_fails() -> None:
         llm_base_url="http://127.0.0.1:1/v1", llm_model="m", llm_first_token_timeout=0.1
     )
     report = await check(settings)
-    assert row(report, "language model").finding.startswith("m at 127.0.0.1:1: ")
+    assert row(report, "language model").finding.startswith("m at 127.0.0.1:1: connection refused")
 
 
 async def test_a_server_that_stays_busy_fails_with_the_number_of_attempts(

@@ -159,7 +159,9 @@ async def test_answers_that_may_be_paid_for_are_asked_for_a_few_times(setup: Set
     assert 0.5 <= setup.waits[0] <= 1 <= setup.waits[1] <= 2
 
 
-@pytest.mark.parametrize(("listens", "reason"), [(False, "Refused"), (True, "connect timeout")])
+@pytest.mark.parametrize(
+    ("listens", "reason"), [(False, "connection refused"), (True, "connect timeout")]
+)
 async def test_an_unreachable_server_is_asked_a_few_times(
     setup: Setup, listens: bool, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
