@@ -142,7 +142,7 @@ def _kind(status: int, error: ServerError) -> Kind | None:
 def _temporary_detail(status: int) -> str:
     if status in (429, 503, 529):
         return "is overloaded. Ask again in a minute"
-    return "sent an invalid response" if status < 300 else "failed. Ask again in a minute"
+    return "sent an invalid response" if status < 300 else "did not answer. Ask again in a minute"
 
 
 def _hint(status: int, error: ServerError, settings: str) -> str:
