@@ -20,7 +20,7 @@ REJECTED = (
     " service."
 )
 BUSY = "The language model is overloaded. Ask again in a minute."
-FAILED = "The language model failed. Ask again in a minute."
+FAILED = "The language model did not answer. Ask again in a minute."
 INVALID = "The language model sent an invalid response."
 
 
