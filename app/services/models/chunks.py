@@ -13,6 +13,8 @@ _DONE = re.compile(r"[\s\[\"]{0,8}done[\s\]\"]{0,8}", re.IGNORECASE)
 # Accepts raw control characters, NaN, and halves of escaped surrogate pairs.
 _DECODER = json.JSONDecoder(strict=False)
 _MAX_COUNT = 1 << 53
+# Some servers send all events of an answer as one; a hostile one could send millions of empty ones.
+_MAX_DOCUMENTS = 20_000
 
 
 def parse_documents(data: str) -> Iterator[object]:
@@ -24,7 +26,11 @@ def parse_documents(data: str) -> Iterator[object]:
     if data[position : position + 1] not in ("{", "[", '"') and not is_done(data):
         return
     document: object
+    left = _MAX_DOCUMENTS
     while position < len(data):
+        if left == 0:
+            raise BadEvent(f"an event has more than {_MAX_DOCUMENTS} documents")
+        left -= 1
         if done := _DONE.match(data, position):
             document, position = "[DONE]", done.end()
         else:
