@@ -59,7 +59,7 @@ class _Answer(Struct):
 
 
 async def check_model(report: Report, settings: Settings) -> None:
-    """Check the configured model and the fallback model."""
+    """Check the configured model, its fallback, and the one that rewrites questions."""
     if not settings.llm_base_url:
         report.skip(
             "language model",
@@ -68,16 +68,35 @@ async def check_model(report: Report, settings: Settings) -> None:
         )
         return
     config = model_config(settings)
-    for check, (server, name) in zip(CHECKS, config.models, strict=False):
+    answers = [
         await _check(report, check, config.alone(server, name))
+        for check, (server, name) in zip(CHECKS, config.models, strict=False)
+    ]
+    if settings.condense == "model":
+        answer = answers[0]
+        if settings.condense_model:
+            alone = config.alone(config, settings.condense_model)
+            answer = await _check(report, "condensing model", alone)
+        if not answer.error:
+            _check_condensing(report, answer.arrivals[-1], settings.condense_timeout)
 
 
-async def _check(report: Report, check: str, config: ModelConfig) -> None:
+def _check_condensing(report: Report, seconds: float, limit: float) -> None:
+    if seconds > limit:
+        report.warn(
+            "condensing",
+            f"a short answer takes {duration(seconds)}, the limit is {limit:g} s: follow-ups are"
+            " rewritten by a rule",
+            "Set CONDENSE_MODEL to a faster model, raise CONDENSE_TIMEOUT, or set CONDENSE=off.",
+        )
+
+
+async def _check(report: Report, check: str, config: ModelConfig) -> _Answer:
     answer = await _ask(config)
     where = f"{config.model} at {location(config.base_url)}"
     if answer.error:
         _report_failed(report, check, where, answer, config)
-        return
+        return answer
     report.ok(check, f"{where} answered in {duration(answer.arrivals[-1])}")
     if check == "language model":
         _check_first_token(report, answer, config)
@@ -89,6 +108,7 @@ async def _check(report: Report, check: str, config: ModelConfig) -> None:
             "See docs/models.md, Models that think.",
         )
     _report_requests(report, answer)
+    return answer
 
 
 def _report_failed(

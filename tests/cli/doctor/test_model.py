@@ -2,6 +2,7 @@
 
 import json
 import logging
+from typing import Literal
 
 import pytest
 from msgspec.structs import replace
@@ -155,6 +156,28 @@ async def test_the_fallback_model_is_asked_too(model: ScriptedModel, settings: S
     assert row(report, "language model").status is OK
     assert row(report, "fallback model").status is FAILED
     assert [request.body["model"] for request in model.requests] == ["m", "other"]
+
+
+async def test_the_model_that_rewrites_questions_is_checked(
+    model: ScriptedModel, settings: Settings
+) -> None:
+    model.answers(count(0.05), refuse(404))
+    report = await check(replace(settings, condense_model="tiny"))
+    assert row(report, "language model").status is OK
+    assert row(report, "condensing model").status is FAILED
+    assert [request.body["model"] for request in model.requests] == ["m", "tiny"]
+
+
+@pytest.mark.parametrize(("condense", "found"), [("model", True), ("off", False)])
+async def test_a_model_too_slow_to_rewrite_questions_is_a_warning(
+    model: ScriptedModel, settings: Settings, condense: Literal["model", "off"], found: bool
+) -> None:
+    model.answers(count(0.05))
+    report = await check(replace(settings, condense=condense, condense_timeout=0.01))
+    assert ("condensing" in statuses(report)) == found
+    if found:
+        assert row(report, "condensing").status is WARNING
+        assert "CONDENSE_MODEL" in row(report, "condensing").advice
 
 
 async def test_without_a_model_nothing_is_checked() -> None:
