@@ -10,7 +10,7 @@ from app.services.models.thoughts import ThoughtFilter
 
 # Seconds to wait after the finish for text, which proves that it was not the end, and for the usage
 # and the end of the body, which lets the connection be kept. Most servers end the body at once.
-_TIMEOUTS = {Phase.FINISHED: 2.0, Phase.ENDED: 0.5}
+_TIMEOUTS = {Phase.FINISHED: 5.0, Phase.ENDED: 0.5}
 # White space and the bytes of a byte order mark, which some servers send first.
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 

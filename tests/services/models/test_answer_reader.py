@@ -19,7 +19,7 @@ from app.services.models.thoughts import ThoughtFilter, ThoughtMarks
 from tests.scripted_model import chunk, event, reasoning, say, whole
 
 MARKS = ThoughtMarks()
-SILENCE, FINISHED, ENDED = 20.0, 2.0, 0.5
+SILENCE, FINISHED, ENDED = 20.0, 5.0, 0.5
 PIECES = ("Panels ", "are größer ", "😀.")
 TEXT = "".join(PIECES)
 CHUNKS = [*(chunk({"content": text}) for text in PIECES), chunk({}, "stop")]
