@@ -17,14 +17,17 @@ pytestmark = pytest.mark.anyio
 
 async def ask_while_unreachable(reader: Reader) -> None:
     """Ask until the page gives up, then make the service reachable again."""
-    await reader.page.clock.install()
+    clock = reader.page.clock
+    await clock.install(time=0)
+    await clock.pause_at(1_000)
     await reader.page.route("**/api/v1/chat", lambda route: route.abort())
     await reader.ask()
     for _ in range(4):
         await reader.announced("The service cannot be reached. Trying again")
-        await reader.page.clock.run_for(8_000)
+        await clock.run_for(8_000)
     await reader.turn_contains("Check your connection")
     await reader.page.unroute("**/api/v1/chat")
+    await clock.resume()
 
 
 async def test_a_rate_limited_question_says_when_to_try_again(
