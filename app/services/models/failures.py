@@ -100,10 +100,11 @@ def rejection(response: Response, error: ServerError, settings: str) -> ModelAtt
         wait = parse_retry_after(response.headers)
         return ModelAttemptFailed(_temporary_detail(status), reason, wait, busy=is_busy(status))
     if hint := _hint(status, error, settings):
-        # A server may have the fallback model and not this one; a wrong key stays wrong.
-        known_server = status in (404, 405)
+        # The server may have the fallback model even if it lacks this one, but it would refuse the
+        # key again.
+        accepts_key = status in (404, 405)
         return ModelAttemptFailed(
-            _FOR_OPERATOR, f"{reason}; {hint}", use_fallback=known_server, retryable=False
+            _FOR_OPERATOR, f"{reason}; {hint}", use_fallback=accepts_key, retryable=False
         )
     return ModelAttemptFailed(_REJECTED, reason, retryable=False)
 
