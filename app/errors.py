@@ -4,6 +4,8 @@ The tree::
 
     ChatError                   internal
     ├── BadRequest              bad-request             invalid JSON, a malformed id or header
+    ├── Unauthenticated         unauthenticated         no credentials, or wrong ones
+    ├── Forbidden               forbidden               not allowed for these credentials
     ├── NotFound                not-found
     ├── NotAcceptable           not-acceptable
     ├── BodyTooSlow             body-too-slow
@@ -49,6 +51,18 @@ class BadRequest(ChatError):
     """The request is malformed."""
 
     kind = "bad-request"
+
+
+class Unauthenticated(ChatError):
+    """The request has no credentials, or wrong ones."""
+
+    kind = "unauthenticated"
+
+
+class Forbidden(ChatError):
+    """The caller may not do this."""
+
+    kind = "forbidden"
 
 
 class NotFound(ChatError):

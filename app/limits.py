@@ -3,6 +3,8 @@
 # In characters (code points).
 QUERY_LIMIT = 1_000
 CREATOR_LIMIT = 200
+# Of an Idempotency-Key from a caller without identity.
+MIN_SHARED_KEY = 16
 # In bytes.
 BODY_LIMIT = 16 * 1024
 

@@ -81,6 +81,14 @@ class Client:
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self.http = http
         self.url = url
+        self._conversations: dict[str, str] = {}
+
+    async def conversation(self, name: str) -> str:
+        """Return the id of a conversation without turns, the same for the same name."""
+        if name not in self._conversations:
+            _, _, headers = await self.call("POST", CHAT, json={"query": "Hello!"})
+            self._conversations[name] = headers["X-Conversation-Id"]
+        return self._conversations[name]
 
     @asynccontextmanager
     async def stream(

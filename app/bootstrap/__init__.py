@@ -14,7 +14,10 @@ from app.config import Settings
 from app.infra.database import Pool
 from app.infra.http.client import HTTPClient
 from app.infra.redis import redis_client
+from app.services.access.authenticator import Authenticator
+from app.services.access.conversation_ids import ConversationIds
 from app.services.access.rate_limit import RateLimiter
+from app.services.access.signing import load_secret
 from app.services.chat.answerer import Answerer
 from app.services.chat.memory import RedisMemory
 from app.services.chat.small_talk import load_phrases
@@ -40,6 +43,8 @@ class State(TypedDict):
     settings: Settings
     answerer: Answerer
     runner: StreamRunner
+    authenticator: Authenticator
+    conversation_ids: ConversationIds
     heartbeat: Heartbeat
     retriever: PostgresRetriever
     memory: RedisMemory
@@ -76,6 +81,7 @@ async def services(
             log.warning(NO_PGVECTOR)
         elif embedder is None and settings.embedding_model != NO_EMBEDDINGS:
             log.warning(NO_EMBEDDER)
+        secret = await load_secret(pool)
         metrics = Metrics()
         retriever = build_retriever(settings, pool, state, embedder, metrics.database_wait.observe)
         await retriever.warm_up()
@@ -117,6 +123,8 @@ async def services(
                     settings=settings,
                     answerer=answerer,
                     runner=runner,
+                    authenticator=Authenticator(),
+                    conversation_ids=ConversationIds(secret),
                     heartbeat=Heartbeat(
                         every=settings.heartbeat,
                         stall_timeout=settings.send_timeout,

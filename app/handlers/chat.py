@@ -7,8 +7,10 @@ from starlette.responses import Response
 
 from app.bootstrap import State
 from app.errors import BadRequest
-from app.handlers import codec
+from app.handlers import access, codec
 from app.handlers.turn_producer import TurnProducer, new_turn
+from app.schemas import ChatRequest
+from app.services.access.caller import Caller
 from app.services.streams import IdempotencyKey
 
 
@@ -22,17 +24,19 @@ class Chat(HTTPEndpoint):
         runner = request.state["runner"]
         # A full or draining worker refuses before it reads the body or counts the question.
         runner.admit()
-        await request.state["limiter"].admit(request.client.host if request.client else "")
-        key = codec.idempotency_key(request)
+        caller = await access.admit(request, access.ASK)
+        key = codec.idempotency_key(request, caller)
         question = await codec.read_chat_request(request)
-        turn = new_turn(question)
+        turn = new_turn(question, caller, request.state["conversation_ids"])
         turn_id = await runner.start(
             TurnProducer(turn, request.state["answerer"], request.state["metrics"]),
             turn.turn_id,
             metadata=turn.conversation_id,
-            key=IdempotencyKey.for_request(key, msgspec.json.encode(question)) if key else None,
+            owner=caller.owner,
+            key=_stream_key(key, question, caller) if key else None,
         )
-        return codec.stream_response(request, await runner.open(turn_id))
+        stream = await runner.open(turn_id, owner=caller.owner)
+        return codec.stream_response(request, stream)
 
 
 class Turn(HTTPEndpoint):
@@ -48,13 +52,19 @@ class Turn(HTTPEndpoint):
 
     async def delete(self, request: Request[State]) -> Response:
         """Stop the turn: its viewers get `done` with `stopped`."""
-        await request.state["runner"].stop(codec.turn_id(request))
+        caller = await access.admit(request, access.STOP)
+        await request.state["runner"].stop(codec.turn_id(request), owner=caller.owner)
         return Response(status_code=202)
 
 
+def _stream_key(key: str, question: ChatRequest, caller: Caller) -> IdempotencyKey:
+    return IdempotencyKey.for_request(key, msgspec.json.encode(question), caller.owner)
+
+
 async def _follow(request: Request[State], cursor: codec.Cursor) -> Response:
+    caller = await access.admit(request, access.FOLLOW)
     codec.require_accept(request, codec.EVENT_STREAM)
-    turn = await request.state["runner"].open(cursor.turn_id, cursor.number)
+    turn = await request.state["runner"].open(cursor.turn_id, cursor.number, owner=caller.owner)
     if cursor.lost or (turn.ended and cursor.number == len(turn.frames) - 1):
         # Nothing is left to send. This status makes EventSource stop reconnecting.
         return Response(status_code=204)

@@ -23,10 +23,12 @@ from app.limits import (
     CREATOR_LIMIT,
     EVENT_ID,
     IDEMPOTENCY_KEY,
+    MIN_SHARED_KEY,
     QUERY_LIMIT,
     TURN_ID,
 )
 from app.schemas import ChatRequest, Done, Event, Failed, FieldError, Sources, Token
+from app.services.access.caller import Caller
 from app.services.streams import StreamBuffer
 
 EVENT_STREAM = "text/event-stream"
@@ -100,11 +102,16 @@ def conversation_id(request: Request[State]) -> str:
     return given
 
 
-def idempotency_key(request: Request[State]) -> str | None:
+def idempotency_key(request: Request[State], caller: Caller) -> str | None:
     """Return the Idempotency-Key header, if there is one; raises BadRequest."""
     key = request.headers.get("idempotency-key")
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         raise BadRequest("Idempotency-Key must be 1 to 200 visible ASCII characters.")
+    if key is not None and not caller.subject and len(key) < MIN_SHARED_KEY:
+        raise BadRequest(
+            f"Idempotency-Key must have at least {MIN_SHARED_KEY} characters, since callers without"
+            " credentials share their keys. Use a random UUID."
+        )
     return key
 
 

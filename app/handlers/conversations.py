@@ -7,7 +7,7 @@ from starlette.responses import Response
 from app import schemas
 from app.bootstrap import State
 from app.errors import NotFound, Unavailable
-from app.handlers import codec
+from app.handlers import access, codec
 from app.services.chat.memory import MemoryUnavailable
 
 UNAVAILABLE = "Conversations are temporarily unavailable. Try again in a few seconds."
@@ -18,9 +18,10 @@ class Conversation(HTTPEndpoint):
 
     async def get(self, request: Request[State]) -> Response:
         """Return its turns."""
+        caller = await access.admit(request, access.READ_CONVERSATION)
         conversation_id = codec.conversation_id(request)
         try:
-            turns = await request.state["memory"].recall(conversation_id)
+            turns = await request.state["memory"].recall(conversation_id, owner=caller.owner)
         except MemoryUnavailable:
             raise Unavailable(UNAVAILABLE) from None
         if not turns:
@@ -29,8 +30,10 @@ class Conversation(HTTPEndpoint):
 
     async def delete(self, request: Request[State]) -> Response:
         """Delete it; also a success if there is nothing to delete."""
+        caller = await access.admit(request, access.FORGET)
+        conversation_id = codec.conversation_id(request)
         try:
-            await request.state["memory"].forget(codec.conversation_id(request))
+            await request.state["memory"].forget(conversation_id, owner=caller.owner)
         except MemoryUnavailable:
             raise Unavailable(UNAVAILABLE) from None
         return Response(status_code=204)

@@ -5,13 +5,14 @@ from starlette.responses import Response
 
 from app.bootstrap import State
 from app.errors import Unprocessable
-from app.handlers import codec
+from app.handlers import access, codec
 from app.limits import CREATOR_LIMIT
 from app.schemas import ChatRequest, FieldError, Scope, SearchResult
 
 
 async def creators(request: Request[State]) -> Response:
     """List the creators whose name starts with `prefix`."""
+    await access.admit(request, access.LIST_CREATORS)
     prefix = request.query_params.get("prefix", "")
     if len(prefix) > CREATOR_LIMIT or "\0" in prefix:
         detail = f"must have at most {CREATOR_LIMIT} characters and no NUL"
@@ -21,6 +22,7 @@ async def creators(request: Request[State]) -> Response:
 
 async def search(request: Request[State]) -> Response:
     """Return the tier and the citations for the question `q`, without calling a model."""
+    await access.admit(request, access.SEARCH)
     parameters = request.query_params
     question = codec.validated(
         ChatRequest(parameters.get("q", ""), parameters.get("creator") or None), "q", "creator"

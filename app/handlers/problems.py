@@ -8,7 +8,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import BodyTooSlow, ChatError, TooManyRequests, TurnRunning, Unavailable
+from app.errors import (
+    BodyTooSlow,
+    ChatError,
+    TooManyRequests,
+    TurnRunning,
+    Unauthenticated,
+    Unavailable,
+)
 from app.schemas import ErrorEvent, Failed, Problem
 
 
@@ -22,6 +29,8 @@ class ProblemType(Struct, frozen=True):
 PROBLEM_TYPES: Mapping[str, ProblemType] = {
     "internal": ProblemType(500, "Internal error"),
     "bad-request": ProblemType(400, "Malformed request"),
+    "unauthenticated": ProblemType(401, "Credentials are missing or wrong"),
+    "forbidden": ProblemType(403, "Not allowed"),
     "not-found": ProblemType(404, "Not found"),
     "not-acceptable": ProblemType(406, "Not available in an accepted media type"),
     "body-too-slow": ProblemType(408, "Request body timed out"),
@@ -79,6 +88,8 @@ def _headers(error: ChatError, root_path: str) -> Mapping[str, str]:
     match error:
         case BodyTooSlow():
             return {"Connection": "close"}
+        case Unauthenticated():
+            return {"WWW-Authenticate": "Bearer"}
         case TurnRunning(turn_id=turn_id):
             return {"Location": f"{root_path}/api/v1/chat/{turn_id}"}
         case TooManyRequests(limit=limit, window=window, reset=reset):

@@ -7,20 +7,29 @@ from time import perf_counter
 from app.errors import ChatError
 from app.handlers import codec
 from app.schemas import ChatRequest, Done, Event, Token
+from app.services.access.caller import Caller
+from app.services.access.conversation_ids import ConversationIds
 from app.services.chat.answerer import Answerer, Cancellation
 from app.services.chat.planner import TurnInput
 from app.services.metrics.registry import Metrics, TurnTimes
 from app.services.streams import LocalStream, StopReason
 
 
-def new_turn(request: ChatRequest) -> TurnInput:
-    """Return a turn with a new id, in the request's conversation or in a new one."""
+def new_turn(request: ChatRequest, caller: Caller, ids: ConversationIds) -> TurnInput:
+    """Return a turn with a new id, in the request's conversation or in a new one.
+
+    A caller without identity continues only conversations whose ids the service has made.
+    """
+    known = request.conversation_id
+    if known is not None and not caller.subject and not ids.made(known):
+        known = None
     return TurnInput(
         turn_id=f"t_{secrets.token_hex(16)}",
-        conversation_id=request.conversation_id or f"c_{secrets.token_hex(16)}",
-        new_conversation=request.conversation_id is None,
+        conversation_id=known or ids.new(),
+        new_conversation=known is None,
         question=request.query,
         creator=request.creator,
+        owner=caller.owner,
     )
 
 

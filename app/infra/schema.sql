@@ -208,3 +208,14 @@ UPDATE languages l SET changed = 0, counted_to = counted.last, passages = counte
 FROM (SELECT language, max(id) AS last, count(*) AS passages FROM passages GROUP BY 1) counted
 WHERE counted.language = l.language;
 SELECT gin_clean_pending_list('passages_search');
+
+-- migration 4: the service's own secrets, and the keys of callers
+
+-- What cookies, links to streams and ids of conversations are signed with. The secret of an upgraded
+-- database is made here, so that all workers have the same.
+CREATE TABLE secrets (
+    name  text PRIMARY KEY,
+    value bytea NOT NULL
+);
+INSERT INTO secrets VALUES
+    ('signing', decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'));

@@ -20,7 +20,7 @@ async def turns(service: Client, conversation: str) -> list[dict[str, object]]:
 
 
 async def test_turn_is_stored_with_its_exact_answer(service: Client) -> None:
-    events = await service.ask(QUESTION, conversation_id="kept")
+    events = await service.ask(QUESTION, conversation_id=await service.conversation("kept"))
     (turn,) = await turns(service, "kept")
     assert turn["question"] == QUESTION
     assert turn["answer"] == answer(events)
@@ -32,8 +32,10 @@ async def test_turn_is_stored_with_its_exact_answer(service: Client) -> None:
 
 
 async def test_follow_up_is_searched_with_words_of_the_earlier_question(service: Client) -> None:
-    await service.ask(QUESTION, conversation_id="follow")
-    events = await service.ask("And the release?", conversation_id="follow")
+    await service.ask(QUESTION, conversation_id=await service.conversation("follow"))
+    events = await service.ask(
+        "And the release?", conversation_id=await service.conversation("follow")
+    )
     assert "side-chain" in events[-1].data["scope"]["query"]
     assert events[-1].data["cascade_tier"] == "global"
     assert events[0].data
@@ -48,8 +50,8 @@ async def test_model_rewrites_the_follow_up_and_gets_the_earlier_turns(
         return say("As long as the groove [1].")
 
     model.answers(script)
-    await chat.ask(QUESTION, conversation_id="model")
-    events = await chat.ask("And the release?", conversation_id="model")
+    await chat.ask(QUESTION, conversation_id=await chat.conversation("model"))
+    events = await chat.ask("And the release?", conversation_id=await chat.conversation("model"))
     assert events[-1].data["scope"]["query"] == "How long should the side-chain release be?"
     sent = [message["content"] for message in model.requests[-1].messages]
     assert sent[1:3] == [QUESTION, "As long as the groove."]
@@ -64,8 +66,8 @@ async def test_follow_up_is_rewritten_by_rule_if_the_model_fails(
         return refuse(500) if condensing else say("Yes [1].")
 
     model.answers(script)
-    await chat.ask(QUESTION, conversation_id="rule")
-    events = await chat.ask("And the release?", conversation_id="rule")
+    await chat.ask(QUESTION, conversation_id=await chat.conversation("rule"))
+    events = await chat.ask("And the release?", conversation_id=await chat.conversation("rule"))
     assert events[-1].data["scope"]["query"].startswith("And the release? (")
 
 
@@ -77,7 +79,7 @@ async def test_follow_up_is_rewritten_by_the_model_for_it_within_its_token_limit
     )
     async with running(settings) as chat:
         for question in (QUESTION, "And the release?"):
-            await chat.ask(question, conversation_id="tiny")
+            await chat.ask(question, conversation_id=await chat.conversation("tiny"))
     answered = ("first", None, 0.7)
     assert [
         (request.body["model"], request.body.get("max_tokens"), request.body["temperature"])
@@ -89,8 +91,8 @@ async def test_follow_up_is_rewritten_by_rule_if_condensing_is_off(
     chat_settings: Settings, model: ScriptedModel
 ) -> None:
     async with running(replace(chat_settings, condense="off")) as chat:
-        await chat.ask(QUESTION, conversation_id="off")
-        events = await chat.ask("And the release?", conversation_id="off")
+        await chat.ask(QUESTION, conversation_id=await chat.conversation("off"))
+        events = await chat.ask("And the release?", conversation_id=await chat.conversation("off"))
     assert events[-1].data["scope"]["query"].startswith("And the release? (")
     assert len(model.requests) == 2
 
@@ -98,10 +100,10 @@ async def test_follow_up_is_rewritten_by_rule_if_condensing_is_off(
 async def test_follow_up_without_sources_is_refused_without_the_model(
     chat: Client, model: ScriptedModel
 ) -> None:
-    await chat.ask(QUESTION, conversation_id="none")
+    await chat.ask(QUESTION, conversation_id=await chat.conversation("none"))
     question = "Who won the football world cup in Montevideo?"
     model.answers(say(question), say("From my own knowledge."))
-    events = await chat.ask(question, conversation_id="none")
+    events = await chat.ask(question, conversation_id=await chat.conversation("none"))
     assert events[-1].data["cascade_tier"] == "none"
     assert answer(events) == (
         "I found nothing about that in this library. It never mentions “Montevideo”."
@@ -110,8 +112,8 @@ async def test_follow_up_without_sources_is_refused_without_the_model(
 
 async def test_model_reworks_its_last_answer(chat: Client, model: ScriptedModel) -> None:
     model.answers(say("Set it to 1 ms [1]."), say("1 ms."))
-    await chat.ask(QUESTION, conversation_id="rework")
-    events = await chat.ask("Shorter, please.", conversation_id="rework")
+    await chat.ask(QUESTION, conversation_id=await chat.conversation("rework"))
+    events = await chat.ask("Shorter, please.", conversation_id=await chat.conversation("rework"))
     assert answer(events) == "1 ms."
     assert (events[0].data, events[-1].data["finish_reason"]) == ([], "stop")
     assert [m["content"] for m in model.requests[-1].messages[1:]] == [
@@ -124,16 +126,20 @@ async def test_model_reworks_its_last_answer(chat: Client, model: ScriptedModel)
 async def test_thanks_are_not_stored_and_the_next_follow_up_keeps_its_subject(
     service: Client,
 ) -> None:
-    await service.ask(QUESTION, conversation_id="thanks")
-    done = (await service.ask("Thanks a lot!", conversation_id="thanks"))[-1].data
+    await service.ask(QUESTION, conversation_id=await service.conversation("thanks"))
+    done = (
+        await service.ask("Thanks a lot!", conversation_id=await service.conversation("thanks"))
+    )[-1].data
     assert (done["finish_reason"], done["memory"]) == ("refused", "kept")
-    done = (await service.ask("And the release?", conversation_id="thanks"))[-1].data
+    done = (
+        await service.ask("And the release?", conversation_id=await service.conversation("thanks"))
+    )[-1].data
     assert done["scope"]["query"].startswith("And the release? (")
     assert len(await turns(service, "thanks")) == 2
 
 
 async def test_conversation_of_small_talk_alone_is_not_stored(service: Client) -> None:
-    await service.ask("Hello!", conversation_id="hello")
+    await service.ask("Hello!", conversation_id=await service.conversation("hello"))
     status, *_ = await service.call("GET", "/api/v1/conversations/hello")
     assert status == 404
 
@@ -141,7 +147,7 @@ async def test_conversation_of_small_talk_alone_is_not_stored(service: Client) -
 async def test_only_the_latest_turns_are_stored(service_settings: Settings) -> None:
     async with running(replace(service_settings, memory_turns=2)) as service:
         for n in range(4):
-            await service.ask(f"{QUESTION} {n}", conversation_id="last")
+            await service.ask(f"{QUESTION} {n}", conversation_id=await service.conversation("last"))
         assert [t["question"] for t in await turns(service, "last")] == [
             f"{QUESTION} 2",
             f"{QUESTION} 3",
@@ -149,7 +155,7 @@ async def test_only_the_latest_turns_are_stored(service_settings: Settings) -> N
 
 
 async def test_deleted_conversation_is_gone(service: Client) -> None:
-    await service.ask(QUESTION, conversation_id="gone")
+    await service.ask(QUESTION, conversation_id=await service.conversation("gone"))
     path = "/api/v1/conversations/gone"
     assert [(await service.call("DELETE", path))[0] for _ in range(2)] == [204, 204]
     status, problem, _ = await service.call("GET", path)
@@ -159,5 +165,5 @@ async def test_deleted_conversation_is_gone(service: Client) -> None:
 
 async def test_failed_turn_is_not_stored(chat: Client, model: ScriptedModel) -> None:
     model.answers(say())
-    await chat.ask(QUESTION, conversation_id="failed")
+    await chat.ask(QUESTION, conversation_id=await chat.conversation("failed"))
     assert (await chat.call("GET", "/api/v1/conversations/failed"))[0] == 404

@@ -16,10 +16,16 @@ async def test_chat_works_without_redis_and_reports_it(
     service_settings: Settings, own_valkey: OwnServer
 ) -> None:
     async with running(replace(service_settings, redis_url=own_valkey.url)) as service:
-        assert (await service.ask(QUESTION, conversation_id="c"))[-1].data["memory"] == "kept"
+        assert (await service.ask(QUESTION, conversation_id=await service.conversation("c")))[
+            -1
+        ].data["memory"] == "kept"
 
         await own_valkey.stop()
-        done = (await service.ask("And how do I set the release?", conversation_id="c"))[-1].data
+        done = (
+            await service.ask(
+                "And how do I set the release?", conversation_id=await service.conversation("c")
+            )
+        )[-1].data
         assert (done["memory"], done["finish_reason"]) == ("unavailable", "stop")
         status, ready, _ = await service.call("GET", "/readyz")
         assert (status, ready["parts"]["memory"]) == (200, "unavailable")
@@ -29,7 +35,9 @@ async def test_chat_works_without_redis_and_reports_it(
             assert int(headers["Retry-After"]) > 0
 
         await own_valkey.start()
-        assert (await service.ask(QUESTION, conversation_id="c"))[-1].data["memory"] == "kept"
+        assert (await service.ask(QUESTION, conversation_id=await service.conversation("c")))[
+            -1
+        ].data["memory"] == "kept"
         # Turns stored before the outage are still there.
         _, conversation, _ = await service.call("GET", "/api/v1/conversations/c")
         assert len(conversation["turns"]) == 2

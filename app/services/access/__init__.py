@@ -1,1 +1,1 @@
-"""Access control: rate limits."""
+"""Access control: who makes a request, what they may read, and how much they may use."""

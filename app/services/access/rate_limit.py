@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 from app.errors import TooManyRequests
 from app.infra.connection_errors import describe
 from app.infra.redis import REDIS_ERRORS, RedisClient
+from app.services.access.caller import Caller
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +32,14 @@ class RateLimiter:
         self._limit = limit
         self._timeout = timeout
 
-    async def admit(self, caller: str) -> None:
+    async def admit(self, caller: Caller, cost: float) -> None:
         """Count a question from an address; raises TooManyRequests.
 
         Every question is admitted while Redis is unavailable.
         """
-        if self._limit == 0:
+        if self._limit == 0 or cost < 1:
             return
-        key = f"limit:{{{_caller_id(caller)}}}"
+        key = f"limit:{{{_caller_id(caller.address)}}}"
         try:
             async with asyncio.timeout(self._timeout):
                 count, reset = await self._redis.eval(COUNT, 1, key, WINDOW_SECONDS)

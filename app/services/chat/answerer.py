@@ -32,12 +32,12 @@ class Memory(Protocol):
     """Stores the turns of conversations. Every method may raise MemoryUnavailable."""
 
     async def recall(
-        self, conversation_id: str, latest: int | None = None, /
+        self, conversation_id: str, latest: int | None = None, /, *, owner: str
     ) -> tuple[PastTurn, ...]:
         """Return a conversation's turns, oldest first; with `latest` only that many."""
         ...
 
-    async def remember(self, conversation_id: str, turn: PastTurn, /) -> None:
+    async def remember(self, conversation_id: str, turn: PastTurn, /, *, owner: str) -> None:
         """Append a turn."""
         ...
 
@@ -179,9 +179,11 @@ class Answerer:
         if turn.new_conversation:
             return (), True
         try:
-            history = await self._memory.recall(turn.conversation_id, RECENT_TURNS)
+            history = await self._memory.recall(
+                turn.conversation_id, RECENT_TURNS, owner=turn.owner
+            )
             if len(history) == RECENT_TURNS and fits(history, self._history_tokens):
-                history = await self._memory.recall(turn.conversation_id)
+                history = await self._memory.recall(turn.conversation_id, owner=turn.owner)
             return history, True
         except MemoryUnavailable:
             return (), False
@@ -202,7 +204,7 @@ class Answerer:
             finish_reason=answer.finish_reason,
         )
         try:
-            await self._memory.remember(turn.conversation_id, past)
+            await self._memory.remember(turn.conversation_id, past, owner=turn.owner)
         except MemoryUnavailable:
             return False
         return True

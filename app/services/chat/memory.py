@@ -38,7 +38,8 @@ class MemoryUnavailable(Exception):
 class RedisMemory:
     """Stores the last `turns` turns of each conversation for `ttl` seconds after the latest.
 
-    Every method raises MemoryUnavailable.
+    Each `owner` has conversations of its own; ids of several owners may be equal. Every method
+    raises MemoryUnavailable.
     """
 
     def __init__(self, redis: RedisClient, *, turns: int, ttl: int, timeout: float) -> None:
@@ -47,23 +48,27 @@ class RedisMemory:
         self._ttl = ttl
         self._timeout = timeout
 
-    async def recall(self, conversation_id: str, latest: int | None = None) -> tuple[PastTurn, ...]:
+    async def recall(
+        self, conversation_id: str, latest: int | None = None, *, owner: str = ""
+    ) -> tuple[PastTurn, ...]:
         """Return a conversation's turns, oldest first; with `latest` only that many.
 
         Returns () for an unknown conversation.
         """
         first = -latest if latest else 0
-        entries = await self._with_timeout(self._redis.lrange(_key(conversation_id), first, -1))
+        entries = await self._with_timeout(
+            self._redis.lrange(_key(owner, conversation_id), first, -1)
+        )
         return tuple(turn for entry in entries if (turn := _decoded(entry)))
 
-    async def remember(self, conversation_id: str, turn: PastTurn) -> None:
+    async def remember(self, conversation_id: str, turn: PastTurn, *, owner: str = "") -> None:
         """Append a turn and drop the oldest beyond the limit."""
-        key, entry = _key(conversation_id), msgspec.json.encode(turn)
+        key, entry = _key(owner, conversation_id), msgspec.json.encode(turn)
         await self._with_timeout(self._redis.eval(REMEMBER, 1, key, entry, self._turns, self._ttl))
 
-    async def forget(self, conversation_id: str) -> None:
+    async def forget(self, conversation_id: str, *, owner: str = "") -> None:
         """Delete a conversation; an unknown one is not an error."""
-        await self._with_timeout(self._redis.delete(_key(conversation_id)))
+        await self._with_timeout(self._redis.delete(_key(owner, conversation_id)))
 
     async def ping(self) -> None:
         """Raise MemoryUnavailable unless Redis answers and a cluster serves all slots."""
@@ -80,9 +85,10 @@ class RedisMemory:
             raise MemoryUnavailable from error
 
 
-def _key(conversation_id: str) -> str:
+def _key(owner: str, conversation_id: str) -> str:
     # The braces are a hash tag: all keys of a conversation share a slot of a Redis cluster.
-    return f"conversation:{{{conversation_id}}}:turns"
+    name = f"{owner}/{conversation_id}" if owner else conversation_id
+    return f"conversation:{{{name}}}:turns"
 
 
 def _decoded(entry: bytes | str) -> PastTurn | None:

@@ -30,13 +30,14 @@ class Retriever(Protocol):
 
 
 class TurnInput(Struct, frozen=True):
-    """A validated question; a new conversation has no turns to recall."""
+    """A validated question of the conversation's owner; a new one has no turns to recall."""
 
     turn_id: str
     conversation_id: str
     new_conversation: bool
     question: str
     creator: str | None
+    owner: str = ""
 
 
 class TurnPlan(Struct, frozen=True):

@@ -141,9 +141,9 @@ class _ConversationMemory:
         self._turns: tuple[PastTurn, ...] = ()
 
     async def recall(
-        self, _conversation_id: str, latest: int | None = None, /
+        self, _conversation_id: str, latest: int | None = None, /, *, owner: str
     ) -> tuple[PastTurn, ...]:
         return self._turns[-latest:] if latest else self._turns
 
-    async def remember(self, _conversation_id: str, turn: PastTurn, /) -> None:
+    async def remember(self, _conversation_id: str, turn: PastTurn, /, *, owner: str) -> None:
         self._turns += (turn,)

@@ -34,6 +34,7 @@ MAX_UNLOGGED = 10_000
 SETTLE_TIMEOUT = 1.0
 # Larger than any frame's number: waiting for it waits for all frames produced by now.
 NO_FRAME = 1 << 62
+NOT_FOUND = "There is no such stream, or it has expired. Ask again."
 UNAVAILABLE = "Streams cannot be read at the moment. Try again in a few seconds."
 
 # KEYS[1] the stop requests of a worker · ARGV[1] a stream id · ARGV[2] the expiry in seconds
@@ -74,41 +75,43 @@ class EventStore:
         self.run = self._sync.run
         self.flush = self._sync.flush
 
-    def create(self, stream_id: str, metadata: str, on_stop: Callable[[], None]) -> LocalStream:
-        """Create a stream that this worker runs; see `Header` for `metadata`.
+    def create(
+        self, stream_id: str, metadata: str, on_stop: Callable[[], None], *, owner: str = ""
+    ) -> LocalStream:
+        """Create a stream that this worker runs; see `Header` for `metadata` and `owner`.
 
         `on_stop` is called for each request to stop it, from any worker.
         """
-        header = Header(metadata, self.worker)
+        header = Header(metadata, self.worker, owner)
         stream = LocalStream(stream_id, header, replay=self._replay, on_stop=on_stop)
         self._sync.add_local(stream)
         return stream
 
-    async def open(self, stream_id: str, after: int = -1) -> StreamBuffer:
-        """Find a stream of any worker; raises NotFound and Unavailable.
+    async def open(self, stream_id: str, after: int = -1, *, owner: str = "") -> StreamBuffer:
+        """Find a stream of any worker; raises NotFound, also if it has another owner; Unavailable.
 
         The result has all logged frames, and gets new ones while it is followed. A viewer that was
         connected to the stream's own worker may have seen frames that are not logged yet: this
         waits for frame `after`.
         """
-        stream = await self._find(stream_id, after)
+        stream = await self._find(stream_id, after, owner)
         if after >= len(stream.frames):
             stream = await self._catch_up(stream, after)
         return stream
 
-    async def open_settled(self, stream_id: str) -> StreamBuffer:
+    async def open_settled(self, stream_id: str, owner: str = "") -> StreamBuffer:
         """Find a stream like `open`; if it ended before this call, the result has ended too.
 
         A stream whose worker does not renew its lease counts as running until it is lost.
         """
-        stream = await self._find(stream_id, -1)
+        stream = await self._find(stream_id, -1, owner)
         with anyio.move_on_after(SETTLE_TIMEOUT):
             return await self._catch_up(stream, NO_FRAME)
         return stream
 
-    async def stop(self, stream_id: str) -> None:
-        """Ask the stream's worker to stop it, unless it has ended; raises NotFound, Unavailable."""
-        stream = await self._find(stream_id, -1)
+    async def stop(self, stream_id: str, *, owner: str = "") -> None:
+        """Ask the stream's worker to stop it, unless it has ended; raises what `open` raises."""
+        stream = await self._find(stream_id, -1, owner)
         if stream.ended:
             return
         if isinstance(stream, LocalStream):
@@ -151,21 +154,25 @@ class EventStore:
         if timeout.cancelled_caught:
             raise Unavailable(UNAVAILABLE)
         # If its worker died meanwhile, the number of the last frame depends on what was seen.
-        return await self._find(stream.stream_id, number) if stream.ended else stream
+        if not stream.ended:
+            return stream
+        return await self._find(stream.stream_id, number, stream.header.owner)
 
-    async def _find(self, stream_id: str, after: int) -> StreamBuffer:
-        if local := self._sync.local.get(stream_id):
-            return local
-        if remote := self._sync.remote.get(stream_id):
-            remote.keep(asyncio.get_running_loop().time())
-            return remote
+    async def _find(self, stream_id: str, after: int, owner: str) -> StreamBuffer:
+        known = self._sync.local.get(stream_id) or self._sync.remote.get(stream_id)
+        if known is not None:
+            _check_owner(known, owner)
+            if isinstance(known, RemoteStream):
+                known.keep(asyncio.get_running_loop().time())
+            return known
         stream = await self._load(stream_id)
         if stream is None:
             # It may have been created a moment ago.
             await asyncio.sleep(2 * SYNC_INTERVAL)
             stream = await self._load(stream_id)
         if stream is None:
-            raise NotFound("There is no such stream, or it has expired. Ask again.")
+            raise NotFound(NOT_FOUND)
+        _check_owner(stream, owner)
         if stream.lease_missing_since is not None and not self._is_dead(stream.header.worker):
             await asyncio.sleep(LOST_TIMEOUT)
             stream = await self._load(stream_id) or stream
@@ -205,6 +212,11 @@ class EventStore:
         stream.extend([b""] * missing)
         last = self._encode_lost(stream.stream_id, len(stream.frames))
         stream.extend([last], ended=True, failed=True)
+
+
+def _check_owner(stream: StreamBuffer, owner: str) -> None:
+    if stream.header.owner != owner:
+        raise NotFound(NOT_FOUND)
 
 
 @contextmanager

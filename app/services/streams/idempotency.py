@@ -28,20 +28,23 @@ return ARGV[2]
 
 
 class IdempotencyKey(Struct, frozen=True):
-    """A client's key, and a digest of the request that it sent with it."""
+    """A client's key, a digest of the request that it sent with it, and the stream's owner."""
 
     value: str
     digest: str
+    owner: str = ""
 
     @classmethod
-    def for_request(cls, value: str, request: bytes) -> "IdempotencyKey":
+    def for_request(cls, value: str, request: bytes, owner: str = "") -> "IdempotencyKey":
         """Return the key of an encoded request."""
-        return cls(value, hashlib.sha256(request).hexdigest())
+        return cls(value, hashlib.sha256(request).hexdigest(), owner)
 
     @property
     def redis_key(self) -> str:
         """The name of the key in Redis."""
-        return f"idempotency:{{{hashlib.sha256(self.value.encode()).hexdigest()}}}"
+        # A client's key has no line break.
+        value = f"{self.owner}\n{self.value}" if self.owner else self.value
+        return f"idempotency:{{{hashlib.sha256(value.encode()).hexdigest()}}}"
 
 
 class Claim(Struct, frozen=True):
@@ -52,7 +55,7 @@ class Claim(Struct, frozen=True):
 
 
 class IdempotencyStore:
-    """Maps idempotency keys to streams. All callers share one namespace."""
+    """Maps idempotency keys to streams. Each owner of streams has a namespace."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis

@@ -18,12 +18,13 @@ END, DONE, FAILED = b"end%d", b"done", b"failed"
 class Header(Struct, frozen=True):
     """The start of a log.
 
-    `metadata` is any text without control characters; `worker` is the id of the worker that runs
-    the stream.
+    `metadata` and `owner` are any texts without control characters; `worker` is the id of the
+    worker that runs the stream. Only its owner may open or stop a stream; "" is an owner too.
     """
 
     metadata: str
     worker: str
+    owner: str = ""
 
 
 class Part(Struct, frozen=True):
@@ -41,7 +42,11 @@ class Part(Struct, frozen=True):
 
 def encode_header(header: Header) -> bytes:
     """Return the beginning of a log."""
-    return HEADER + header.metadata.encode() + UNIT + header.worker.encode() + RECORD
+    fields = [header.metadata, header.worker]
+    # Workers of an earlier release write and read two fields.
+    if header.owner:
+        fields.append(header.owner)
+    return HEADER + UNIT.join(field.encode() for field in fields) + RECORD
 
 
 def encode(frames: Sequence[bytes], first: int, *, ended: bool, failed: bool) -> bytes:
@@ -57,8 +62,8 @@ def decode_header(log: bytes) -> tuple[Header, bytes] | None:
     if not log.startswith(HEADER):
         return None
     head, _, records = log.partition(RECORD)
-    _, metadata, worker = head.decode().split(UNIT.decode())
-    return Header(metadata, worker), records
+    _, *fields = head.decode().split(UNIT.decode())
+    return Header(*fields), records
 
 
 def decode(records: bytes, known: int) -> Part:

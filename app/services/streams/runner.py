@@ -113,6 +113,7 @@ class StreamRunner:
         stream_id: str,
         *,
         metadata: str = "",
+        owner: str = "",
         key: IdempotencyKey | None = None,
     ) -> str:
         """Start a stream and return its id once it has its first frame.
@@ -123,7 +124,9 @@ class StreamRunner:
         """
         self.admit()
         running = _Running(producer)
-        stream = self._store.create(stream_id, metadata, partial(producer.stop, "stopped"))
+        stream = self._store.create(
+            stream_id, metadata, partial(producer.stop, "stopped"), owner=owner
+        )
         abandonment = AbandonmentTimer(stream, self._grace, partial(producer.stop, "abandoned"))
         self._running[stream_id] = running
         # A task group would take 2 KiB more per stream; `drain` ends all tasks.
@@ -138,19 +141,20 @@ class StreamRunner:
             raise running.error
         return running.existing or stream_id
 
-    async def open(self, stream_id: str, after: int = -1) -> StreamBuffer:
+    async def open(self, stream_id: str, after: int = -1, *, owner: str = "") -> StreamBuffer:
         """Find a stream, to follow it after a frame.
 
-        Raises NotFound, Unavailable, and ShuttingDown if the caller should use another worker.
+        Raises NotFound, also if it has another owner, Unavailable, and ShuttingDown if the caller
+        should use another worker.
         """
-        stream = await self._store.open(stream_id, after)
+        stream = await self._store.open(stream_id, after, owner=owner)
         if self.draining.is_set() and not stream.ended and isinstance(stream, RemoteStream):
             raise ShuttingDown(SHUTTING_DOWN)
         return stream
 
-    async def stop(self, stream_id: str) -> None:
+    async def stop(self, stream_id: str, *, owner: str = "") -> None:
         """End a stream early, unless it has ended; raises NotFound and Unavailable."""
-        await self._store.stop(stream_id)
+        await self._store.stop(stream_id, owner=owner)
 
     async def drain(self) -> None:
         """Wait until `draining` is set, then for streams and viewers, and end those that remain.
@@ -233,7 +237,10 @@ class StreamRunner:
                 if not await stream.wait_for_first_write():
                     raise Unavailable("Redis is unavailable.")
             running.existing = await self._idempotency.claim(
-                key, stream.stream_id, expiry_ms=stream.expiry_ms, find=self._store.open_settled
+                key,
+                stream.stream_id,
+                expiry_ms=stream.expiry_ms,
+                find=partial(self._store.open_settled, owner=stream.header.owner),
             )
         except (Unavailable, *REDIS_ERRORS) as error:
             log.warning("ignoring Idempotency-Key: %s", describe(error))
