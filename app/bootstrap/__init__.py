@@ -13,7 +13,7 @@ from app.bootstrap.search import NO_EMBEDDINGS, build_embedder, build_retriever,
 from app.config import Settings
 from app.infra.database import Pool
 from app.infra.http.client import HTTPClient
-from app.infra.redis import redis_client
+from app.infra.redis import close_idle_connections, redis_client
 from app.services.access.authenticator import Authenticator
 from app.services.access.conversation_ids import ConversationIds
 from app.services.access.rate_limit import RateLimiter
@@ -27,6 +27,8 @@ from app.services.streams import EventStore, Heartbeat, IdempotencyStore, Stream
 
 log = logging.getLogger(__name__)
 
+# Seconds between two times at which idle connections to Redis are closed.
+IDLE_INTERVAL = 60.0
 NO_PGVECTOR = (
     "lexical search only: PostgreSQL has no pgvector 0.8 or newer; install the extension or"
     " run `ALTER EXTENSION vector UPDATE`, then run `python -m app ingest` again"
@@ -117,6 +119,7 @@ async def services(
 
         tasks.start_soon(event_store.run)
         tasks.start_soon(runner.drain)
+        tasks.start_soon(close_idle_connections, redis, IDLE_INTERVAL)
         try:
             with metrics.measuring_loop_lag():
                 yield State(

@@ -24,6 +24,8 @@ Connection: TypeAlias = pooler.Connection
 LOCK_KEY = 0x63687279736F
 # Seconds for one migration; the pool's own timeout is for searches.
 MIGRATION_TIMEOUT = 3600.0
+# Seconds after which a connection that is not used is closed.
+IDLE_TIME = 60.0
 MIGRATION_HEADER = re.compile(r"^-- migration (\d+): (.+)$", re.MULTILINE)
 
 # $1 version, $2 title
@@ -95,6 +97,7 @@ async def open_pool(
         min_size=1,
         max_size=size,
         timeout=timeout,
+        max_inactive_connection_lifetime=IDLE_TIME,
         # Nothing changes a session after `init`; not resetting it saves a round trip per release.
         reset=_keep_session,
         **options,

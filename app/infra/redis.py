@@ -9,6 +9,7 @@ commands with any keys. For atomic changes use a script: for `pipeline(transacti
 cluster, redis-py 8.1 starts a thread and an event loop per command.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -81,6 +82,21 @@ async def drop_idle_connections(client: RedisClient) -> None:
     """
     if isinstance(client, Redis):
         await client.connection_pool.disconnect(inuse_connections=client.single_connection_client)
+
+
+async def close_idle_connections(client: RedisClient, interval: float) -> None:
+    """Close idle connections every `interval` seconds, for ever.
+
+    A burst of commands opens a connection for each, and the pool keeps all of them. A command that
+    takes a connection at the same moment is sent again.
+    """
+    while True:
+        await asyncio.sleep(interval)
+        if isinstance(client, Redis):
+            await client.connection_pool.disconnect(inuse_connections=False)
+            continue
+        for node in client.get_nodes():
+            await node.disconnect_free_connections()
 
 
 def url_problem(url: str) -> str | None:

@@ -1,15 +1,18 @@
 """Redis clients of a server and of a cluster: commands, failures, failover."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 
 import anyio
+import anyio.lowlevel
 import pytest
 from redis.asyncio import RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import ResponseError
 
 from app.infra.embedded.wait import until
-from app.infra.redis import REDIS_ERRORS, RedisClient, check, redis_client
+from app.infra.redis import REDIS_ERRORS, RedisClient, check, close_idle_connections, redis_client
 from tests.cluster import HOST, Cluster, cluster
 from tests.relay import Relay, relay
 
@@ -225,3 +228,42 @@ async def test_a_cluster_with_all_new_addresses_is_found_through_the_url(
             await redis.set("a", "y")
         assert await redis.set("a", "y") is True
         await after.close()
+
+
+async def test_connections_of_a_burst_are_closed_once_they_are_idle(redis_url: str) -> None:
+    async with redis_client(redis_url, timeout=5) as observer:
+        await observer.ping()
+        before = await open_connections(observer)
+        async with redis_client(redis_url, timeout=5) as redis:
+            await asyncio.gather(*(redis.set(f"key {n}", n) for n in range(30)))
+            assert await open_connections(observer) > before + 10
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(close_idle_connections, redis, 0.01)
+                with anyio.fail_after(5):
+                    while await open_connections(observer) > before:
+                        pass
+                tasks.cancel_scope.cancel()
+            assert await redis.get("key 29") == b"29"
+
+
+async def test_idle_connections_to_a_cluster_are_closed(nodes: Cluster) -> None:
+    async with redis_client(nodes.url, timeout=10) as redis:
+        assert isinstance(redis, RedisCluster)
+        await asyncio.gather(*(redis.set(key, 1) for key in SPREAD))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(close_idle_connections, redis, 0.01)
+            with anyio.fail_after(5):
+                while any(connected(node) for node in redis.get_nodes()):
+                    await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        assert await redis.get(SPREAD[0]) == b"1"
+
+
+async def open_connections(redis: RedisClient) -> int:
+    """Return the number of connections to one server."""
+    info = await redis.info("clients")
+    return int(info["connected_clients"])
+
+
+def connected(node: ClusterNode) -> bool:
+    return any(connection.is_connected for connection in node._free)
