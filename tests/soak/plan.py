@@ -38,7 +38,7 @@ def plan_question(random: Random, number: int, grace: float) -> QuestionPlan:
     after more than twice that time.
     """
     last = script.length(number)
-    key = f"soak-{number}" if random.random() < 0.25 else None
+    key = f"question-of-the-soak-{number}" if random.random() < 0.25 else None
     steps = [
         Step(random.randrange(1, last), "disconnect", max(0, random.uniform(-0.1, 0.4)) * grace)
         for _ in range(random.choice((0, 0, 1, 1, 2, 3)))
