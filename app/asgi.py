@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
+from starlette.types import Lifespan
 
 from app.bootstrap import State, services
 from app.config import Settings
@@ -27,15 +28,38 @@ def create_app(settings: Settings | None = None) -> Starlette:
     """Build the application; without `settings`, read them from the environment."""
     site = Site.installed()
     settings = settings or Settings.from_environment(os.environ)
+    routes = _routes(site, ApiDocs(settings.root_path))
+    if not settings.ops_port:
+        routes += _operations_routes()
+    return _application(routes, _lifespan(settings, site))
+
+
+def create_operations_app() -> Starlette:
+    """Build the application for OPS_PORT, which is served with the state of the main one."""
+    return _application([_alive_route(), *_operations_routes()])
+
+
+def _application(routes: list[BaseRoute], lifespan: Lifespan[Starlette] | None = None) -> Starlette:
     app = Starlette(
-        routes=_routes(site, ApiDocs(settings.root_path)),
+        routes=routes,
         middleware=[Middleware(RequestContext)],
         exception_handlers={ChatError: problem_response, HTTPException: problem_response},
-        lifespan=_lifespan(settings, site),
+        lifespan=lifespan,
     )
     # A redirect would use the request's Host header, and clients drop the body when they follow it.
     app.router.redirect_slashes = False
     return app
+
+
+def _alive_route() -> BaseRoute:
+    return Route("/healthz", ops.alive, methods=["GET"])
+
+
+def _operations_routes() -> list[BaseRoute]:
+    return [
+        Route("/readyz", ops.ready, methods=["GET"]),
+        Route("/metrics", ops.metrics, methods=["GET"]),
+    ]
 
 
 def _routes(site: Site, api_docs: ApiDocs) -> list[BaseRoute]:
@@ -47,9 +71,7 @@ def _routes(site: Site, api_docs: ApiDocs) -> list[BaseRoute]:
         Route("/api/v1/conversations/{conversation_id}", conversations.Conversation),
         Route("/api/v1/creators", library.creators, methods=["GET"]),
         Route("/api/v1/search", library.search, methods=["GET"]),
-        Route("/healthz", ops.alive, methods=["GET"]),
-        Route("/readyz", ops.ready, methods=["GET"]),
-        Route("/metrics", ops.metrics, methods=["GET"]),
+        _alive_route(),
         Route("/openapi.json", api_docs.openapi, methods=["GET"]),
         Route("/docs", site.api_docs, methods=["GET"]),
     ]

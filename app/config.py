@@ -40,6 +40,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     # Address to listen on.
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    # Another port of the same address for /metrics and /readyz; 0: they are on PORT.
+    ops_port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    # Addresses and networks, separated by commas, of proxies whose X-Forwarded-For is trusted.
+    trusted_proxies: str = ""
     # Path under which a proxy publishes the service, such as /chat. The proxy removes it.
     root_path: str = ""
 
@@ -137,6 +141,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     # Seconds for a viewer to read what was sent before it is disconnected.
     send_timeout: Seconds = 30.0
 
+    # Connections that a worker has at once (default: half of the files that it may have open, at
+    # most 10,000), and of them those of one address (IPv6: of one /64 network) that is not in
+    # TRUSTED_PROXIES; 0 is unlimited.
+    max_connections: Count | None = None
+    max_connections_per_address: Annotated[int, Meta(ge=0)] = 100
     # Questions per minute from one address (IPv6: from one /64 network); 0 is unlimited.
     rate_limit: Annotated[int, Meta(ge=0)] = 0
 
@@ -157,6 +166,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         local = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
         host = local.get(self.host, self.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def trusted_networks(self) -> list[values.Network]:
+        """The networks in TRUSTED_PROXIES."""
+        return values.parse_networks("trusted_proxies", self.trusted_proxies)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -184,6 +198,9 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "ROOT_PATH: must begin with / and not end with it, such as /chat, and consist of"
                 " single slashes, letters A to Z, digits and - . _ ~"
             )
+        values.parse_networks("trusted_proxies", self.trusted_proxies)
+        if self.ops_port and self.ops_port == self.port:
+            raise SettingsError("OPS_PORT: must differ from PORT")
         for name in ("llm", "embedding"):
             if getattr(self, f"{name}_base_url") and not getattr(self, f"{name}_model"):
                 name = name.upper()

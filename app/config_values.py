@@ -2,6 +2,7 @@
 
 import math
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ import msgspec
 
 Headers: TypeAlias = dict[str, str | None]
 Body: TypeAlias = dict[str, Any]
+Network: TypeAlias = IPv4Network | IPv6Network
 
 _JSON_EXAMPLES = {Headers | None: '{"X-Title": "Chat"}', Body | None: '{"top_p": 0.9}'}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf", re.ASCII | re.IGNORECASE)
@@ -58,6 +60,17 @@ def parse_path(_: type, text: str) -> Path:
     except RuntimeError:
         user = Path(text).parts[0]
         raise ValueError(f"must be a folder, but {user} is not a user's home directory") from None
+
+
+def parse_networks(name: str, text: str) -> list[Network]:
+    """Parse addresses and networks that are separated by commas. Raises SettingsError."""
+    try:
+        return [ip_network(part.strip()) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise SettingsError(
+            f"{name.upper()}: must be addresses or networks such as 10.0.0.10 or 10.0.0.0/8,"
+            " separated by commas"
+        ) from None
 
 
 def explain(reason: str, hint: object) -> str:

@@ -17,7 +17,7 @@ from app import tracing
 from app.errors import ChatError
 from app.handlers.problems import problem_response
 from app.limits import REQUEST_ID
-from app.logs import request_id
+from app.logs import request_id, shortened_path
 from app.services.streams import ReconnectElsewhere
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class RequestContext:
         finally:
             milliseconds = (perf_counter() - started) * 1_000
             # The query string may contain a question, and a decoded path may contain line breaks.
-            path = scope["raw_path"].decode("latin-1")
+            path = shortened_path(scope["raw_path"].decode("latin-1"))
             log.info("%s %s %d %.0f ms", scope["method"], path, status, milliseconds)
             tracing.current.reset(trace_token)
             request_id.reset(id_token)

@@ -14,6 +14,7 @@ import uvicorn
 from msgspec import Struct
 
 from app.asgi import create_app
+from app.cli.connections import ConnectionLimits
 from app.cli.server import drop_stalled_connections, server_config
 from app.config import Settings
 
@@ -135,11 +136,13 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Client]:
+async def running(
+    settings: Settings, limits: ConnectionLimits | None = None
+) -> AsyncIterator[Client]:
     """Run the service on a free port, in this event loop, for the length of the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         drop_stalled_connections(listener, settings.send_timeout)
-        server = _Server(server_config(create_app(settings), settings.root_path))
+        server = _Server(server_config(create_app(settings), settings, limits))
         serving = asyncio.create_task(server.serve([listener]))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:

@@ -24,6 +24,10 @@ def test_values_are_converted_to_their_types() -> None:
     [
         ("PORT", "http"),
         ("PORT", "70000"),
+        ("OPS_PORT", "8000"),
+        ("TRUSTED_PROXIES", "nginx"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "*"),
         ("ROOT_PATH", "chat"),
         ("ROOT_PATH", "/chat/"),
         ("ROOT_PATH", "//chat"),

@@ -12,6 +12,8 @@ from app.config import Settings, SettingsError
 ENVIRONMENT = """\
 settings, from the environment:
   HOST, PORT       address to listen on (127.0.0.1, 8000)
+  OPS_PORT         another port for /metrics and /readyz; default: PORT
+  TRUSTED_PROXIES  addresses of proxies whose X-Forwarded-For is trusted; default: none
   CHRYSOPEDIA_URL  service that `ask` connects to (default: the one at HOST and PORT)
   DATA_DIR         folder for the data of the embedded servers (.data)
   DATABASE_URL     your PostgreSQL; default: an embedded one

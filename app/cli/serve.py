@@ -2,12 +2,14 @@
 
 import logging
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
 
 from app import __version__
-from app.asgi import create_app
+from app.asgi import create_app, create_operations_app
+from app.cli.connections import raise_open_files_limit
 from app.cli.embedded_servers import embedded_servers
 from app.cli.errors import CommandError, NotFullyEmbedded
 from app.cli.library import Library, ingest_folder, open_library
@@ -36,13 +38,19 @@ async def serve(settings: Settings, folder: Path | None) -> None:
 
     An embedded database without another library gets the sample library.
     """
-    with bind(settings.host, settings.port) as listener:
+    raise_open_files_limit()
+    with ExitStack() as stack:
+        listener = stack.enter_context(bind(settings.host, settings.port))
         drop_stalled_connections(listener, settings.send_timeout)
+        operations = None
+        if settings.ops_port:
+            ops_listener = stack.enter_context(bind(settings.host, settings.ops_port))
+            operations = (create_operations_app(), ops_listener)
         async with embedded_servers(settings) as complete:
             contents = await _prepare_library(complete, folder, sample=not settings.database_url)
             greeting = _greeting(complete, listener, contents)
             app = create_app(complete)
-            server = Server(app, settings.root_path, lambda: print(greeting, flush=True))
+            server = Server(app, complete, lambda: print(greeting, flush=True), operations)
             await server.serve([listener])
 
 

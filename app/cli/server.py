@@ -6,18 +6,23 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
 
+from app.cli.connections import ConnectionLimits, Connections
 from app.cli.errors import CommandError
 from app.cli.http_protocol import HttpProtocol
+from app.config import Settings
 from app.services.streams.runner import StreamRunner
 
 log = logging.getLogger(__name__)
 
 # Seconds that slow viewers have to read the rest of a stream once all turns have ended.
 SLOW_VIEWER_TIMEOUT = 10
+# Connections at the port for operations.
+OPERATIONS_CONNECTIONS = 100
 
 
 @contextmanager
@@ -48,17 +53,26 @@ def drop_stalled_connections(listener: socket.socket, seconds: float) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
-def server_config(app: Starlette, root_path: str) -> uvicorn.Config:
-    """Return uvicorn's configuration. A proxy has removed `root_path` from the paths."""
+def server_config(
+    app: Starlette, settings: Settings, limits: ConnectionLimits | None = None
+) -> uvicorn.Config:
+    """Return uvicorn's configuration for a port; the settings have the default of its limits."""
+    trusted = settings.trusted_networks
+    limits = limits or ConnectionLimits.of_process(
+        settings.max_connections, settings.max_connections_per_address, trusted
+    )
     return uvicorn.Config(
         app,
-        root_path=root_path,
-        http=HttpProtocol,
+        # A proxy has removed it from the paths.
+        root_path=settings.root_path,
+        http=partial(HttpProtocol, connections=Connections(limits)),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=bool(trusted),
+        forwarded_allow_ips=[str(network) for network in trusted],
         timeout_graceful_shutdown=SLOW_VIEWER_TIMEOUT,
     )
 
@@ -71,22 +85,50 @@ class Server(uvicorn.Server):
     uvicorn does, so that the embedded servers are stopped too.
     """
 
-    def __init__(self, app: Starlette, root_path: str, on_started: Callable[[], None]) -> None:
-        super().__init__(server_config(app, root_path))
+    def __init__(
+        self,
+        app: Starlette,
+        settings: Settings,
+        on_started: Callable[[], None],
+        operations: tuple[Starlette, socket.socket] | None = None,
+    ) -> None:
+        """Serve `app`, and in the same process an application for operators at its own socket."""
+        super().__init__(server_config(app, settings))
         self._app = app
+        self._settings = settings
         self._on_started = on_started
+        self._operations = operations
         self._draining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then call `on_started`. Raises CommandError."""
         try:
             await super().startup(sockets)
+            if self._operations and not self.should_exit:
+                await self._serve_operations(*self._operations)
         except OSError as error:
             # Another process has bound the same port since (SO_REUSEADDR) and listens already.
             await self.lifespan.shutdown()
             raise _cannot_listen("this address", error) from None
         if not self.should_exit:
             self._on_started()
+
+    async def _serve_operations(self, app: Starlette, listener: socket.socket) -> None:
+        """Serve with the state of the main application, whose full port is no obstacle."""
+        config = server_config(
+            app, self._settings, ConnectionLimits.of_process(OPERATIONS_CONNECTIONS, 0)
+        )
+        config.load()
+
+        def protocol() -> asyncio.Protocol:
+            return config.http_protocol_class(
+                config=config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )  # type: ignore[call-arg]
+
+        loop = asyncio.get_running_loop()
+        self.servers.append(await loop.create_server(protocol, sock=listener))
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -125,4 +167,6 @@ class Server(uvicorn.Server):
 
 def _cannot_listen(address: str, error: OSError) -> CommandError:
     reason = (error.strerror or str(error)).lower()
-    return CommandError(f"cannot listen on {address}: {reason}; set HOST or PORT to another")
+    return CommandError(
+        f"cannot listen on {address}: {reason}; set HOST, PORT or OPS_PORT to another"
+    )

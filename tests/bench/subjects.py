@@ -24,6 +24,8 @@ START_TIMEOUT = 180.0
 # Limits of the service that a slow measurement must not reach.
 RAISED_LIMITS = {
     "MAX_TURNS": "100000",
+    "MAX_CONNECTIONS": "100000",
+    "MAX_CONNECTIONS_PER_ADDRESS": "0",
     "DATABASE_TIMEOUT": "120",
     "MEMORY_TIMEOUT": "60",
     "EMBEDDING_TIMEOUT": "60",

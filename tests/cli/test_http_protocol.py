@@ -1,6 +1,5 @@
 """Connections of clients that offer an upgrade, or that close their sending side."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -8,7 +7,9 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
+from app.cli.http_protocol import PIPELINE_LIMIT
 from app.config import Settings
+from tests.cli.raw_client import SOON, connect, exchange, get
 from tests.scripted_model import ScriptedModel, say
 from tests.service import CHAT, Client, running
 
@@ -24,8 +25,6 @@ H2C = (
 CLOSE = b"Connection: close\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
 SIZED = b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
-# How soon the service notices that a client is gone, in seconds.
-SOON = 5
 
 
 @pytest.fixture
@@ -39,31 +38,6 @@ def question(headers: bytes, body: bytes = SIZED) -> bytes:
     """Return the request of a question."""
     start = f"POST {CHAT} HTTP/1.1\r\nHost: chat\r\nContent-Type: application/json\r\n"
     return start.encode() + headers + body
-
-
-def get(path: str, headers: bytes) -> bytes:
-    """Return a request without a body."""
-    return f"GET {path} HTTP/1.1\r\nHost: chat\r\n".encode() + headers + b"\r\n"
-
-
-async def connect(service: Client) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    host, _, port = service.url.removeprefix("http://").partition(":")
-    return await asyncio.open_connection(host, int(port))
-
-
-async def exchange(service: Client, *pieces: bytes, end: bool = False) -> bytes:
-    """Send a piece at a time, close the sending side if `end`, and read to the end."""
-    reader, writer = await connect(service)
-    with anyio.fail_after(SOON):
-        for piece in pieces:
-            # Each piece becomes a packet, which is read on its own.
-            await anyio.wait_all_tasks_blocked()
-            writer.write(piece)
-        if end:
-            writer.write_eof()
-        reply = await reader.read()
-    writer.close()
-    return reply
 
 
 @pytest.mark.parametrize("body", [SIZED, CHUNKED], ids=["sized", "chunked"])
@@ -95,8 +69,9 @@ async def test_requests_after_an_ignored_upgrade_are_served(service: Client) -> 
 
 async def test_many_offers_in_one_packet_are_served(service: Client) -> None:
     upgrade = b"Connection: upgrade\r\nUpgrade: x\r\n"
-    reply = await exchange(service, get("/healthz", upgrade) * 500 + get("/healthz", CLOSE))
-    assert reply.count(b"HTTP/1.1 200 OK") == 501
+    last = get("/healthz", CLOSE)
+    reply = await exchange(service, get("/healthz", upgrade) * PIPELINE_LIMIT + last)
+    assert reply.count(b"HTTP/1.1 200 OK") == PIPELINE_LIMIT + 1
 
 
 async def test_websockets_are_not_offered(service: Client) -> None:
@@ -125,8 +100,8 @@ async def test_client_that_closes_its_sending_side_gets_its_answer(
 ) -> None:
     held = anyio.Event()
     model.answers(say("One", held, " two [1]."))
-    async with running(replace(model_settings, llm_silence_timeout=9.0)) as service:
-        reader, writer = await connect(service)
+    settings = replace(model_settings, llm_silence_timeout=9.0)
+    async with running(settings) as service, connect(service) as (reader, writer):
         with anyio.fail_after(SOON):
             writer.write(question(b""))
             await reader.readuntil(b'"One"')
@@ -136,7 +111,6 @@ async def test_client_that_closes_its_sending_side_gets_its_answer(
             await reader.readuntil(b": ping\n\n")
             held.set()
             assert b"event: done" in await reader.read()
-        writer.close()
 
 
 @pytest.mark.parametrize("headers", [b"", CLOSE, H2C], ids=["keep-alive", "close", "h2c"])
@@ -161,8 +135,7 @@ async def test_client_that_has_closed_its_connection_is_detected(
 ) -> None:
     model.answers(say("One", anyio.Event()))
     settings = replace(model_settings, turn_grace=0.01, llm_silence_timeout=9.0)
-    async with running(settings) as service:
-        reader, writer = await connect(service)
+    async with running(settings) as service, connect(service) as (reader, writer):
         with anyio.fail_after(SOON):
             writer.write(question(b""))
             await reader.readuntil(b'"One"')

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Mapping
@@ -17,10 +18,12 @@ from app.cli.sample_library import SAMPLE, update_sample_library
 from app.services.ingest.store.indexer import Indexer
 from tests.cli.processes import end, refusal, serving
 from tests.scripted_model import ScriptedModel, say
-from tests.service import answer
+from tests.servers import free_ports
+from tests.service import Client, answer
 
 pytestmark = pytest.mark.anyio
 
+OPERATIONS = ("/healthz", "/readyz", "/metrics")
 QUESTION = "How fast should the attack be when I side-chain the bass to the kick?"
 
 
@@ -177,8 +180,54 @@ async def test_logs_are_json_lines_with_request_ids_and_without_questions(
     assert "GET /x%0AFORGED 404" in errors
     requests = {line["message"].rsplit(" ", 2)[0]: line for line in lines if "/api/" in str(line)}
     assert requests["GET /api/v1/search 200"]["request_id"] == "r-1"
-    assert len(requests["POST /api/v1/chat 200"]["request_id"]) == 32
+    assert re.fullmatch("[0-9a-f]{8}…", requests["POST /api/v1/chat 200"]["request_id"])
     assert "uncommon" not in errors
+
+
+async def test_operations_have_a_port_of_their_own(database_url: str, redis_url: str) -> None:
+    (port,) = free_ports(1)
+    settings = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "MAX_CONNECTIONS": "1"}
+    async with serving(**settings, OPS_PORT=str(port)) as service:
+        # Its only connection: a full worker still reports.
+        statuses = [(await service.client.call("GET", path))[0] for path in OPERATIONS]
+        assert statuses == [200, 404, 404]
+        operations = Client(service.client.http, f"http://127.0.0.1:{port}")
+        replies = [await operations.call("GET", path) for path in OPERATIONS]
+        assert [status for status, _, _ in replies] == [200, 200, 200]
+        assert b"chrysopedia_turns_limit 1000" in replies[2][1]
+        assert (await operations.call("GET", "/api/v1/creators"))[0] == 404
+        assert (await operations.call("GET", "/"))[0] == 404
+        errors = await end(service)
+    assert "Traceback" not in errors
+
+
+def test_a_port_in_use_for_operations_is_refused(redis_url: str, database_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = refusal(OPS_PORT=port, DATABASE_URL=database_url, REDIS_URL=redis_url)
+    assert f"cannot listen on 127.0.0.1:{port}: address already in use" in line
+
+
+async def test_forwarded_addresses_are_read_from_trusted_proxies_only(
+    database_url: str, redis_url: str
+) -> None:
+    settings = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "RATE_LIMIT": "1"}
+    for trusted, expected in (("127.0.0.0/8", [200, 200]), ("", [200, 429])):
+        # FORWARDED_ALLOW_IPS is uvicorn's own.
+        async with serving(**settings, TRUSTED_PROXIES=trusted, FORWARDED_ALLOW_IPS="*") as service:
+            statuses = [
+                (
+                    await service.client.call(
+                        "POST",
+                        "/api/v1/chat",
+                        json={"query": "a"},
+                        headers={"X-Forwarded-For": f"192.0.2.{len(trusted)}{number}"},
+                    )
+                )[0]
+                for number in range(2)
+            ]
+            assert statuses == expected
+            await end(service)
 
 
 async def remember(redis_url: str, conversation: str, turn: Mapping[str, object]) -> None:

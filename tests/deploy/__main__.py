@@ -36,7 +36,12 @@ async def run(settings: Settings, port: int) -> None:
                 async with open_library(complete) as library:
                     with suppress(NotFullyEmbedded):
                         await update_sample_library(library)
-            each = {**environment(complete), "HOST": "127.0.0.1", "PORT": "0"}
+            each = {
+                **environment(complete),
+                "HOST": "127.0.0.1",
+                "PORT": "0",
+                "TRUSTED_PROXIES": "127.0.0.1",
+            }
             async with worker(each) as one, worker(each) as other:
                 addresses = [it.url.removeprefix("http://") for it in (one, other)]
                 async with nginx(addresses, certificate=certificate, port=port) as front:

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import uvicorn
 
+from app.cli.connections import ConnectionLimits
 from app.config import Settings
 from app.limits import BODY_LIMIT
 from tests.nginx import DEPLOY
@@ -36,8 +36,8 @@ def test_nginx_limits_match_those_of_the_service() -> None:
     assert f"at most {BODY_LIMIT} bytes" in config
     assert seconds(setting("proxy_read_timeout", config)) > 3 * settings.heartbeat
     assert seconds(setting("worker_shutdown_timeout", config)) > settings.llm_answer_timeout
-    keeps = uvicorn.Config("app").timeout_keep_alive
-    assert seconds(setting("keepalive_timeout", config)) < keeps
+    keep_alive = ConnectionLimits.of_process(None, 0).keep_alive
+    assert seconds(setting("keepalive_timeout", config)) < keep_alive
 
 
 def test_systemd_and_compose_wait_for_a_worker_to_drain() -> None:
@@ -50,7 +50,7 @@ def test_compose_addresses_match_those_that_nginx_and_the_workers_use() -> None:
     text = COMPOSE.read_text()
     address = r"^  ([\w-]+):\n(?:(?: {4}.*)?\n)*?        ipv4_address: (\S+)"
     found = dict(re.findall(address, text, re.MULTILINE))
-    assert setting("FORWARDED_ALLOW_IPS", text) == found.pop("nginx")
+    assert setting("TRUSTED_PROXIES", text) == found.pop("nginx")
     workers = (DEPLOY / "compose-workers.conf").read_text()
     assert re.findall(r"server (\S+):8000 max_fails=0;", workers) == [*found.values()]
 

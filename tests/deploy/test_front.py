@@ -131,8 +131,31 @@ async def test_request_id_is_the_same_in_response_worker_and_log(given: str, kep
         assert (name == given) is kept
         assert worker.seen[0].headers["X-Request-Id"] == name
         [line] = await front.requests(1)
-        assert json.loads(line)["request_id"] == name
+        assert json.loads(line)["request_id"] == f"{name[:8]}…"
         assert "secret" not in line
+
+
+@pytest.mark.parametrize(
+    ("path", "logged"),
+    [
+        (f"{CHAT}/t_{'0' * 32}?lastEventId=x", f"{CHAT}/t_000000…"),
+        ("/chat/api/v1/conversations/c_123456789/x", "/chat/api/v1/conversations/c_123456…/x"),
+        (CHAT, CHAT),
+        ("/a%0AFORGED", "/a%0AFORGED"),
+        ("/a\u202eb", "/a"),
+        ("/" + "x" * 1_000, "/" + "x" * 199),
+    ],
+)
+async def test_logged_path_is_short_and_printable(path: str, logged: str) -> None:
+    async with stub() as worker, nginx([worker.address]) as front:
+        reader, writer = await asyncio.open_connection(
+            *front.url.removeprefix("http://").split(":")
+        )
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        await reader.read()
+        writer.close()
+        [line] = await front.requests(1)
+        assert json.loads(line)["path"] == logged
 
 
 async def test_trace_context_reaches_the_worker() -> None:

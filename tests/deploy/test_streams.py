@@ -105,7 +105,7 @@ async def test_rate_limit_uses_the_address_that_nginx_sees(
     model_settings: Settings,
 ) -> None:
     async with (
-        running(replace(model_settings, rate_limit=1)) as worker,
+        running(replace(model_settings, rate_limit=1, trusted_proxies="127.0.0.1")) as worker,
         nginx([worker.url.removeprefix("http://")]) as front,
     ):
         # A client cannot choose its own address.

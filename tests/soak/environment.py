@@ -30,6 +30,8 @@ SETTINGS = {
     "DRAIN_TIME": DRAIN_TIME,
     "MEMORY_TTL": MEMORY_TTL,
     "HEARTBEAT": HEARTBEAT,
+    # All viewers have one address.
+    "MAX_CONNECTIONS_PER_ADDRESS": 0,
 }
 
 

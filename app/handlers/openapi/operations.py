@@ -202,7 +202,7 @@ OPERATIONS = (
         tag="operations",
         summary="Check that the worker accepts questions",
         description="Reports the state of each part. Unavailable memory alone is a 200: chat works "
-        "without it.",
+        "without it. At `OPS_PORT` if it is set.",
         responses=(
             ResponseSpec(200, "The worker is ready.", {JSON: Readiness}),
             ResponseSpec(
@@ -219,7 +219,7 @@ OPERATIONS = (
         tag="operations",
         summary="Read this worker's metrics",
         description="Prometheus text, or OpenMetrics if `Accept` allows it. Scrape each worker on "
-        "its own.",
+        "its own. At `OPS_PORT` if it is set.",
         responses=(
             ResponseSpec(200, "The metrics.", {TEXT: str, "application/openmetrics-text": str}),
         ),

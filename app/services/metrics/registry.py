@@ -32,6 +32,8 @@ FIRST_EVENT_TIMES = (*SHORT_TIMES[2:], 10.0, 30.0, 60.0)
 TURN_TIMES = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0)
 # The tier of turns that failed.
 NO_TIER = "unknown"
+# The whole worker's connections, those of one address, and the process's open files.
+CONNECTION_LIMITS = ("worker", "address", "files")
 # Seconds between two measurements of the event loop's lag.
 LAG_INTERVAL = 1.0
 
@@ -70,6 +72,11 @@ class Metrics:
         )
         for reason in _error_kinds():
             self.refusals.labels(reason)
+        self.connections_refused = self._counter(
+            "connections_refused", "Connections refused because of a limit, by limit.", "limit"
+        )
+        for limit in CONNECTION_LIMITS:
+            self.connections_refused.labels(limit)
         self.resumes = self._counter("resumes", "Viewers that reconnected to a stream.")
         self.model_retries = self._counter(
             "model_retries", "Retries of requests to the same model."

@@ -11,6 +11,7 @@ import anyio
 from app.errors import ChatError, ShuttingDown, TurnLost, TurnRunning, Unavailable, Unprocessable
 from app.infra.connection_errors import describe
 from app.infra.redis import REDIS_ERRORS
+from app.logs import shortened_id
 from app.services.streams.abandonment import AbandonmentTimer
 from app.services.streams.buffer import StreamBuffer
 from app.services.streams.event_store import EventStore
@@ -202,12 +203,12 @@ class StreamRunner:
             # Only `drain` cancels the task.
             error = ShuttingDown(SHUTTING_DOWN)
         except Exception:
-            log.exception("stream %s failed", stream.stream_id)
+            log.exception("stream %s failed", shortened_id(stream.stream_id))
             error = TurnLost(FAILED)
         try:
             self._end(running, stream, error)
         except Exception:
-            log.exception("stream %s has no last frame", stream.stream_id)
+            log.exception("stream %s has no last frame", shortened_id(stream.stream_id))
             running.error = running.error or TurnLost(FAILED)
             stream.detach_viewers()
             stream.discard()
@@ -219,7 +220,7 @@ class StreamRunner:
 
     def _end(self, running: _Running, stream: LocalStream, error: ChatError | None) -> None:
         if error is None and running.existing is None and not stream.ended:
-            log.error("stream %s was not ended by its producer", stream.stream_id)
+            log.error("stream %s was not ended by its producer", shortened_id(stream.stream_id))
             error = TurnLost(FAILED)
         if error is not None and not stream.frames:
             running.error = error
