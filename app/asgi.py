@@ -15,6 +15,7 @@ from app.bootstrap import State, services
 from app.config import Settings
 from app.errors import ChatError
 from app.handlers import chat, codec, conversations, library, ops
+from app.handlers.allowed_hosts import AllowedHosts
 from app.handlers.openapi.api_docs import ApiDocs
 from app.handlers.problems import problem_response
 from app.handlers.site import NOT_INSTALLED, Site
@@ -29,7 +30,10 @@ def create_app(settings: Settings | None = None) -> Starlette:
     settings = settings or Settings.from_environment(os.environ)
     app = Starlette(
         routes=_routes(site, ApiDocs(settings.root_path)),
-        middleware=[Middleware(RequestContext)],
+        middleware=[
+            Middleware(RequestContext),
+            Middleware(AllowedHosts, allowed=settings.allowed_hosts, own=settings.host),
+        ],
         exception_handlers={ChatError: problem_response, HTTPException: problem_response},
         lifespan=_lifespan(settings, site),
     )

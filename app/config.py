@@ -40,6 +40,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     # Address to listen on.
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    # Host names of the service beside HOST, localhost and addresses, such as chat.example.org or
+    # *.example.org, separated by commas. Requests for others are refused.
+    allowed_hosts: str = ""
     # Path under which a proxy publishes the service, such as /chat. The proxy removes it.
     root_path: str = ""
 
@@ -184,6 +187,7 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "ROOT_PATH: must begin with / and not end with it, such as /chat, and consist of"
                 " single slashes, letters A to Z, digits and - . _ ~"
             )
+        values.check_hosts("allowed_hosts", self.allowed_hosts)
         for name in ("llm", "embedding"):
             if getattr(self, f"{name}_base_url") and not getattr(self, f"{name}_model"):
                 name = name.upper()

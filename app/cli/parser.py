@@ -12,6 +12,7 @@ from app.config import Settings, SettingsError
 ENVIRONMENT = """\
 settings, from the environment:
   HOST, PORT       address to listen on (127.0.0.1, 8000)
+  ALLOWED_HOSTS    host names of the service beside HOST and localhost, such as chat.example.org
   CHRYSOPEDIA_URL  service that `ask` connects to (default: the one at HOST and PORT)
   DATA_DIR         folder for the data of the embedded servers (.data)
   DATABASE_URL     your PostgreSQL; default: an embedded one

@@ -64,3 +64,9 @@ def test_systemd_unit_is_valid_and_rated_secure(tmp_path: Path) -> None:
         command: list[str | Path] = ["systemd-analyze", *check, unit]
         done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - no shell
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+def test_the_name_of_the_site_is_allowed_by_the_workers() -> None:
+    name = setting("server_name", (DEPLOY / "site/server.conf").read_text())
+    assert setting("ALLOWED_HOSTS", (DEPLOY / "chrysopedia-chat.env").read_text()) == name
+    assert "$http_host" in setting("proxy_set_header Host", (DEPLOY / "nginx.conf").read_text())
