@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from app.bootstrap import State, services
 from app.config import Settings
+from app.config_transport import check_transport
 from app.errors import ChatError
 from app.handlers import chat, codec, conversations, library, ops
 from app.handlers.allowed_hosts import AllowedHosts
@@ -27,7 +28,9 @@ log = logging.getLogger(__name__)
 def create_app(settings: Settings | None = None) -> Starlette:
     """Build the application; without `settings`, read them from the environment."""
     site = Site.installed()
-    settings = settings or Settings.from_environment(os.environ)
+    if settings is None:
+        settings = Settings.from_environment(os.environ)
+        check_transport(settings, os.environ)
     app = Starlette(
         routes=_routes(site, ApiDocs(settings.root_path)),
         middleware=[

@@ -58,6 +58,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     # session mode. Default: 0 if a pooler is detected, else 100.
     database_statement_cache: Annotated[int, Meta(ge=0)] | None = None
 
+    # Hosts that may be reached without TLS because the network in between is private, separated by
+    # commas: names, addresses or networks, such as postgres, *.internal or 10.0.0.0/8.
+    plaintext_hosts: str = ""
+
     # Redis: its URL (empty: an embedded Valkey), and the seconds for a read or write of memory.
     redis_url: str = ""
     memory_timeout: Seconds = 1.0
@@ -187,7 +191,8 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "ROOT_PATH: must begin with / and not end with it, such as /chat, and consist of"
                 " single slashes, letters A to Z, digits and - . _ ~"
             )
-        values.check_hosts("allowed_hosts", self.allowed_hosts)
+        for name in ("allowed_hosts", "plaintext_hosts"):
+            values.check_hosts(name, getattr(self, name))
         for name in ("llm", "embedding"):
             if getattr(self, f"{name}_base_url") and not getattr(self, f"{name}_model"):
                 name = name.upper()

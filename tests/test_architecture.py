@@ -24,7 +24,7 @@ LAYERS = (
     r"app\.bootstrap\b.*",
     r"app\.services\b.*",
     r"app\.infra\b.*",
-    r"app\.(config|config_values|errors|logs|schemas|tracing)",
+    r"app\.(config|config_transport|config_values|errors|logs|schemas|tracing)",
     r"app(\.(limits|host_names))?",
 )
 OTHER_SERVICES = {

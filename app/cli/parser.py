@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from app import __version__
 from app.cli.commands import add_commands, ask_service
 from app.config import Settings, SettingsError
+from app.config_transport import check_transport
 
 ENVIRONMENT = """\
 settings, from the environment:
@@ -18,6 +19,7 @@ settings, from the environment:
   DATABASE_URL     your PostgreSQL; default: an embedded one
   REDIS_URL        your Redis (redis+cluster://host,host… for a cluster); default: an embedded
                    Valkey
+  PLAINTEXT_HOSTS  hosts of a private network that may be reached without TLS
   LLM_BASE_URL     an OpenAI-compatible server, such as http://127.0.0.1:11434/v1; default: none,
                    answers quote the sources
   LLM_MODEL, LLM_API_KEY, LLM_HEADERS, LLM_EXTRA_BODY, LLM_FALLBACK_MODEL, LLM_FALLBACK_BASE_URL
@@ -50,7 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"REDIS_URL: {problem}", 2)
     logs.configure(settings.log_format, settings.log_level)
     try:
+        check_transport(settings, os.environ)
         return int(options.command(settings, options))
+    except SettingsError as error:
+        return _fail(error, 2)
     except CommandError as error:
         return _fail(error, 1)
     except KeyboardInterrupt:

@@ -14,8 +14,8 @@ import msgspec
 from app.cli.ask.retry import cause_of, reason
 from app.cli.ask.service import Service
 from app.cli.doctor.report import Report, duration
-from app.cli.doctor.servers import is_local
 from app.cli.doctor.stream import check_stream
+from app.config_transport import is_local
 from app.infra.connection_errors import speaks_no_tls
 from app.infra.http.endpoint import Endpoint
 from app.schemas import Readiness
