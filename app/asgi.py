@@ -14,8 +14,10 @@ from starlette.types import Lifespan
 
 from app.bootstrap import State, services
 from app.config import Settings
+from app.config_transport import check_transport
 from app.errors import ChatError
 from app.handlers import chat, codec, conversations, library, ops
+from app.handlers.allowed_hosts import AllowedHosts
 from app.handlers.openapi.api_docs import ApiDocs
 from app.handlers.problems import problem_response
 from app.handlers.site import NOT_INSTALLED, Site
@@ -27,22 +29,29 @@ log = logging.getLogger(__name__)
 def create_app(settings: Settings | None = None) -> Starlette:
     """Build the application; without `settings`, read them from the environment."""
     site = Site.installed()
-    settings = settings or Settings.from_environment(os.environ)
+    if settings is None:
+        settings = Settings.from_environment(os.environ)
+        check_transport(settings, os.environ)
     routes = _routes(site, ApiDocs(settings.root_path))
     if not settings.ops_port:
         routes += _operations_routes()
-    return _application(routes, _lifespan(settings, site))
+    return _application(settings, routes, _lifespan(settings, site))
 
 
-def create_operations_app() -> Starlette:
+def create_operations_app(settings: Settings) -> Starlette:
     """Build the application for OPS_PORT, which is served with the state of the main one."""
-    return _application([_alive_route(), *_operations_routes()])
+    return _application(settings, [_alive_route(), *_operations_routes()])
 
 
-def _application(routes: list[BaseRoute], lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+def _application(
+    settings: Settings, routes: list[BaseRoute], lifespan: Lifespan[Starlette] | None = None
+) -> Starlette:
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(RequestContext)],
+        middleware=[
+            Middleware(RequestContext),
+            Middleware(AllowedHosts, allowed=settings.allowed_hosts, own=settings.host),
+        ],
         exception_handlers={ChatError: problem_response, HTTPException: problem_response},
         lifespan=lifespan,
     )

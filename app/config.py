@@ -44,6 +44,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     ops_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     # Addresses and networks, separated by commas, of proxies whose X-Forwarded-For is trusted.
     trusted_proxies: str = ""
+    # Host names of the service beside HOST, localhost and addresses, such as chat.example.org or
+    # *.example.org, separated by commas. Requests for others are refused.
+    allowed_hosts: str = ""
     # Path under which a proxy publishes the service, such as /chat. The proxy removes it.
     root_path: str = ""
 
@@ -58,6 +61,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     # Prepared statements per connection: 0 behind a pooler in transaction mode, more behind one in
     # session mode. Default: 0 if a pooler is detected, else 100.
     database_statement_cache: Annotated[int, Meta(ge=0)] | None = None
+
+    # Hosts that may be reached without TLS because the network in between is private, separated by
+    # commas: names, addresses or networks, such as postgres, *.internal or 10.0.0.0/8.
+    plaintext_hosts: str = ""
 
     # Redis: its URL (empty: an embedded Valkey), and the seconds for a read or write of memory.
     redis_url: str = ""
@@ -201,6 +208,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         values.parse_networks("trusted_proxies", self.trusted_proxies)
         if self.ops_port and self.ops_port == self.port:
             raise SettingsError("OPS_PORT: must differ from PORT")
+        for name in ("allowed_hosts", "plaintext_hosts"):
+            values.check_hosts(name, getattr(self, name))
         for name in ("llm", "embedding"):
             if getattr(self, f"{name}_base_url") and not getattr(self, f"{name}_model"):
                 name = name.upper()

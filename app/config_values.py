@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from app.host_names import HostList
+
 Headers: TypeAlias = dict[str, str | None]
 Body: TypeAlias = dict[str, Any]
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -112,6 +114,16 @@ def _is_http_url(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and port != 0 and bool(re.fullmatch("[!-~]+", host))
+
+
+def check_hosts(name: str, text: str) -> None:
+    """Check a list of hosts, which may be empty. Raises SettingsError."""
+    try:
+        HostList.of(text)
+    except ValueError as error:
+        raise SettingsError(
+            f"{name.upper()}: must be host names, separated by commas, but {error}"
+        ) from None
 
 
 def check_key(name: str, key: str) -> None:

@@ -13,6 +13,7 @@ The tree::
     ├── LengthRequired          length-required
     ├── BodyTooLarge            body-too-large
     ├── UnsupportedMediaType    unsupported-media-type
+    ├── Misdirected             misdirected             the Host header names another site
     ├── Unprocessable           unprocessable           a field is invalid
     ├── TooManyRequests         too-many-requests
     ├── ModelFailed             model-failed            only in streams
@@ -110,6 +111,18 @@ class UnsupportedMediaType(ChatError):
     """The request body is not JSON."""
 
     kind = "unsupported-media-type"
+
+
+class Misdirected(ChatError):
+    """The request is for a host name that is not the service's."""
+
+    kind = "misdirected"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The service is not known by this host name. Its operator can add the name to"
+            " ALLOWED_HOSTS."
+        )
 
 
 class Unprocessable(ChatError):

@@ -1,4 +1,4 @@
-"""Request ids, trace context, the access log, and the response to unexpected errors.
+"""Request ids, trace context, the access log, headers of every response, and unexpected errors.
 
 Pure ASGI: a middleware that runs the application in another task hides disconnects.
 """
@@ -47,7 +47,11 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", own_id.encode())]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", own_id.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
             return send(message)
 
         try:

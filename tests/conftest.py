@@ -17,7 +17,14 @@ from app.infra.embedded import postgres, valkey
 from tests.certificate import make_certificate
 from tests.programs import find
 from tests.scripted_model import ScriptedModel
-from tests.servers import OwnServer, SharedServers, ingest_sample, own_server, shared_servers
+from tests.servers import (
+    OwnServer,
+    SharedServers,
+    ingest_sample,
+    own_server,
+    shared_servers,
+    superuser_url,
+)
 
 TESTS = Path(__file__).parent
 SLOW_FOLDERS = ("fuzz", "survival")
@@ -61,9 +68,9 @@ def database_url(shared: SharedServers) -> Iterator[str]:
 
 @pytest.fixture
 def bare_database_url(shared: SharedServers) -> Iterator[str]:
-    """The DSN of an empty database without the schema."""
+    """The DSN of an empty database without the schema, with the superuser's name."""
     url = shared.create_database(template="template0")
-    yield url
+    yield superuser_url(url)
     shared.drop_database(url)
 
 
@@ -71,6 +78,14 @@ def bare_database_url(shared: SharedServers) -> Iterator[str]:
 async def database(anyio_backend: object, database_url: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection to `database_url`."""
     connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def superuser(anyio_backend: object, database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A superuser's connection to `database_url`, for what the service may not do."""
+    connection = await asyncpg.connect(superuser_url(database_url))
     yield connection
     await connection.close()
 

@@ -23,6 +23,7 @@ from app.cli.library import ingest_folder, open_library
 from app.config import Settings
 from app.infra.database import migrate
 from app.infra.embedded import servers
+from app.infra.embedded.roles import ROLE, SUPERUSER
 
 TEMPLATE = "template_of_tests"
 
@@ -31,20 +32,20 @@ class SharedServers(Struct, frozen=True):
     """The shared servers, and the thread whose event loop runs them."""
 
     portal: BlockingPortal
-    admin_url: str
+    url: str
     redis_url: str
 
     def create_database(self, template: str = TEMPLATE) -> str:
-        """Create a database from a template and return its DSN."""
+        """Create a database from a template and return its DSN, with the service's role."""
         name = f"test_{uuid4().hex}"
-        statement = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"
-        self.portal.call(_execute, self.admin_url, statement)
-        return _named(self.admin_url, name)
+        statement = f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE {template} STRATEGY FILE_COPY"
+        self.portal.call(_execute, superuser_url(self.url), statement)
+        return _named(self.url, name)
 
     def drop_database(self, url: str) -> None:
         """Drop a database, closing its connections."""
         name = url.partition("?")[0].rpartition("/")[2]
-        self.portal.call(_execute, self.admin_url, f"DROP DATABASE {name} WITH (FORCE)")
+        self.portal.call(_execute, superuser_url(self.url), f"DROP DATABASE {name} WITH (FORCE)")
 
     def flush_redis(self) -> None:
         """Delete all keys."""
@@ -107,6 +108,11 @@ async def ingest_sample(database_url: str) -> None:
             await ingest_folder(library, folder)
 
 
+def superuser_url(url: str) -> str:
+    """Return the DSN of a database of an embedded PostgreSQL with the superuser's name."""
+    return url.replace(f"//{ROLE}@", f"//{SUPERUSER}@", 1)
+
+
 def free_ports(count: int) -> list[int]:
     """Find free ports outside the range that the system gives to outgoing connections.
 
@@ -122,12 +128,12 @@ def free_ports(count: int) -> list[int]:
     raise OSError("no free port")
 
 
-async def _prepare(admin_url: str) -> None:
+async def _prepare(url: str) -> None:
     # Test data need not survive a power failure.
-    await _execute(admin_url, "ALTER SYSTEM SET fsync = off")
-    await _execute(admin_url, "SELECT pg_reload_conf()")
-    await _execute(admin_url, f"CREATE DATABASE {TEMPLATE}")
-    connection = await asyncpg.connect(_named(admin_url, TEMPLATE))
+    await _execute(superuser_url(url), "ALTER SYSTEM SET fsync = off")
+    await _execute(superuser_url(url), "SELECT pg_reload_conf()")
+    await _execute(url, f"CREATE DATABASE {TEMPLATE}")
+    connection = await asyncpg.connect(_named(url, TEMPLATE))
     await migrate(connection)
     await connection.close()
 

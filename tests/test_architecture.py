@@ -24,8 +24,8 @@ LAYERS = (
     r"app\.bootstrap\b.*",
     r"app\.services\b.*",
     r"app\.infra\b.*",
-    r"app\.(config|config_values|errors|logs|schemas|tracing)",
-    r"app(\.limits)?",
+    r"app\.(config|config_transport|config_values|errors|logs|schemas|tracing)",
+    r"app(\.(limits|host_names))?",
 )
 OTHER_SERVICES = {
     "chat": ("models", "search"),
@@ -36,7 +36,7 @@ OTHER_SERVICES = {
 FORBIDDEN = {
     r"app\.handlers\b.*": r"app\.infra\b.*",
     r"app\.config": r"app\.(?!limits$|config_values$).*",
-    r"app\.config_values": r"app\.(?!limits$).*",
+    r"app\.config_values": r"app\.(?!limits$|host_names$).*",
     r"app\.services\.streams\b.*": r"app\.schemas",
 }
 HTTP = re.compile(r"starlette|HTTPStatus|\bLocation\b|\bRateLimit\b|\bRetry-After\b.*:")

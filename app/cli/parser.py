@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from app import __version__
 from app.cli.commands import add_commands, ask_service
 from app.config import Settings, SettingsError
+from app.config_transport import check_transport
 
 ENVIRONMENT = """\
 settings, from the environment:
   HOST, PORT       address to listen on (127.0.0.1, 8000)
   OPS_PORT         another port for /metrics and /readyz; default: PORT
   TRUSTED_PROXIES  addresses of proxies whose X-Forwarded-For is trusted; default: none
+  ALLOWED_HOSTS    host names of the service beside HOST and localhost, such as chat.example.org
   CHRYSOPEDIA_URL  service that `ask` connects to (default: the one at HOST and PORT)
   DATA_DIR         folder for the data of the embedded servers (.data)
   DATABASE_URL     your PostgreSQL; default: an embedded one
   REDIS_URL        your Redis (redis+cluster://host,host… for a cluster); default: an embedded
                    Valkey
+  PLAINTEXT_HOSTS  hosts of a private network that may be reached without TLS
   LLM_BASE_URL     an OpenAI-compatible server, such as http://127.0.0.1:11434/v1; default: none,
                    answers quote the sources
   LLM_MODEL, LLM_API_KEY, LLM_HEADERS, LLM_EXTRA_BODY, LLM_FALLBACK_MODEL, LLM_FALLBACK_BASE_URL
@@ -51,7 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"REDIS_URL: {problem}", 2)
     logs.configure(settings.log_format, settings.log_level)
     try:
+        check_transport(settings, os.environ)
         return int(options.command(settings, options))
+    except SettingsError as error:
+        return _fail(error, 2)
     except CommandError as error:
         return _fail(error, 1)
     except KeyboardInterrupt:

@@ -45,7 +45,7 @@ async def serve(settings: Settings, folder: Path | None) -> None:
         operations = None
         if settings.ops_port:
             ops_listener = stack.enter_context(bind(settings.host, settings.ops_port))
-            operations = (create_operations_app(), ops_listener)
+            operations = (create_operations_app(settings), ops_listener)
         async with embedded_servers(settings) as complete:
             contents = await _prepare_library(complete, folder, sample=not settings.database_url)
             greeting = _greeting(complete, listener, contents)

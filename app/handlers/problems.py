@@ -38,6 +38,7 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
     "length-required": ProblemType(411, "Content-Length is required"),
     "body-too-large": ProblemType(413, "Request body is too large"),
     "unsupported-media-type": ProblemType(415, "Request body must be JSON"),
+    "misdirected": ProblemType(421, "Unknown host name"),
     "unprocessable": ProblemType(422, "Invalid field"),
     "too-many-requests": ProblemType(429, "Too many questions"),
     "model-failed": ProblemType(502, "The language model failed"),

@@ -27,6 +27,7 @@ from app.services.search.retriever import PostgresRetriever
 from tests.bench import observe
 from tests.bench.report import Measured, SearchTimes, as_table
 from tests.bench.synthetic_text import SyntheticLibrary
+from tests.servers import superuser_url
 
 # Source of the synthetic text: real transcripts if there are any, or the sample library.
 TRANSCRIPTS = Path(__file__).parents[3] / "shared" / "data" / "library"
@@ -186,7 +187,7 @@ async def _measure_all(
     measured: dict[int, Measured] = {}
     if shared_buffers:
         async with postgres(folder) as url:  # The setting takes effect at the next start.
-            connection = await asyncpg.connect(url)
+            connection = await asyncpg.connect(superuser_url(url))
             await connection.execute(f"ALTER SYSTEM SET shared_buffers = '{shared_buffers}'")
             await connection.close()
     async with postgres(folder) as url:

@@ -40,4 +40,4 @@ async def exchange(service: Client, *pieces: bytes, end: bool = False) -> bytes:
 
 def get(path: str, headers: bytes = b"") -> bytes:
     """Return a request without a body."""
-    return f"GET {path} HTTP/1.1\r\nHost: chat\r\n".encode() + headers + b"\r\n"
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n".encode() + headers + b"\r\n"

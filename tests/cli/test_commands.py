@@ -184,3 +184,27 @@ finally:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert f"chrysopedia-chat {command}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("serve",), ("ingest", "."), ("reindex",), ("calibrate",), ("doctor",), ("eval",)],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_command_that_connects_refuses_an_unprotected_connection(
+    arguments: tuple[str, ...],
+) -> None:
+    done = run(*arguments, DATABASE_URL="postgresql://me:secret@db.invalid/chat")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "DATABASE_URL" in done.stderr
+    assert "sslmode=verify-full" in done.stderr
+
+
+def test_a_weaker_sslmode_is_reported_in_one_line_at_the_start(tmp_path: Path) -> None:
+    # Not a loopback address, but this machine all the same.
+    url = "postgresql://me:secret@0.0.0.0:1/chat?sslmode=require"
+    done = run("ingest", str(tmp_path), DATABASE_URL=url)
+    assert done.returncode == 1
+    assert done.stderr.count("sslmode=require") == 1
+    assert "secret" not in done.stderr

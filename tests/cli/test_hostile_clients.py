@@ -21,10 +21,10 @@ pytestmark = pytest.mark.anyio
 
 CLOSE = b"Connection: close\r\n"
 UPGRADE = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
-CHUNKED = b"POST /api/v1/chat HTTP/1.1\r\nHost: chat\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKED = b"POST /api/v1/chat HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 QUESTION = b'{"query": "How fast should the attack be?"}'
 JSON = b"Content-Type: application/json\r\n"
-ASKS = b"POST %b HTTP/1.1\r\nHost: chat\r\n%bContent-Length: %d\r\n\r\n%b" % (
+ASKS = b"POST %b HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: %d\r\n\r\n%b" % (
     *(CHAT.encode(), JSON),
     *(len(QUESTION), QUESTION),
 )
@@ -120,7 +120,9 @@ async def test_endless_data_is_cut_off(service: Client, start: bytes, more: byte
 
 
 async def test_trailers_do_not_become_headers(service: Client) -> None:
-    start = f"POST {CHAT} HTTP/1.1\r\nHost: chat\r\nTransfer-Encoding: chunked\r\n".encode() + JSON
+    start = (
+        f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n".encode() + JSON
+    )
     body = b"\r\n%x\r\n%b\r\n0\r\nX-Request-Id: trailer\r\n\r\n" % (len(QUESTION), QUESTION)
     reply = await exchange(service, start + CLOSE + body)
     assert b" 200 OK" in reply
@@ -133,13 +135,17 @@ async def test_trailers_do_not_become_headers(service: Client) -> None:
         [],
         [b"\r\n"],
         [b"G"],
-        [b"GET / HTTP/1.1\r\nHost: chat\r\nX-A: "],
+        [b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: "],
         [get("/healthz")],
         [get("/healthz"), b"G"],
         [get("/healthz") + b"GET /healthz HTTP/1.1\r\nX"],
         [get("/healthz"), b"\r\n"],
         [get("/healthz", b"Content-Length: 1000000\r\n"), b"x", b"x"],
-        [f"POST {CHAT} HTTP/1.1\r\nHost: chat\r\nContent-Length: 9\r\n".encode() + JSON + b"\r\n{"],
+        [
+            f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n".encode()
+            + JSON
+            + b"\r\n{"
+        ],
     ],
 )
 async def test_connection_without_a_complete_request_is_closed_in_time(
@@ -228,9 +234,9 @@ async def test_client_that_leaves_its_pipeline_causes_no_traceback(
     "request_",
     [
         b"NONSENSE\r\n\r\n",
-        b"GET /\x1b[31m HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET /\u202e HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
-        b"GET /a\x7f HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /\x1b[31m HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /\u202e HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(),
+        b"GET /a\x7f HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET / HTTP/1.1\r\nX-A: b\x00\r\n\r\n",
         CHUNKED + b"x\r\n",
     ],

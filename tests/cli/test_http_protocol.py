@@ -36,7 +36,7 @@ async def service(model_settings: Settings) -> AsyncIterator[Client]:
 
 def question(headers: bytes, body: bytes = SIZED) -> bytes:
     """Return the request of a question."""
-    start = f"POST {CHAT} HTTP/1.1\r\nHost: chat\r\nContent-Type: application/json\r\n"
+    start = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     return start.encode() + headers + body
 
 
@@ -83,8 +83,8 @@ async def test_websockets_are_not_offered(service: Client) -> None:
     "request_",
     [
         b"CONNECT chat:80 HTTP/1.1\r\nHost: chat:80\r\n\r\n",
-        b"CONNECT / HTTP/1.1\r\nHost: chat\r\n\r\n",
-        b"CONNECT /healthz HTTP/1.1\r\nHost: chat\r\n" + H2C + b"\r\n",
+        b"CONNECT / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"CONNECT /healthz HTTP/1.1\r\nHost: localhost\r\n" + H2C + b"\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET / HTTP/1.1\r\nUpgrade h2c\r\n\r\n",
         question(H2C, b"Transfer-Encoding: chunked\r\n\r\nx\r\n"),

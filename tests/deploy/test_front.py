@@ -95,6 +95,7 @@ async def test_invalid_requests_get_problem_documents(
         async with front.http.request(method, url, headers={"X-More": header}) as reply:
             assert (reply.status, reply.content_type) == (expected, "application/problem+json")
             assert json.loads(await reply.read())["status"] == expected
+            assert reply.headers["X-Content-Type-Options"] == "nosniff"
         assert not worker.seen
 
 

@@ -143,7 +143,7 @@ async def test_body_that_does_not_arrive_is_a_408(service_settings: Settings) ->
         address = service.url.removeprefix("http://").split(":")
         async with await anyio.connect_tcp(address[0], int(address[1])) as connection:
             await connection.send(
-                b"POST /api/v1/chat HTTP/1.1\r\nHost: chat\r\nContent-Type: application/json\r\n"
+                b"POST /api/v1/chat HTTP/1.1\r\nHost: [::1]\r\nContent-Type: application/json\r\n"
                 b"Content-Length: 100\r\n\r\n{"
             )
             with anyio.fail_after(5):
@@ -154,7 +154,7 @@ async def test_body_without_a_length_is_a_411(service: Client) -> None:
     address = service.url.removeprefix("http://").split(":")
     async with await anyio.connect_tcp(address[0], int(address[1])) as connection:
         await connection.send(
-            b"POST /api/v1/chat HTTP/1.1\r\nHost: chat\r\nContent-Type: application/json\r\n\r\n"
+            b"POST /api/v1/chat HTTP/1.1\r\nHost: [::1]\r\nContent-Type: application/json\r\n\r\n"
         )
         assert (await connection.receive()).startswith(b"HTTP/1.1 411 ")
 

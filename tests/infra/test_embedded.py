@@ -15,10 +15,12 @@ import asyncpg
 import pytest
 import redis
 
+from app.infra.database import migrate
 from app.infra.embedded import EmbeddedError, attach, postgres, servers, valkey
 from app.infra.embedded.data_dir_lock import find_owner
 from app.infra.embedded.wait import until
-from tests.servers import OwnServer
+from app.services.evaluation.scratch_database import scratch_database
+from tests.servers import OwnServer, superuser_url
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +88,7 @@ async def ask(database_url: str, question: str) -> object:
 
 async def stopped(server: OwnServer) -> Path:
     """Stop a PostgreSQL and return the folder of its files."""
-    folder = await ask(server.url, "SHOW data_directory")
+    folder = await ask(superuser_url(server.url), "SHOW data_directory")
     await server.stop()
     return Path(str(folder))
 
@@ -240,6 +242,58 @@ def test_postgresql_runs_from_a_folder_that_only_root_can_open(
         shutil.copytree(folder, tmp_path / folder.name)
     with another_copy(data_dir, PYTHONPATH=str(tmp_path)) as copy:
         assert read_line(copy) == "ready"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "SELECT pg_read_file('/etc/passwd')",
+        "SET ROLE chrysopedia",
+        "ALTER ROLE chat SUPERUSER",
+        "ALTER SYSTEM SET jit = off",
+        "CREATE EXTENSION dblink",
+    ],
+)
+async def test_the_role_of_the_service_is_not_a_superuser(
+    database: asyncpg.Connection, statement: str
+) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await database.execute(statement)
+
+
+async def test_pgvector_can_be_used_in_a_new_database(
+    own_postgres: OwnServer,
+) -> None:
+    async with scratch_database(own_postgres.url) as url:
+        connection = await asyncpg.connect(url)
+        assert (await migrate(connection)).pgvector
+        await connection.close()
+
+
+async def test_a_database_of_an_earlier_release_is_given_to_the_role(
+    own_postgres: OwnServer,
+) -> None:
+    before = await asyncpg.connect(superuser_url(own_postgres.url))
+    await before.execute("ALTER DATABASE chrysopedia OWNER TO chrysopedia")
+    await before.execute("DROP OWNED BY chat")
+    await before.execute("DROP ROLE chat")
+    await migrate(before)
+    await before.execute("INSERT INTO topics (slug, name) VALUES ('mixing', 'Mixing')")
+    await before.close()
+    await own_postgres.stop()
+
+    await own_postgres.start()
+    connection = await asyncpg.connect(own_postgres.url)
+    assert await connection.fetchval("SELECT current_user") == "chat"
+    assert await connection.fetchval("SELECT name FROM topics") == "Mixing"
+    # What further migrations may do.
+    await connection.execute("INSERT INTO topics (slug, name) VALUES ('delay', 'Delay')")
+    await connection.execute("ALTER TABLE topics ADD COLUMN note text")
+    await connection.execute("CREATE TABLE more (id bigint)")
+    await connection.execute("DROP FUNCTION bm25_weights")
+    assert (await migrate(connection)).pgvector
+    await connection.close()
 
 
 async def test_an_interrupted_first_start_is_repeated(data_dir: Path) -> None:

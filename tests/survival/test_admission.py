@@ -16,7 +16,7 @@ from tests.survival.reading import QUESTION, SOON, asking, ending, following, sa
 pytestmark = pytest.mark.anyio
 
 HEADERS_ALONE = (
-    f"POST {CHAT} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+    f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     "Content-Length: 100\r\n\r\n"
 )
 

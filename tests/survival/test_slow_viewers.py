@@ -43,7 +43,7 @@ async def wait_until_cut_off(service: Client, port: int) -> None:
 @contextmanager
 def not_reading(service: Client, request: str, body: bytes = b"") -> Iterator[int]:
     """Send a request and do not read the reply; yields the client's port."""
-    head = f"{request} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+    head = f"{request} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with socket.socket() as viewer:
         viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         viewer.connect(("127.0.0.1", urlsplit(service.url).port))

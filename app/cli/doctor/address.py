@@ -14,8 +14,8 @@ import msgspec
 from app.cli.ask.retry import cause_of, reason
 from app.cli.ask.service import Service
 from app.cli.doctor.report import Report, duration
-from app.cli.doctor.servers import is_local
 from app.cli.doctor.stream import check_stream
+from app.config_transport import is_local
 from app.infra.connection_errors import speaks_no_tls
 from app.infra.http.endpoint import Endpoint
 from app.schemas import Readiness
@@ -25,6 +25,8 @@ LIMIT = 5.0
 # Certificates that are renewed automatically are renewed 30 days before their end.
 MIN_DAYS = 14
 BODY_LIMIT = 1 << 20
+# The status of a request whose Host is not in ALLOWED_HOSTS.
+MISDIRECTED = 421
 
 
 def check_address(report: Report, service: Service, question: str | None) -> None:
@@ -52,6 +54,13 @@ def _check_alive(report: Report, service: Service) -> bool:
                     check,
                     f"{service.url} redirects to {target}",
                     "Give --url the address it redirects to.",
+                )
+            elif error.code == MISDIRECTED:
+                report.fail(
+                    check,
+                    f"the service refuses the host name of {service.url}",
+                    "Add the name to the workers' ALLOWED_HOSTS, and let the proxy pass on the Host"
+                    " header.",
                 )
             else:
                 report.fail(

@@ -1,13 +1,15 @@
 """Check PostgreSQL and the library in it, without changing either."""
 
+import os
 from time import perf_counter
 
 import asyncpg
 from msgspec import Struct
 
 from app.cli.doctor.report import Report, duration
-from app.cli.doctor.servers import is_local, location
+from app.cli.doctor.servers import location
 from app.config import Settings
+from app.config_transport import is_local, ssl_mode
 from app.infra.database import (
     HAS_MIGRATIONS_TABLE,
     MIN_PGVECTOR,
@@ -121,13 +123,17 @@ async def _check_tls(
         report.ok("PostgreSQL TLS", "not needed: the server is on this machine")
     elif pooled:
         report.skip("PostgreSQL TLS", "unknown: PostgreSQL sees only the pooler's connection")
-    elif (row := await connection.fetchrow(TLS)) and row["ssl"]:
-        report.ok("PostgreSQL TLS", row["version"])
     else:
+        row = await connection.fetchrow(TLS)
+        finding = row["version"] if row and row["ssl"] else "the connection is not encrypted"
+        if row and row["ssl"] and ssl_mode(url, os.environ) == "verify-full":
+            report.ok("PostgreSQL TLS", finding)
+            return
         report.warn(
             "PostgreSQL TLS",
-            "the connection is not encrypted",
-            "Add ?sslmode=verify-full to DATABASE_URL unless the network is private.",
+            f"{finding}, and the server is not verified",
+            "Add sslmode=verify-full&sslrootcert=/path/to/ca.crt to DATABASE_URL unless the network"
+            " is private.",
         )
 
 

@@ -15,8 +15,9 @@ from redis.exceptions import (
 )
 
 from app.cli.doctor.report import Report, duration
-from app.cli.doctor.servers import is_local, location
+from app.cli.doctor.servers import location
 from app.config import Settings
+from app.config_transport import is_local
 from app.infra.connection_errors import describe
 from app.infra.redis import CLUSTER_SCHEMES, REDIS_ERRORS, RedisClient, check, redis_client
 

@@ -1,6 +1,5 @@
-"""Where a server is: the part of its URL that may be shown, and whether it is on this machine."""
+"""Where a server is: the part of its URL that may be shown."""
 
-from ipaddress import ip_address
 from urllib.parse import parse_qs, unquote, urlsplit
 
 
@@ -19,25 +18,3 @@ def location(url: str) -> str:
     if url.startswith("unix:"):
         return unquote(urlsplit(url).path)
     return "this machine"
-
-
-def is_local(url: str) -> bool:
-    """Return whether a URL's hosts are this machine, so that TLS would protect nothing."""
-    if url.startswith("unix:"):
-        return True
-    return all(_is_local_host(_host(one)) for one in location(url).split(","))
-
-
-def _host(authority: str) -> str:
-    if authority.startswith("["):
-        return authority[1:].partition("]")[0]
-    return authority.partition(":")[0]
-
-
-def _is_local_host(host: str) -> bool:
-    if host in ("", "localhost", "this machine") or host.startswith("/"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -22,11 +22,7 @@ class ApiDocs:
 
     async def openapi(self, request: Request[State]) -> Response:
         """Return the document as JSON."""
-        headers = {
-            "Cache-Control": "no-cache",
-            "ETag": etag(self._body),
-            "X-Content-Type-Options": "nosniff",
-        }
+        headers = {"Cache-Control": "no-cache", "ETag": etag(self._body)}
         response = Response(self._body, headers=headers, media_type="application/json")
         return conditional(request, response)
 

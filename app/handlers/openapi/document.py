@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from app import __version__
-from app.errors import ChatError
+from app.errors import ChatError, Misdirected
 from app.handlers.codec import EVENT_STREAM
 from app.handlers.openapi.operations import EVENTS, OPERATIONS, Operation, ResponseSpec
 from app.handlers.openapi.parameters import COMMON, HEADERS, PROBLEM_HEADERS, Parameter
@@ -129,8 +129,8 @@ def _operation(
             },
         }
     responses = {str(each.status): _response(each, own, schemas) for each in operation.responses}
-    # Any operation may fail with an internal error.
-    problems = _problems((*operation.problems, ChatError), own, every, schemas)
+    # Any operation may be refused because of its Host, or fail with an internal error.
+    problems = _problems((*operation.problems, Misdirected, ChatError), own, every, schemas)
     spec["responses"] = responses | problems
     return spec
 

@@ -18,8 +18,8 @@ from app.infra.embedded.data_dir_lock import (
     lock_data_dir,
 )
 from app.infra.embedded.process import run, running, start_error
+from app.infra.embedded.roles import DATABASE, ROLE, SUPERUSER, ensure_database
 
-NAME = "chrysopedia"
 # Must classify letters of all scripts, which the C locale of macOS does not.
 LOCALE = "C.UTF-8" if sys.platform == "linux" else "en_US.UTF-8"
 
@@ -28,8 +28,8 @@ LOCALE = "C.UTF-8" if sys.platform == "linux" else "en_US.UTF-8"
 async def postgres(data_dir: Path) -> AsyncIterator[str]:
     """Run PostgreSQL on `data_dir`/postgres within the block.
 
-    Yields the URL of the database `chrysopedia` on a Unix socket, for asyncpg and psql.
-    Raises EmbeddedError if it cannot run.
+    Yields the URL of the database `chrysopedia` on a Unix socket, for asyncpg and psql, with a role
+    that owns it but is not a superuser. Raises EmbeddedError if it cannot run.
     """
     programs = find_programs()
     async with lock_data_dir(data_dir, "postgres") as lock:
@@ -37,12 +37,13 @@ async def postgres(data_dir: Path) -> AsyncIterator[str]:
             data = await _ensure_data(lock, programs)
         command = [str(programs / "postgres"), "-D", str(data), "-k", str(lock.sockets)]
         command += ["-p", "5432", "-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"]
-        url = f"postgresql://{NAME}@/{NAME}?host={quote(str(lock.sockets), safe='')}&port=5432"
+        server = f"@/{DATABASE}?host={quote(str(lock.sockets), safe='')}&port=5432"
+        url = f"postgresql://{ROLE}{server}"
         async with running(
             lock, command, lambda: _is_ready(data), data_of_unprivileged=data
         ) as pid:
             try:
-                await _ensure_database(url)
+                await ensure_database(f"postgresql://{SUPERUSER}{server}")
             except (asyncpg.PostgresError, OSError) as error:
                 raise start_error(lock) from error
             lock.publish(pid, url)
@@ -74,7 +75,7 @@ async def _ensure_data(lock: DataDirLock, programs: Path) -> Path:
     # In another folder first, so that an interrupted initdb never looks like a database.
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
-    command = [str(programs / "initdb"), "-D", str(unfinished), "-U", NAME, "-A", "trust"]
+    command = [str(programs / "initdb"), "-D", str(unfinished), "-U", SUPERUSER, "-A", "trust"]
     command += ["-E", "UTF8", f"--locale={LOCALE}", "--lc-messages=C", "--no-instructions"]
     await run(lock, command, data_of_unprivileged=unfinished)
     return unfinished.rename(data)
@@ -87,16 +88,3 @@ def _is_ready(data: Path) -> bool:
     except FileNotFoundError:
         return False
     return len(lines) > 7 and lines[7].strip() == "ready"
-
-
-async def _ensure_database(url: str) -> None:
-    try:
-        connection = await asyncpg.connect(url)
-    except asyncpg.InvalidCatalogNameError:
-        connection = await asyncpg.connect(url, database="postgres")
-        try:
-            await connection.execute(f"CREATE DATABASE {NAME}")
-        finally:
-            await connection.close()
-    else:
-        await connection.close()

@@ -14,7 +14,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    ProcessCollector,
     disable_created_metrics,
 )
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
@@ -23,6 +22,7 @@ from prometheus_client.registry import Collector
 from app.errors import ChatError, LibraryUnavailable, ModelFailed, ShuttingDown, TurnLost
 from app.schemas import Done, Event, Failed, Sources
 from app.services.metrics.histogram import BatchHistogram
+from app.services.metrics.process import ProcessMetrics
 
 PREFIX = "chrysopedia_"
 
@@ -56,7 +56,7 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        ProcessMetrics(registry=self.registry)
         self.turns = self._counter(
             "turns",
             "Turns that ended, by the tier that answered and how they ended.",

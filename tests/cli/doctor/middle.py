@@ -14,12 +14,16 @@ _HOP_HEADERS = ("transfer-encoding", "content-length", "connection", "date", "se
 
 
 class Faults(Struct, frozen=True, kw_only=True):
-    """What the proxy does wrong; `cut_after` is the number of chunks after which it hangs up."""
+    """What the proxy does wrong; `cut_after` is the number of chunks after which it hangs up.
+
+    `host` is the Host header that it sends.
+    """
 
     buffers: bool = False
     compresses: Literal["", "held back", "as it arrives"] = ""
     drops_cursor: bool = False
     cut_after: int | None = None
+    host: str = "localhost"
     refuses: dict[tuple[str, str], int] = {}
 
 
@@ -34,6 +38,7 @@ async def proxied(
             if status := faults.refuses.get((request.method, request.path)):
                 return web.Response(status=status, text="refused")
             headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP_HEADERS}
+            headers["Host"] = faults.host
             if faults.drops_cursor:
                 headers.pop("Last-Event-ID", None)
             async with http.request(

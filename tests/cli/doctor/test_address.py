@@ -80,6 +80,7 @@ async def test_a_good_address_has_no_findings(
         (Faults(refuses={("GET", "/readyz"): 404}), "readiness", SKIPPED, "not public"),
         (Faults(refuses={("GET", "/readyz"): 502}), "readiness", FAILED, "502"),
         (Faults(refuses={("GET", "/healthz"): 502}), "public address", FAILED, "502"),
+        (Faults(host="chat.example.org"), "public address", FAILED, "refuses the host name"),
     ],
 )
 async def test_what_a_proxy_does_wrong_is_found(
@@ -90,6 +91,7 @@ async def test_what_a_proxy_does_wrong_is_found(
         report = await check(url)
     assert row(report, name).status == status
     assert finding in row(report, name).finding
+    assert ("ALLOWED_HOSTS" in row(report, name).advice) == (faults.host != "localhost")
     others = [found for found, its in statuses(report).items() if its in (FAILED, WARNING)]
     also = "resume" if faults.cut_after else "compression"
     assert set(others) <= {name, also}

@@ -64,9 +64,9 @@ async def test_a_database_of_a_newer_release_fails(
 
 
 async def test_an_old_pgvector_is_a_warning(
-    database: asyncpg.Connection, database_url: str
+    superuser: asyncpg.Connection, database_url: str
 ) -> None:
-    await database.execute("UPDATE pg_extension SET extversion = '0.7.4' WHERE extname = 'vector'")
+    await superuser.execute("UPDATE pg_extension SET extversion = '0.7.4' WHERE extname = 'vector'")
     report, state = await check(database_url)
     assert "too old" in row(report, "pgvector").finding
     assert state
@@ -88,7 +88,7 @@ async def test_a_role_that_may_not_create_tables_fails_in_an_empty_database(
     ("old", "new", "finding"),
     [
         ("/test_", "/none_", "InvalidCatalogNameError"),
-        ("chrysopedia@", "nobody_here:secret@", "InvalidAuthorizationSpecificationError"),
+        ("chat@", "nobody_here:secret@", "InvalidAuthorizationSpecificationError"),
         ("port=5432", "port=5433", "no such file or directory"),
         ("postgresql:", "postgresql://nobody@host.invalid/app?", "the host name is not known"),
         ("port=5432", "port=secret", "not a valid URL"),

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from app.cli.doctor.report import MAX_WIDTH, Report
-from app.cli.doctor.servers import is_local, location
+from app.cli.doctor.servers import location
+from app.config_transport import is_local
 
 LONG = "a finding of many words " * 20
 URL = "https://example.com/" + "x" * 100

@@ -41,16 +41,16 @@ async def test_database_is_dropped_after_a_cancellation(
 
 
 async def test_missing_privilege_is_an_error_that_names_it(
-    database: asyncpg.Connection, database_url: str
+    superuser: asyncpg.Connection, database_url: str
 ) -> None:
     role = "reader_of_" + database_url.partition("?")[0].rpartition("/")[2]
-    await database.execute(f"CREATE ROLE {role} LOGIN")
+    await superuser.execute(f"CREATE ROLE {role} LOGIN")
     try:
         with pytest.raises(EvaluationError, match="CREATEDB"):
-            async with scratch_database(database_url.replace("chrysopedia@", f"{role}@")):
+            async with scratch_database(database_url.replace("chat@", f"{role}@")):
                 pytest.fail("a database was created")
     finally:
-        await database.execute(f"DROP ROLE {role}")
+        await superuser.execute(f"DROP ROLE {role}")
 
 
 async def test_unreachable_server_is_an_error(tmp_path: Path) -> None:
