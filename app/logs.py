@@ -11,6 +11,10 @@ from logging.config import dictConfig
 from typing import Literal
 
 from app import tracing
+from app.terminal import in_one_line
+
+# Characters of a line of text.
+MAX_LINE = 10_000
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
@@ -21,7 +25,8 @@ def configure(form: Literal["auto", "text", "json"], level: str) -> None:
         form = "text" if sys.stderr.isatty() else "json"
     formatters = {
         "text": {
-            "format": "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"
+            "()": "app.logs.TextFormatter",
+            "fmt": "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"
             " trace_id=%(trace_id)s span_id=%(span_id)s",
             "datefmt": "%H:%M:%S",
         },
@@ -60,6 +65,17 @@ def configure(form: Literal["auto", "text", "json"], level: str) -> None:
             },
         }
     )
+
+
+class TextFormatter(logging.Formatter):
+    """Formats a record as one line, apart from its traceback, without control characters.
+
+    Clients choose paths and some names. JSON escapes such characters by itself.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Format a record without its traceback."""
+        return in_one_line(super().formatMessage(record), limit=MAX_LINE)
 
 
 def _add_ids(record: logging.LogRecord) -> bool:

@@ -25,7 +25,7 @@ LAYERS = (
     r"app\.services\b.*",
     r"app\.infra\b.*",
     r"app\.(config|config_values|errors|logs|schemas|tracing)",
-    r"app(\.limits)?",
+    r"app(\.(limits|terminal))?",
 )
 OTHER_SERVICES = {
     "chat": ("models", "search"),
