@@ -124,8 +124,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     # Maximum number of sources per answer, and of passages per document in a search.
     max_sources: Annotated[int, Meta(ge=1, le=50)] = 6
     max_passages_per_document: Count = 6
-    # Maximum number of tokens of earlier turns in the prompt.
+    # Maximum number of tokens of earlier turns, and of the sources' texts, in the prompt.
     history_tokens: Annotated[int, Meta(ge=0)] = 1_500
+    source_tokens: Count = 10_000
 
     # Turns that a worker runs at once.
     max_turns: Count = 1_000

@@ -1,4 +1,4 @@
-"""Limits and formats of request data, shared by validation and the OpenAPI document."""
+"""Limits and formats of requests and answers, some of which the OpenAPI document states too."""
 
 # In characters (code points).
 QUERY_LIMIT = 1_000
@@ -7,6 +7,8 @@ CREATOR_LIMIT = 200
 MIN_SHARED_KEY = 16
 # In bytes.
 BODY_LIMIT = 16 * 1024
+# An answer is cut there, in bytes of UTF-8.
+ANSWER_LIMIT = 64 * 1024
 
 # Regular expressions for a whole string, in the syntax that Python, JavaScript and Rust share.
 # The characters that `str.strip` removes; `\s` differs between the three.

@@ -31,9 +31,9 @@ Kind: TypeAlias = Annotated[
 FinishReason: TypeAlias = Annotated[
     Literal["stop", "length", "stopped", "abandoned", "refused"],
     Meta(
-        description="`stop`: complete; `length`: cut at the model's limit; `stopped`: by a "
-        "`DELETE`; `abandoned`: no client was connected for too long; `refused`: the library has "
-        "no answer, the message was small talk, or the model refused."
+        description="`stop`: complete; `length`: cut at the model's limit, or at 64 KB; `stopped`: "
+        "by a `DELETE`; `abandoned`: no client was connected for too long; `refused`: the library "
+        "has no answer, the message was small talk, or the model refused."
     ),
 ]
 Matching: TypeAlias = Annotated[

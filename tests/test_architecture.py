@@ -25,7 +25,7 @@ LAYERS = (
     r"app\.services\b.*",
     r"app\.infra\b.*",
     r"app\.(config|config_transport|config_values|errors|logs|schemas|tracing)",
-    r"app(\.(limits|host_names))?",
+    r"app(\.(limits|host_names|terminal))?",
 )
 OTHER_SERVICES = {
     "chat": ("models", "search"),

@@ -21,6 +21,7 @@ from app.services.access.signing import load_secret
 from app.services.chat.answerer import Answerer
 from app.services.chat.memory import RedisMemory
 from app.services.chat.small_talk import load_phrases
+from app.services.metrics.redis_usage import RedisUsage
 from app.services.metrics.registry import Metrics
 from app.services.search.retriever import PostgresRetriever
 from app.services.streams import EventStore, Heartbeat, IdempotencyStore, StreamRunner
@@ -52,6 +53,7 @@ class State(TypedDict):
     memory: RedisMemory
     limiter: RateLimiter
     metrics: Metrics
+    redis_usage: RedisUsage
 
 
 @asynccontextmanager
@@ -112,6 +114,8 @@ async def services(
         )
 
         _add_readings(metrics, settings, runner, event_store, pool)
+        redis_usage = RedisUsage(redis, timeout=settings.memory_timeout)
+        metrics.registry.register(redis_usage)
 
         def check_shutdown() -> None:
             if shutdown_requested():
@@ -139,6 +143,7 @@ async def services(
                         redis, limit=settings.rate_limit, timeout=settings.memory_timeout
                     ),
                     metrics=metrics,
+                    redis_usage=redis_usage,
                 )
         finally:
             # A graceful shutdown has drained the runner already; otherwise end all streams now.

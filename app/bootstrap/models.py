@@ -28,6 +28,7 @@ def build_answerer(
         has_model=model is not None,
         condenser=condenser,
         history_tokens=settings.history_tokens,
+        source_tokens=settings.source_tokens,
         answer_timeout=settings.llm_answer_timeout,
     )
 

@@ -42,5 +42,6 @@ async def metrics(request: Request[State]) -> Response:
     Each worker counts for itself, so each must be a scrape target of its own: behind a load
     balancer, successive scrapes would read different workers.
     """
+    await request.state["redis_usage"].read()
     text, media_type = prometheus_text(request.state["metrics"], request.headers.get("accept", ""))
     return Response(text, headers={"Content-Type": media_type, "Cache-Control": "no-store"})

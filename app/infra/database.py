@@ -2,8 +2,8 @@
 
 import logging
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from importlib.resources import files
 from typing import Any, TypeAlias
@@ -52,6 +52,9 @@ SELECT to_regclass('passages') IS NOT NULL AND NOT EXISTS (
 """
 
 
+INVALID_URL = "the URL is not valid; percent-encode special characters of the password"
+
+
 class MigrationError(Exception):
     """The database cannot be migrated; the message is one line that says why."""
 
@@ -92,7 +95,7 @@ async def open_pool(
         options["init"] = partial(PooledConnection.remember_url, url=url)
     if statement_cache is not None:
         options["statement_cache_size"] = statement_cache
-    async with asyncpg.create_pool(
+    created = asyncpg.create_pool(
         url,
         min_size=1,
         max_size=size,
@@ -101,15 +104,30 @@ async def open_pool(
         # Nothing changes a session after `init`; not resetting it saves a round trip per release.
         reset=_keep_session,
         **options,
-    ) as pool:
+    )
+    with _without_url_in_errors():
+        await created
+    async with created as pool:
         async with pool.acquire() as connection:
             state = await migrate(connection)
         yield pool, state
 
 
+@contextmanager
+def _without_url_in_errors() -> Iterator[None]:
+    """Replace errors of a wrong URL, which may quote a part of its password."""
+    try:
+        yield
+    except asyncpg.InterfaceError:
+        raise
+    except (ValueError, OverflowError):
+        raise asyncpg.InterfaceError(INVALID_URL) from None
+
+
 async def _is_behind_pooler(url: str, limit: float) -> bool:
     # Without prepared statements, the connection leaves nothing in a session that others use.
-    connection = await asyncpg.connect(url, timeout=limit, statement_cache_size=0)
+    with _without_url_in_errors():
+        connection = await asyncpg.connect(url, timeout=limit, statement_cache_size=0)
     try:
         return await is_pooled(connection)
     finally:

@@ -37,6 +37,10 @@ SERVER_SCHEMES, CLUSTER_SCHEMES = ("redis", "rediss", "unix"), ("redis+cluster",
 _URL = re.compile(
     r"(?P<scheme>[a-z+]+)://(?P<user>[^/?#]*@)?(?P<hosts>[^/?#@]*)(?P<path>/[^?#]*)?(?P<query>\?.*)?"
 )
+_NOT_ENCODED = (
+    "ports must be from 1 to 65535, IPv6 addresses in [brackets], and special characters of a"
+    " password percent-encoded"
+)
 _UNKNOWN_OPTION = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
@@ -153,6 +157,9 @@ def _client(url: str, timeout: float, single_connection: bool = False) -> RedisC
         raise ValueError(
             f"must begin with {', '.join(s + '://' for s in SERVER_SCHEMES + CLUSTER_SCHEMES)}"
         )
+    if "@" in f"{parts['path']}{parts['query']}":
+        # What looks like a path or an option may be a part of the password.
+        raise ValueError(_NOT_ENCODED)
     options: dict[str, Any] = {
         "socket_connect_timeout": TIMEOUT_FRACTION * timeout,
         "socket_timeout": TIMEOUT_FRACTION * timeout,
@@ -204,10 +211,7 @@ def _addresses(parts: re.Match[str]) -> list[tuple[str, int]]:
         found = [urlsplit(f"//{host}") for host in parts["hosts"].split(",")]
         addresses = [(parts.hostname or "", parts.port or DEFAULT_PORT) for parts in found]
     except ValueError:
-        raise ValueError(
-            "ports must be from 1 to 65535, IPv6 addresses in [brackets], and special characters"
-            " of a password percent-encoded"
-        ) from None
+        raise ValueError(_NOT_ENCODED) from None
     if any(not host for host, _ in addresses):
         raise ValueError("must name a host")
     return addresses

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.config import Settings
+from app.limits import ANSWER_LIMIT
 from tests.scripted_model import (
     DIE,
     Answer,
@@ -157,6 +158,22 @@ async def test_answer_cut_at_the_models_limit_has_finish_reason_length(
 ) -> None:
     model.answers(say("Half an ans", finish="length"))
     assert (await chat.ask(QUESTION))[-1].data["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("piece", ["word " * 1_000, "a" * 3_000_000])
+async def test_endless_answer_is_cut_and_the_models_stream_closed(
+    chat: Client, model: ScriptedModel, piece: str
+) -> None:
+    model.answers(say(*[piece] * 20, anyio.Event()))
+    events = await chat.ask(QUESTION)
+    assert len(answer(events)) == ANSWER_LIMIT
+    assert events[-1].data["finish_reason"] == "length"
+    with anyio.fail_after(10):
+        await model.disconnected.wait()
+    _, conversation, _ = await chat.call(
+        "GET", f"/api/v1/conversations/{events[-1].data['conversation_id']}"
+    )
+    assert [turn["answer"] for turn in conversation["turns"]] == [answer(events)]
 
 
 async def test_fallback_model_answers_if_the_first_fails(

@@ -352,3 +352,11 @@ async def test_a_restarted_server_has_the_same_url(own_valkey: OwnServer) -> Non
     await own_valkey.start()
     assert own_valkey.url == url
     assert was_written(url)
+
+
+async def test_valkey_evicts_keys_when_its_memory_is_full(data_dir: Path) -> None:
+    async with valkey(data_dir) as url:
+        with redis.Redis.from_url(url, decode_responses=True) as client:
+            settings = client.config_get("maxmemory*")
+    assert settings["maxmemory"] == str(256 << 20)
+    assert settings["maxmemory-policy"] == "volatile-lru"

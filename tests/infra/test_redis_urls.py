@@ -31,6 +31,7 @@ def test_valid_urls_have_no_problem(url: str) -> None:
         ("rediss://one,two", "rediss+cluster://"),
         ("redis://localhost:99999", "port"),
         ("redis://:se/cret@localhost", "percent-encoded"),
+        ("redis://:1?secret=@localhost", "percent-encoded"),
         ("redis://localhost/memory", "number of a database"),
         ("redis://localhost?ssl_cert_reqs=none", "'ssl_cert_reqs'"),
         ("unix://", "path of a socket"),

@@ -99,7 +99,7 @@ def _print_events(turn: TurnClient, output: Output) -> ExitStatus:
             output.print_event(event)
             if event.event in ("done", "error"):
                 status = _status(event)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise AskFailed(
             f"The service sent an event that this version cannot read: {error}."
         ) from None

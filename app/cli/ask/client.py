@@ -5,6 +5,7 @@ any wait and then stop the turn, which would be harder to follow with an event l
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPException, IncompleteRead
@@ -29,11 +30,15 @@ SILENCE_TIMEOUT = 30.0
 # Seconds for stopping a turn, and then for its last events.
 STOP_TIMEOUT = 3.0
 PROBLEM_LIMIT = 1 << 16
+# Bytes of a whole stream: several times as many as the longest answer has, token by token.
+STREAM_LIMIT = 16 << 20
 
 _USAGE_ERRORS = (400, 413, 422)
 # The options that correspond to the fields of a request.
 _OPTIONS = {"/query": "The question", "/creator": "--creator", "/conversation_id": "--conversation"}
 _TEMPORARY = (429, 502, 503, 504)
+_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 class TurnClient:
@@ -48,6 +53,7 @@ class TurnClient:
         self._timeout = SILENCE_TIMEOUT
         self._backoff = Backoff(report)
         self._reached = self._ended = False
+        self._left = STREAM_LIMIT
         self._service = Service(service)
         self._headers = {
             "Accept": "text/event-stream",
@@ -63,16 +69,21 @@ class TurnClient:
                     decoder = SSEDecoder()
                     while data := response.read1(1 << 16):
                         self._backoff.reset()
+                        self._left -= len(data)
+                        if self._left < 0:
+                            raise AskFailed("The service sent more than the longest answer has.")
                         for event in decoder.feed(data):
                             # Set before the yield: an event whose handling was interrupted counts.
-                            self._last_id = event.id
+                            self._last_id = event.id if _ID.fullmatch(event.id) else ""
                             self._ended = event.event in FINAL_EVENTS
                             yield event
                             if self._ended:
                                 return
                 problem: Exception = IncompleteRead(b"")
-            except (TryAgain, HTTPException, OSError, BadEvent) as error:
+            except (TryAgain, HTTPException, OSError) as error:
                 problem = error
+            except BadEvent as error:
+                raise AskFailed(f"The service sent what is not an answer: {error}.") from None
             self._backoff.wait(problem)
 
     def stop(self) -> None:
@@ -98,6 +109,8 @@ class TurnClient:
         if response.headers.get_content_type() != "text/event-stream":
             raise self._not_the_service()
         self._turn_id = response.headers.get("X-Turn-Id", "")
+        if self._turn_id and not _ID.fullmatch(self._turn_id):
+            raise self._not_the_service()
         return response
 
     def _send(self, method: str, turn_id: str = "", **headers: str) -> Any:
@@ -132,13 +145,13 @@ class TurnClient:
     def _rejected(self, rejection: HTTPError) -> Exception:
         message, status = rejection_message(rejection), rejection.code
         running = rejection.headers.get("Location", "").rpartition("/")[2]
-        if status == 409 and running:
+        if status == 409 and _ID.fullmatch(running):
             # An earlier attempt has started the turn, which is still running.
             self._turn_id = running
             return TryAgain(message, 0)
         if status in _TEMPORARY:
             retry_after = rejection.headers.get("Retry-After", "")
-            return TryAgain(message, int(retry_after) if retry_after.isdecimal() else None)
+            return TryAgain(message, int(retry_after) if _SECONDS.fullmatch(retry_after) else None)
         if self._turn_id:
             return AskFailed(f"The rest of the answer is lost. Ask again. ({message})")
         usage_error = status in _USAGE_ERRORS
@@ -158,7 +171,7 @@ def _encode(request: ChatRequest) -> bytes:
 
 def rejection_message(rejection: HTTPError) -> str:
     """Return the message of the service, or the status line of a proxy."""
-    with suppress(msgspec.DecodeError, OSError, HTTPException):
+    with suppress(msgspec.DecodeError, RecursionError, OSError, HTTPException):
         problem = msgspec.json.decode(rejection.read(PROBLEM_LIMIT), type=Problem)
         fields = (f"{_OPTIONS.get(e.pointer, e.pointer)} {e.detail}." for e in problem.errors)
         return " ".join(fields) or problem.detail

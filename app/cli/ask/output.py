@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Protocol, TextIO
@@ -11,15 +12,12 @@ import msgspec
 
 from app.cli.ask import messages
 from app.infra.http.sse import SSEEvent
+from app.limits import CONVERSATION_ID
 from app.schemas import Citation, Done
+from app.terminal import in_one_line, printable
 
-# Control characters could send commands to a terminal. Line feeds and tabs are text; carriage
-# returns are dropped.
-_CONTROLS: dict[int, str | None] = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)}, "\ufffd")
-_CONTROLS |= {0x09: "\t", 0x0A: "\n", 0x0D: None}
-# Direction overrides can disguise a URL. Right-to-left scripts do not need them.
-_CONTROLS |= dict.fromkeys((0x202D, 0x202E), "\ufffd")
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
+_CONVERSATION_ID = re.compile(CONVERSATION_ID)
 
 
 class Output(Protocol):
@@ -62,7 +60,7 @@ class TextOutput:
             case "sources":
                 self._sources = msgspec.json.decode(event.data, type=tuple[Citation, ...])
             case "token":
-                self._print(_sanitize(msgspec.json.decode(event.data, type=str)))
+                self._print(printable(msgspec.json.decode(event.data, type=str)))
             case "done":
                 self._print_end(msgspec.json.decode(event.data, type=Done))
 
@@ -87,12 +85,13 @@ class TextOutput:
                 self._print("\n")
                 self._print_sources(sources)
             return
-        scope = _sanitize(messages.scope_line(done, self._requested_creator))
+        scope = in_one_line(messages.scope_line(done, self._requested_creator))
         self._print(f"\n{scope}{':' if sources else '.'}\n")
         self._print_sources(sources)
         if done.finish_reason == "length":
             self.print_note("The answer reached the model's length limit: its end may be missing.")
-        if done.memory == "kept":
+        # Nothing but an id may become a part of a command.
+        if done.memory == "kept" and _CONVERSATION_ID.fullmatch(done.conversation_id):
             self.print_note(
                 f'Follow up: {self._follow_up} --conversation {done.conversation_id} "…"'
             )
@@ -100,7 +99,7 @@ class TextOutput:
     def _print_sources(self, sources: Sequence[Citation]) -> None:
         width = max((len(str(source.number)) for source in sources), default=0) + 2
         for source in sources:
-            title, url = (_sanitize(text) for text in messages.source_lines(source))
+            title, url = (printable(text) for text in messages.source_lines(source))
             self._print(f"{f'[{source.number}]':>{width}} {self._bold}{title}{self._plain}\n")
             if url:
                 self._print(f"{'':{width}} {url}\n")
@@ -136,7 +135,7 @@ class JSONOutput:
 
 def _print_to_stderr(message: str) -> None:
     try:
-        print(_sanitize(message), file=sys.stderr, flush=True)
+        print(in_one_line(message), file=sys.stderr, flush=True)
     except OSError:
         # The answer is still useful without its notes.
         discard(sys.stderr)
@@ -145,7 +144,3 @@ def _print_to_stderr(message: str) -> None:
 def discard(stream: TextIO) -> None:
     """Redirect a stream to /dev/null, with what it has buffered."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _sanitize(text: str) -> str:
-    return text.translate(_CONTROLS)

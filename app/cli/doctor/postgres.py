@@ -48,7 +48,7 @@ async def check_postgres(report: Report, settings: Settings, limit: float) -> Li
     started_at = perf_counter()
     try:
         connection = await asyncpg.connect(url, timeout=limit, statement_cache_size=0)
-    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as e:
+    except (OSError, ValueError, OverflowError, asyncpg.PostgresError, asyncpg.InterfaceError) as e:
         report.fail("PostgreSQL", f"{location(url)}: {_reason(e)}", _advice(e))
         return None
     try:
@@ -64,7 +64,7 @@ async def check_postgres(report: Report, settings: Settings, limit: float) -> Li
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError | OverflowError):
         # The message may quote a part of the password.
         return "not a valid URL"
     return describe(error)

@@ -19,6 +19,7 @@ from app.cli.doctor.servers import location
 from app.config import Settings
 from app.config_transport import is_local
 from app.infra.connection_errors import describe
+from app.infra.embedded.valkey import EVICTION_POLICY
 from app.infra.redis import CLUSTER_SCHEMES, REDIS_ERRORS, RedisClient, check, redis_client
 
 # Milliseconds until a key that the check writes expires.
@@ -150,9 +151,16 @@ def _check_memory(report: Report, info: dict[str, Any]) -> None:
         report.ok("Redis memory", f"no limit, {used} used")
     elif policy == "noeviction":
         report.ok("Redis memory", f"{used} of {info.get('maxmemory_human')} used, no eviction")
+    elif policy == EVICTION_POLICY:
+        report.ok(
+            "Redis memory",
+            f"{used} of {info.get('maxmemory_human')} used; when it is full, the conversations that"
+            " were not used for the longest time are evicted",
+        )
     else:
         report.warn(
             "Redis memory",
             f"{used} of {info.get('maxmemory_human')} used; {policy} evicts keys when it is full",
-            "Conversations and running answers may disappear: set `maxmemory-policy noeviction`.",
+            "Leases of running answers may be evicted, which ends them: set `maxmemory-policy"
+            f" {EVICTION_POLICY}`.",
         )

@@ -11,6 +11,11 @@ from urllib.parse import quote
 from app.infra.embedded.data_dir_lock import EmbeddedError, lock_data_dir
 from app.infra.embedded.process import running
 
+MAX_MEMORY = "256mb"
+# All keys have an expiry. A worker renews its lease every 100 ms, so that it is never the least
+# recently used.
+EVICTION_POLICY = "volatile-lru"
+
 
 @asynccontextmanager
 async def valkey(data_dir: Path) -> AsyncIterator[str]:
@@ -24,6 +29,7 @@ async def valkey(data_dir: Path) -> AsyncIterator[str]:
         command = [program, "--port", "0", "--unixsocket", address, "--unixsocketperm", "700"]
         # A relative path, because Valkey does not accept every character in a path.
         command += ["--dir", ".", "--appendonly", "yes", "--save", ""]
+        command += ["--maxmemory", MAX_MEMORY, "--maxmemory-policy", EVICTION_POLICY]
         url = f"unix://{quote(address)}"
         async with running(lock, command, lambda: _answers(address)) as pid:
             lock.publish(pid, url)

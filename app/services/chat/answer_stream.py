@@ -1,11 +1,17 @@
 """Emit an answer while it is written, and collect it."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 
+from app.limits import ANSWER_LIMIT
 from app.schemas import CitationSpan, Event, FinishReason, Token, Usage
 from app.services.chat.citations import CitationFilter
 from app.services.models.completion import Delta
+
+
+class AnswerTooLong(Exception):
+    """The answer has reached ANSWER_LIMIT; what was emitted so far is the answer."""
 
 
 class AnswerStream:
@@ -15,15 +21,20 @@ class AnswerStream:
         self._filter = CitationFilter(sources)
         self._emit = emit
         self._text: list[str] = []
+        # Bytes that the answer may still have.
+        self._left = ANSWER_LIMIT
         self.first_token_at: float | None = None
         self.finish_reason: FinishReason = "stop"
         self.usage: Usage | None = None
         self.cut_short = False
 
     def on_delta(self, delta: Delta) -> None:
-        """Take the next piece from a model."""
-        if text := self._filter.feed(delta.text):
+        """Take the next piece from a model. Raises AnswerTooLong."""
+        # Normalized markers may be longer than what the model wrote, so one piece is bounded too.
+        if text := self._filter.feed(delta.text[:ANSWER_LIMIT]):
             self._write(text)
+        if len(delta.text) > ANSWER_LIMIT:
+            self._cut()
         if delta.finish is not None:
             self.finish_reason = delta.finish
         if delta.usage is not None:
@@ -35,19 +46,40 @@ class AnswerStream:
 
     def refuse(self, text: str) -> None:
         """Write a whole answer that is a refusal."""
-        self.on_delta(Delta(text, finish="refused"))
-        self.flush()
+        with suppress(AnswerTooLong):
+            self.on_delta(Delta(text))
+            self.flush()
+        self.finish_reason = "refused"
 
     def flush(self) -> None:
-        """Emit what is still held back; call it after the last piece."""
+        """Emit what is still held back; call it after the last piece. Raises AnswerTooLong."""
         if text := self._filter.flush():
             self._write(text)
 
     def _write(self, text: str) -> None:
         if self.first_token_at is None:
             self.first_token_at = perf_counter()
+        size = len(text) if text.isascii() else len(text.encode())
+        if size > self._left:
+            text = self._beginning(text)
         self._text.append(text)
         self._emit(Token(text))
+        if size > self._left:
+            self._cut()
+        self._left -= size
+
+    def _beginning(self, text: str) -> str:
+        """Return what the answer has room for, without a part of a marker."""
+        start = sum(map(len, self._text))
+        end = start + len(text.encode()[: self._left].decode(errors="ignore"))
+        spans = self._filter.spans
+        while spans and spans[-1].end > end:
+            end = min(end, spans.pop().start)
+        return text[: end - start]
+
+    def _cut(self) -> None:
+        self.finish_reason = "length"
+        raise AnswerTooLong
 
     @property
     def text(self) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Literal, Protocol
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 
 from app.errors import ModelFailed, ShuttingDown
 from app.schemas import Done, Event, FinishReason, PastTurn, Sources, Timings
-from app.services.chat.answer_stream import AnswerStream
+from app.services.chat.answer_stream import AnswerStream, AnswerTooLong
 from app.services.chat.condenser import Condenser
 from app.services.chat.memory import MemoryUnavailable
 from app.services.chat.planner import Retriever, TurnInput, TurnPlan, TurnPlanner
@@ -86,14 +87,20 @@ class Answerer:
         has_model: bool,
         condenser: Condenser | None,
         history_tokens: int,
+        source_tokens: int,
         answer_timeout: float,
     ) -> None:
         self._planner = TurnPlanner(
-            retriever, condenser, has_model=has_model, history_tokens=history_tokens
+            retriever,
+            condenser,
+            has_model=has_model,
+            history_tokens=history_tokens,
+            source_tokens=source_tokens,
         )
         self._model = model
         self._memory = memory
         self._history_tokens = history_tokens
+        self._source_tokens = source_tokens
         self._answer_timeout = answer_timeout
 
     async def answer(
@@ -145,7 +152,7 @@ class Answerer:
         try:
             await generation
         except PromptTooLong as error:
-            shorter = shorter_prompt(error.prompt)
+            shorter = shorter_prompt(error.prompt, self._source_tokens)
             if shorter is None:
                 raise
         else:
@@ -160,9 +167,10 @@ class Answerer:
         answer: AnswerStream,
         cancellation: Cancellation,
     ) -> None:
-        with cancellation.scope, anyio.move_on_after(self._answer_timeout) as timeout:
-            await generation
-        answer.flush()
+        with suppress(AnswerTooLong):
+            with cancellation.scope, anyio.move_on_after(self._answer_timeout) as timeout:
+                await generation
+            answer.flush()
         if cancellation.reason == "shutdown":
             answer.cut_short = True
             if not answer.text:

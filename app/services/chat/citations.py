@@ -24,10 +24,14 @@ _PARTIAL = re.compile(
 # A citation cut off by the end of the text: `[12`.
 _TRUNCATED = re.compile(r"\[{1,2}\s?\^?\d[\d\s,;–-]*")
 _UNCLOSED = re.compile(r"\[[\s,;–^-]*\d[\d\s,;–^-]*\[")
-_OPEN = re.compile(r"(\[)?[\d\s,;–^-]*$")
+# What may be the beginning of a marker at the end of a text, in reverse: a search for it from the
+# start of a text would try each position.
+_OPEN_REVERSED = re.compile(r"[\d\s,;–^-]*(\[)?")
 _RANGE = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
 # Longer runs of spaces before a marker are intentional and stay.
 _MAX_SPACES = 4
+# Each marker's place is a part of the last event: further markers of an answer are dropped.
+MAX_MARKERS = 1_000
 _MARKER = re.compile(r"\s?\[\d+\]")
 
 
@@ -97,6 +101,8 @@ class CitationFilter:
 
     def _known(self, inner: str) -> list[int]:
         found: list[int] = []
+        if len(self.spans) >= MAX_MARKERS:
+            return found
         for first, last in _RANGE.findall(inner):
             low, high = int(first), int(last or first)
             span = range(low, min(high, self._sources) + 1) if low <= high else (low,)
@@ -110,8 +116,8 @@ class CitationFilter:
 
     def _pass(self, text: str) -> str:
         self._length += len(text)
-        if tail := _OPEN.search(text):
-            self._open = bool(tail[1]) or (self._open and tail.start() == 0)
+        if tail := _OPEN_REVERSED.match(text[::-1]):
+            self._open = bool(tail[1]) or (self._open and tail.end() == len(text))
         return text
 
 

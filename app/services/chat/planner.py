@@ -66,11 +66,13 @@ class TurnPlanner:
         *,
         has_model: bool,
         history_tokens: int,
+        source_tokens: int,
     ) -> None:
         self._retriever = retriever
         self._condenser = condenser
         self._has_model = has_model
         self._history_tokens = history_tokens
+        self._source_tokens = source_tokens
 
     async def plan(self, turn: TurnInput, history: Sequence[PastTurn]) -> TurnPlan:
         """Return the plan for a turn after the given ones. Raises LibraryUnavailable."""
@@ -111,7 +113,14 @@ class TurnPlanner:
         # The model may find an answer in the closest sources, or refuse by itself.
         prompt, reply = None, ""
         if answers or (sources and self._has_model):
-            prompt = answer_prompt(question, found.question, sources, history, self._history_tokens)
+            prompt = answer_prompt(
+                question,
+                found.question,
+                sources,
+                history,
+                history_tokens=self._history_tokens,
+                source_tokens=self._source_tokens,
+            )
         else:
             own_language = detect_question_language(question)
             language = own_language or await self._conversation_language(history)

@@ -11,6 +11,8 @@ from app.services.models.thoughts import ThoughtFilter
 # Seconds to wait after the finish for text, which proves that it was not the end, and for the usage
 # and the end of the body, which lets the connection be kept. Most servers end the body at once.
 _TIMEOUTS = {Phase.FINISHED: 5.0, Phase.ENDED: 0.5}
+# Bytes of a response. An event is some 400 bytes, so that 150,000 tokens of thoughts fit.
+RESPONSE_LIMIT = 64 << 20
 # White space and the bytes of a byte order mark, which some servers send first.
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 
@@ -35,6 +37,7 @@ class AnswerReader:
         self._on_start = on_start
         self._decoder: SSEDecoder | JSONDecoder | None = None
         self._completion = CompletionDecoder(thoughts)
+        self._left = RESPONSE_LIMIT
 
     def feed(self, data: bytes) -> float | None:
         """Decode the next bytes.
@@ -42,6 +45,9 @@ class AnswerReader:
         Returns the seconds within which the next must arrive, None to keep the deadline. Raises
         BadEvent.
         """
+        self._left -= len(data)
+        if self._left < 0:
+            raise BadEvent(f"the response is larger than {RESPONSE_LIMIT >> 20} MB")
         if self._decoder is None:
             data = data.lstrip(_BLANK)
             if not data:

@@ -27,6 +27,8 @@ _UNFINISHED_TAG = re.compile(r"(<[\w:-]+)\s[^<>]{0,200}$")
 _SPACE = re.compile(r"\s*")
 # Characters at the end of a text that may be held back, or are searched for the ends of a turn.
 _TAIL = 256
+# Characters that may be thoughts without an opening mark, which are kept until that is certain.
+MAX_KEPT = 1_000_000
 
 
 class LoneClosingMark(BadEvent):
@@ -103,6 +105,7 @@ class ThoughtFilter:
         # The end of the text, which may become a mark; before it, what may be unmarked thoughts.
         self._held = ""
         self._kept: list[str] = []
+        self._kept_length = 0
         self._after_thoughts = False
         # Marks in the rest of the answer are a part of it: it is about them.
         self._marks_are_text = False
@@ -138,6 +141,7 @@ class ThoughtFilter:
             position, self._part, self._hold = mark.end(), "start", False
             self._after_thoughts = self._marks_are_text = True
             self._kept.clear()
+            self._kept_length = 0
         return self._answer(text[position:], last)
 
     def _start(self, text: str, position: int) -> None:
@@ -160,6 +164,9 @@ class ThoughtFilter:
         self._held = text[max(end, 0) :]
         if self._part == "unmarked":
             self._kept.append(text[: max(end, 0)])
+            self._kept_length += len(self._kept[-1])
+            if self._kept_length > MAX_KEPT:
+                raise BadEvent(f"the thoughts have more than {MAX_KEPT:,} characters")
         return ""
 
     def _answer(self, text: str, last: bool) -> str:

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable
 from functools import cache, lru_cache
 from itertools import chain
+from typing import Literal
 
 import snowballstemmer
 
@@ -26,6 +27,18 @@ def stemmer(language: str) -> str:
     return STEMMERS.get(re.split(r"[-_]", language.lower(), maxsplit=1)[0], "simple")
 
 
+# Longer texts are normalized in pieces, if possible of this length and from an ASCII character to
+# another: the time that a run of combining marks takes grows with the square of its length.
+_MAX_PIECE = 250
+_PIECE = re.compile(rf".{{1,{_MAX_PIECE}}}(?=[\x00-\x7f]|\Z)|.{{1,{_MAX_PIECE}}}", re.DOTALL)
+
+
+def _normalize(form: Literal["NFC", "NFKD"], text: str) -> str:
+    if len(text) <= _MAX_PIECE:
+        return unicodedata.normalize(form, text)
+    return "".join(unicodedata.normalize(form, piece) for piece in _PIECE.findall(text))
+
+
 # Letters without a Unicode decomposition, and variants of the apostrophe.
 _EQUIVALENTS = str.maketrans("øłđŧħ’‘ʼ`´", "oldth'''''")
 
@@ -34,7 +47,7 @@ def fold(name: str) -> str:
     """Normalize a name: ignore case, accents and repeated white space."""
     if name.isascii():
         return " ".join(name.lower().replace("`", "'").split())
-    decomposed = unicodedata.normalize("NFKD", name.casefold().translate(_EQUIVALENTS))
+    decomposed = _normalize("NFKD", name.casefold().translate(_EQUIVALENTS))
     base = "".join(c for c in decomposed if not unicodedata.combining(c))
     return " ".join(unicodedata.normalize("NFKC", base).split())
 
@@ -76,7 +89,7 @@ _INVISIBLE |= {0x200B: " ", 0xFEFF: " "}
 # PostgreSQL parses `1998-2000` as 1998 and minus 2000, and `Node.js` as a host name.
 _JOINER = re.compile(r"[-\u2010-\u2015\u2212]|(?<!\d)\.|\.(?!\d)")
 # `LarryPage` is indexed as written and as its two words.
-_CAMEL_CASE = re.compile(r"\b[A-Za-z]*[a-z]{2}[A-Z][a-z]{2}[A-Za-z]*\b")
+_CAMEL_CASE = re.compile(r"\b(?=[A-Za-z]++\b)[A-Za-z]*[a-z]{2}[A-Z][a-z]{2}[A-Za-z]*")
 _CASE_CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -87,7 +100,7 @@ def segment(text: str) -> str:
     words. Words joined by a hyphen or a full stop are separated. Character forms are normalized.
     """
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text.translate(_INVISIBLE))
+        text = _normalize("NFC", text.translate(_INVISIBLE))
         text = _COMPATIBILITY.sub(lambda run: unicodedata.normalize("NFKC", run[0]), text)
     text = _JOINER.sub(" ", text)
     if _CASE_CHANGE.search(text):

@@ -57,6 +57,8 @@ async def test_memory_and_persistence_settings_that_lose_data_are_warnings(
 ) -> None:
     await own.config_set("maxmemory", "100mb")
     assert row(await check(own_valkey.url), "Redis memory").status is OK
+    await own.config_set("maxmemory-policy", "volatile-lru")
+    assert row(await check(own_valkey.url), "Redis memory").status is OK
     await own.config_set("maxmemory-policy", "allkeys-lru")
     await own.config_set("appendonly", "no")
     report = await check(own_valkey.url)

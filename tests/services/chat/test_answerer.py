@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from app.errors import ModelFailed, ShuttingDown
 from app.infra.redis import RedisClient, redis_client
+from app.limits import ANSWER_LIMIT
 from app.schemas import Done, Event, Retrieval, Source, Sources, Token
 from app.services.chat.answerer import DECLINED, Answerer, Cancellation
 from app.services.chat.condenser import Condenser
@@ -133,6 +134,7 @@ def answerer(
         has_model=rewriter is not None,
         condenser=Condenser(rewriter, timeout=1) if rewriter and condenses else None,
         history_tokens=1_000,
+        source_tokens=5_000,
         answer_timeout=answer_timeout,
     )
 
@@ -348,6 +350,15 @@ async def test_stopped_answer_is_remembered_as_far_as_it_went(redis: RedisClient
     assert events[-1].finish_reason == "stopped"
     (remembered,) = await memory.recall("c")
     assert (remembered.answer, remembered.finish_reason) == ("Set it", "stopped")
+
+
+async def test_endless_answer_is_cut_and_remembered_as_far_as_it_went(redis: RedisClient) -> None:
+    memory, model = remembering(redis), FakeModel("a" * 60_000, "é" * 60_000, hangs=True)
+    answer, done, _ = await asked(answerer(memory, model))
+    assert done.finish_reason == "length"
+    assert ANSWER_LIMIT - 1 <= len(answer.encode()) <= ANSWER_LIMIT
+    assert not model.written.is_set()
+    assert [past.answer for past in await memory.recall("c")] == [answer]
 
 
 @pytest.mark.parametrize(("pieces", "remembered"), [((), []), (("Set it",), ["Set it"])])

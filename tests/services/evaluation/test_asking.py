@@ -43,6 +43,7 @@ def asker(searcher: ScriptedSearcher, model: LanguageModel | None = None) -> Ask
             has_model=False,
             condenser=None,
             history_tokens=1_000,
+            source_tokens=5_000,
             answer_timeout=5,
         )
 

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.infra.http.sse import BadEvent
-from app.services.models.answer_reader import AnswerReader
+from app.services.models.answer_reader import RESPONSE_LIMIT, AnswerReader
 from app.services.models.completion import Delta, EmptyAnswer, join_deltas
 from app.services.models.deadlines import AnswerDeadlines
 from app.services.models.thoughts import ThoughtFilter, ThoughtMarks
@@ -244,3 +244,11 @@ def test_an_event_of_very_many_documents_is_an_error() -> None:
     assert read(b"data: " + b"{}" * 9_000 + answer + b"\n\n").text == TEXT
     with pytest.raises(BadEvent, match="20000 documents"):
         read(b"data: " + b"{}" * 30_000 + answer + b"\n\n")
+
+
+def test_endless_thoughts_end_the_response() -> None:
+    reading = Reading()
+    thought = event(reasoning("Hm. " * 250_000))
+    with pytest.raises(BadEvent, match="64 MB"):
+        list(map(reading.feed, [thought] * (RESPONSE_LIMIT // len(thought) + 2)))
+    assert reading.deltas == []

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.infra.http.sse import BadEvent
 from app.services.models.thoughts import (
+    MAX_KEPT,
     LoneClosingMark,
     ThoughtFilter,
     ThoughtMarks,
@@ -154,3 +156,9 @@ def test_a_closing_mark_alone_says_that_text_begins_with_thoughts() -> None:
     thoughts = ThoughtFilter(marks, hold=True)
     assert thoughts.add("First we ") + thoughts.add("plan.</plan> Yes", last=True) == " Yes".strip()
     assert ThoughtFilter(marks).add("((a)) Yes", last=True).strip() == "Yes"
+
+
+def test_endless_text_that_may_be_thoughts_is_not_kept() -> None:
+    thoughts = ThoughtFilter(MARKS, hold=True)
+    with pytest.raises(BadEvent, match="1,000,000"):
+        list(map(thoughts.add, ["a" * 1_000] * (MAX_KEPT // 1_000 + 2)))
