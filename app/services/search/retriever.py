@@ -18,13 +18,14 @@ from app.infra.database import Connection
 from app.infra.database_errors import describe
 from app.schemas import CreatorEntry, CreatorRef, Retrieval, Sentence, Source, Tier
 from app.services.search.answerability import DEPTH
+from app.services.search.creators import list_creators
 from app.services.search.embedding import Embedder, EmbeddingFailed
 from app.services.search.plan import SearchPlan, execute_search, load_search_plan
 from app.services.search.ranking import Hit, Ranking, build_ranking
 from app.services.search.selection import RetrievedPassage
 from app.services.search.sources import build_sources
 from app.services.search.spelling import MIN_COVERAGE, correct_spelling
-from app.services.search.text import fold, has_content_words
+from app.services.search.text import has_content_words
 
 log = logging.getLogger(__name__)
 
@@ -36,19 +37,6 @@ CLOSEST = 3
 WARM_UP_TIMEOUT = 10.0
 
 _SENTENCES = msgspec.json.Decoder(tuple[Sentence, ...])
-
-# $1 folded prefix of a name or slug · $2 limit
-CREATORS = """
-SELECT c.slug, c.name,
-       count(d.id) FILTER (WHERE d.kind = 'video') AS videos,
-       count(d.id) FILTER (WHERE d.kind = 'page') AS pages
-FROM creators c
-LEFT JOIN documents d ON d.creator_id = c.id
-WHERE starts_with(c.name_key, $1) OR starts_with(c.slug, $1)
-GROUP BY c.id
-ORDER BY c.name_key, c.slug
-LIMIT $2
-"""
 
 
 class PostgresRetriever:
@@ -155,11 +143,12 @@ class PostgresRetriever:
             per_document=self._per_document,
         )
 
-    async def creators(self, prefix: str, limit: int = 50) -> list[CreatorEntry]:
-        """Return creators whose name or slug starts with `prefix`, sorted by name."""
+    async def creators(
+        self, prefix: str, allowed_creators: tuple[str, ...] | None = None
+    ) -> list[CreatorEntry]:
+        """Return up to 50 allowed creators whose name or slug starts with `prefix`."""
         async with self._connection() as connection:
-            rows = await connection.fetch(CREATORS, fold(prefix), limit)
-        return [CreatorEntry(**row) for row in rows]
+            return await list_creators(connection, prefix, allowed_creators)
 
     async def warm_up(self) -> None:
         """Load the search plan and, if it is hybrid, the embedder's model.
