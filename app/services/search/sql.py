@@ -11,6 +11,9 @@ from msgspec import Struct
 # The maximum number of passages with words of the question that are scored; a library up to this
 # size is always scored in full.
 MAX_MATCHED = 20_000
+# The maximum number of the question's lexemes in one language that are searched, and of those that
+# the library lacks. Questions of a few sentences have fewer; 1,000 Chinese characters have 2,000.
+MAX_TERMS = 64
 # A creator or a set of topics with up to EXHAUSTIVE passages is compared passage by passage. A
 # larger one is filtered from the APPROXIMATE nearest neighbours in the whole library.
 EXHAUSTIVE, APPROXIMATE = 10_000, 2_000
@@ -46,24 +49,35 @@ exhaustive AS MATERIALIZED (
            ) of_topics) AS topics
     FROM requested_creator
 ),
--- The question's lexemes in each language of the library, with their BM25 idf. The idf counts the
--- passages of all languages, because a language with few passages has no common words. A document
--- frequency below 3 counts as 3, since such a word may be a typo.
-question_terms AS MATERIALIZED (
-    SELECT l.language, t.document_frequency, l.passages AS total_passages, q.lexeme,
-           greatest(
-               0.1, ln((n.total + 1) / (greatest(t.document_frequency, 3) + 0.5))
-           )::float8 AS idf,
-           -- A query for one quoted lexeme; quotes and backslashes in it are doubled.
-           concat('''', regexp_replace(q.lexeme, '([''\\\\])', '\\1\\1', 'g'), '''')::tsquery
-               AS term_query
+-- The question's lexemes in each language of the library: the rarest of those that it has, and some
+-- of those that it lacks.
+counted_terms AS MATERIALIZED (
+    SELECT l.language, l.passages AS total_passages, q.lexeme, t.document_frequency,
+           row_number() OVER (
+               PARTITION BY l.language, t.document_frequency = 0
+               ORDER BY t.document_frequency, q.lexeme
+           ) AS rarity
     FROM languages l
-    CROSS JOIN (SELECT sum(passages)::float8 AS total FROM languages) n
     CROSS JOIN LATERAL unnest(tokenize(l.language, $1)) AS q
     CROSS JOIN LATERAL (
         SELECT coalesce(max(passages), 0) AS document_frequency
         FROM terms WHERE language = l.language AND lexeme = q.lexeme
     ) t
+),
+-- With their BM25 idf, which counts the passages of all languages, because a language with few
+-- passages has no common words. A document frequency below 3 counts as 3, since such a word may be
+-- a typo.
+question_terms AS MATERIALIZED (
+    SELECT language, document_frequency, total_passages, lexeme,
+           greatest(
+               0.1, ln((n.total + 1) / (greatest(document_frequency, 3) + 0.5))
+           )::float8 AS idf,
+           -- A query for one quoted lexeme; quotes and backslashes in it are doubled.
+           concat('''', regexp_replace(lexeme, '([''\\\\])', '\\1\\1', 'g'), '''')::tsquery
+               AS term_query
+    FROM counted_terms
+    CROSS JOIN (SELECT sum(passages)::float8 AS total FROM languages) n
+    WHERE rarity <= {max_terms}
 ),
 -- Candidates contain at least one of the rarer terms: as many of these as match no more passages
 -- than can be read, or the two rarest together if each matches more. Passages with only common
@@ -281,6 +295,7 @@ def search_statement(*, pgvector: bool, index: EmbeddingIndex | None) -> str:
         "k1": str(K1),
         "b": str(B),
         "max_matched": str(MAX_MATCHED),
+        "max_terms": str(MAX_TERMS),
         "full_coverage": str(FULL_COVERAGE),
         "exhaustive": str(EXHAUSTIVE),
         "approximate": str(APPROXIMATE),

@@ -11,7 +11,12 @@ import pytest
 from app.infra.database import configure_connection
 from app.services.ingest.store.embeddings import CREATE_TABLE
 from app.services.ingest.store.term_statistics import refresh_statistics
-from app.services.search.sql import FULL_COVERAGE, EmbeddingIndex, search_statement
+from app.services.search.sql import (
+    FULL_COVERAGE,
+    MAX_TERMS,
+    EmbeddingIndex,
+    search_statement,
+)
 from tests.servers import SharedServers
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +29,9 @@ VARIANTS = {
     "hybrid": search_statement(pgvector=True, index=INDEX),
 }
 LARGE = ("passages", "passage_texts", INDEX.table)
-PARAMETERS = "text, text, text, bigint, bigint"
+TYPES = dict.fromkeys(VARIANTS, ("text", "text", "text", "bigint", "bigint"))
+TYPES["hybrid"] += ("text", "float8")
+ARGUMENTS = {"plain": "", "sparse": "", "hybrid": f", '{[0.1] * DIMENSION}', 0.6"}
 
 # 12,000 passages of 15 words: w1 is in most of them, w3000 in hardly any. Creators c0 to c59 have a
 # topic each, shared by two. c60 has one passage of common words only.
@@ -114,11 +121,8 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 async def plan_of(library: asyncpg.Connection, variant: str) -> list[dict[str, Any]]:
     """Return the nodes of the generic plan, which also serves questions with a creator."""
-    parameters, arguments = PARAMETERS, "'w7', 'c1', 'c1', 6, 12"
-    if variant == "hybrid":
-        parameters += ", text, float8"
-        arguments += f", '{[0.1] * DIMENSION}', 0.6"
-    await library.execute(f"PREPARE search ({parameters}) AS {VARIANTS[variant]}")
+    arguments = f"'w7', 'c1', 'c1', 6, 12{ARGUMENTS[variant]}"
+    await library.execute(f"PREPARE search ({', '.join(TYPES[variant])}) AS {VARIANTS[variant]}")
     explained = await library.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE search ({arguments})")
     return list(nodes(json.loads(explained)[0]["Plan"]))
 
@@ -218,3 +222,34 @@ async def test_words_count_less_if_the_library_has_few_of_them(
         weight = 0.6 * min(1.0, coverage / FULL_COVERAGE)
         expected = weight * row["lexical"] + (1 - weight) * row["cosine"]
         assert row["score"] == pytest.approx(expected)
+
+
+LONG = " ".join([*(f"w{n}" for n in range(1, 1001)), *(f"unheard{n}" for n in range(1000))])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_only_the_rarest_terms_of_a_long_question_are_searched(
+    library: asyncpg.Connection, variant: str
+) -> None:
+    await library.execute(f"PREPARE search ({', '.join(TYPES[variant])}) AS {VARIANTS[variant]}")
+    arguments = f"'{LONG}', null, null, 6, 12{ARGUMENTS[variant]}"
+    explained = await library.fetchval(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE search ({arguments})"
+    )
+    plan = list(nodes(json.loads(explained)[0]["Plan"]))
+    (terms,) = [node for node in plan if node.get("Subplan Name") == "CTE question_terms"]
+    assert terms["Actual Rows"] == 2 * MAX_TERMS
+
+
+@pytest.mark.parametrize("variant", ["plain", "sparse"])
+async def test_unknown_words_of_a_long_question_displace_none_that_are_known(
+    library: asyncpg.Connection, variant: str
+) -> None:
+    expected = await library.fetchval("SELECT lexeme FROM terms ORDER BY passages, lexeme LIMIT 1")
+    unknown = " ".join(f"unheard{n}" for n in range(1000))
+    rows = await search(library, variant, f"{unknown} {expected}")
+    assert len(rows[0]["main_unknown"]) == MAX_TERMS
+    passages = await library.fetch(
+        "SELECT id FROM passages WHERE search @@ quote_literal($1::text)::tsquery", expected
+    )
+    assert {row["id"] for row in passages} <= {row["id"] for row in rows}
