@@ -20,7 +20,12 @@ from app.schemas import CreatorEntry, CreatorRef, Retrieval, Sentence, Source, T
 from app.services.search.answerability import DEPTH
 from app.services.search.creators import list_creators
 from app.services.search.embedding import Embedder, EmbeddingFailed
-from app.services.search.plan import SearchPlan, execute_search, load_search_plan
+from app.services.search.plan import (
+    ALLOWED_LANGUAGES,
+    SearchPlan,
+    execute_search,
+    load_search_plan,
+)
 from app.services.search.ranking import Hit, Ranking, build_ranking
 from app.services.search.selection import RetrievedPassage
 from app.services.search.sources import build_sources
@@ -41,6 +46,10 @@ _SENTENCES = msgspec.json.Decoder(tuple[Sentence, ...])
 
 class PostgresRetriever:
     """Searches the library in PostgreSQL. Every method raises LibraryUnavailable.
+
+    A caller may be restricted to `allowed_creators`, given by their slugs: then the methods return
+    what they would if the library had no other creators, except that the idf of a term is that of
+    the whole library.
 
     Search is lexical if there is no `embedder`, or if it fails or takes longer than
     `embedding_timeout` seconds. `on_connection_wait` is called with the seconds spent waiting for
@@ -71,10 +80,17 @@ class PostgresRetriever:
         self._on_connection_wait = on_connection_wait
         self._plan: SearchPlan | None = None
 
-    async def search(self, question: str, creator: str | None) -> Retrieval:
+    async def search(
+        self,
+        question: str,
+        creator: str | None,
+        allowed_creators: tuple[str, ...] | None = None,
+    ) -> Retrieval:
         """Return the first tier that answers the question, and its sources."""
         # Twice as many passages as sources, because neighbouring passages are merged.
-        ranking = await self.rank(question, creator, per_tier=2 * self._sources)
+        ranking = await self.rank(
+            question, creator, per_tier=2 * self._sources, allowed_creators=allowed_creators
+        )
         closest = ranking.closest
         return Retrieval(
             tier=ranking.tier,
@@ -86,7 +102,7 @@ class PostgresRetriever:
             closest=self._build_sources(ranking, closest, min(CLOSEST, self._sources)),
             closest_tier=closest,
             unknown_terms=ranking.unknown_terms,
-            library_languages=await self.languages(),
+            library_languages=await self.languages(allowed_creators),
         )
 
     def _build_sources(self, ranking: Ranking, tier: Tier, limit: int) -> tuple[Source, ...]:
@@ -97,8 +113,12 @@ class PostgresRetriever:
         creator = ranking.creator.slug if ranking.creator else None
         return build_sources(map(_passage, shown), ranking.question, limit, creator)
 
-    async def languages(self) -> tuple[str, ...]:
+    async def languages(self, allowed_creators: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """Return the primary language subtags of at least a tenth of the library, largest first."""
+        if allowed_creators is not None:
+            async with self._connection() as connection:
+                rows = await connection.fetch(ALLOWED_LANGUAGES, allowed_creators)
+            return tuple(row["language"] for row in rows)
         # A library that was empty may have been filled since.
         if self._plan is None or not self._plan.languages:
             async with self._connection() as connection:
@@ -106,7 +126,13 @@ class PostgresRetriever:
         return self._plan.languages
 
     async def rank(
-        self, question: str, creator: str | None, *, per_tier: int, per_document: int | None = None
+        self,
+        question: str,
+        creator: str | None,
+        *,
+        per_tier: int,
+        per_document: int | None = None,
+        allowed_creators: tuple[str, ...] | None = None,
     ) -> Ranking:
         """Return the best passages of each tier, and the tier that answers.
 
@@ -117,11 +143,12 @@ class PostgresRetriever:
             creator=creator,
             per_document=per_document or self._per_document,
             per_tier=max(per_tier, DEPTH),
+            allowed_creators=allowed_creators,
         )
         embedding = await self._embed(question)
         async with self._connection() as connection:
             plan, rows = await execute(connection, question, embedding)
-            corrected = await _correct_spelling(connection, question, rows[0])
+            corrected = await _correct_spelling(connection, question, rows[0], allowed_creators)
         if corrected != question:
             question = corrected
             embedding = await self._embed(question)
@@ -194,6 +221,7 @@ class PostgresRetriever:
         creator: str | None,
         per_document: int,
         per_tier: int,
+        allowed_creators: tuple[str, ...] | None,
     ) -> tuple[SearchPlan, Sequence[asyncpg.Record]]:
         """Execute the search, again with a new plan if indexes or classifiers have changed."""
         for _ in range(2):
@@ -208,6 +236,7 @@ class PostgresRetriever:
                     alpha=self._alpha,
                     per_document=per_document,
                     per_tier=per_tier,
+                    allowed_creators=allowed_creators,
                 )
             except asyncpg.UndefinedTableError:
                 # The embedding index has been dropped.
@@ -241,10 +270,15 @@ class PostgresRetriever:
             ) from error
 
 
-async def _correct_spelling(connection: Connection, question: str, row: asyncpg.Record) -> str:
+async def _correct_spelling(
+    connection: Connection,
+    question: str,
+    row: asyncpg.Record,
+    allowed_creators: tuple[str, ...] | None,
+) -> str:
     """Correct a question's spelling, given a row of its results."""
     if row["main_unknown"] and row["main_coverage"] >= MIN_COVERAGE:
-        return await correct_spelling(connection, question, row["main_language"])
+        return await correct_spelling(connection, question, row["main_language"], allowed_creators)
     return question
 
 
