@@ -16,7 +16,7 @@ async def creators(request: Request[State]) -> Response:
     if len(prefix) > CREATOR_LIMIT or "\0" in prefix:
         detail = f"must have at most {CREATOR_LIMIT} characters and no NUL"
         raise Unprocessable(f"`prefix` {detail}.", errors=(FieldError("prefix", detail),))
-    return codec.json_response(await request.state["retriever"].creators(prefix))
+    return codec.json_response(await request.state["limited_retriever"].creators(prefix))
 
 
 async def search(request: Request[State]) -> Response:
@@ -25,7 +25,7 @@ async def search(request: Request[State]) -> Response:
     question = codec.validated(
         ChatRequest(parameters.get("q", ""), parameters.get("creator") or None), "q", "creator"
     )
-    found = await request.state["retriever"].search(question.query, question.creator)
+    found = await request.state["limited_retriever"].search(question.query, question.creator)
     citations = tuple(source.citation for source in found.sources)
     scope = Scope(found.creator, found.question, found.tiers, found.matching)
     return codec.json_response(SearchResult(found.tier, scope, citations))

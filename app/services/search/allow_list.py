@@ -5,11 +5,14 @@ passages. If the allowed creators have few passages together, all of these are c
 only other creators use count as unknown.
 """
 
+# Used in the other parts. + 0 keeps the planner from reading all passages of many allowed creators.
 IS_ALLOWED = "creator_id = ANY(ARRAY(SELECT id FROM allowed_creators))"
-AND_ALLOWED = f" AND {IS_ALLOWED}"
+IS_ALLOWED_UNINDEXED = "creator_id + 0 = ANY(ARRAY(SELECT id FROM allowed_creators))"
+
+AND_ALLOWED = " AND {is_allowed}"
 CREATOR = "(slug = $2 OR name_key = $3) AND id IN (SELECT id FROM allowed_creators)"
 
-# {allowed} is the parameter with the slugs.
+# `allowed` is the parameter with the slugs.
 ALLOWED_CTE = """allowed_creators AS MATERIALIZED (
     SELECT id FROM creators WHERE slug = ANY({allowed}::text[])
 ),
@@ -24,28 +27,26 @@ few_allowed AS MATERIALIZED (
 ),
 """
 
-# + 0 keeps the planner from reading all passages of many allowed creators.
-IS_ALLOWED_UNINDEXED = "creator_id + 0 = ANY(ARRAY(SELECT id FROM allowed_creators))"
-VISIBLE_TERMS_CTE = f"""visible_terms AS MATERIALIZED (
+VISIBLE_TERMS_CTE = """visible_terms AS MATERIALIZED (
     SELECT language, total_passages, lexeme, rarity,
            CASE WHEN document_frequency > 0 AND (
                (SELECT few FROM few_allowed) AND EXISTS (
                    SELECT FROM passages p WHERE p.search @@ t.term_query
-                   AND p.language = t.language AND {IS_ALLOWED}
+                   AND p.language = t.language AND {is_allowed}
                )
                OR NOT (SELECT few FROM few_allowed) AND EXISTS (
                    SELECT FROM passages p WHERE p.search @@ t.term_query
-                   AND p.language = t.language AND {IS_ALLOWED_UNINDEXED}
+                   AND p.language = t.language AND {is_allowed_unindexed}
                )
            ) THEN document_frequency ELSE 0 END AS document_frequency
     FROM (
-        SELECT *, {{term_query}} AS term_query FROM counted_terms WHERE rarity <= {{max_terms}}
+        SELECT *, {term_query} AS term_query FROM counted_terms WHERE rarity <= {max_terms}
     ) t
 ),
 """
 
-MATCH_ALLOWED = f"""
-          AND NOT (SELECT few FROM few_allowed) AND {IS_ALLOWED_UNINDEXED}"""
+MATCH_ALLOWED = """
+          AND NOT (SELECT few FROM few_allowed) AND {is_allowed_unindexed}"""
 FEW_MATCHES = """
     UNION ALL
     SELECT p.id, p.creator_id, p.topic_id, {lexical}
@@ -54,14 +55,14 @@ FEW_MATCHES = """
         WHERE (SELECT few FROM few_allowed) AND creator_id = a.id OFFSET 0) p
     JOIN language_queries q ON q.language = p.language AND p.search @@ q.any_term"""
 
-# More allowed passages are filtered from the nearest neighbours in the whole library: with a filter,
-# the planner would not use the HNSW index.
-NEIGHBOURS = f"""
+# The passages of many allowed creators are filtered from the nearest neighbours in the whole
+# library: with a filter, the planner would not use the HNSW index.
+NEIGHBOURS = """
     SELECT * FROM (
-        SELECT passage_id, creator_id, topic_id FROM {{table}}
-        ORDER BY embedding <#> (SELECT embedding FROM question_embedding) LIMIT {{approximate}}
+        SELECT passage_id, creator_id, topic_id FROM {table}
+        ORDER BY embedding <#> (SELECT embedding FROM question_embedding) LIMIT {approximate}
     ) nearest
-    WHERE NOT (SELECT few FROM few_allowed) AND {IS_ALLOWED}"""
+    WHERE NOT (SELECT few FROM few_allowed) AND {is_allowed}"""
 NEAREST = """
     (SELECT passage_id FROM library_neighbours LIMIT 100)
     UNION

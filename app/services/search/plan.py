@@ -144,7 +144,8 @@ async def execute_search(
 ) -> list[asyncpg.Record]:
     """Search for a question; the search is hybrid if the plan can use its embedding.
 
-    `allowed_creators` are the slugs of the only creators to read, None for all. Each row is a passage in a tier, best first. If nothing is found, there is one row without.
+    `allowed_creators` are the slugs of the only creators to read, None for all. Each row is a
+    passage in a tier, best first. If nothing is found, there is one row without.
     """
     # A question of stop words only would match every passage.
     query = segment(question) if has_content_words(question) else ""

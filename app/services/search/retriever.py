@@ -6,7 +6,8 @@ The tiers are the creator's own material, the creator's topics by anyone, and th
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from copy import copy
 from functools import partial
 from time import perf_counter
 
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 MIN_RELATIVE_SCORE = 0.4
 # The number of closest passages that a refusal shows.
 CLOSEST = 3
+# The number of sets of allowed creators whose languages are kept.
+MAX_KNOWN_LANGUAGES = 1_000
 # Seconds for an embedder to load its model.
 WARM_UP_TIMEOUT = 10.0
 
@@ -78,7 +81,16 @@ class PostgresRetriever:
         self._timeout = timeout
         self._embedding_timeout = embedding_timeout
         self._on_connection_wait = on_connection_wait
+        self._slot: AbstractAsyncContextManager[None] = nullcontext()
         self._plan: SearchPlan | None = None
+        # For sets of allowed creators; counting takes as long as a search.
+        self._known_languages: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def limited(self, connections: int) -> "PostgresRetriever":
+        """Return a retriever that uses at most this many of the pool's connections at once."""
+        limited = copy(self)
+        limited._slot = asyncio.Semaphore(connections)
+        return limited
 
     async def search(
         self,
@@ -116,14 +128,23 @@ class PostgresRetriever:
     async def languages(self, allowed_creators: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """Return the primary language subtags of at least a tenth of the library, largest first."""
         if allowed_creators is not None:
-            async with self._connection() as connection:
-                rows = await connection.fetch(ALLOWED_LANGUAGES, allowed_creators)
-            return tuple(row["language"] for row in rows)
+            return await self._languages_of(allowed_creators)
         # A library that was empty may have been filled since.
         if self._plan is None or not self._plan.languages:
             async with self._connection() as connection:
                 return (await self._load_plan(connection)).languages
         return self._plan.languages
+
+    async def _languages_of(self, creators: tuple[str, ...]) -> tuple[str, ...]:
+        if known := self._known_languages.get(creators):
+            return known
+        async with self._connection() as connection:
+            rows = await connection.fetch(ALLOWED_LANGUAGES, creators)
+        if len(self._known_languages) >= MAX_KNOWN_LANGUAGES:
+            self._known_languages.clear()
+        languages = tuple(row["language"] for row in rows)
+        self._known_languages[creators] = languages
+        return languages
 
     async def rank(
         self,
@@ -250,6 +271,7 @@ class PostgresRetriever:
     async def _load_plan(self, connection: Connection) -> SearchPlan:
         name = self._embedder.name if self._embedder else None
         self._plan = await load_search_plan(connection, name, pgvector=self._pgvector)
+        self._known_languages.clear()
         return self._plan
 
     @asynccontextmanager
@@ -257,12 +279,13 @@ class PostgresRetriever:
         self,
     ) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"]:
         try:
-            started_at = perf_counter()
             # The timeout covers the wait for a connection and the work on it.
-            async with asyncio.timeout(self._timeout), self._pool.acquire() as connection:
-                if self._on_connection_wait:
-                    self._on_connection_wait(perf_counter() - started_at)
-                yield connection
+            async with asyncio.timeout(self._timeout), self._slot:
+                started_at = perf_counter()
+                async with self._pool.acquire() as connection:
+                    if self._on_connection_wait:
+                        self._on_connection_wait(perf_counter() - started_at)
+                    yield connection
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             log.error("library is unavailable: %s", describe(error))
             raise LibraryUnavailable(

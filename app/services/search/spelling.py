@@ -78,7 +78,8 @@ ORDER BY word, rank
 _NEAREST_IN_ALL = NEAREST_WORDS.format(of_word="", of_lexeme="", and_allowed="")
 # Only passages of the creators in $5 count.
 _AND_ALLOWED = """
-                  AND creator_id = ANY(ARRAY(SELECT id FROM creators WHERE slug = ANY($5::text[])))"""
+                  AND creator_id = ANY(ARRAY(
+                      SELECT id FROM creators WHERE slug = ANY($5::text[])))"""
 _NEAREST_IN_ALLOWED = NEAREST_WORDS.format(
     of_word=f"""
         WHERE EXISTS (SELECT FROM passages
@@ -88,7 +89,7 @@ _NEAREST_IN_ALLOWED = NEAREST_WORDS.format(
       AND (SELECT count(*) FROM (
               SELECT FROM passages
               WHERE language = $1 AND search @@ quote_literal(q.lexeme)::tsquery{_AND_ALLOWED}
-              LIMIT $4) of_allowed) >= $4""",
+              LIMIT $4) of_allowed) >= $4""",  # noqa: S608
     and_allowed=_AND_ALLOWED,
 )
 

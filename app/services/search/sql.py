@@ -67,9 +67,9 @@ counted_terms AS MATERIALIZED (
         FROM terms WHERE language = l.language AND lexeme = q.lexeme
     ) t
 ),
-{visible_terms_cte}-- With their BM25 idf, which counts the passages of all languages, because a language with few
--- passages has no common words. A document frequency below 3 counts as 3, since such a word may be
--- a typo.
+{visible_terms_cte}-- With their BM25 idf. It counts the passages of all languages, because a
+-- language with few passages has no common words. A document frequency below 3 counts as 3, since
+-- such a word may be a typo.
 question_terms AS MATERIALIZED (
     SELECT language, document_frequency, total_passages, lexeme,
            greatest(
@@ -259,7 +259,8 @@ _NEIGHBOURS = """
     (SELECT passage_id
      FROM creator_topics t
      CROSS JOIN LATERAL (SELECT * FROM {table}
-         WHERE (SELECT topics FROM exhaustive) AND topic_id = t.topic_id{and_allowed} OFFSET 0) of_topic
+         WHERE (SELECT topics FROM exhaustive) AND topic_id = t.topic_id{and_allowed} OFFSET 0
+     ) of_topic
      ORDER BY embedding <#> (SELECT embedding FROM question_embedding) LIMIT 50)
     UNION
     (SELECT passage_id FROM library_neighbours
@@ -311,6 +312,8 @@ def search_statement(
         "term_query": _TERM_QUERY,
         "allowed": "$8" if index else "$6",
         "and_allowed": allow_list.AND_ALLOWED if restricted else "",
+        "is_allowed_unindexed": allow_list.IS_ALLOWED_UNINDEXED,
+        "is_allowed": allow_list.IS_ALLOWED,
         "table": index.table if index else "",
         "dimension": str(index.dimension) if index else "",
         "k1": str(K1),

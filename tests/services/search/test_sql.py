@@ -37,8 +37,8 @@ RESTRICTED = {
     "sparse": search_statement(pgvector=True, index=None, restricted=True),
     "hybrid": search_statement(pgvector=True, index=INDEX, restricted=True),
 }
-TYPES = dict.fromkeys(VARIANTS, ("text", "text", "text", "bigint", "bigint"))
-TYPES["hybrid"] += ("text", "float8")
+_TYPES = ["text", "text", "text", "bigint", "bigint"]
+TYPES = {"plain": _TYPES, "sparse": _TYPES, "hybrid": [*_TYPES, "text", "float8"]}
 ARGUMENTS = {"plain": "", "sparse": "", "hybrid": f", '{[0.1] * DIMENSION}', 0.6"}
 
 # 12,000 passages of 15 words: w1 is in most of them, w3000 in hardly any. Creators c0 to c59 have a
@@ -137,7 +137,7 @@ async def plan_of(
     """Return the nodes of the generic plan, which also serves questions with a creator."""
     statement, types = VARIANTS[variant], TYPES[variant]
     if restricted:
-        statement, types = RESTRICTED[variant], (*types, "text[]")
+        statement, types = RESTRICTED[variant], [*types, "text[]"]
     arguments = f"'w7', 'c1', 'c1', 6, 12{ARGUMENTS[variant]}"
     arguments += ", '{c1,c2}'" if restricted else ""
     await library.execute(f"PREPARE search ({', '.join(types)}) AS {statement}")
