@@ -53,8 +53,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     # Folder for the data of the embedded servers.
     data_dir: Path = Path(".data")
 
-    # PostgreSQL: its URL (empty: an embedded one), the maximum number of connections per worker,
-    # and the seconds to get a connection and search.
+    # PostgreSQL: its URL (empty: an embedded one), the maximum number of connections per worker
+    # (searches without an answer get half), and the seconds to get a connection and search.
     database_url: str = ""
     database_pool: Count = 10
     database_timeout: Seconds = 5.0

@@ -50,6 +50,8 @@ class State(TypedDict):
     conversation_ids: ConversationIds
     heartbeat: Heartbeat
     retriever: PostgresRetriever
+    # For searches without an answer: half of the connections are left to questions.
+    limited_retriever: PostgresRetriever
     memory: RedisMemory
     limiter: RateLimiter
     metrics: Metrics
@@ -138,6 +140,7 @@ async def services(
                         on_check=check_shutdown,
                     ),
                     retriever=retriever,
+                    limited_retriever=retriever.limited(max(1, settings.database_pool // 2)),
                     memory=memory,
                     limiter=RateLimiter(
                         redis, limit=settings.rate_limit, timeout=settings.memory_timeout

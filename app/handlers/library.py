@@ -12,22 +12,25 @@ from app.schemas import ChatRequest, FieldError, Scope, SearchResult
 
 async def creators(request: Request[State]) -> Response:
     """List the creators whose name starts with `prefix`."""
-    await access.admit(request, access.LIST_CREATORS)
+    caller = await access.admit(request, access.LIST_CREATORS)
     prefix = request.query_params.get("prefix", "")
     if len(prefix) > CREATOR_LIMIT or "\0" in prefix:
         detail = f"must have at most {CREATOR_LIMIT} characters and no NUL"
         raise Unprocessable(f"`prefix` {detail}.", errors=(FieldError("prefix", detail),))
-    return codec.json_response(await request.state["retriever"].creators(prefix))
+    found = await request.state["limited_retriever"].creators(prefix, caller.creators)
+    return codec.json_response(found)
 
 
 async def search(request: Request[State]) -> Response:
     """Return the tier and the citations for the question `q`, without calling a model."""
-    await access.admit(request, access.SEARCH)
+    caller = await access.admit(request, access.SEARCH)
     parameters = request.query_params
     question = codec.validated(
         ChatRequest(parameters.get("q", ""), parameters.get("creator") or None), "q", "creator"
     )
-    found = await request.state["retriever"].search(question.query, question.creator)
+    found = await request.state["limited_retriever"].search(
+        question.query, question.creator, caller.creators
+    )
     citations = tuple(source.citation for source in found.sources)
     scope = Scope(found.creator, found.question, found.tiers, found.matching)
     return codec.json_response(SearchResult(found.tier, scope, citations))

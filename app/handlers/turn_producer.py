@@ -30,6 +30,7 @@ def new_turn(request: ChatRequest, caller: Caller, ids: ConversationIds) -> Turn
         question=request.query,
         creator=request.creator,
         owner=caller.owner,
+        allowed_creators=caller.creators,
     )
 
 

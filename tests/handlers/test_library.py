@@ -1,10 +1,18 @@
 """The list of creators, and search without an answer."""
 
-import pytest
+import asyncio
 
-from tests.service import Client
+import anyio
+import asyncpg
+import pytest
+from msgspec.structs import replace
+
+from app.config import Settings
+from tests.service import Client, running
 
 pytestmark = pytest.mark.anyio
+
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'creators'::regclass"
 
 
 async def test_creators_are_listed_by_name_with_their_counts(service: Client) -> None:
@@ -50,3 +58,36 @@ async def test_search_returns_the_sources_of_a_chat(service: Client) -> None:
 async def test_search_without_a_question_is_a_422(service: Client) -> None:
     status, problem, _ = await service.call("GET", "/api/v1/search")
     assert (status, problem["errors"][0]["pointer"]) == (422, "q")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/creators", "/api/v1/search?q=reverb"])
+async def test_lists_and_searches_leave_half_of_the_connections_to_questions(
+    service_settings: Settings, path: str
+) -> None:
+    blocker = await asyncpg.connect(service_settings.database_url)
+    limited = replace(service_settings, database_pool=4, database_timeout=2)
+    try:
+        async with running(limited) as service, anyio.create_task_group() as tasks:
+            replies: list[tuple[int, str | None]] = []
+
+            async def call() -> None:
+                status, _, headers = await service.call("GET", path)
+                replies.append((status, headers.get("Retry-After")))
+
+            async with blocker.transaction():
+                await blocker.execute("LOCK TABLE creators IN ACCESS EXCLUSIVE MODE")
+                for _ in range(8):
+                    tasks.start_soon(call)
+                with anyio.fail_after(5):
+                    while await blocker.fetchval(WAITING) < 2:  # noqa: ASYNC110 -- polls PostgreSQL
+                        await asyncio.sleep(0.01)
+                assert (await service.call("GET", "/readyz"))[0] == 200
+                with anyio.fail_after(10):
+                    while len(replies) < 8:
+                        assert await blocker.fetchval(WAITING) <= 2
+                        await asyncio.sleep(0.01)
+            assert {status for status, _ in replies} == {503}
+            assert all(retry_after for _, retry_after in replies)
+            assert (await service.call("GET", path))[0] == 200
+    finally:
+        await blocker.close()

@@ -20,17 +20,22 @@ from app.services.models.prompt import Prompt
 class Retriever(Protocol):
     """Finds the sources for a question. Every method may raise LibraryUnavailable."""
 
-    async def search(self, question: str, creator: str | None) -> Retrieval:
-        """Return the tier that answers and its sources."""
+    async def search(
+        self, question: str, creator: str | None, allowed_creators: tuple[str, ...] | None, /
+    ) -> Retrieval:
+        """Return the tier that answers and its sources, both of allowed creators only."""
         ...
 
-    async def languages(self) -> tuple[str, ...]:
+    async def languages(self, allowed_creators: tuple[str, ...] | None, /) -> tuple[str, ...]:
         """Return the library's main languages as primary subtags, the most frequent first."""
         ...
 
 
 class TurnInput(Struct, frozen=True):
-    """A validated question of the conversation's owner; a new one has no turns to recall."""
+    """A validated question of the conversation's owner; a new one has no turns to recall.
+
+    `allowed_creators` are the slugs of the creators that the caller may read, None for all.
+    """
 
     turn_id: str
     conversation_id: str
@@ -38,6 +43,7 @@ class TurnInput(Struct, frozen=True):
     question: str
     creator: str | None
     owner: str = ""
+    allowed_creators: tuple[str, ...] | None = None
 
 
 class TurnPlan(Struct, frozen=True):
@@ -79,34 +85,34 @@ class TurnPlanner:
         talk = find_small_talk(turn.question)
         if talk is None:
             found = await self._search(turn, history)
-            return await self._answer(turn.question, found, history)
+            return await self._answer(turn, found, history)
         answered = [past for past in history if past.answer]
         if talk.kind == "rework" and answered and self._has_model:
             return self._rework(turn.question, answered)
-        return await self._reply(turn.question, talk, history)
+        return await self._reply(turn, talk, history)
 
     async def _search(self, turn: TurnInput, history: Sequence[PastTurn]) -> Retrieval:
         """Return the result of the first query that the library answers, or else of the first."""
         first: Retrieval | None = None
-        for query in await self._queries(turn.question, history):
-            found = await self._retriever.search(query, turn.creator)
+        for query in await self._queries(turn, history):
+            found = await self._retriever.search(query, turn.creator, turn.allowed_creators)
             if found.tier != "none":
                 return found
             first = first or found
         assert first is not None  # noqa: S101 -- there is at least one query
         return first
 
-    async def _queries(self, question: str, history: Sequence[PastTurn]) -> tuple[str, ...]:
+    async def _queries(self, turn: TurnInput, history: Sequence[PastTurn]) -> tuple[str, ...]:
         """Return what to search for: a follow-up is completed, a foreign question translated."""
         target = None
-        if self._condenser and (language := detect_question_language(question)):
-            languages = await self._retriever.languages()
+        if self._condenser and (language := detect_question_language(turn.question)):
+            languages = await self._retriever.languages(turn.allowed_creators)
             if languages and language not in languages:
                 target = languages[0]
-        return await rewrite_question(question, history, self._condenser, target)
+        return await rewrite_question(turn.question, history, self._condenser, target)
 
     async def _answer(
-        self, question: str, found: Retrieval, history: Sequence[PastTurn]
+        self, turn: TurnInput, found: Retrieval, history: Sequence[PastTurn]
     ) -> TurnPlan:
         answers = found.tier != "none"
         sources = found.sources if answers else found.closest
@@ -114,7 +120,7 @@ class TurnPlanner:
         prompt, reply = None, ""
         if answers or (sources and self._has_model):
             prompt = answer_prompt(
-                question,
+                turn.question,
                 found.question,
                 sources,
                 history,
@@ -122,8 +128,8 @@ class TurnPlanner:
                 source_tokens=self._source_tokens,
             )
         else:
-            own_language = detect_question_language(question)
-            language = own_language or await self._conversation_language(history)
+            own_language = detect_question_language(turn.question)
+            language = own_language or await self._conversation_language(turn, history)
             reply = refusal(found, language, own_language)
         return TurnPlan(
             scope=Scope(found.creator, found.question, found.tiers, found.matching),
@@ -143,22 +149,24 @@ class TurnPlanner:
             prompt=rework_prompt(question, history, self._history_tokens),
         )
 
-    async def _reply(self, question: str, talk: SmallTalk, history: Sequence[PastTurn]) -> TurnPlan:
-        language = await self._conversation_language(history)
+    async def _reply(
+        self, turn: TurnInput, talk: SmallTalk, history: Sequence[PastTurn]
+    ) -> TurnPlan:
+        language = await self._conversation_language(turn, history)
         # A phrase such as "ok" belongs to many languages.
-        talk = find_small_talk(question, language) or talk
+        talk = find_small_talk(turn.question, language) or talk
         return TurnPlan(
-            scope=_not_searched(question),
+            scope=_not_searched(turn.question),
             query=None,
             reply=reply_to(talk, model=self._has_model),
         )
 
-    async def _conversation_language(self, history: Sequence[PastTurn]) -> str:
+    async def _conversation_language(self, turn: TurnInput, history: Sequence[PastTurn]) -> str:
         """Return the language of the last question if it is certain, or else of the library."""
         if history and (language := detect_question_language(history[-1].question)):
             return language
         try:
-            languages = await self._retriever.languages()
+            languages = await self._retriever.languages(turn.allowed_creators)
         except LibraryUnavailable:
             return DEFAULT
         return languages[0] if languages else DEFAULT

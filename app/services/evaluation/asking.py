@@ -114,16 +114,18 @@ class _RecordingRetriever:
         self.milliseconds = 0.0
         self._sources: dict[Citation, Source] = {}
 
-    async def search(self, question: str, creator: str | None) -> Retrieval:
+    async def search(
+        self, question: str, creator: str | None, allowed_creators: tuple[str, ...] | None
+    ) -> Retrieval:
         started_at = perf_counter()
-        found = await self._retriever.search(question, creator)
+        found = await self._retriever.search(question, creator, allowed_creators)
         self.milliseconds += (perf_counter() - started_at) * 1_000
         for source in (*found.sources, *found.closest):
             self._sources[_unnumbered(source.citation)] = source
         return found
 
-    async def languages(self) -> tuple[str, ...]:
-        return await self._retriever.languages()
+    async def languages(self, allowed_creators: tuple[str, ...] | None) -> tuple[str, ...]:
+        return await self._retriever.languages(allowed_creators)
 
     def source(self, citation: Citation) -> Source:
         """Return the source of a citation, which may have another number than when found."""

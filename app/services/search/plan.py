@@ -24,18 +24,24 @@ SELECT DISTINCT ON (embedder_id) id, embedder_id, model::text FROM gates
 ORDER BY embedder_id, id DESC
 """
 # The primary language subtags of at least a tenth of the passages, the most frequent first.
-LANGUAGES = """
+_LANGUAGES = """
 SELECT language FROM (
     SELECT CASE tag WHEN 'nb' THEN 'no' WHEN 'nn' THEN 'no' ELSE tag END AS language,
            count(*) AS passages, sum(count(*)) OVER () AS total
     FROM passages p
     JOIN documents d ON d.id = p.document_id
     CROSS JOIN LATERAL lower(split_part(replace(d.language, '_', '-'), '-', 1)) AS tag
-    GROUP BY 1
+    {where}GROUP BY 1
 ) counted
 WHERE 10 * passages >= total
 ORDER BY passages DESC, language
 """
+LANGUAGES = _LANGUAGES.format(where="")
+# $1 slugs of the only creators whose passages count
+ALLOWED_LANGUAGES = _LANGUAGES.format(
+    where="""WHERE p.creator_id = ANY(ARRAY(SELECT id FROM creators WHERE slug = ANY($1::text[])))
+    """
+)
 
 
 class SearchPlan(Struct, frozen=True):
@@ -50,6 +56,8 @@ class SearchPlan(Struct, frozen=True):
     index: EmbeddingIndex | None
     lexical_sql: str
     hybrid_sql: str | None
+    restricted_lexical_sql: str
+    restricted_hybrid_sql: str | None
     lexical_classifier: AnswerabilityClassifier
     hybrid_classifier: AnswerabilityClassifier
     languages: tuple[str, ...]
@@ -98,6 +106,10 @@ async def load_search_plan(
         index=index,
         lexical_sql=search_statement(pgvector=pgvector, index=None),
         hybrid_sql=search_statement(pgvector=pgvector, index=index) if index else None,
+        restricted_lexical_sql=search_statement(pgvector=pgvector, index=None, restricted=True),
+        restricted_hybrid_sql=(
+            search_statement(pgvector=pgvector, index=index, restricted=True) if index else None
+        ),
         lexical_classifier=lexical or DEFAULT_LEXICAL,
         hybrid_classifier=hybrid or hybrid_default,
         languages=tuple(row["language"] for row in await connection.fetch(LANGUAGES)),
@@ -128,17 +140,24 @@ async def execute_search(
     alpha: float,
     per_document: int,
     per_tier: int,
+    allowed_creators: tuple[str, ...] | None = None,
 ) -> list[asyncpg.Record]:
     """Search for a question; the search is hybrid if the plan can use its embedding.
 
-    Each row is a passage in a tier, best first. If nothing is found, there is one row without.
+    `allowed_creators` are the slugs of the only creators to read, None for all. Each row is a
+    passage in a tier, best first. If nothing is found, there is one row without.
     """
     # A question of stop words only would match every passage.
     query = segment(question) if has_content_words(question) else ""
     slug, name = (slugify(creator), fold(creator)) if creator else (None, None)
     arguments: list[object] = [query, slug, name, per_document, per_tier]
-    if plan.hybrid_sql is None or not plan.is_hybrid(embedding):
-        return await connection.fetch(plan.lexical_sql, *arguments)
+    lexical_sql, hybrid_sql = plan.lexical_sql, plan.hybrid_sql
+    allowed: list[object] = []
+    if allowed_creators is not None:
+        lexical_sql, hybrid_sql = plan.restricted_lexical_sql, plan.restricted_hybrid_sql
+        allowed = [allowed_creators]
+    if hybrid_sql is None or not plan.is_hybrid(embedding):
+        return await connection.fetch(lexical_sql, *arguments, *allowed)
     # pgvector's text format is also JSON, and this takes a tenth of the time of `repr`.
     vector = msgspec.json.encode(embedding).decode()
-    return await connection.fetch(plan.hybrid_sql, *arguments, vector, alpha)
+    return await connection.fetch(hybrid_sql, *arguments, vector, alpha, *allowed)

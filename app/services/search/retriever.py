@@ -6,7 +6,8 @@ The tiers are the creator's own material, the creator's topics by anyone, and th
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from copy import copy
 from functools import partial
 from time import perf_counter
 
@@ -18,13 +19,19 @@ from app.infra.database import Connection
 from app.infra.database_errors import describe
 from app.schemas import CreatorEntry, CreatorRef, Retrieval, Sentence, Source, Tier
 from app.services.search.answerability import DEPTH
+from app.services.search.creators import list_creators
 from app.services.search.embedding import Embedder, EmbeddingFailed
-from app.services.search.plan import SearchPlan, execute_search, load_search_plan
+from app.services.search.plan import (
+    ALLOWED_LANGUAGES,
+    SearchPlan,
+    execute_search,
+    load_search_plan,
+)
 from app.services.search.ranking import Hit, Ranking, build_ranking
 from app.services.search.selection import RetrievedPassage
 from app.services.search.sources import build_sources
 from app.services.search.spelling import MIN_COVERAGE, correct_spelling
-from app.services.search.text import fold, has_content_words
+from app.services.search.text import has_content_words
 
 log = logging.getLogger(__name__)
 
@@ -32,27 +39,20 @@ log = logging.getLogger(__name__)
 MIN_RELATIVE_SCORE = 0.4
 # The number of closest passages that a refusal shows.
 CLOSEST = 3
+# The number of sets of allowed creators whose languages are kept.
+MAX_KNOWN_LANGUAGES = 1_000
 # Seconds for an embedder to load its model.
 WARM_UP_TIMEOUT = 10.0
 
 _SENTENCES = msgspec.json.Decoder(tuple[Sentence, ...])
 
-# $1 folded prefix of a name or slug · $2 limit
-CREATORS = """
-SELECT c.slug, c.name,
-       count(d.id) FILTER (WHERE d.kind = 'video') AS videos,
-       count(d.id) FILTER (WHERE d.kind = 'page') AS pages
-FROM creators c
-LEFT JOIN documents d ON d.creator_id = c.id
-WHERE starts_with(c.name_key, $1) OR starts_with(c.slug, $1)
-GROUP BY c.id
-ORDER BY c.name_key, c.slug
-LIMIT $2
-"""
-
 
 class PostgresRetriever:
     """Searches the library in PostgreSQL. Every method raises LibraryUnavailable.
+
+    A caller may be restricted to `allowed_creators`, given by their slugs: then the methods return
+    what they would if the library had no other creators, except that the idf of a term is that of
+    the whole library.
 
     Search is lexical if there is no `embedder`, or if it fails or takes longer than
     `embedding_timeout` seconds. `on_connection_wait` is called with the seconds spent waiting for
@@ -81,12 +81,28 @@ class PostgresRetriever:
         self._timeout = timeout
         self._embedding_timeout = embedding_timeout
         self._on_connection_wait = on_connection_wait
+        self._slot: AbstractAsyncContextManager[None] = nullcontext()
         self._plan: SearchPlan | None = None
+        # For sets of allowed creators; counting takes as long as a search.
+        self._known_languages: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    async def search(self, question: str, creator: str | None) -> Retrieval:
+    def limited(self, connections: int) -> "PostgresRetriever":
+        """Return a retriever that uses at most this many of the pool's connections at once."""
+        limited = copy(self)
+        limited._slot = asyncio.Semaphore(connections)
+        return limited
+
+    async def search(
+        self,
+        question: str,
+        creator: str | None,
+        allowed_creators: tuple[str, ...] | None = None,
+    ) -> Retrieval:
         """Return the first tier that answers the question, and its sources."""
         # Twice as many passages as sources, because neighbouring passages are merged.
-        ranking = await self.rank(question, creator, per_tier=2 * self._sources)
+        ranking = await self.rank(
+            question, creator, per_tier=2 * self._sources, allowed_creators=allowed_creators
+        )
         closest = ranking.closest
         return Retrieval(
             tier=ranking.tier,
@@ -98,7 +114,7 @@ class PostgresRetriever:
             closest=self._build_sources(ranking, closest, min(CLOSEST, self._sources)),
             closest_tier=closest,
             unknown_terms=ranking.unknown_terms,
-            library_languages=await self.languages(),
+            library_languages=await self.languages(allowed_creators),
         )
 
     def _build_sources(self, ranking: Ranking, tier: Tier, limit: int) -> tuple[Source, ...]:
@@ -109,16 +125,35 @@ class PostgresRetriever:
         creator = ranking.creator.slug if ranking.creator else None
         return build_sources(map(_passage, shown), ranking.question, limit, creator)
 
-    async def languages(self) -> tuple[str, ...]:
+    async def languages(self, allowed_creators: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """Return the primary language subtags of at least a tenth of the library, largest first."""
+        if allowed_creators is not None:
+            return await self._languages_of(allowed_creators)
         # A library that was empty may have been filled since.
         if self._plan is None or not self._plan.languages:
             async with self._connection() as connection:
                 return (await self._load_plan(connection)).languages
         return self._plan.languages
 
+    async def _languages_of(self, creators: tuple[str, ...]) -> tuple[str, ...]:
+        if known := self._known_languages.get(creators):
+            return known
+        async with self._connection() as connection:
+            rows = await connection.fetch(ALLOWED_LANGUAGES, creators)
+        if len(self._known_languages) >= MAX_KNOWN_LANGUAGES:
+            self._known_languages.clear()
+        languages = tuple(row["language"] for row in rows)
+        self._known_languages[creators] = languages
+        return languages
+
     async def rank(
-        self, question: str, creator: str | None, *, per_tier: int, per_document: int | None = None
+        self,
+        question: str,
+        creator: str | None,
+        *,
+        per_tier: int,
+        per_document: int | None = None,
+        allowed_creators: tuple[str, ...] | None = None,
     ) -> Ranking:
         """Return the best passages of each tier, and the tier that answers.
 
@@ -129,11 +164,12 @@ class PostgresRetriever:
             creator=creator,
             per_document=per_document or self._per_document,
             per_tier=max(per_tier, DEPTH),
+            allowed_creators=allowed_creators,
         )
         embedding = await self._embed(question)
         async with self._connection() as connection:
             plan, rows = await execute(connection, question, embedding)
-            corrected = await _correct_spelling(connection, question, rows[0])
+            corrected = await _correct_spelling(connection, question, rows[0], allowed_creators)
         if corrected != question:
             question = corrected
             embedding = await self._embed(question)
@@ -155,11 +191,12 @@ class PostgresRetriever:
             per_document=self._per_document,
         )
 
-    async def creators(self, prefix: str, limit: int = 50) -> list[CreatorEntry]:
-        """Return creators whose name or slug starts with `prefix`, sorted by name."""
+    async def creators(
+        self, prefix: str, allowed_creators: tuple[str, ...] | None = None
+    ) -> list[CreatorEntry]:
+        """Return up to 50 allowed creators whose name or slug starts with `prefix`."""
         async with self._connection() as connection:
-            rows = await connection.fetch(CREATORS, fold(prefix), limit)
-        return [CreatorEntry(**row) for row in rows]
+            return await list_creators(connection, prefix, allowed_creators)
 
     async def warm_up(self) -> None:
         """Load the search plan and, if it is hybrid, the embedder's model.
@@ -205,6 +242,7 @@ class PostgresRetriever:
         creator: str | None,
         per_document: int,
         per_tier: int,
+        allowed_creators: tuple[str, ...] | None,
     ) -> tuple[SearchPlan, Sequence[asyncpg.Record]]:
         """Execute the search, again with a new plan if indexes or classifiers have changed."""
         for _ in range(2):
@@ -219,6 +257,7 @@ class PostgresRetriever:
                     alpha=self._alpha,
                     per_document=per_document,
                     per_tier=per_tier,
+                    allowed_creators=allowed_creators,
                 )
             except asyncpg.UndefinedTableError:
                 # The embedding index has been dropped.
@@ -232,6 +271,7 @@ class PostgresRetriever:
     async def _load_plan(self, connection: Connection) -> SearchPlan:
         name = self._embedder.name if self._embedder else None
         self._plan = await load_search_plan(connection, name, pgvector=self._pgvector)
+        self._known_languages.clear()
         return self._plan
 
     @asynccontextmanager
@@ -239,12 +279,13 @@ class PostgresRetriever:
         self,
     ) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"]:
         try:
-            started_at = perf_counter()
             # The timeout covers the wait for a connection and the work on it.
-            async with asyncio.timeout(self._timeout), self._pool.acquire() as connection:
-                if self._on_connection_wait:
-                    self._on_connection_wait(perf_counter() - started_at)
-                yield connection
+            async with asyncio.timeout(self._timeout), self._slot:
+                started_at = perf_counter()
+                async with self._pool.acquire() as connection:
+                    if self._on_connection_wait:
+                        self._on_connection_wait(perf_counter() - started_at)
+                    yield connection
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             log.error("library is unavailable: %s", describe(error))
             raise LibraryUnavailable(
@@ -252,10 +293,15 @@ class PostgresRetriever:
             ) from error
 
 
-async def _correct_spelling(connection: Connection, question: str, row: asyncpg.Record) -> str:
+async def _correct_spelling(
+    connection: Connection,
+    question: str,
+    row: asyncpg.Record,
+    allowed_creators: tuple[str, ...] | None,
+) -> str:
     """Correct a question's spelling, given a row of its results."""
     if row["main_unknown"] and row["main_coverage"] >= MIN_COVERAGE:
-        return await correct_spelling(connection, question, row["main_language"])
+        return await correct_spelling(connection, question, row["main_language"], allowed_creators)
     return question
 
 

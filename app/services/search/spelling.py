@@ -42,7 +42,7 @@ WITH edits AS MATERIALIZED (
     WHERE tokenize($1, word) <> '' AND NOT EXISTS (
         SELECT FROM languages l
         CROSS JOIN LATERAL unnest(tokenize(l.language, word)) AS q
-        JOIN terms t ON t.language = l.language AND t.lexeme = q.lexeme
+        JOIN terms t ON t.language = l.language AND t.lexeme = q.lexeme{of_word}
     )
 ),
 nearest AS MATERIALIZED (
@@ -54,7 +54,7 @@ nearest AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT passages FROM terms WHERE language = $1 AND lexeme = q.lexeme OFFSET 0
     ) t
-    WHERE t.passages >= $4
+    WHERE t.passages >= $4{of_lexeme}
 )
 SELECT DISTINCT ON (word) word, written.edit AS correction
 FROM nearest n
@@ -62,7 +62,8 @@ CROSS JOIN LATERAL (
     SELECT e.edit
     FROM (SELECT form, count(*) AS times
           FROM (SELECT id FROM passages
-                WHERE language = $1 AND search @@ quote_literal(n.lexeme)::tsquery LIMIT 20) p
+                WHERE language = $1 AND search @@ quote_literal(n.lexeme)::tsquery{and_allowed}
+                LIMIT 20) p
           JOIN passage_texts x ON x.passage_id = p.id
           CROSS JOIN regexp_split_to_table(lower(x.sentences::text), '[^[:alpha:]]+') AS form
           GROUP BY form) counted
@@ -74,17 +75,45 @@ WHERE rank <= 3
 ORDER BY word, rank
 """
 
+_NEAREST_IN_ALL = NEAREST_WORDS.format(of_word="", of_lexeme="", and_allowed="")
+# Only passages of the creators in $5 count.
+_AND_ALLOWED = """
+                  AND creator_id = ANY(ARRAY(
+                      SELECT id FROM creators WHERE slug = ANY($5::text[])))"""
+_NEAREST_IN_ALLOWED = NEAREST_WORDS.format(
+    of_word=f"""
+        WHERE EXISTS (SELECT FROM passages
+                WHERE language = t.language AND search @@ quote_literal(t.lexeme)::tsquery
+                {_AND_ALLOWED})""",
+    of_lexeme=f"""
+      AND (SELECT count(*) FROM (
+              SELECT FROM passages
+              WHERE language = $1 AND search @@ quote_literal(q.lexeme)::tsquery{_AND_ALLOWED}
+              LIMIT $4) of_allowed) >= $4""",  # noqa: S608
+    and_allowed=_AND_ALLOWED,
+)
 
-async def correct_spelling(connection: Connection, question: str, language: str) -> str:
+
+async def correct_spelling(
+    connection: Connection,
+    question: str,
+    language: str,
+    allowed_creators: tuple[str, ...] | None = None,
+) -> str:
     """Return the question with words that no passage has replaced by similar ones that some have.
 
-    `language` is the text search configuration of the similar words. Words with digits, very
+    `allowed_creators` are the slugs of the creators whose passages count, None for all. `language`
+    is the text search configuration of the similar words. Words with digits, very
     long words, words in unspaced scripts and words without a similar one are kept.
     """
     found = (match[0].lower() for match in _WORD.finditer(question))
     words = [word for word in dict.fromkeys(found) if not is_unspaced(word)][:MAX_WORDS]
     letters = sorted(set(_letters(words, language)))
-    rows = await connection.fetch(NEAREST_WORDS, language, words, letters, MIN_PASSAGES)
+    arguments: list[object] = [language, words, letters, MIN_PASSAGES]
+    if allowed_creators is None:
+        rows = await connection.fetch(_NEAREST_IN_ALL, *arguments)
+    else:
+        rows = await connection.fetch(_NEAREST_IN_ALLOWED, *arguments, allowed_creators)
     corrections: dict[str, str] = {row["word"]: row["correction"] for row in rows}
 
     def correct(match: re.Match[str]) -> str:

@@ -8,9 +8,14 @@ them: words say nothing about a question in another language.
 
 from msgspec import Struct
 
+from app.services.search import allow_list
+
 # The maximum number of passages with words of the question that are scored; a library up to this
 # size is always scored in full.
 MAX_MATCHED = 20_000
+# The maximum number of the question's lexemes in one language that are searched, and of those that
+# the library lacks. Questions of a few sentences have fewer; 1,000 Chinese characters have 2,000.
+MAX_TERMS = 64
 # A creator or a set of topics with up to EXHAUSTIVE passages is compared passage by passage. A
 # larger one is filtered from the APPROXIMATE nearest neighbours in the whole library.
 EXHAUSTIVE, APPROXIMATE = 10_000, 2_000
@@ -21,10 +26,11 @@ FULL_COVERAGE = 0.7
 
 # $1 question · $2 creator slug · $3 folded creator name · $4 passages per document
 # $5 passages per tier · only with embeddings: $6 embedding of the question · $7 alpha
+# only for restricted callers: $6 or $8 slugs of the creators that they may read
 _SEARCH = """
-WITH {neighbours_cte}requested_creator AS MATERIALIZED (
+WITH {allowed_cte}{neighbours_cte}requested_creator AS MATERIALIZED (
     SELECT id, slug, name FROM creators
-    WHERE slug = $2 OR name_key = $3
+    WHERE {creator}
     ORDER BY slug = $2 DESC, id
     LIMIT 1
 ),
@@ -46,24 +52,34 @@ exhaustive AS MATERIALIZED (
            ) of_topics) AS topics
     FROM requested_creator
 ),
--- The question's lexemes in each language of the library, with their BM25 idf. The idf counts the
--- passages of all languages, because a language with few passages has no common words. A document
--- frequency below 3 counts as 3, since such a word may be a typo.
-question_terms AS MATERIALIZED (
-    SELECT l.language, t.document_frequency, l.passages AS total_passages, q.lexeme,
-           greatest(
-               0.1, ln((n.total + 1) / (greatest(t.document_frequency, 3) + 0.5))
-           )::float8 AS idf,
-           -- A query for one quoted lexeme; quotes and backslashes in it are doubled.
-           concat('''', regexp_replace(q.lexeme, '([''\\\\])', '\\1\\1', 'g'), '''')::tsquery
-               AS term_query
+-- The question's lexemes in each language of the library: the rarest of those that it has, and some
+-- of those that it lacks.
+counted_terms AS MATERIALIZED (
+    SELECT l.language, l.passages AS total_passages, q.lexeme, t.document_frequency,
+           row_number() OVER (
+               PARTITION BY l.language, t.document_frequency = 0
+               ORDER BY t.document_frequency, q.lexeme
+           ) AS rarity
     FROM languages l
-    CROSS JOIN (SELECT sum(passages)::float8 AS total FROM languages) n
     CROSS JOIN LATERAL unnest(tokenize(l.language, $1)) AS q
     CROSS JOIN LATERAL (
         SELECT coalesce(max(passages), 0) AS document_frequency
         FROM terms WHERE language = l.language AND lexeme = q.lexeme
     ) t
+),
+{visible_terms_cte}-- With their BM25 idf. It counts the passages of all languages, because a
+-- language with few passages has no common words. A document frequency below 3 counts as 3, since
+-- such a word may be a typo.
+question_terms AS MATERIALIZED (
+    SELECT language, document_frequency, total_passages, lexeme,
+           greatest(
+               0.1, ln((n.total + 1) / (greatest(document_frequency, 3) + 0.5))
+           )::float8 AS idf,
+           -- A query for one quoted lexeme; quotes and backslashes in it are doubled.
+           {term_query} AS term_query
+    FROM {terms}
+    CROSS JOIN (SELECT sum(passages)::float8 AS total FROM languages) n
+    WHERE rarity <= {max_terms}
 ),
 -- Candidates contain at least one of the rarer terms: as many of these as match no more passages
 -- than can be read, or the two rarest together if each matches more. Passages with only common
@@ -103,8 +119,8 @@ lexical_matches AS MATERIALIZED (
     -- The limit also keeps the planner from starting at the passages: terms are few.
     CROSS JOIN LATERAL (
         SELECT * FROM passages
-        WHERE search @@ q.rare_terms AND language = q.language LIMIT {max_matched}
-    ) p
+        WHERE search @@ q.rare_terms AND language = q.language{match_allowed} LIMIT {max_matched}
+    ) p{few_matches}
 ),
 candidates AS (
     (SELECT id FROM lexical_matches ORDER BY lexical DESC LIMIT 150)
@@ -125,7 +141,7 @@ candidates AS (
     (SELECT p.id
      FROM creator_topics t
      CROSS JOIN LATERAL (SELECT * FROM passages
-         WHERE (SELECT topics FROM exhaustive) AND topic_id = t.topic_id OFFSET 0) p
+         WHERE (SELECT topics FROM exhaustive) AND topic_id = t.topic_id{and_allowed} OFFSET 0) p
      JOIN language_queries q ON q.language = p.language AND p.search @@ q.any_term
      ORDER BY {lexical} DESC LIMIT 100){neighbours}
 ),
@@ -136,7 +152,7 @@ scored AS MATERIALIZED (
                {lexical} AS lexical, {cosine} AS cosine
         FROM candidates
         -- OFFSET 0 makes this an index lookup for each of the few candidates.
-        CROSS JOIN LATERAL (SELECT * FROM passages WHERE id = candidates.id OFFSET 0) p
+        CROSS JOIN LATERAL (SELECT * FROM passages WHERE id = candidates.id{and_allowed} OFFSET 0) p
         JOIN language_queries q USING (language){embeddings}
     ) components
 ),
@@ -209,6 +225,7 @@ _BM25_FROM_COUNTS = """(
         FROM question_terms w
         CROSS JOIN LATERAL (SELECT frequency(p.search, w.term_query) AS tf) f
         WHERE w.language = q.language AND f.tf > 0)"""
+_TERM_QUERY = """concat('''', regexp_replace(lexeme, '([''\\\\])', '\\1\\1', 'g'), '''')::tsquery"""
 # a · lexical + (1 - a) · cosine
 _HYBRID_SCORE = "cosine + $7 * least(1, library_coverage / {full_coverage}) * (lexical - cosine)"
 _COSINE = "coalesce(-(e.embedding <#> (SELECT embedding FROM question_embedding)), 0)"
@@ -221,15 +238,17 @@ _EMBEDDINGS = """
 _NEIGHBOURS_CTE = """question_embedding AS MATERIALIZED (
     SELECT $6::text::halfvec({dimension}) AS embedding
 ),
-library_neighbours AS MATERIALIZED (
-    SELECT passage_id, creator_id, topic_id FROM {table}
-    ORDER BY embedding <#> (SELECT embedding FROM question_embedding) LIMIT {approximate}
+library_neighbours AS MATERIALIZED ({library_neighbours}
 ),
 """
-_NEIGHBOURS = """
-    UNION
+_LIBRARY_NEIGHBOURS = """
+    SELECT passage_id, creator_id, topic_id FROM {table}
+    ORDER BY embedding <#> (SELECT embedding FROM question_embedding) LIMIT {approximate}"""
+_NEAREST = """
     (SELECT passage_id FROM {table}
-     ORDER BY embedding <#> (SELECT embedding FROM question_embedding) LIMIT 100)
+     ORDER BY embedding <#> (SELECT embedding FROM question_embedding) LIMIT 100)"""
+_NEIGHBOURS = """
+    UNION{nearest}
     UNION
     (SELECT passage_id
      FROM (SELECT * FROM {table}
@@ -240,7 +259,8 @@ _NEIGHBOURS = """
     (SELECT passage_id
      FROM creator_topics t
      CROSS JOIN LATERAL (SELECT * FROM {table}
-         WHERE (SELECT topics FROM exhaustive) AND topic_id = t.topic_id OFFSET 0) of_topic
+         WHERE (SELECT topics FROM exhaustive) AND topic_id = t.topic_id{and_allowed} OFFSET 0
+     ) of_topic
      ORDER BY embedding <#> (SELECT embedding FROM question_embedding) LIMIT 50)
     UNION
     (SELECT passage_id FROM library_neighbours
@@ -265,22 +285,41 @@ class EmbeddingIndex(Struct, frozen=True):
         return f"embeddings_{self.id}"
 
 
-def search_statement(*, pgvector: bool, index: EmbeddingIndex | None) -> str:
-    """Build the statement; with pgvector BM25 uses sparse vectors, with an index also cosines."""
+def search_statement(
+    *, pgvector: bool, index: EmbeddingIndex | None, restricted: bool = False
+) -> str:
+    """Build the statement; with pgvector BM25 uses sparse vectors, with an index also cosines.
+
+    If it is `restricted`, its last parameter has the slugs of the only creators that it reads.
+    """
     parts = {
+        "allowed_cte": allow_list.ALLOWED_CTE if restricted else "",
+        "creator": allow_list.CREATOR if restricted else "slug = $2 OR name_key = $3",
+        "visible_terms_cte": allow_list.VISIBLE_TERMS_CTE if restricted else "",
+        "terms": "visible_terms" if restricted else "counted_terms",
+        "match_allowed": allow_list.MATCH_ALLOWED if restricted else "",
+        "few_matches": allow_list.FEW_MATCHES if restricted else "",
         "neighbours_cte": _NEIGHBOURS_CTE if index else "",
+        "library_neighbours": allow_list.NEIGHBOURS if restricted else _LIBRARY_NEIGHBOURS,
         "query_weights": _QUERY_WEIGHTS if pgvector else "",
         "lexical": _BM25_FROM_WEIGHTS if pgvector else _BM25_FROM_COUNTS,
         "neighbours": _NEIGHBOURS if index else "",
+        "nearest": allow_list.NEAREST if restricted else _NEAREST,
         "score": _HYBRID_SCORE if index else "lexical",
         "cosine": _COSINE if index else "NULL::double precision",
         "embeddings": _EMBEDDINGS if index else "",
         # Used within the parts above.
+        "term_query": _TERM_QUERY,
+        "allowed": "$8" if index else "$6",
+        "and_allowed": allow_list.AND_ALLOWED if restricted else "",
+        "is_allowed_unindexed": allow_list.IS_ALLOWED_UNINDEXED,
+        "is_allowed": allow_list.IS_ALLOWED,
         "table": index.table if index else "",
         "dimension": str(index.dimension) if index else "",
         "k1": str(K1),
         "b": str(B),
         "max_matched": str(MAX_MATCHED),
+        "max_terms": str(MAX_TERMS),
         "full_coverage": str(FULL_COVERAGE),
         "exhaustive": str(EXHAUSTIVE),
         "approximate": str(APPROXIMATE),

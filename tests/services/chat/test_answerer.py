@@ -28,7 +28,7 @@ SOURCE = source(1, "Set the attack to 2 ms.")
 class FakeRetriever:
     """Finds the same sources for every question, or only for the one that it `answers`.
 
-    `queries` records the questions.
+    `queries` records the questions, `allowed` the allowed creators of each call.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class FakeRetriever:
         answers: str | None = None,
     ) -> None:
         self.queries: list[str] = []
+        self.allowed: list[tuple[str, ...] | None] = []
         self._answers = answers
         self._languages = languages
         self._found = Retrieval(
@@ -53,13 +54,17 @@ class FakeRetriever:
             library_languages=languages,
         )
 
-    async def search(self, question: str, creator: str | None) -> Retrieval:
+    async def search(
+        self, question: str, creator: str | None, allowed_creators: tuple[str, ...] | None
+    ) -> Retrieval:
         self.queries.append(question)
+        self.allowed.append(allowed_creators)
         if self._answers not in (None, question):
             return replace(self._found, question=question, tier="none", sources=())
         return replace(self._found, question=question)
 
-    async def languages(self) -> tuple[str, ...]:
+    async def languages(self, allowed_creators: tuple[str, ...] | None) -> tuple[str, ...]:
+        self.allowed.append(allowed_creators)
         return self._languages
 
 
@@ -335,6 +340,21 @@ async def test_follow_up_that_is_refused_is_searched_alone(
     assert isinstance(done, Done)
     assert done.scope.query == (answered or expanded)
     assert done.cascade_tier == ("global" if answered else "none")
+
+
+async def test_every_search_is_restricted_to_the_creators_that_the_caller_may_read(
+    redis: RedisClient,
+) -> None:
+    memory, found = remembering(redis), FakeRetriever(languages=("de",))
+    await memory.remember("c", past("Wie side-chaint man den Bass?"))
+    service = answerer(memory, FakeModel(), found, rewriter=Rewriter("Und der Hall?"))
+    # Translated and searched twice, refused in the library's language, and small talk.
+    for question in ("And how do I set the reverb of it?", "Reverb?", "ok"):
+        asked = replace(turn(question), allowed_creators=("mara",))
+        await service.answer(asked, lambda event: None, Cancellation())
+    assert len(found.queries) > 2
+    assert len(found.allowed) > len(found.queries)
+    assert set(found.allowed) == {("mara",)}
 
 
 async def test_stopped_answer_is_remembered_as_far_as_it_went(redis: RedisClient) -> None:

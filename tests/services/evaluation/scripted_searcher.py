@@ -44,12 +44,17 @@ class ScriptedSearcher:
             self._of_creator.get(question, ())[:per_tier] if creator else (),
         )
 
-    async def search(self, question: str, creator: str | None) -> Retrieval:
+    async def search(
+        self,
+        question: str,
+        creator: str | None,
+        allowed_creators: tuple[str, ...] | None = None,
+    ) -> Retrieval:
         self.searches.append((question, creator))
         sources = self._sources.get(question, ())
         return Retrieval("global" if sources else "none", sources, None, (), "lexical", question)
 
-    async def languages(self) -> tuple[str, ...]:
+    async def languages(self, allowed_creators: tuple[str, ...] | None = None) -> tuple[str, ...]:
         return ("en",)
 
 

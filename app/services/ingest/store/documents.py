@@ -65,7 +65,24 @@ RETURNING id
 
 # $1 library · $2 creator · $3 topic · $4 key · $5 kind · $6 title · $7 url · $8 language
 # $9 speakers · $10 published · $11 words · $12 content hash
+# `previous` is the document as it was before the statement.
 UPSERT_DOCUMENT = """
+WITH previous AS (
+    SELECT creator_id, kind FROM documents WHERE library_id = $1 AND key = $4
+),
+moved AS (
+    SELECT creator_id, sum(change) FILTER (WHERE kind = 'video') AS videos,
+           sum(change) FILTER (WHERE kind = 'page') AS pages
+    FROM (SELECT creator_id, kind, -1 FROM previous UNION ALL SELECT $2, $5, 1)
+        AS changes (creator_id, kind, change)
+    GROUP BY creator_id
+),
+counted AS (
+    UPDATE creators c SET videos = c.videos + coalesce(moved.videos, 0),
+                          pages = c.pages + coalesce(moved.pages, 0)
+    FROM moved
+    WHERE c.id = moved.creator_id AND (moved.videos <> 0 OR moved.pages <> 0)
+)
 INSERT INTO documents (library_id, creator_id, topic_id, key, kind, title, url, language,
                        speakers, published, words, content_hash)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
@@ -122,7 +139,15 @@ ON CONFLICT (language) DO UPDATE SET stale = true, changed = known.changed + exc
 # $1 library · $2 keys; the statement still sees the passages that are deleted by the cascade
 DELETE_DOCUMENTS = """
 WITH deleted AS (
-    DELETE FROM documents WHERE library_id = $1 AND key = ANY($2::text[]) RETURNING id
+    DELETE FROM documents WHERE library_id = $1 AND key = ANY($2::text[])
+    RETURNING id, creator_id, kind
+),
+counted AS (
+    UPDATE creators c SET videos = c.videos - gone.videos, pages = c.pages - gone.pages
+    FROM (SELECT creator_id, count(*) FILTER (WHERE kind = 'video') AS videos,
+                 count(*) FILTER (WHERE kind = 'page') AS pages
+          FROM deleted GROUP BY creator_id) gone
+    WHERE c.id = gone.creator_id
 )
 SELECT p.language, count(*)::integer AS passages
 FROM passages p JOIN deleted ON deleted.id = p.document_id

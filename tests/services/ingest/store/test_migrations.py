@@ -26,6 +26,8 @@ CREATE OR REPLACE FUNCTION bm25_weights(search tsvector, length integer, mean_le
 UPDATE passages SET weights = bm25_weights(search, length, 1);
 DELETE FROM terms;
 INSERT INTO terms SELECT 'english', word, ndoc FROM ts_stat('SELECT search FROM passages');
+ALTER TABLE creators DROP COLUMN videos, DROP COLUMN pages;
+DROP INDEX creators_slug;
 DELETE FROM schema_migrations WHERE version >= 3;
 """
 
