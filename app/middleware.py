@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import tracing
 from app.errors import ChatError
+from app.handlers.access import HEADERS
 from app.handlers.problems import problem_response
 from app.limits import REQUEST_ID
 from app.logs import request_id
@@ -47,7 +48,11 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", own_id.encode())]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", own_id.encode()),
+                    *scope.get(HEADERS, ()),
+                ]
             return send(message)
 
         try:

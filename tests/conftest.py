@@ -18,6 +18,7 @@ from tests.certificate import make_certificate
 from tests.programs import find
 from tests.scripted_model import ScriptedModel
 from tests.servers import OwnServer, SharedServers, ingest_sample, own_server, shared_servers
+from tests.service import unlimited
 
 TESTS = Path(__file__).parent
 SLOW_FOLDERS = ("fuzz", "survival")
@@ -147,9 +148,10 @@ async def model() -> AsyncIterator[ScriptedModel]:
 @pytest.fixture
 def model_settings(library_url: str, redis_url: str, model: ScriptedModel) -> Settings:
     """Settings of a service with the sample library, the scripted model and an empty Redis."""
-    return Settings(
+    settings = Settings(
         database_url=library_url,
         redis_url=redis_url,
         llm_base_url=model.base_url,
         llm_model="first",
     )
+    return unlimited(settings)

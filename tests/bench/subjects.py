@@ -24,6 +24,8 @@ START_TIMEOUT = 180.0
 # Limits of the service that a slow measurement must not reach.
 RAISED_LIMITS = {
     "MAX_TURNS": "100000",
+    "RATE_LIMIT": "0",
+    "TURNS_AT_ONCE": "0",
     "DATABASE_TIMEOUT": "120",
     "MEMORY_TIMEOUT": "60",
     "EMBEDDING_TIMEOUT": "60",

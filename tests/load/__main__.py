@@ -43,6 +43,9 @@ async def service(pace: float, *, behind_nginx: bool) -> AsyncIterator[str]:
             "LLM_BASE_URL": f"{model}/v1",
             "LLM_MODEL": "paced",
             "LOG_LEVEL": "warning",
+            # All users have one address.
+            "RATE_LIMIT": "0",
+            "TURNS_AT_ONCE": "0",
         }
         workers = [
             await stack.enter_async_context(worker(environment))

@@ -30,6 +30,9 @@ SETTINGS = {
     "DRAIN_TIME": DRAIN_TIME,
     "MEMORY_TTL": MEMORY_TTL,
     "HEARTBEAT": HEARTBEAT,
+    # All viewers have one address.
+    "RATE_LIMIT": 0,
+    "TURNS_AT_ONCE": 0,
 }
 
 

@@ -7,6 +7,8 @@ from app.schemas import CitationSpan, Event, FinishReason, Token, Usage
 from app.services.chat.citations import CitationFilter
 from app.services.models.completion import Delta
 
+CHARACTERS_PER_TOKEN = 4
+
 
 class AnswerStream:
     """Emits the pieces of an answer; markers that name none of the `sources` are dropped."""
@@ -48,6 +50,12 @@ class AnswerStream:
             self.first_token_at = perf_counter()
         self._text.append(text)
         self._emit(Token(text))
+
+    def tokens(self, prompt_length: int) -> int:
+        """Return the model's tokens, estimated from the characters if it has not told."""
+        if self.usage is not None:
+            return self.usage.prompt_tokens + self.usage.completion_tokens
+        return (prompt_length + len(self.text)) // CHARACTERS_PER_TOKEN
 
     @property
     def text(self) -> str:

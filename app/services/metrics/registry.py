@@ -32,6 +32,7 @@ FIRST_EVENT_TIMES = (*SHORT_TIMES[2:], 10.0, 30.0, 60.0)
 TURN_TIMES = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0)
 # The tier of turns that failed.
 NO_TIER = "unknown"
+LIMITS, HOLDERS = ("minute", "day", "running", "tokens"), ("address", "subject", "key", "service")
 # Seconds between two measurements of the event loop's lag.
 LAG_INTERVAL = 1.0
 
@@ -70,6 +71,14 @@ class Metrics:
         )
         for reason in _error_kinds():
             self.refusals.labels(reason)
+        self.limit_refusals = self._counter(
+            "limit_refusals",
+            "Requests refused because of a limit, by the limit and by whom it is counted for.",
+            "limit",
+            "holder",
+        )
+        for limit, holder in product(LIMITS, HOLDERS):
+            self.limit_refusals.labels(limit, holder)
         self.resumes = self._counter("resumes", "Viewers that reconnected to a stream.")
         self.model_retries = self._counter(
             "model_retries", "Retries of requests to the same model."
