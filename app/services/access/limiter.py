@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -10,11 +11,12 @@ from app.errors import TooManyRequests
 from app.infra.connection_errors import describe
 from app.infra.redis import REDIS_ERRORS, RedisClient
 from app.services.access.caller import Caller
+from app.services.access.changes import Changes
 from app.services.access.counts import Demand, Use
 from app.services.access.limits import Holder, HolderKind, Holders
 from app.services.access.local_counts import LocalCounts
 from app.services.access.redis_counts import RedisCounts
-from app.services.access.running_turns import Commands, RunningTurns
+from app.services.access.running_turns import RunningTurns
 from app.services.access.standing import Standing, refusal, standings
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,14 @@ class Admission(Struct, frozen=True):
     holder: HolderKind | None = None
 
 
+class Batch(Protocol):
+    """Redis commands that are sent together."""
+
+    def add(self, *command: str | int) -> None:
+        """Add a command of one key."""
+        ...
+
+
 class Limiter:
     """Counts in Redis, or in memory while Redis is unavailable; `timeout` is in seconds.
 
@@ -41,7 +51,8 @@ class Limiter:
         self._holders = holders
         self._timeout = timeout
         self._counts = RedisCounts(redis)
-        self._turns = RunningTurns(self._counts)
+        self._changes = Changes()
+        self._turns = RunningTurns(self._changes)
         self._local = LocalCounts()
         self._redis_available = True
         self._retry_at = 0.0
@@ -70,14 +81,16 @@ class Limiter:
         With a `refund`, in questions, the turn did not run: it is not counted as a question.
         """
         back = Demand(round(refund * 1_000), turn_id) if refund else None
-        holders = self._turns.end(turn_id, tokens, back)
+        holders = self._turns.end(turn_id, tokens, back, self._counts.now)
         self._local.end(holders, turn_id, tokens)
         if back:
             self._local.give_back(holders, back)
 
-    def write(self, commands: Commands) -> None:
+    def write(self, batch: Batch) -> None:
         """Add the commands that renew running turns and remove those that have ended."""
-        self._turns.write(commands)
+        self._turns.renew(self._counts.now)
+        for command in self._changes.take_all():
+            batch.add(*command)
 
     async def _count(self, holders: Sequence[Holder], demand: Demand) -> list[Use]:
         now = asyncio.get_running_loop().time()
@@ -85,11 +98,13 @@ class Limiter:
             return self._local.admit(holders, demand)
         try:
             async with asyncio.timeout(self._timeout):
-                uses = await self._counts.admit(holders, demand, self._turns.ended(holders))
+                uses = await self._counts.admit(holders, demand, self._changes)
         except REDIS_ERRORS as error:
             if self._redis_available:
                 log.warning("limits count per worker, Redis is unavailable: %s", describe(error))
             self._redis_available = False
+            # What ends meanwhile expires by itself.
+            self._changes.take_all()
             self._retry_at = now + RETRY_INTERVAL
             return self._local.admit(holders, demand)
         if not self._redis_available:

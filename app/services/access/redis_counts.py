@@ -1,31 +1,31 @@
 """Counts of all workers in Redis."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
 
 from app.infra.redis import RedisClient
+from app.services.access.changes import Changes, Command
 from app.services.access.counts import DAY, SECOND, Demand, Use, price, refused
 from app.services.access.limits import Holder
 
 # KEYS one hash per holder: `full_at`, `asked:DAY`, `tokens:DAY`, and for each running turn
 # `turn:ID` with its expiry; times are in microseconds · ARGV[1] in MessagePack: the cost, the field
-# of the turn or "", fields of turns that have ended, and the limits of each holder.
+# of the turn or "", commands to run first, and the limits of each holder.
 # Charges all holders or none. A turn that is already there was charged before its reply was lost.
 # Returns in MessagePack the server's time and one `Use` per holder.
 ADMIT = """
-local cost, turn, ended, limits = unpack(cmsgpack.unpack(ARGV[1]))
+local cost, turn, first, limits = unpack(cmsgpack.unpack(ARGV[1]))
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local day = math.floor(time[1] / 86400)
 local to_midnight = (day + 1) * 86400 - time[1]
 local asked_field, tokens_field = 'asked:' .. day, 'tokens:' .. day
 local room = turn == '' and 120000000 or 60000000
-local is_ended = {}
-for _, field in ipairs(ended) do is_ended[field] = true end
+for _, command in ipairs(first) do redis.call(unpack(command)) end
 local uses, writes, admitted = {}, {}, true
 
 for i, key in ipairs(KEYS) do
@@ -38,7 +38,7 @@ for i, key in ipairs(KEYS) do
       counts[field] = value
     elseif field == turn then
       repeated, running = true, running + 1
-    elseif string.sub(field, 1, 5) == 'turn:' and value > now and not is_ended[field] then
+    elseif string.sub(field, 1, 5) == 'turn:' and value > now then
       running = running + 1
     else
       stale[#stale + 1] = field
@@ -114,20 +114,21 @@ class RedisCounts:
         return time.time() + self._ahead
 
     async def admit(
-        self, holders: Sequence[Holder], demand: Demand, ended: Collection[str] = ()
+        self, holders: Sequence[Holder], demand: Demand, changes: Changes | None = None
     ) -> list[Use]:
         """Charge a request to all holders if none refuses, in one round trip.
 
-        Turns in `ended` no longer run. Raises one of REDIS_ERRORS.
+        The holders' `changes` are made first. Raises one of REDIS_ERRORS.
         """
+        changes = changes or Changes()
         if isinstance(self._redis, Redis):
             keys = [holder.key for holder in holders]
-            packed = _pack(holders, demand, ended)
+            packed = _pack(holders, demand, changes)
             return self._read(await self._redis.eval(ADMIT, len(keys), *keys, packed))
         # The keys of a script on a cluster must be in one slot.
         pipeline = self._redis.pipeline(transaction=False)
         for holder in holders:
-            pipeline.eval(ADMIT, 1, holder.key, _pack([holder], demand, ended))
+            pipeline.eval(ADMIT, 1, holder.key, _pack([holder], demand, changes))
         uses = [use for reply in await pipeline.execute() for use in self._read(reply)]
         if refused(uses):
             charged = [h for h, use in zip(holders, uses, strict=True) if not use.refused]
@@ -152,17 +153,17 @@ def turn_field(turn_id: str) -> str:
     return f"turn:{turn_id}"
 
 
-def giving_back(holder: Holder, demand: Demand, now: float) -> list[tuple[str | int, ...]]:
+def giving_back(holder: Holder, demand: Demand, now: float) -> list[Command]:
     """Return the commands that undo a charge."""
     charged = price(demand.cost, holder.limits.per_minute)
-    commands: list[tuple[str | int, ...]] = [("HINCRBY", holder.key, "full_at", -charged)]
+    commands: list[Command] = [("HINCRBY", holder.key, "full_at", -charged)]
     if demand.turn_id:
         commands.append(("HINCRBY", holder.key, f"asked:{int(now) // DAY}", -1))
         commands.append(("HDEL", holder.key, turn_field(demand.turn_id)))
     return commands
 
 
-def _pack(holders: Sequence[Holder], demand: Demand, ended: Collection[str]) -> bytes:
+def _pack(holders: Sequence[Holder], demand: Demand, changes: Changes) -> bytes:
     turn = turn_field(demand.turn_id) if demand.turn_id else ""
-    gone = [turn_field(turn_id) for turn_id in ended]
-    return msgspec.msgpack.encode((demand.cost, turn, gone, [it.limits for it in holders]))
+    first = [command for holder in holders for command in changes.take(holder.key)]
+    return msgspec.msgpack.encode((demand.cost, turn, first, [it.limits for it in holders]))

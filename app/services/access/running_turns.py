@@ -2,25 +2,16 @@
 
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, Protocol
 
 from msgspec import Struct
 
+from app.services.access.changes import Changes
 from app.services.access.counts import DAY, SECOND, TURN_EXPIRY, Demand, lifetime
 from app.services.access.limits import Holder
-from app.services.access.redis_counts import RedisCounts, giving_back, turn_field
+from app.services.access.redis_counts import giving_back, turn_field
 
 # Seconds between two renewals of a running turn.
 RENEWAL_INTERVAL = 20.0
-
-
-class Commands(Protocol):
-    """Redis commands that are sent together."""
-
-    def add(self, *command: str | int, on_reply: Callable[[Any], None] | None = None) -> None:
-        """Add a command of one key."""
-        ...
 
 
 class _Turn(Struct):
@@ -29,81 +20,51 @@ class _Turn(Struct):
 
 
 class RunningTurns:
-    """Renews turns in Redis while they run, so that those of a dead worker stop counting."""
+    """Adds `changes` for turns: they are renewed while they run, and removed when they end.
 
-    def __init__(self, counts: RedisCounts, clock: Callable[[], float] = time.monotonic) -> None:
-        self._counts = counts
+    So the turns of a dead worker stop counting. `clock` returns seconds.
+    """
+
+    def __init__(self, changes: Changes, clock: Callable[[], float] = time.monotonic) -> None:
+        self._changes = changes
         self._clock = clock
         # In the order of their next renewal.
         self._turns: dict[str, _Turn] = {}
-        # Turns that have ended and that Redis has not removed yet, by holder, with the time when
-        # they expire by themselves.
-        self._ended: dict[str, dict[str, float]] = {}
-        self._commands: list[tuple[str | int, ...]] = []
 
     def add(self, turn_id: str, holders: Sequence[Holder]) -> None:
         """Keep a turn counted until it ends."""
         self._turns[turn_id] = _Turn(holders, self._clock() + RENEWAL_INTERVAL)
 
-    def end(self, turn_id: str, tokens: int, back: Demand | None) -> Sequence[Holder]:
+    def end(self, turn_id: str, tokens: int, back: Demand | None, now: float) -> Sequence[Holder]:
         """Count a turn as ended, with its model tokens, and undo the charge `back`.
 
-        Returns its holders; there are none for an unknown turn.
+        Returns its holders; there are none for an unknown turn. `now` is the server's time.
         """
         turn = self._turns.pop(turn_id, None)
         if turn is None:
             return ()
-        now = self._counts.now
         for holder in turn.holders:
-            if holder.limits.at_once:
-                expires_at = self._clock() + TURN_EXPIRY
-                self._ended.setdefault(holder.key, {})[turn_id] = expires_at
+            key = holder.key
             if back:
-                self._commands += giving_back(holder, back, now)
+                self._changes.add(key, *giving_back(holder, back, now))
+            elif holder.limits.at_once:
+                self._changes.add(key, ("HDEL", key, turn_field(turn_id)))
             if holder.limits.tokens_per_day and tokens:
-                field = f"tokens:{int(now) // DAY}"
-                self._commands.append(("HINCRBY", holder.key, field, tokens))
-                self._commands.append(("EXPIRE", holder.key, lifetime(holder.limits, now)))
+                counted = ("HINCRBY", key, f"tokens:{int(now) // DAY}", tokens)
+                self._changes.add(key, counted, ("EXPIRE", key, lifetime(holder.limits, now)))
         return turn.holders
 
-    def ended(self, holders: Sequence[Holder]) -> set[str]:
-        """Return the turns of holders that have ended and may still be counted in Redis."""
-        return {turn_id for holder in holders for turn_id in self._ended.get(holder.key, ())}
-
-    def write(self, commands: Commands) -> None:
-        """Add the commands that renew running turns and remove those that have ended."""
-        now = self._clock()
-        for command in self._commands:
-            commands.add(*command)
-        self._commands.clear()
-        for key, turns in list(self._ended.items()):
-            for turn_id, expires_at in list(turns.items()):
-                if now > expires_at:
-                    self._forget(key, turn_id)
-                else:
-                    removed = partial(self._on_removed, key, turn_id)
-                    commands.add("HDEL", key, turn_field(turn_id), on_reply=removed)
+    def renew(self, now: float) -> None:
+        """Renew the turns for which it is time; `now` is the server's time."""
+        due = self._clock()
+        expiry = round((now + TURN_EXPIRY) * SECOND)
         for turn_id, turn in list(self._turns.items()):
-            if turn.renew_at > now:
+            if turn.renew_at > due:
                 break
+            turn.renew_at = due + RENEWAL_INTERVAL
             self._turns[turn_id] = self._turns.pop(turn_id)
-            turn.renew_at = now + RENEWAL_INTERVAL
-            self._renew(commands, turn_id, turn)
-
-    def _renew(self, commands: Commands, turn_id: str, turn: _Turn) -> None:
-        now = self._counts.now
-        for holder in turn.holders:
-            if holder.limits.at_once:
-                expires_at = round((now + TURN_EXPIRY) * SECOND)
-                commands.add("HSET", holder.key, turn_field(turn_id), expires_at)
-                commands.add("EXPIRE", holder.key, lifetime(holder.limits, now))
-
-    def _on_removed(self, key: str, turn_id: str, reply: object) -> None:
-        if not isinstance(reply, Exception):
-            self._forget(key, turn_id)
-
-    def _forget(self, key: str, turn_id: str) -> None:
-        turns = self._ended.get(key, {})
-        turns.pop(turn_id, None)
-        if not turns:
-            self._ended.pop(key, None)
+            for holder in turn.holders:
+                if holder.limits.at_once:
+                    key = holder.key
+                    renewed = ("HSET", key, turn_field(turn_id), expiry)
+                    self._changes.add(key, renewed, ("EXPIRE", key, lifetime(holder.limits, now)))

@@ -7,10 +7,11 @@ import pytest
 from msgspec import Struct
 
 from app.infra.redis import RedisClient, redis_client
+from app.services.access.changes import Changes
 from app.services.access.counts import DAY, SECOND, Demand, Use
 from app.services.access.limits import Holder, Limits
 from app.services.access.local_counts import LocalCounts
-from app.services.access.redis_counts import RedisCounts
+from app.services.access.redis_counts import RedisCounts, turn_field
 from tests.cluster import cluster
 
 pytestmark = pytest.mark.anyio
@@ -47,15 +48,18 @@ class InRedis:
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
         self._counts = RedisCounts(redis)
-        self._ended: set[str] = set()
+        self._changes = Changes()
 
     async def admit(self, holders: Sequence[Holder], demand: Demand) -> list[Use]:
-        return await self._counts.admit(holders, demand, self._ended)
+        return await self._counts.admit(holders, demand, self._changes)
 
     async def end(self, holder: Holder, turn_id: str, tokens: int) -> None:
-        self._ended.add(turn_id)
         day = int(self._counts.now) // DAY
-        await self._redis.hincrby(holder.key, f"tokens:{day}", tokens)
+        self._changes.add(
+            holder.key,
+            ("HDEL", holder.key, turn_field(turn_id)),
+            ("HINCRBY", holder.key, f"tokens:{day}", tokens),
+        )
 
     async def wait(self, holder: Holder, seconds: int) -> None:
         for field, value in (await self._redis.hgetall(holder.key)).items():
