@@ -15,6 +15,7 @@ __all__ = ["Settings", "SettingsError"]
 
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Limit: TypeAlias = Annotated[int, Meta(ge=0)]
 
 _MARKS = re.compile(r"\S*?(…|\.\.\.)\S+")
 _ROOT_PATH = re.compile(r"(/[\w.~-]+)*", re.ASCII)
@@ -130,6 +131,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     # Turns that a worker runs at once.
     max_turns: Count = 1_000
+    # Conversations kept per subject; beyond that, the oldest is deleted.
+    max_conversations: Count = 200
     # Turns kept per conversation, and the seconds after the last turn until they are deleted.
     memory_turns: Count = 10
     memory_ttl: Count = 3_600
@@ -154,8 +157,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     # TRUSTED_PROXIES; 0 is unlimited.
     max_connections: Count | None = None
     max_connections_per_address: Annotated[int, Meta(ge=0)] = 100
-    # Questions per minute from one address (IPv6: from one /64 network); 0 is unlimited.
-    rate_limit: Annotated[int, Meta(ge=0)] = 0
+    # Limits of each address (IPv6: /64 network) and each subject, over all workers; 0 is unlimited:
+    # questions a minute and a day, turns at once, and tokens of the model a day.
+    rate_limit: Limit = 60
+    daily_limit: Limit = 0
+    turns_at_once: Limit = 8
+    daily_tokens: Limit = 0
+    # The same for the whole service.
+    service_rate_limit: Limit = 0
+    service_daily_limit: Limit = 0
+    service_daily_tokens: Limit = 0
 
     # Log lines as text or JSON; auto is text on a terminal and JSON elsewhere.
     log_format: Literal["auto", "text", "json"] = "auto"

@@ -132,18 +132,15 @@ class Unprocessable(ChatError):
 
 
 class TooManyRequests(ChatError):
-    """The caller is over `limit` questions in `window` seconds; it resets in `reset` seconds."""
+    """The caller is over the limit of this name; `retry_after` is in seconds."""
 
     kind = "too-many-requests"
     retryable = True
 
-    def __init__(self, *, limit: int, window: int, reset: int) -> None:
-        super().__init__(
-            f"Questions are limited to {limit} per {window} seconds. Try again in {reset} seconds."
-        )
+    def __init__(self, detail: str, *, limit: str, retry_after: int) -> None:
+        super().__init__(detail)
         self.limit = limit
-        self.window = window
-        self.reset = reset
+        self.retry_after = retry_after
 
 
 class ModelFailed(ChatError):

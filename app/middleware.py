@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import tracing
 from app.errors import ChatError
+from app.handlers.access import HEADERS
 from app.handlers.problems import problem_response
 from app.limits import REQUEST_ID
 from app.logs import request_id, shortened_path
@@ -51,6 +52,7 @@ class RequestContext:
                     *message["headers"],
                     (b"x-request-id", own_id.encode()),
                     (b"x-content-type-options", b"nosniff"),
+                    *scope.get(HEADERS, ()),
                 ]
             return send(message)
 

@@ -25,6 +25,7 @@ from tests.servers import (
     shared_servers,
     superuser_url,
 )
+from tests.service import unlimited
 
 TESTS = Path(__file__).parent
 SLOW_FOLDERS = ("fuzz", "survival")
@@ -162,9 +163,10 @@ async def model() -> AsyncIterator[ScriptedModel]:
 @pytest.fixture
 def model_settings(library_url: str, redis_url: str, model: ScriptedModel) -> Settings:
     """Settings of a service with the sample library, the scripted model and an empty Redis."""
-    return Settings(
+    settings = Settings(
         database_url=library_url,
         redis_url=redis_url,
         llm_base_url=model.base_url,
         llm_model="first",
     )
+    return unlimited(settings)

@@ -29,7 +29,7 @@ from app.handlers.openapi.parameters import HEADERS
 from app.infra.embedded import postgres
 from tests.scripted_model import DIE, ScriptedModel, say
 from tests.servers import ingest_sample, own_server, shared_servers
-from tests.service import Client, running
+from tests.service import Client, running, unlimited
 
 FILE = Path(str(files("app.handlers.openapi"))) / EXAMPLES
 QUESTION = {"query": "How thick must absorber panels be?", "creator": "tomas okafor"}
@@ -245,7 +245,9 @@ async def _main() -> None:
         url = shared.create_database()
         await ingest_sample(url)
         async with ScriptedModel() as model:
-            examples = await record(Settings(database_url=url, redis_url=shared.redis_url), model)
+            examples = await record(
+                unlimited(Settings(database_url=url, redis_url=shared.redis_url)), model
+            )
     written = json.dumps(msgspec.to_builtins(examples), ensure_ascii=False, indent=1)
     FILE.write_text(written + "\n")
     for example in examples:

@@ -12,6 +12,7 @@ import anyio
 import anyio.lowlevel
 import uvicorn
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.asgi import create_app
 from app.cli.connections import ConnectionLimits
@@ -19,6 +20,11 @@ from app.cli.server import drop_stalled_connections, server_config
 from app.config import Settings
 
 CHAT = "/api/v1/chat"
+
+
+def unlimited(settings: Settings) -> Settings:
+    """Lift the limits of an address, since all tests share theirs."""
+    return replace(settings, rate_limit=0, turns_at_once=0)
 
 
 class Event(Struct, frozen=True):

@@ -18,7 +18,7 @@ from tests.clients.programs import FLAGS, FOLDER
 from tests.programs import CHROMIUM, NODE
 from tests.relay import relay
 from tests.scripted_model import ScriptedModel, refuse, say
-from tests.service import Client, Event, answer, parse, running
+from tests.service import Client, Event, answer, parse, running, unlimited
 from tests.workers import PROJECT
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +42,7 @@ LIMIT = 30
 @pytest.fixture
 def settings(library_url: str, redis_url: str) -> Settings:
     """Settings of a service whose answers are quotations."""
-    return Settings(database_url=library_url, redis_url=redis_url)
+    return unlimited(Settings(database_url=library_url, redis_url=redis_url))
 
 
 @pytest.fixture

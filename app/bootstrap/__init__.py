@@ -16,7 +16,8 @@ from app.infra.http.client import HTTPClient
 from app.infra.redis import close_idle_connections, redis_client
 from app.services.access.authenticator import Authenticator
 from app.services.access.conversation_ids import ConversationIds
-from app.services.access.rate_limit import RateLimiter
+from app.services.access.limiter import Limiter
+from app.services.access.limits import Holders, Limits
 from app.services.access.signing import load_secret
 from app.services.chat.answerer import Answerer
 from app.services.chat.memory import RedisMemory
@@ -24,7 +25,7 @@ from app.services.chat.small_talk import load_phrases
 from app.services.metrics.redis_usage import RedisUsage
 from app.services.metrics.registry import Metrics
 from app.services.search.retriever import PostgresRetriever
-from app.services.streams import EventStore, Heartbeat, IdempotencyStore, StreamRunner
+from app.services.streams import EventStore, Grace, Heartbeat, IdempotencyStore, StreamRunner
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class State(TypedDict):
     # For searches without an answer: half of the connections are left to questions.
     limited_retriever: PostgresRetriever
     memory: RedisMemory
-    limiter: RateLimiter
+    limiter: Limiter
     metrics: Metrics
     redis_usage: RedisUsage
 
@@ -96,22 +97,26 @@ async def services(
             redis,
             turns=settings.memory_turns,
             ttl=settings.memory_ttl,
+            max_conversations=settings.max_conversations,
             timeout=settings.memory_timeout,
         )
+        limiter = Limiter(redis, _holders(settings), timeout=settings.memory_timeout)
+        grace = Grace(settings.turn_grace)
         event_store = EventStore(
             redis,
             sync_redis=sync_redis,
             lease=settings.turn_lease,
-            grace=settings.turn_grace,
+            grace=grace,
             replay=settings.turn_replay,
             encode_lost=encode_lost,
+            on_sync=limiter.write,
         )
         answerer = build_answerer(settings, http, metrics, retriever, memory)
         runner = StreamRunner(
             event_store=event_store,
             idempotency=IdempotencyStore(redis),
             max_streams=settings.max_turns,
-            grace=settings.turn_grace,
+            grace=grace,
             drain_time=settings.drain_time,
         )
 
@@ -142,9 +147,7 @@ async def services(
                     retriever=retriever,
                     limited_retriever=retriever.limited(max(1, settings.database_pool // 2)),
                     memory=memory,
-                    limiter=RateLimiter(
-                        redis, limit=settings.rate_limit, timeout=settings.memory_timeout
-                    ),
+                    limiter=limiter,
                     metrics=metrics,
                     redis_usage=redis_usage,
                 )
@@ -153,6 +156,22 @@ async def services(
             runner.shutdown_now()
             await runner.drained.wait()
             tasks.cancel_scope.cancel()
+
+
+def _holders(settings: Settings) -> Holders:
+    return Holders(
+        Limits(
+            settings.rate_limit,
+            settings.daily_limit,
+            settings.turns_at_once,
+            settings.daily_tokens,
+        ),
+        Limits(
+            settings.service_rate_limit,
+            settings.service_daily_limit,
+            tokens_per_day=settings.service_daily_tokens,
+        ),
+    )
 
 
 def _add_readings(

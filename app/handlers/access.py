@@ -1,12 +1,15 @@
 """Admits requests: who sends them, whether they may, and how much they count."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 from starlette.requests import Request
 
 from app.bootstrap import State
-from app.errors import Forbidden
+from app.errors import Forbidden, Unauthenticated
 from app.services.access.authenticator import Credentials
 from app.services.access.caller import Caller, Identity
+from app.services.access.standing import Standing
 
 _EVERYONE: tuple[Identity, ...] = (*("none", "browser", "publishable", "secret", "token", "proxy"),)
 _NOT_PUBLISHABLE = tuple(each for each in _EVERYONE if each != "publishable")
@@ -26,6 +29,12 @@ READ_CONVERSATION = Action(0.1)
 FORGET = Action(0.1)
 LIST_CREATORS = Action(0.1, _NOT_PUBLISHABLE)
 SEARCH = Action(0.5, _NOT_PUBLISHABLE)
+# A request that is refused because of its credentials or its content.
+REFUSED = Action(1)
+
+# Where `RequestContext` finds headers to add to the response.
+HEADERS = "limit_headers"
+_UNITS = {"running": "concurrent-requests", "tokens": "tokens"}
 
 
 async def admit(request: Request[State], action: Action) -> Caller:
@@ -33,12 +42,54 @@ async def admit(request: Request[State], action: Action) -> Caller:
 
     Raises Unauthenticated, Forbidden and TooManyRequests.
     """
-    caller = await request.state["authenticator"].identify(_credentials(request))
-    if caller.identity not in action.allowed:
-        raise Forbidden("This key may not do that.")
-    await request.state["limiter"].admit(caller, action.cost)
+    caller = await identify(request, action)
+    await count(request, caller, action)
     return caller
+
+
+async def identify(request: Request[State], action: Action) -> Caller:
+    """Return who sends a request, which is still to be counted.
+
+    Raises Unauthenticated and Forbidden, or TooManyRequests after many of these.
+    """
+    credentials = _credentials(request)
+    try:
+        caller = await request.state["authenticator"].identify(credentials)
+    except Unauthenticated:
+        await count(request, Caller(credentials.address), REFUSED)
+        raise
+    if caller.identity not in action.allowed:
+        await count(request, caller, REFUSED)
+        raise Forbidden("This key may not do that.")
+    return caller
+
+
+async def count(request: Request[State], caller: Caller, action: Action, turn_id: str = "") -> None:
+    """Count a request, and the turn that it starts; raises TooManyRequests."""
+    admission = await request.state["limiter"].admit(caller, action.cost, turn_id)
+    request.scope[HEADERS] = _headers(admission.standings)
+    if admission.error:
+        refusals = request.state["metrics"].limit_refusals
+        refusals.labels(admission.error.limit, admission.holder).inc()
+        raise admission.error
 
 
 def _credentials(request: Request[State]) -> Credentials:
     return Credentials(address=request.client.host if request.client else "")
+
+
+def _headers(standings: Sequence[Standing]) -> list[tuple[bytes, bytes]]:
+    """Return the fields of draft-ietf-httpapi-ratelimit-headers-10."""
+    if not standings:
+        return []
+    policies, remaining = [], []
+    for it in standings:
+        unit = f';qu="{_UNITS[it.policy]}"' if it.policy in _UNITS else ""
+        window = f";w={it.window}" if it.window else ""
+        reset = "" if it.reset is None else f";t={it.reset}"
+        policies.append(f'"{it.policy}";q={it.limit}{unit}{window}')
+        remaining.append(f'"{it.policy}";r={it.remaining}{reset}')
+    return [
+        (b"ratelimit-policy", ", ".join(policies).encode()),
+        (b"ratelimit", ", ".join(remaining).encode()),
+    ]

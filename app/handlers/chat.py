@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.bootstrap import State
-from app.errors import BadRequest
+from app.errors import BadRequest, ChatError, TooManyRequests
 from app.handlers import access, codec
 from app.handlers.turn_producer import TurnProducer, new_turn
 from app.schemas import ChatRequest
@@ -24,17 +24,24 @@ class Chat(HTTPEndpoint):
         runner = request.state["runner"]
         # A full or draining worker refuses before it reads the body or counts the question.
         runner.admit()
-        caller = await access.admit(request, access.ASK)
-        key = codec.idempotency_key(request, caller)
-        question = await codec.read_chat_request(request)
+        caller = await access.identify(request, access.ASK)
+        try:
+            key = codec.idempotency_key(request, caller)
+            question = await codec.read_chat_request(request)
+        except ChatError:
+            await access.count(request, caller, access.REFUSED)
+            raise
         turn = new_turn(question, caller, request.state["conversation_ids"])
-        turn_id = await runner.start(
-            TurnProducer(turn, request.state["answerer"], request.state["metrics"]),
-            turn.turn_id,
-            metadata=turn.conversation_id,
-            owner=caller.owner,
-            key=_stream_key(key, question, caller) if key else None,
-        )
+        stream_key = _stream_key(key, question, caller) if key else None
+        turn_id = await _repeated(request, caller, turn.turn_id, stream_key)
+        if turn_id is None:
+            turn_id = await runner.start(
+                TurnProducer(turn, request.state),
+                turn.turn_id,
+                metadata=turn.conversation_id,
+                owner=caller.owner,
+                key=stream_key,
+            )
         stream = await runner.open(turn_id, owner=caller.owner)
         return codec.stream_response(request, stream)
 
@@ -59,6 +66,26 @@ class Turn(HTTPEndpoint):
 
 def _stream_key(key: str, question: ChatRequest, caller: Caller) -> IdempotencyKey:
     return IdempotencyKey.for_request(key, msgspec.json.encode(question), caller.owner)
+
+
+async def _repeated(
+    request: Request[State], caller: Caller, turn_id: str, key: IdempotencyKey | None
+) -> str | None:
+    """Count a question; return its finished turn if it repeats one and cannot be a new one.
+
+    A limit must not keep a client from the answer to a question that it has asked before.
+    """
+    try:
+        await access.count(request, caller, access.ASK, turn_id)
+    except TooManyRequests:
+        if key is None:
+            raise
+        await access.count(request, caller, access.FOLLOW)
+        finished = await request.state["runner"].find_repeated(key)
+        if finished is None:
+            raise
+        return finished
+    return None
 
 
 async def _follow(request: Request[State], cursor: codec.Cursor) -> Response:

@@ -93,12 +93,6 @@ def _headers(error: ChatError, root_path: str) -> Mapping[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case TurnRunning(turn_id=turn_id):
             return {"Location": f"{root_path}/api/v1/chat/{turn_id}"}
-        case TooManyRequests(limit=limit, window=window, reset=reset):
-            return {
-                "Retry-After": str(reset),
-                "RateLimit-Policy": f'"questions";q={limit};w={window}',
-                "RateLimit": f'"questions";r=0;t={reset}',
-            }
-        case Unavailable(retry_after=seconds):
+        case TooManyRequests(retry_after=seconds) | Unavailable(retry_after=seconds):
             return {"Retry-After": str(seconds)}
     return {}

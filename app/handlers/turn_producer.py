@@ -4,14 +4,15 @@ import secrets
 from functools import partial
 from time import perf_counter
 
+from app.bootstrap import State
 from app.errors import ChatError
-from app.handlers import codec
+from app.handlers import access, codec
 from app.schemas import ChatRequest, Done, Event, Token
 from app.services.access.caller import Caller
 from app.services.access.conversation_ids import ConversationIds
-from app.services.chat.answerer import Answerer, Cancellation
+from app.services.chat.answerer import Cancellation
 from app.services.chat.planner import TurnInput
-from app.services.metrics.registry import Metrics, TurnTimes
+from app.services.metrics.registry import TurnTimes
 from app.services.streams import LocalStream, StopReason
 
 
@@ -37,18 +38,32 @@ def new_turn(request: ChatRequest, caller: Caller, ids: ConversationIds) -> Turn
 class TurnProducer:
     """Encodes the events of a turn as frames, and counts them."""
 
-    __slots__ = ("_answerer", "_cancellation", "_metrics", "_times", "_turn")
+    __slots__ = (
+        *("_answerer", "_cancellation", "_limiter", "_metrics", "_produced", "_times", "_tokens"),
+        "_turn",
+    )
 
-    def __init__(self, turn: TurnInput, answerer: Answerer, metrics: Metrics) -> None:
+    def __init__(self, turn: TurnInput, state: State) -> None:
         self._turn = turn
-        self._answerer = answerer
-        self._metrics = metrics
+        self._answerer = state["answerer"]
+        self._limiter = state["limiter"]
+        self._metrics = state["metrics"]
         self._cancellation = Cancellation()
         self._times = TurnTimes()
+        self._produced = False
+        # Of the model's answer.
+        self._tokens = 0
 
     async def produce(self, stream: LocalStream) -> None:
         """Answer the turn's question; raises what `Answerer.answer` raises."""
-        await self._answerer.answer(self._turn, partial(self._emit, stream), self._cancellation)
+        self._produced = True
+        emit = partial(self._emit, stream)
+        await self._answerer.answer(self._turn, emit, self._cancellation, self._use_tokens)
+
+    def close(self) -> None:
+        """Stop counting the turn; one that only repeats another is counted as a viewer."""
+        refund = 0 if self._produced else access.ASK.cost - access.FOLLOW.cost
+        self._limiter.end(self._turn.turn_id, tokens=self._tokens, refund=refund)
 
     def stop(self, reason: StopReason) -> None:
         """Cut the answer short."""
@@ -59,6 +74,9 @@ class TurnProducer:
         event = error.event()
         self._metrics.record_event(event, self._times)
         return codec.frame(self._turn.turn_id, number, event)
+
+    def _use_tokens(self, tokens: int) -> None:
+        self._tokens += tokens
 
     def _emit(self, stream: LocalStream, event: Event) -> None:
         frame = codec.frame(stream.stream_id, len(stream.frames), event)

@@ -13,6 +13,8 @@ const MAX_RESUME_ATTEMPTS = 12;
 const MAX_BACKOFF = 8_000;
 // No worker is available, or none has capacity.
 const TRANSIENT = new Set([502, 503, 504]);
+// An answer that has started is not given up because its reader is over a limit.
+const TRANSIENT_ONCE_STARTED = new Set([...TRANSIENT, 429]);
 
 // Outcome of an attempt: the stream ended, retry at once, or retry after a pause.
 const [ENDED, AGAIN, LOST] = ["ended", "again", "lost"];
@@ -47,7 +49,8 @@ export async function follow(question, callbacks, signal) {
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof Lost)) {
-        if (!TRANSIENT.has(error.problem?.status)) throw error;
+        const transient = question.turn ? TRANSIENT_ONCE_STARTED : TRANSIENT;
+        if (!transient.has(error.problem?.status)) throw error;
         problem = error.problem;
         pause = error.retryAfter * 1_000;
       }

@@ -210,12 +210,18 @@ function countDown(button, label, seconds) {
   const show = () => {
     const left = Math.ceil((ends - Date.now()) / 1_000);
     button.disabled = left > 0;
-    button.textContent = left > 0 ? `${label} in ${counted(left, "second")}` : label;
+    button.textContent = left > 0 ? `${label} in ${duration(left)}` : label;
     if (left <= 0) clearInterval(timer);
   };
   const timer = setInterval(show, 1_000);
   button.dataset.timer = timer;
   show();
+}
+
+function duration(seconds) {
+  return seconds < 120
+    ? counted(seconds, "second")
+    : counted(Math.ceil(seconds / 60), "minute");
 }
 
 async function toClipboard(text) {

@@ -34,6 +34,8 @@ async def test_every_response_matches_the_document(
         llm_base_url=model.base_url,
         llm_model="scripted",
         body_timeout=1.0,
+        rate_limit=0,
+        turns_at_once=0,
     )
     schemathesis = Path(sys.executable).with_name("schemathesis")
     async with running(settings) as client:

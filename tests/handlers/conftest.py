@@ -8,13 +8,13 @@ from msgspec.structs import replace
 from app.config import Settings
 from tests.scripted_model import ScriptedModel
 from tests.servers import SharedServers
-from tests.service import Client, running
+from tests.service import Client, running, unlimited
 
 
 @pytest.fixture(scope="session")
 def service_settings(library_url: str, shared: SharedServers) -> Settings:
     """Settings without a model."""
-    return Settings(database_url=library_url, redis_url=shared.redis_url)
+    return unlimited(Settings(database_url=library_url, redis_url=shared.redis_url))
 
 
 @pytest.fixture(scope="session")

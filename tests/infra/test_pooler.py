@@ -14,7 +14,7 @@ from app.infra.database import Pool, open_pool
 from app.infra.pooler import is_pooled, keep_session
 from app.services.ingest.lock import ingestion_lock
 from tests.pgbouncer import POOL_SIZE, pgbouncer
-from tests.service import answer, running
+from tests.service import answer, running, unlimited
 
 SEARCHES = 60
 JIT = "SELECT current_setting('jit') AS jit, current_setting('hnsw.ef_search', true) AS ef"
@@ -152,7 +152,7 @@ async def test_concurrent_chats_and_searches_through_a_pooler_do_not_fail(
     library_url: str, redis_url: str
 ) -> None:
     async with pgbouncer(library_url) as url:
-        settings = Settings(database_url=url, redis_url=redis_url, database_pool=20)
+        settings = unlimited(Settings(database_url=url, redis_url=redis_url, database_pool=20))
         async with running(settings) as client:
 
             async def ask(number: int) -> None:

@@ -45,6 +45,8 @@ async def service(pace: float, *, behind_nginx: bool) -> AsyncIterator[str]:
             "LOG_LEVEL": "warning",
             # All users have one address.
             "MAX_CONNECTIONS_PER_ADDRESS": "0",
+            "RATE_LIMIT": "0",
+            "TURNS_AT_ONCE": "0",
         }
         workers = [
             await stack.enter_async_context(worker(environment))

@@ -16,7 +16,7 @@ from tests.load.reading import (
     StreamFault,
 )
 from tests.load.summary import Figure, Summary
-from tests.service import running
+from tests.service import running, unlimited
 
 TURN = "t_1"
 
@@ -114,7 +114,7 @@ def test_run_over_a_limit_fails_and_names_it(run: Summary, violation: str) -> No
 
 @pytest.mark.anyio
 async def test_questions_come_from_the_library(library_url: str, redis_url: str) -> None:
-    settings = Settings(database_url=library_url, redis_url=redis_url)
+    settings = unlimited(Settings(database_url=library_url, redis_url=redis_url))
     async with running(settings) as service:
         questions = await to_thread.run_sync(make_questions, service.url)
     assert len({question.creator for question in questions}) > 1

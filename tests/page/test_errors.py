@@ -40,7 +40,7 @@ async def test_a_rate_limited_question_says_when_to_try_again(
         await reader.ask()
         await reader.finished()
         await reader.ask("And the release?")
-        await reader.turn_contains("Questions are limited to 1 per")
+        await reader.turn_contains("Questions are limited to 1 a minute")
         retry = reader.turn.get_by_role("button", name="Try again in")
         await expect(retry).to_be_disabled()
         await reader.announced("Too many questions")

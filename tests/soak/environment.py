@@ -32,6 +32,8 @@ SETTINGS = {
     "HEARTBEAT": HEARTBEAT,
     # All viewers have one address.
     "MAX_CONNECTIONS_PER_ADDRESS": 0,
+    "RATE_LIMIT": 0,
+    "TURNS_AT_ONCE": 0,
 }
 
 

@@ -10,10 +10,16 @@ import msgspec
 from msgspec import Struct
 
 from app import __version__
-from app.errors import ChatError, Misdirected
+from app.errors import ChatError, Misdirected, TooManyRequests
 from app.handlers.codec import EVENT_STREAM
 from app.handlers.openapi.operations import EVENTS, OPERATIONS, Operation, ResponseSpec
-from app.handlers.openapi.parameters import COMMON, HEADERS, PROBLEM_HEADERS, Parameter
+from app.handlers.openapi.parameters import (
+    COMMON,
+    HEADERS,
+    LIMIT_HEADERS,
+    PROBLEM_HEADERS,
+    Parameter,
+)
 from app.handlers.problems import PROBLEM_TYPES, urn
 from app.limits import EVENT_ID, full_match
 from app.schemas import Problem
@@ -132,6 +138,9 @@ def _operation(
     # Any operation may be refused because of its Host, or fail with an internal error.
     problems = _problems((*operation.problems, Misdirected, ChatError), own, every, schemas)
     spec["responses"] = responses | problems
+    if TooManyRequests in operation.problems:
+        for response in spec["responses"].values():
+            response["headers"] |= _headers(LIMIT_HEADERS)
     return spec
 
 

@@ -127,7 +127,10 @@ OPERATIONS = (
         "some minutes.",
         parameters=(TURN, *CURSOR),
         responses=(_STREAM, _NOTHING_LEFT),
-        problems=(BadRequest, NotFound, NotAcceptable, Unavailable, ShuttingDown),
+        problems=(
+            *(BadRequest, NotFound, NotAcceptable, TooManyRequests),
+            *(Unavailable, ShuttingDown),
+        ),
     ),
     Operation(
         name="stop",
@@ -139,7 +142,7 @@ OPERATIONS = (
         "with `stopped`, and the partial answer is stored. No effect on a finished turn.",
         parameters=(TURN,),
         responses=(ResponseSpec(202, "The turn is being stopped."),),
-        problems=(NotFound, Unavailable),
+        problems=(NotFound, TooManyRequests, Unavailable),
     ),
     Operation(
         name="conversation",
@@ -151,7 +154,7 @@ OPERATIONS = (
         "their last turn.",
         parameters=(CONVERSATION,),
         responses=(ResponseSpec(200, "The turns.", {JSON: Conversation}),),
-        problems=(NotFound, Unprocessable, Unavailable),
+        problems=(NotFound, Unprocessable, TooManyRequests, Unavailable),
     ),
     Operation(
         name="forget",
@@ -162,7 +165,7 @@ OPERATIONS = (
         description="Also succeeds if there is nothing to delete.",
         parameters=(CONVERSATION,),
         responses=(ResponseSpec(204, "The conversation is deleted."),),
-        problems=(Unprocessable, Unavailable),
+        problems=(Unprocessable, TooManyRequests, Unavailable),
     ),
     Operation(
         name="creators",
@@ -173,7 +176,7 @@ OPERATIONS = (
         description="Returns at most 50 creators by name, with their numbers of videos and pages.",
         parameters=(PREFIX,),
         responses=(ResponseSpec(200, "The creators.", {JSON: tuple[CreatorEntry, ...]}),),
-        problems=(Unprocessable, LibraryUnavailable),
+        problems=(Unprocessable, TooManyRequests, LibraryUnavailable),
     ),
     Operation(
         name="search",
@@ -184,7 +187,7 @@ OPERATIONS = (
         description="Returns the tier and the sources that an answer would use.",
         parameters=(QUESTION, CREATOR),
         responses=(ResponseSpec(200, "The search result.", {JSON: SearchResult}),),
-        problems=(Unprocessable, LibraryUnavailable),
+        problems=(Unprocessable, TooManyRequests, LibraryUnavailable),
     ),
     Operation(
         name="alive",

@@ -41,19 +41,29 @@ HEADERS: Mapping[str, Any] = {
         ),
     ],
     "RateLimit-Policy": Annotated[
-        str, Meta(description="The limit: questions (`q`) in a window of seconds (`w`).")
+        str,
+        Meta(
+            description="The caller's limits: questions (`minute`, `day`), turns at once "
+            "(`running`), model tokens (`tokens`); `q` is the limit, `w` its window in seconds."
+        ),
     ],
     "RateLimit": Annotated[
-        str, Meta(description="Questions remaining (`r`), and seconds until the reset (`t`).")
+        str,
+        Meta(
+            description="What remains of each limit (`r`), and the seconds until all of it is "
+            "available again (`t`)."
+        ),
     ],
     "ETag": Annotated[str, Meta(description="The version, for `If-None-Match`.")],
 }
 # Headers of problem documents by status, in addition to those of every response.
 PROBLEM_HEADERS: Mapping[int, tuple[str, ...]] = {
     409: ("Location",),
-    429: ("Retry-After", "RateLimit-Policy", "RateLimit"),
+    429: ("Retry-After",),
     503: ("Retry-After",),
 }
+# Headers of all responses of operations that count.
+LIMIT_HEADERS = ("RateLimit-Policy", "RateLimit")
 # Every operation accepts these. Invalid values are replaced instead of rejected.
 COMMON = (
     Parameter(

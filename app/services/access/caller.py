@@ -24,8 +24,9 @@ class Caller(Struct, frozen=True, dict=True):
     """The sender of a request.
 
     `subject` owns conversations, turns and idempotency keys. Callers without identity share the
-    subject "", so that only their ids protect them. `creators` are the slugs of the creators that
-    the caller may read, None for all.
+    subject "", so that only their ids protect them. `quota` is the key's, `subject_quota` the
+    subject's own, from its token. `creators` are the slugs of the creators that the caller may
+    read, None for all.
     """
 
     address: str = ""
@@ -33,6 +34,7 @@ class Caller(Struct, frozen=True, dict=True):
     subject: str = ""
     key_id: str = ""
     quota: Quota = Quota()
+    subject_quota: Quota = Quota()
     creators: tuple[str, ...] | None = None
 
     @cached_property

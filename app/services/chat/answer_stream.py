@@ -9,6 +9,8 @@ from app.schemas import CitationSpan, Event, FinishReason, Token, Usage
 from app.services.chat.citations import CitationFilter
 from app.services.models.completion import Delta
 
+CHARACTERS_PER_TOKEN = 4
+
 
 class AnswerTooLong(Exception):
     """The answer has reached ANSWER_LIMIT; what was emitted so far is the answer."""
@@ -80,6 +82,12 @@ class AnswerStream:
     def _cut(self) -> None:
         self.finish_reason = "length"
         raise AnswerTooLong
+
+    def tokens(self, prompt_length: int) -> int:
+        """Return the model's tokens, estimated from the characters if it has not told."""
+        if self.usage is not None:
+            return self.usage.prompt_tokens + self.usage.completion_tokens
+        return (prompt_length + len(self.text)) // CHARACTERS_PER_TOKEN
 
     @property
     def text(self) -> str:

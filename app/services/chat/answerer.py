@@ -98,16 +98,22 @@ class Answerer:
             source_tokens=source_tokens,
         )
         self._model = model
+        self._has_model = has_model
         self._memory = memory
         self._history_tokens = history_tokens
         self._source_tokens = source_tokens
         self._answer_timeout = answer_timeout
 
     async def answer(
-        self, turn: TurnInput, emit: Callable[[Event], None], cancellation: Cancellation
+        self,
+        turn: TurnInput,
+        emit: Callable[[Event], None],
+        cancellation: Cancellation,
+        use_tokens: Callable[[int], None] = lambda tokens: None,
     ) -> None:
         """Emit `Sources`, any number of `Token`, and `Done`.
 
+        `use_tokens` gets the number of the model's tokens, an estimate if the model does not tell.
         Raises LibraryUnavailable before the first event, ModelFailed and ShuttingDown after it.
         """
         started_at = perf_counter()
@@ -122,10 +128,14 @@ class Answerer:
             answer.refuse(plan.reply)
         else:
             generation = self._write(plan.prompt, answer)
+            prompt_length = sum(len(message.content) for message in plan.prompt.messages)
             # Free the memory of everything read for the prompt while the model writes.
             del history
             plan = replace(plan, prompt=None)
-            await self._generate(generation, answer, cancellation)
+            try:
+                await self._generate(generation, answer, cancellation)
+            finally:
+                use_tokens(answer.tokens(prompt_length) if self._has_model else 0)
             plan = _settle(plan, answer)
 
         remembered = await self._remember(turn, plan, answer)

@@ -1,7 +1,8 @@
 """Conversation memory in Redis.
 
 A conversation is a list with one entry per turn, so a question is never stored without its answer.
-Every write renews the expiry of the whole list.
+Every write renews the expiry of the whole list. The conversations of an owner are in a sorted set,
+by the time of their last turn.
 """
 
 import asyncio
@@ -30,6 +31,20 @@ end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 """
 
+# KEYS[1] an owner's conversations · ARGV[1] conversation · ARGV[2] conversations to keep
+# · ARGV[3] expiry in seconds. Returns the oldest conversations beyond the limit.
+LIST = """
+local time = redis.call('TIME')
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', time[1] - ARGV[3])
+redis.call('ZADD', KEYS[1], string.format('%d.%06d', time[1], time[2]), ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+local oldest = redis.call('ZRANGE', KEYS[1], 0, -1 - ARGV[2])
+if #oldest > 0 then
+  redis.call('ZREM', KEYS[1], unpack(oldest))
+end
+return oldest
+"""
+
 
 class MemoryUnavailable(Exception):
     """Redis failed or did not respond in time."""
@@ -38,13 +53,22 @@ class MemoryUnavailable(Exception):
 class RedisMemory:
     """Stores the last `turns` turns of each conversation for `ttl` seconds after the latest.
 
-    Each `owner` has conversations of its own; ids of several owners may be equal. Every method
-    raises MemoryUnavailable.
+    Each `owner` has conversations of its own, the latest `max_conversations` of them; ids of
+    several owners may be equal. The owner "" has no limit. Every method raises MemoryUnavailable.
     """
 
-    def __init__(self, redis: RedisClient, *, turns: int, ttl: int, timeout: float) -> None:
+    def __init__(
+        self,
+        redis: RedisClient,
+        *,
+        turns: int,
+        ttl: int,
+        timeout: float,
+        max_conversations: int = 200,
+    ) -> None:
         self._redis = redis
         self._turns = turns
+        self._max_conversations = max_conversations
         self._ttl = ttl
         self._timeout = timeout
 
@@ -62,13 +86,25 @@ class RedisMemory:
         return tuple(turn for entry in entries if (turn := _decoded(entry)))
 
     async def remember(self, conversation_id: str, turn: PastTurn, *, owner: str = "") -> None:
-        """Append a turn and drop the oldest beyond the limit."""
+        """Append a turn; drop the oldest turns and conversations beyond the limits."""
         key, entry = _key(owner, conversation_id), msgspec.json.encode(turn)
-        await self._with_timeout(self._redis.eval(REMEMBER, 1, key, entry, self._turns, self._ttl))
+        if not owner:
+            remember = self._redis.eval(REMEMBER, 1, key, entry, self._turns, self._ttl)
+            await self._with_timeout(remember)
+            return
+        both = self._redis.pipeline(transaction=False)
+        both.eval(REMEMBER, 1, key, entry, self._turns, self._ttl)
+        conversations = (conversation_id, self._max_conversations, self._ttl)
+        both.eval(LIST, 1, _list_key(owner), *conversations)
+        _, oldest = await self._with_timeout(both.execute())
+        for beyond in oldest:
+            await self._with_timeout(self._redis.delete(_key(owner, beyond.decode())))
 
     async def forget(self, conversation_id: str, *, owner: str = "") -> None:
         """Delete a conversation; an unknown one is not an error."""
         await self._with_timeout(self._redis.delete(_key(owner, conversation_id)))
+        if owner:
+            await self._with_timeout(self._redis.zrem(_list_key(owner), conversation_id))
 
     async def ping(self) -> None:
         """Raise MemoryUnavailable unless Redis answers and a cluster serves all slots."""
@@ -89,6 +125,10 @@ def _key(owner: str, conversation_id: str) -> str:
     # The braces are a hash tag: all keys of a conversation share a slot of a Redis cluster.
     name = f"{owner}/{conversation_id}" if owner else conversation_id
     return f"conversation:{{{name}}}:turns"
+
+
+def _list_key(owner: str) -> str:
+    return f"conversations:{{{owner}}}"
 
 
 def _decoded(entry: bytes | str) -> PastTurn | None:

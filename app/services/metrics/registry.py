@@ -34,6 +34,7 @@ TURN_TIMES = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.
 NO_TIER = "unknown"
 # The whole worker's connections, those of one address, and the process's open files.
 CONNECTION_LIMITS = ("worker", "address", "files")
+LIMITS, HOLDERS = ("minute", "day", "running", "tokens"), ("address", "subject", "key", "service")
 # Seconds between two measurements of the event loop's lag.
 LAG_INTERVAL = 1.0
 
@@ -77,6 +78,14 @@ class Metrics:
         )
         for limit in CONNECTION_LIMITS:
             self.connections_refused.labels(limit)
+        self.limit_refusals = self._counter(
+            "limit_refusals",
+            "Requests refused because of a limit, by the limit and by whom it is counted for.",
+            "limit",
+            "holder",
+        )
+        for limit, holder in product(LIMITS, HOLDERS):
+            self.limit_refusals.labels(limit, holder)
         self.resumes = self._counter("resumes", "Viewers that reconnected to a stream.")
         self.model_retries = self._counter(
             "model_retries", "Retries of requests to the same model."

@@ -6,6 +6,7 @@ See README.md in this folder.
 from app.services.streams.abandonment import AbandonmentTimer
 from app.services.streams.buffer import ReconnectElsewhere, StreamBuffer, Viewer
 from app.services.streams.event_store import EventStore
+from app.services.streams.grace import Grace
 from app.services.streams.heartbeat import Heartbeat
 from app.services.streams.idempotency import IdempotencyKey, IdempotencyStore
 from app.services.streams.local import LocalStream
@@ -15,6 +16,7 @@ from app.services.streams.runner import Producer, StopReason, StreamRunner
 __all__ = [
     "AbandonmentTimer",
     "EventStore",
+    "Grace",
     "Heartbeat",
     "IdempotencyKey",
     "IdempotencyStore",

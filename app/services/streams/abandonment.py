@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from app.services.streams.grace import Grace
 from app.services.streams.local import LocalStream
 
 # Seconds for which the last check for viewers on other workers is valid.
@@ -12,13 +13,11 @@ RECHECK_INTERVAL = 0.05
 
 
 class AbandonmentTimer:
-    """Calls `on_abandoned` when a stream has had no viewers on any worker for `seconds`."""
+    """Calls `on_abandoned` when a stream has had no viewers on any worker for its grace time."""
 
-    def __init__(
-        self, stream: LocalStream, seconds: float, on_abandoned: Callable[[], None]
-    ) -> None:
+    def __init__(self, stream: LocalStream, grace: Grace, on_abandoned: Callable[[], None]) -> None:
         self._stream = stream
-        self._seconds = seconds
+        self._grace = grace
         self._on_abandoned = on_abandoned
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -29,7 +28,7 @@ class AbandonmentTimer:
         self._cancel()
         if self._stream.viewers == 0 and not self._closed:
             self._stream.remote_viewers_checked_at = None
-            self._wait(self._seconds)
+            self._wait(self._grace.of(self._stream))
 
     def close(self) -> None:
         """Stop counting for good."""

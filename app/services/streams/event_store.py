@@ -14,7 +14,9 @@ import anyio
 from app.errors import NotFound, Unavailable
 from app.infra.connection_errors import describe
 from app.infra.redis import REDIS_ERRORS, RedisClient
+from app.services.streams.batch import Batch
 from app.services.streams.buffer import StreamBuffer
+from app.services.streams.grace import Grace
 from app.services.streams.keys import lease_key, log_key, stop_key
 from app.services.streams.local import MIN_EXPIRY, LocalStream
 from app.services.streams.log_format import Header, decode_header
@@ -47,10 +49,10 @@ redis.call('EXPIRE', KEYS[1], ARGV[2])
 class EventStore:
     """All streams, as one worker sees them. `run` must be running while it is used.
 
-    `sync_redis` is a client for the sync loop alone, so that no other command delays it. `lease`,
-    `grace` and `replay` are in seconds: how long a worker that does not renew its lease counts as
-    alive, how long a stream may have no viewers, and how long an ended stream can be read.
-    `encode_lost(stream_id, number)` makes the last frame of a stream whose worker died.
+    `sync_redis` is a client for the sync loop alone, so that no other command delays it. `lease`
+    and `replay` are in seconds: how long a worker that does not renew its lease counts as alive,
+    and how long an ended stream can be read. `encode_lost(stream_id, number)` makes the last frame
+    of a stream whose worker died. `on_sync` may add commands of others to the loop's round trips.
     """
 
     def __init__(
@@ -59,9 +61,10 @@ class EventStore:
         *,
         sync_redis: RedisClient,
         lease: float,
-        grace: float,
+        grace: Grace,
         replay: float,
         encode_lost: Callable[[str, int], bytes],
+        on_sync: Callable[[Batch], None] = lambda batch: None,
     ) -> None:
         self._redis = redis
         self._lease = lease
@@ -70,7 +73,9 @@ class EventStore:
         # When each dead worker was found dead: its other streams can be ended without waiting.
         self._dead_workers: dict[str, float] = {}
         self._loads = asyncio.Semaphore(MAX_LOADS)
-        self._sync = LogSync(sync_redis, lease=lease, grace=grace, on_lost=self._end_lost)
+        self._sync = LogSync(
+            sync_redis, lease=lease, grace=grace, on_lost=self._end_lost, on_sync=on_sync
+        )
         self.worker = self._sync.worker
         self.run = self._sync.run
         self.flush = self._sync.flush

@@ -76,20 +76,18 @@ class IdempotencyStore:
         mine = msgspec.json.encode(Claim(stream_id, key.digest))
         current = await self._replace(key, b"", mine, expiry_ms)
         while current != mine:
-            holder = msgspec.json.decode(current, type=Claim)
-            if holder.digest != key.digest:
-                raise Unprocessable(OTHER_REQUEST)
-            try:
-                stream = await find(holder.stream_id)
-            except NotFound:
-                pass
-            else:
-                if not stream.ended:
-                    raise TurnRunning(holder.stream_id)
-                if not stream.failed:
-                    return holder.stream_id
+            if finished := await _finished(current, key, find):
+                return finished
             current = await self._replace(key, current, mine, expiry_ms)
         return None
+
+    async def find(
+        self, key: IdempotencyKey, *, find: Callable[[str], Awaitable[StreamBuffer]]
+    ) -> str | None:
+        """Return the finished stream that holds a key like `claim`, but do not claim it."""
+        async with asyncio.timeout(REDIS_TIMEOUT):
+            current = await self._redis.get(key.redis_key)
+        return await _finished(current, key, find) if isinstance(current, bytes) else None
 
     async def _replace(
         self, key: IdempotencyKey, expected: bytes, new: bytes, expiry_ms: int
@@ -99,3 +97,19 @@ class IdempotencyStore:
             current = await self._redis.eval(CLAIM, 1, key.redis_key, expected, new, expiry_ms)
         assert isinstance(current, bytes)  # noqa: S101 - the client decodes nothing
         return current
+
+
+async def _finished(
+    claim: bytes, key: IdempotencyKey, find: Callable[[str], Awaitable[StreamBuffer]]
+) -> str | None:
+    """Return the stream of a claim, None if it failed or has expired."""
+    holder = msgspec.json.decode(claim, type=Claim)
+    if holder.digest != key.digest:
+        raise Unprocessable(OTHER_REQUEST)
+    try:
+        stream = await find(holder.stream_id)
+    except NotFound:
+        return None
+    if not stream.ended:
+        raise TurnRunning(holder.stream_id)
+    return None if stream.failed else holder.stream_id

@@ -14,6 +14,7 @@ import anyio
 
 from app.infra.redis import RedisClient, drop_idle_connections
 from app.services.streams.batch import Batch
+from app.services.streams.grace import Grace
 from app.services.streams.keys import lease_key, stop_key
 from app.services.streams.local import LocalStream
 from app.services.streams.remote import RemoteStream
@@ -35,9 +36,9 @@ VIEWERS_MARGIN_MS = 1_000
 class LogSync:
     """Writes the streams that this worker runs, and reads those that have viewers on it.
 
-    `lease` and `grace` are in seconds: how long a worker that does not renew its lease counts as
-    alive, and how long a stream may have no viewers. `on_lost` is called with a stream whose worker
-    died.
+    `lease` is how long a worker that does not renew its lease counts as alive, in seconds.
+    `on_lost` is called with a stream whose worker died. `on_sync` may add commands to each round
+    trip.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class LogSync:
         redis: RedisClient,
         *,
         lease: float,
-        grace: float,
+        grace: Grace,
         on_lost: Callable[[RemoteStream], None],
+        on_sync: Callable[[Batch], None],
     ) -> None:
         self.worker = f"w_{secrets.token_hex(8)}"
         self.local: dict[str, LocalStream] = {}
@@ -56,8 +58,9 @@ class LogSync:
         self.failed = 0
         self._redis = redis
         self._lease_ms = round(lease * 1_000)
-        self._viewers_ttl_ms = round(grace * 1_000) + VIEWERS_MARGIN_MS
+        self._grace = grace
         self._on_lost = on_lost
+        self._on_sync = on_sync
         self._renewals = 0
         # Local streams that no round trip has written yet.
         self._new: list[LocalStream] = []
@@ -112,7 +115,9 @@ class LogSync:
                 if room > 0:
                     room -= local.write(batch, now)
             for remote in self.remote.values():
-                remote.poll(batch, now, self._viewers_ttl_ms)
+                viewers_ttl = round(self._grace.of(remote) * 1_000) + VIEWERS_MARGIN_MS
+                remote.poll(batch, now, viewers_ttl)
+            self._on_sync(batch)
             self._new.clear()
             succeeded = await batch.execute()
             if succeeded and room > 0:

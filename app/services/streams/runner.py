@@ -15,6 +15,7 @@ from app.logs import shortened_id
 from app.services.streams.abandonment import AbandonmentTimer
 from app.services.streams.buffer import StreamBuffer
 from app.services.streams.event_store import EventStore
+from app.services.streams.grace import Grace
 from app.services.streams.idempotency import REDIS_TIMEOUT, IdempotencyKey, IdempotencyStore
 from app.services.streams.local import LocalStream
 from app.services.streams.remote import RemoteStream
@@ -49,6 +50,10 @@ class Producer(Protocol):
         """Return the frame that ends the stream with an error."""
         ...
 
+    def close(self) -> None:
+        """Release resources: called once, also if `produce` is never called."""
+        ...
+
 
 class _Running:
     def __init__(self, producer: Producer) -> None:
@@ -65,8 +70,8 @@ class _Running:
 class StreamRunner:
     """Runs at most `max_streams` producers at once, each in a task of its own.
 
-    Times are in seconds: `grace` is how long a stream may have no viewers, `drain_time` how long
-    streams may continue when the worker shuts down, `stop_timeout` how long they then have to end.
+    Times are in seconds: `drain_time` is how long streams may continue when the worker shuts down,
+    `stop_timeout` how long they then have to end.
     """
 
     def __init__(
@@ -75,7 +80,7 @@ class StreamRunner:
         event_store: EventStore,
         idempotency: IdempotencyStore,
         max_streams: int,
-        grace: float,
+        grace: Grace,
         drain_time: float,
         stop_timeout: float = 5.0,
     ) -> None:
@@ -123,7 +128,11 @@ class StreamRunner:
         TurnRunning, Unprocessable (the key belongs to another request), what `admit` raises, and
         whatever the producer raised before its first frame.
         """
-        self.admit()
+        try:
+            self.admit()
+        except Unavailable:
+            producer.close()
+            raise
         running = _Running(producer)
         stream = self._store.create(
             stream_id, metadata, partial(producer.stop, "stopped"), owner=owner
@@ -141,6 +150,15 @@ class StreamRunner:
         if running.error is not None:
             raise running.error
         return running.existing or stream_id
+
+    async def find_repeated(self, key: IdempotencyKey) -> str | None:
+        """Return the finished stream that a key belongs to, if any; raises what `start` raises."""
+        try:
+            return await self._idempotency.find(
+                key, find=partial(self._store.open_settled, owner=key.owner)
+            )
+        except (Unavailable, *REDIS_ERRORS):
+            return None
 
     async def open(self, stream_id: str, after: int = -1, *, owner: str = "") -> StreamBuffer:
         """Find a stream, to follow it after a frame.
@@ -215,6 +233,8 @@ class StreamRunner:
         finally:
             running.done = True
             del self._running[stream.stream_id]
+            # Before the caller and the viewers notice the end.
+            running.producer.close()
             stream.wake()
             abandonment.close()
 

@@ -6,13 +6,13 @@ import pytest
 
 from app.config import Settings
 from tests.servers import SharedServers
-from tests.service import Client, running
+from tests.service import Client, running, unlimited
 
 
 @pytest.fixture(scope="session")
 async def extractive(library_url: str, shared: SharedServers) -> AsyncIterator[Client]:
     """A running service that answers with quotations."""
-    settings = Settings(database_url=library_url, redis_url=shared.redis_url)
+    settings = unlimited(Settings(database_url=library_url, redis_url=shared.redis_url))
     async with running(settings) as client:
         yield client
 

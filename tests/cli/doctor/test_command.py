@@ -8,7 +8,7 @@ import pytest
 
 from app.config import Settings
 from tests.cli.processes import run
-from tests.service import running
+from tests.service import running, unlimited
 
 pytestmark = pytest.mark.anyio
 
@@ -59,7 +59,7 @@ def test_wrong_settings_and_options_are_an_exit_status_of_2(
 
 
 async def test_a_good_service_is_an_exit_status_of_0(library_url: str, redis_url: str) -> None:
-    settings = Settings(database_url=library_url, redis_url=redis_url)
+    settings = unlimited(Settings(database_url=library_url, redis_url=redis_url))
     async with running(settings) as client:
         done = await anyio.to_thread.run_sync(
             lambda: run(

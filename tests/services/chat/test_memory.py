@@ -74,6 +74,28 @@ async def test_latest_turns_can_be_recalled_alone(redis: RedisClient) -> None:
         assert [turn.question for turn in turns] == questions
 
 
+async def test_an_owner_has_a_limited_number_of_conversations(redis: RedisClient) -> None:
+    limited = RedisMemory(redis, turns=10, ttl=3600, timeout=5, max_conversations=2)
+    for owner in ("one", "other", ""):
+        for name in ("a", "b", "c"):
+            await limited.remember(name, past("Q"), owner=owner)
+    for owner in ("one", "other"):
+        kept = [len(await limited.recall(name, owner=owner)) for name in ("a", "b", "c")]
+        assert kept == [0, 1, 1]
+        assert 3_590 < await redis.ttl(f"conversations:{{{owner}}}") <= 3_600
+    # Whoever has no identity shares its conversations with all others.
+    assert [len(await limited.recall(name)) for name in ("a", "b", "c")] == [1, 1, 1]
+
+
+async def test_a_deleted_conversation_makes_room(redis: RedisClient) -> None:
+    limited = RedisMemory(redis, turns=10, ttl=3600, timeout=5, max_conversations=2)
+    await limited.remember("a", past("Q"), owner="me")
+    await limited.remember("b", past("Q"), owner="me")
+    await limited.forget("b", owner="me")
+    await limited.remember("c", past("Q"), owner="me")
+    assert len(await limited.recall("a", owner="me")) == 1
+
+
 async def test_concurrent_turns_are_all_stored(redis: RedisClient) -> None:
     async with anyio.create_task_group() as tasks:
         for n in range(10):

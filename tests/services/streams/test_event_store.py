@@ -111,6 +111,10 @@ async def test_viewers_on_other_workers_are_reported(owner: EventStore, other: E
         remote = await other.open("s")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(collect, remote, [], anyio.Event())
+            assert await until(lambda: remote_viewers_time(stream) > 0, 5)
+            # The grace time before the second frame.
+            assert remote_viewers_time(stream) < 10
+            stream.extend([b"1"])
             assert await until(lambda: remote_viewers_time(stream) > 50, 5)
             tasks.cancel_scope.cancel()
 

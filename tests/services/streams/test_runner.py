@@ -20,6 +20,7 @@ from app.errors import (
 from app.infra.embedded.wait import until
 from app.services.streams import (
     EventStore,
+    Grace,
     IdempotencyKey,
     IdempotencyStore,
     LocalStream,
@@ -54,6 +55,7 @@ class Script:
         self.error = error
         self.error_at = error_at
         self.stopped: list[StopReason] = []
+        self.closed = 0
         self._scope = anyio.CancelScope()
 
     async def produce(self, stream: LocalStream) -> None:
@@ -77,6 +79,9 @@ class Script:
     def error_frame(self, number: int, error: ChatError) -> bytes:
         return b"%d:%b" % (number, type(error).__name__.encode())
 
+    def close(self) -> None:
+        self.closed += 1
+
 
 class Unstoppable(Script):
     """A producer that never ends by itself."""
@@ -99,17 +104,27 @@ class Uncancellable(Unstoppable):
 
 @asynccontextmanager
 async def worker(
-    redis: Redis, *, grace: float = 60, drain_time: float = 60, stop_timeout: float = 60
+    redis: Redis,
+    *,
+    grace: float = 60,
+    early_grace: float = 60,
+    drain_time: float = 60,
+    stop_timeout: float = 60,
 ) -> AsyncIterator[StreamRunner]:
     async with anyio.create_task_group() as tasks:
         store = EventStore(
-            redis, sync_redis=redis, lease=60, grace=grace, replay=60, encode_lost=lost
+            redis,
+            sync_redis=redis,
+            lease=60,
+            grace=Grace(grace, early_grace),
+            replay=60,
+            encode_lost=lost,
         )
         runner = StreamRunner(
             event_store=store,
             idempotency=IdempotencyStore(redis),
             max_streams=2,
-            grace=grace,
+            grace=Grace(grace, early_grace),
             drain_time=drain_time,
             stop_timeout=stop_timeout,
         )
@@ -256,6 +271,54 @@ async def test_a_stream_without_viewers_is_abandoned(redis: Redis) -> None:
             await runner.start(script, "s")
             assert await until(lambda: runner.running == 0, 5)
     assert script.stopped == ["abandoned"]
+
+
+async def test_a_stream_is_abandoned_sooner_before_its_second_frame(redis: Redis) -> None:
+    class Slow(Script):
+        async def produce(self, stream: LocalStream) -> None:
+            stream.append(b"0")
+            with self._scope:
+                await anyio.sleep_forever()
+            stream.extend([b"end"], ended=True)
+
+    early, late = Slow(), Script(rest=anyio.Event())
+    with anyio.fail_after(5):
+        async with worker(redis, early_grace=0) as runner:
+            await runner.start(late, "late")
+            await runner.start(early, "early")
+            assert await until(lambda: runner.running == 1, 5)
+            assert (early.stopped, late.stopped) == (["abandoned"], [])
+
+
+async def test_every_producer_is_closed_once(redis: Redis) -> None:
+    failing, repeated, refused = (Script(error=ModelFailed("no")), Script(), Script())
+    with anyio.fail_after(5):
+        async with worker(redis) as runner:
+            first = Script()
+            await runner.start(first, "s0", key=KEY)
+            await read(runner, "s0")
+            await runner.start(repeated, "s1", key=KEY)
+            await runner.start(failing, "s2")
+            await read(runner, "s2")
+            runner.draining.set()
+            with pytest.raises(ShuttingDown):
+                await runner.start(refused, "s3")
+    assert [it.closed for it in (first, repeated, failing, refused)] == [1, 1, 1, 1]
+
+
+async def test_the_stream_of_a_key_is_found_without_a_claim(redis: Redis) -> None:
+    rest = anyio.Event()
+    with anyio.fail_after(5):
+        async with worker(redis) as runner:
+            assert await runner.find_repeated(KEY) is None
+            await runner.start(Script(rest=rest), "s0", key=KEY)
+            with pytest.raises(TurnRunning):
+                await runner.find_repeated(KEY)
+            rest.set()
+            await read(runner, "s0")
+            assert await runner.find_repeated(KEY) == "s0"
+            with pytest.raises(Unprocessable):
+                await runner.find_repeated(IdempotencyKey.for_request("key", b"another request"))
 
 
 async def test_a_watched_stream_is_not_abandoned_when_its_first_caller_leaves(redis: Redis) -> None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from app.infra.redis import redis_client
-from app.services.streams import EventStore, LocalStream, StreamBuffer
+from app.services.streams import EventStore, Grace, LocalStream, StreamBuffer
 
 
 def lost(stream_id: str, number: int) -> bytes:
@@ -20,7 +20,7 @@ async def event_store(
     """Run the event store of one worker."""
     async with redis_client(redis_url, timeout=1) as redis, anyio.create_task_group() as tasks:
         store = EventStore(
-            redis, sync_redis=redis, lease=lease, grace=60, replay=replay, encode_lost=lost
+            redis, sync_redis=redis, lease=lease, grace=Grace(60), replay=replay, encode_lost=lost
         )
         if syncing:
             tasks.start_soon(store.run)
