@@ -5,11 +5,12 @@ import logging
 import resource
 from collections import Counter
 from collections.abc import Sequence
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 
 from msgspec import Struct
 
 from app.config_values import Network
+from app.services.access.network import network
 from app.services.metrics.registry import Metrics
 
 log = logging.getLogger(__name__)
@@ -104,11 +105,9 @@ class Connections:
         if self.limits.per_address == 0:
             return None
         known = ip_address(address)
-        if any(known in network for network in self.limits.trusted):
+        if any(known in trusted for trusted in self.limits.trusted):
             return None
-        if isinstance(known, IPv6Address):
-            return str(ip_network((known.packed, 64), strict=False))
-        return address
+        return network(address)
 
     def _excess(self, caller: str | None, descriptor: int) -> str | None:
         # A new descriptor has the lowest free number.
