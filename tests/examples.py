@@ -40,7 +40,7 @@ INCOMPLETE_REQUEST = HEAD + b"Content-Length: 99\r\n\r\n{"
 KEY = "0b1f7a1c-6d0e-4a53-9d2e-5f0f1c3b7a11"
 UNKNOWN_TURN = "t_" + "0" * 32
 # Values that differ in each recording: ids, seconds, times.
-VOLATILE = re.compile(r"\b[0-9a-f]{32}\b|(?<=[tc]_)[0-9a-f]{32}|\d+\.\d+|20\d\d-[-+:\dT]+")
+VOLATILE = re.compile(r"\b[0-9a-f]{32}\b|(?<=[tc]_)[0-9a-f]{32,62}|\d+\.\d+|20\d\d-[-+:\dT]+")
 SECONDS = re.compile(r"(?<=in )\d+(?= seconds)|(?<=r=0;t=)\d+")
 
 
