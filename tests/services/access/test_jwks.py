@@ -110,6 +110,7 @@ async def test_tokens_with_each_algorithm_are_accepted(pool: Any) -> None:
         assert len(server.requests) == 1
 
 
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 async def test_keys_and_algorithms_that_do_not_fit_are_refused(pool: Any) -> None:
     public = RSA.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     async with raw_server(replies(KEYS)) as server, HTTPClient() as http:
