@@ -18,6 +18,7 @@ from app.config_transport import check_transport
 from app.errors import ChatError
 from app.handlers import chat, codec, conversations, library, ops
 from app.handlers.allowed_hosts import AllowedHosts
+from app.handlers.cross_origin import CrossOrigin
 from app.handlers.openapi.api_docs import ApiDocs
 from app.handlers.problems import problem_response
 from app.handlers.site import NOT_INSTALLED, Site
@@ -35,7 +36,10 @@ def create_app(settings: Settings | None = None) -> Starlette:
     routes = _routes(site, ApiDocs(settings.root_path))
     if not settings.ops_port:
         routes += _operations_routes()
-    return _application(settings, routes, _lifespan(settings, site))
+    app = _application(settings, routes, _lifespan(settings, site))
+    if settings.auth == "on":
+        app.add_middleware(CrossOrigin)
+    return app
 
 
 def create_operations_app(settings: Settings) -> Starlette:

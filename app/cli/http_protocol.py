@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from app.cli.connections import Connections
+from app.handlers.access import PEER
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = True
         self._overhead = -PIECE
         super().on_message_begin()
+        # The peer, which a proxy's headers do not change.
+        self.scope["extensions"] = {PEER: {"address": self.client[0] if self.client else ""}}
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header; trailers after a chunked body are ignored."""

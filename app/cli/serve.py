@@ -9,6 +9,7 @@ import asyncpg
 
 from app import __version__
 from app.asgi import create_app, create_operations_app
+from app.cli.access import check_access
 from app.cli.connections import raise_open_files_limit
 from app.cli.embedded_servers import embedded_servers
 from app.cli.errors import CommandError, NotFullyEmbedded
@@ -38,6 +39,7 @@ async def serve(settings: Settings, folder: Path | None) -> None:
 
     An embedded database without another library gets the sample library.
     """
+    check_access(settings)
     raise_open_files_limit()
     with ExitStack() as stack:
         listener = stack.enter_context(bind(settings.host, settings.port))

@@ -11,6 +11,9 @@ from app.services.access.authenticator import Credentials
 from app.services.access.caller import Caller, Identity
 from app.services.access.standing import Standing
 
+# The ASGI extension that has the address of the connection's other end, whatever a proxy says.
+PEER = "chrysopedia.peer"
+
 _EVERYONE: tuple[Identity, ...] = (*("none", "browser", "publishable", "secret", "token", "proxy"),)
 _NOT_PUBLISHABLE = tuple(each for each in _EVERYONE if each != "publishable")
 
@@ -52,15 +55,23 @@ async def identify(request: Request[State], action: Action) -> Caller:
 
     Raises Unauthenticated and Forbidden, or TooManyRequests after many of these.
     """
-    credentials = _credentials(request)
+    credentials, audit = _credentials(request), request.state["audit"]
     try:
         caller = await request.state["authenticator"].identify(credentials)
-    except Unauthenticated:
+    except Unauthenticated as error:
+        if error.invalid:
+            audit.refused(credentials.address, error.detail, error.key_id)
+            await count(request, Caller(credentials.address), REFUSED)
+        raise
+    except Forbidden as error:
+        audit.refused(credentials.address, error.detail)
         await count(request, Caller(credentials.address), REFUSED)
         raise
     if caller.identity not in action.allowed:
+        reason = "A publishable key may not do that. Use a secret key on a server."
+        audit.refused(credentials.address, reason, caller.key_id)
         await count(request, caller, REFUSED)
-        raise Forbidden("This key may not do that.")
+        raise Forbidden(reason)
     return caller
 
 
@@ -72,10 +83,23 @@ async def count(request: Request[State], caller: Caller, action: Action, turn_id
         refusals = request.state["metrics"].limit_refusals
         refusals.labels(admission.error.limit, admission.holder).inc()
         raise admission.error
+    if caller.key_id:
+        request.state["key_usage"].add(caller.key_id, questions=int(action is ASK))
 
 
 def _credentials(request: Request[State]) -> Credentials:
-    return Credentials(address=request.client.host if request.client else "")
+    headers = request.headers
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    users = request.state["settings"].auth_subject_header
+    return Credentials(
+        address=request.client.host if request.client else "",
+        # Other schemes are a proxy's.
+        bearer=value.strip() if scheme.lower() == "bearer" else None,
+        end_user=headers.get("x-subject"),
+        origin=headers.get("origin"),
+        peer=request.scope.get("extensions", {}).get(PEER, {}).get("address", ""),
+        proxy_users=tuple(headers.getlist(users)) if users else (),
+    )
 
 
 def _headers(standings: Sequence[Standing]) -> list[tuple[bytes, bytes]]:

@@ -89,8 +89,8 @@ def _headers(error: ChatError, root_path: str) -> Mapping[str, str]:
     match error:
         case BodyTooSlow():
             return {"Connection": "close"}
-        case Unauthenticated():
-            return {"WWW-Authenticate": "Bearer"}
+        case Unauthenticated(invalid=invalid):
+            return {"WWW-Authenticate": 'Bearer error="invalid_token"' if invalid else "Bearer"}
         case TurnRunning(turn_id=turn_id):
             return {"Location": f"{root_path}/api/v1/chat/{turn_id}"}
         case TooManyRequests(retry_after=seconds) | Unavailable(retry_after=seconds):

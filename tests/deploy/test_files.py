@@ -85,3 +85,8 @@ def test_the_name_of_the_site_is_allowed_by_the_workers() -> None:
     name = setting("server_name", (DEPLOY / "site/server.conf").read_text())
     assert setting("ALLOWED_HOSTS", (DEPLOY / "chrysopedia-chat.env").read_text()) == name
     assert "$http_host" in setting("proxy_set_header Host", (DEPLOY / "nginx.conf").read_text())
+
+
+def test_workers_that_others_reach_have_access_control() -> None:
+    assert setting("AUTH", COMPOSE.read_text()) == "${AUTH:-on}"
+    assert setting("AUTH", (DEPLOY / "chrysopedia-chat.env").read_text()) == "on"

@@ -10,18 +10,20 @@ from app.infra.http.endpoint import Endpoint, proxy_for
 
 
 class Service:
-    """A service at an http or https URL; `name` is its URL without a path.
+    """A service at an http or https URL, with a key if it needs one; `name` has no path.
 
     Raises AskFailed if the URL, or that of a proxy, is invalid.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str = "") -> None:
         self.endpoint = endpoint = _parse(url)
         self.name = f"{'https' if endpoint.tls else 'http'}://{endpoint.host_header}"
         self.url = self.name + endpoint.target.partition("?")[0].rstrip("/")
         self._headers = {"User-Agent": f"chrysopedia-chat/{__version__}"}
         if endpoint.basic_auth:
             self._headers["Authorization"] = endpoint.basic_auth
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}"
         self._opener = build_opener(_proxy_handler(endpoint), _NoRedirects)
 
     def send(

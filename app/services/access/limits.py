@@ -52,7 +52,8 @@ class Holders(Struct, frozen=True):
             yield Holder("address", network(caller.address), self.caller)
         own_key = caller.subject == f"key:{caller.key_id}"
         if caller.key_id:
-            limits = self.caller if own_key else UNLIMITED
+            # The users of a publishable key have limits of their own, by address.
+            limits = self.caller if own_key and not caller.shared else UNLIMITED
             yield Holder("key", caller.key_id, _with_quota(limits, caller.quota))
         if caller.subject and not own_key:
             yield Holder("subject", caller.owner, _with_quota(self.caller, caller.subject_quota))

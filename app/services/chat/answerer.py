@@ -38,7 +38,9 @@ class Memory(Protocol):
         """Return a conversation's turns, oldest first; with `latest` only that many."""
         ...
 
-    async def remember(self, conversation_id: str, turn: PastTurn, /, *, owner: str) -> None:
+    async def remember(
+        self, conversation_id: str, turn: PastTurn, /, *, owner: str, shared: bool
+    ) -> None:
         """Append a turn."""
         ...
 
@@ -222,7 +224,9 @@ class Answerer:
             finish_reason=answer.finish_reason,
         )
         try:
-            await self._memory.remember(turn.conversation_id, past, owner=turn.owner)
+            await self._memory.remember(
+                turn.conversation_id, past, owner=turn.owner, shared=turn.shared
+            )
         except MemoryUnavailable:
             return False
         return True

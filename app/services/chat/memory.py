@@ -54,7 +54,7 @@ class RedisMemory:
     """Stores the last `turns` turns of each conversation for `ttl` seconds after the latest.
 
     Each `owner` has conversations of its own, the latest `max_conversations` of them; ids of
-    several owners may be equal. The owner "" has no limit. Every method raises MemoryUnavailable.
+    several owners may be equal. Every method raises MemoryUnavailable.
     """
 
     def __init__(
@@ -85,10 +85,15 @@ class RedisMemory:
         )
         return tuple(turn for entry in entries if (turn := _decoded(entry)))
 
-    async def remember(self, conversation_id: str, turn: PastTurn, *, owner: str = "") -> None:
-        """Append a turn; drop the oldest turns and conversations beyond the limits."""
+    async def remember(
+        self, conversation_id: str, turn: PastTurn, *, owner: str = "", shared: bool = False
+    ) -> None:
+        """Append a turn; drop the oldest turns and conversations beyond the limits.
+
+        An owner that strangers share has no limit of conversations.
+        """
         key, entry = _key(owner, conversation_id), msgspec.json.encode(turn)
-        if not owner:
+        if shared or not owner:
             remember = self._redis.eval(REMEMBER, 1, key, entry, self._turns, self._ttl)
             await self._with_timeout(remember)
             return

@@ -34,6 +34,7 @@ class Retriever(Protocol):
 class TurnInput(Struct, frozen=True):
     """A validated question of the conversation's owner; a new one has no turns to recall.
 
+    An owner may be `shared` by strangers.
     `allowed_creators` are the slugs of the creators that the caller may read, None for all.
     """
 
@@ -43,6 +44,7 @@ class TurnInput(Struct, frozen=True):
     question: str
     creator: str | None
     owner: str = ""
+    shared: bool = False
     allowed_creators: tuple[str, ...] | None = None
 
 

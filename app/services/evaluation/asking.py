@@ -147,5 +147,7 @@ class _ConversationMemory:
     ) -> tuple[PastTurn, ...]:
         return self._turns[-latest:] if latest else self._turns
 
-    async def remember(self, _conversation_id: str, turn: PastTurn, /, *, owner: str) -> None:
+    async def remember(
+        self, _conversation_id: str, turn: PastTurn, /, *, owner: str, shared: bool
+    ) -> None:
         self._turns += (turn,)

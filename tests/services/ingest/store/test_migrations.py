@@ -28,6 +28,7 @@ DELETE FROM terms;
 INSERT INTO terms SELECT 'english', word, ndoc FROM ts_stat('SELECT search FROM passages');
 ALTER TABLE creators DROP COLUMN videos, DROP COLUMN pages;
 DROP INDEX creators_slug;
+DROP TABLE secrets, key_usage, keys;
 DELETE FROM schema_migrations WHERE version >= 3;
 """
 
