@@ -1,10 +1,7 @@
 """Text that is printed on a terminal has no control characters."""
 
-import logging
-
 import pytest
 
-from app.logs import TextFormatter
 from app.terminal import in_one_line, printable
 
 
@@ -25,8 +22,3 @@ def test_controls_are_replaced_and_joiners_stay(text: str, shown: str) -> None:
 def test_one_line_is_short() -> None:
     assert in_one_line(" a\n b\x1b ") == "a b\ufffd"
     assert in_one_line("a" * 20, limit=9) == "aaaaaaaa…"
-
-
-def test_log_line_cannot_be_forged() -> None:
-    record = logging.LogRecord("app", logging.INFO, "", 0, "GET %s", ("/\x9b2J\nERROR x",), None)
-    assert TextFormatter("%(levelname)s %(message)s").format(record) == "INFO GET /\ufffd2J ERROR x"
