@@ -39,8 +39,8 @@ def _add_serve(commands: Subparsers) -> None:
         type=Path,
         metavar="FOLDER",
         default=os.environ.get("LIBRARY") or None,
-        help="ingest this folder first (default: LIBRARY); without it, an empty embedded database"
-        " gets the sample library",
+        help="ingest this folder first, without following symbolic links (default: LIBRARY);"
+        " without it, an empty embedded database gets the sample library",
     )
     parser.set_defaults(command=_serve)
 
@@ -158,13 +158,26 @@ def _add_ingest(commands: Subparsers) -> None:
     parser.add_argument(
         "--prune", action="store_true", help="also remove documents that the folder no longer has"
     )
+    parser.add_argument(
+        "--follow-links",
+        action="store_true",
+        help="also read what symbolic links lead to, inside and outside of the folder",
+    )
     parser.set_defaults(command=_ingest)
 
 
 def _ingest(settings: Settings, options: argparse.Namespace) -> int:
     from app.cli.ingest import ingest
 
-    return asyncio.run(ingest(settings, options.folders, name=options.name, prune=options.prune))
+    return asyncio.run(
+        ingest(
+            settings,
+            options.folders,
+            name=options.name,
+            prune=options.prune,
+            follow_links=options.follow_links,
+        )
+    )
 
 
 def _add_reindex(commands: Subparsers) -> None:

@@ -11,7 +11,12 @@ from app.services.ingest.report import summary
 
 
 async def ingest(
-    settings: Settings, folders: Sequence[Path], *, name: str | None, prune: bool
+    settings: Settings,
+    folders: Sequence[Path],
+    *,
+    name: str | None,
+    prune: bool,
+    follow_links: bool,
 ) -> int:
     """Ingest each folder and print its report; returns 1 if a file could not be read, else 0.
 
@@ -25,7 +30,9 @@ async def ingest(
     ):
         await drop_retired_sample_embeddings(library)
         for folder in folders:
-            report = await ingest_folder(library, folder, name=name, prune=prune)
+            report = await ingest_folder(
+                library, folder, name=name, prune=prune, follow_links=follow_links
+            )
             print(f"{summary(report)}\n  stored in {database}", flush=True)
             status = 1 if report.broken else status
         if not settings.database_url:

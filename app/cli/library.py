@@ -55,7 +55,12 @@ def opening_library() -> Iterator[None]:
 
 
 async def ingest_folder(
-    library: Library, folder: Path, *, name: str | None = None, prune: bool = False
+    library: Library,
+    folder: Path,
+    *,
+    name: str | None = None,
+    prune: bool = False,
+    follow_links: bool = False,
 ) -> Report:
     """Ingest a folder and show the progress on standard error. Raises CommandError."""
     # Slow to import, and `serve` often has nothing to ingest.
@@ -68,6 +73,7 @@ async def ingest_folder(
             indexer=library.indexer,
             name=name,
             prune=prune,
+            follow_links=follow_links,
             on_progress=progress,
         )
 

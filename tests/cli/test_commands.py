@@ -46,6 +46,20 @@ def test_a_broken_file_is_reported_and_the_others_are_ingested(
     assert again.stderr == ""
 
 
+def test_symbolic_links_are_followed_only_on_request(library: Path, database_url: str) -> None:
+    (library / "anna" / "broken.srt").unlink()
+    secret = library.parent / "secret.md"
+    secret.write_text("Words.")
+    (library / "anna" / "link.md").symlink_to(secret)
+
+    done = run("ingest", str(library), DATABASE_URL=database_url)
+    followed = run("ingest", str(library), "--follow-links", DATABASE_URL=database_url)
+
+    assert (done.returncode, followed.returncode) == (0, 0)
+    assert "skipped 1 symbolic link; --follow-links reads links: anna/link.md" in done.stdout
+    assert "1 added, 1 unchanged" in followed.stdout
+
+
 def test_a_page_outside_the_creators_folders_is_reported_but_not_an_error(
     library: Path, database_url: str
 ) -> None:

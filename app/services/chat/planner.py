@@ -34,8 +34,8 @@ class Retriever(Protocol):
 class TurnInput(Struct, frozen=True):
     """A validated question of the conversation's owner; a new one has no turns to recall.
 
-    An owner may be `shared` by strangers.
-    `allowed_creators` are the slugs of the creators that the caller may read, None for all.
+    Strangers may share an owner. `allowed_creators` are the slugs of the creators that the caller
+    may read, None for all.
     """
 
     turn_id: str

@@ -1,16 +1,15 @@
 """A library's metadata on a document, and the document's file."""
 
 import datetime
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from app.services.ingest.bounds import MAX_FILE_BYTES, MAX_KEY_BYTES
 from app.services.ingest.errors import BrokenFile
+from app.services.ingest.files import LibraryFolder
 
 DocumentKind: TypeAlias = Literal["video", "page"]
-
-MAX_FILE_BYTES = 20_000_000
 
 
 class LibraryEntry(Struct, frozen=True):
@@ -33,12 +32,10 @@ class LibraryEntry(Struct, frozen=True):
     published: datetime.date | None = None
 
 
-def read_file(folder: Path, entry: LibraryEntry) -> bytes:
-    """Return the bytes of an entry's file. Raises BrokenFile if it is unreadable or too large."""
-    path = folder / entry.path
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise BrokenFile(f"is larger than {MAX_FILE_BYTES // 1_000_000} MB")
-        return path.read_bytes()
-    except OSError as error:
-        raise BrokenFile(f"cannot be read: {error.strerror}") from None
+def read_file(folder: LibraryFolder, entry: LibraryEntry) -> bytes:
+    """Return the bytes of an entry's file. Raises BrokenFile if the entry cannot be used."""
+    if "\0" in entry.key:
+        raise BrokenFile("its name contains a NUL character")
+    if len(entry.key.encode()) > MAX_KEY_BYTES:
+        raise BrokenFile(f"its name is longer than {MAX_KEY_BYTES:,} bytes")
+    return folder.read(entry.path, MAX_FILE_BYTES)

@@ -4,6 +4,9 @@ import datetime
 import re
 from urllib.parse import urlsplit
 
+from app.services.ingest.bounds import MAX_TITLE, MAX_URL
+from app.services.ingest.names import clean_name, printable
+
 
 def parse_date(value: object) -> datetime.date | None:
     """Return the date that a value such as `2024-05-31` or `20240531` begins with, if any."""
@@ -19,8 +22,8 @@ def parse_date(value: object) -> datetime.date | None:
 
 def title_from_slug(slug: str) -> str:
     """Make a title of a file's or folder's name: spaces between words, no `[video id]`."""
-    bare = re.sub(r"\s*\[[\w-]{6,}\]$", "", slug)
-    words = " ".join(re.sub(r"[_-]+", " ", bare).split()) or slug
+    bare = re.sub(r"\s*\[[\w-]{6,}\]$", "", slug[:MAX_TITLE])
+    words = clean_name(re.sub(r"[_-]+", " ", bare), MAX_TITLE) or printable(slug)
     return words[:1].upper() + words[1:]
 
 
@@ -32,6 +35,8 @@ def youtube_url(video_id: str) -> str:
 def web_url(url: object) -> str | None:
     """Return an `http` or `https` URL unchanged, and None for anything else."""
     text = str(url or "").strip()
+    if len(text) > MAX_URL or not text.isprintable():
+        return None
     try:
         parts = urlsplit(text)
     except ValueError:

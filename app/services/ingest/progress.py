@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Self, TextIO, TypeAlias
 from msgspec import Struct
 
 from app.services.ingest.errors import MissingParsers
+from app.services.ingest.names import printable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -74,7 +75,7 @@ class ProgressDisplay:
             self._update_bar(progress, unit)
         elif time.monotonic() >= self._next_line or progress.done == progress.total:
             self._next_line = time.monotonic() + LINE_INTERVAL
-            path = f", {progress.path}" if progress.path else ""
+            path = f", {printable(progress.path)}" if progress.path else ""
             line = f"{progress.done} of {progress.total} {unit}{path}"
             print(line, file=self._stream, flush=True)
 

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-# How many files outside creators' folders a summary names.
-MAX_UNASSIGNED_NAMED = 10
+from app.services.ingest.names import printable
+
+# How many of the files that were left out a summary names.
+MAX_NAMED = 10
 
 
 class Report(Struct, frozen=True):
@@ -13,7 +15,7 @@ class Report(Struct, frozen=True):
 
     `broken` has pairs of a path and a reason; `skipped` counts files in unsupported formats;
     `unassigned` has the paths of pages and transcripts that are not in a creator's folder, which
-    are left out.
+    are left out, and `links` those of symbolic links that were not read.
     """
 
     library: str
@@ -29,13 +31,14 @@ class Report(Struct, frozen=True):
     broken: tuple[tuple[str, str], ...]
     skipped: int
     unassigned: tuple[str, ...]
+    links: tuple[str, ...]
     seconds: float
 
 
 def summary(report: Report) -> str:
     """Format a report as a table of counts, followed by skipped and broken files.
 
-    Every broken file is named, but only some of the unassigned ones.
+    Every broken file is named, but only some of the others.
     """
     rows = (
         ("creators", report.creators),
@@ -45,13 +48,21 @@ def summary(report: Report) -> str:
         ("words", report.words),
     )
     width = max(len(f"{count:,}") for _, count in rows)
-    lines = [f"{report.library}: {_changes(report)}, in {report.seconds:.1f} s"]
+    lines = [f"{printable(report.library)}: {_changes(report)}, in {report.seconds:.1f} s"]
     lines += [f"  {name:<9} {count:>{width},}" for name, count in rows]
     if report.skipped:
-        lines.append(f"  skipped {_files(report.skipped)} in an unsupported format")
+        lines.append(f"  skipped {_count(report.skipped, 'file')} in an unsupported format")
     if report.unassigned:
-        lines.append(f"  {_unassigned(report.unassigned)}")
-    lines += [f"  broken: {path}: {reason}" for path, reason in report.broken]
+        lines.append(
+            f"  skipped {_count(len(report.unassigned), 'file')} outside the creators' folders;"
+            " move each into a folder named after its creator: " + _some(report.unassigned)
+        )
+    if report.links:
+        lines.append(
+            f"  skipped {_count(len(report.links), 'symbolic link')};"
+            f" --follow-links reads links: {_some(report.links)}"
+        )
+    lines += [f"  broken: {printable(path)}: {printable(reason)}" for path, reason in report.broken]
     return "\n".join(lines)
 
 
@@ -66,15 +77,11 @@ def _changes(report: Report) -> str:
     return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing"
 
 
-def _unassigned(paths: Sequence[str]) -> str:
-    named = ", ".join(paths[:MAX_UNASSIGNED_NAMED])
-    rest = len(paths) - MAX_UNASSIGNED_NAMED
+def _some(paths: Sequence[str]) -> str:
+    rest = len(paths) - MAX_NAMED
     more = f" and {rest:,} more" if rest > 0 else ""
-    return (
-        f"skipped {_files(len(paths))} outside the creators' folders;"
-        f" move each into a folder named after its creator: {named}{more}"
-    )
+    return ", ".join(map(printable, paths[:MAX_NAMED])) + more
 
 
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"
+def _count(number: int, unit: str) -> str:
+    return f"1 {unit}" if number == 1 else f"{number:,} {unit}s"

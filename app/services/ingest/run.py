@@ -21,6 +21,7 @@ from app.services.ingest.discover.listing import LibraryListing
 from app.services.ingest.discover.manifest import has_manifest, read_manifest
 from app.services.ingest.entry import LibraryEntry, read_file
 from app.services.ingest.errors import BrokenFile, MissingParsers, UnusableLibrary
+from app.services.ingest.files import LibraryFolder
 from app.services.ingest.lock import ingestion_lock
 from app.services.ingest.parse.document import Document, content_hash
 from app.services.ingest.parse.parallel import parse_files
@@ -43,7 +44,7 @@ from app.services.ingest.store.term_statistics import stale_languages
 
 log = logging.getLogger(__name__)
 
-PARSERS = ("charset_normalizer", "frontmatter", "markdown_it", "py3langid", "pysubs2", "webvtt")
+PARSERS = ("charset_normalizer", "markdown_it", "py3langid", "webvtt", "yaml")
 
 CREATOR_NAMES = "SELECT slug, name FROM creators"
 
@@ -64,18 +65,20 @@ async def ingest(
     on_progress: ProgressCallback,
     name: str | None = None,
     prune: bool = False,
+    follow_links: bool = False,
 ) -> Report:
     """Bring the library of a folder up to date in the database.
 
     The library is named after the folder unless a name is given. With `prune`, documents that are
-    no longer in the folder are deleted, except those that may only be unreadable. Raises
-    IngestError if the run cannot continue; the documents written before stay.
+    no longer in the folder are deleted, except those that may only be unreadable. Symbolic links
+    are left out unless `follow_links` is set. Raises IngestError if the run cannot continue; the
+    documents written before stay.
     """
     started = time.monotonic()
     if not all(map(find_spec, PARSERS)):
         raise MissingParsers
-    folder = await asyncio.to_thread(folder.resolve)
-    name = name or folder.name
+    files = LibraryFolder(await asyncio.to_thread(folder.resolve), follow_links)
+    name = name or files.root.name
     async with ingestion_lock(connection, on_progress):
         embedder, indexer = indexer.embedder, await indexer.for_library(connection)
         if embedder and not indexer.embedder:
@@ -85,15 +88,15 @@ async def ingest(
                 embedder.name,
             )
         on_progress(Progress("reading"))
-        listing = await asyncio.to_thread(_list_folder, folder)
-        library = await library_for_folder(connection, name, folder)
+        listing = await asyncio.to_thread(_list_folder, files)
+        library = await library_for_folder(connection, name, files.root)
         hashes = await content_hashes(connection, library)
-        changed, broken = await asyncio.to_thread(_find_changed, folder, listing.entries, hashes)
+        changed, broken = await asyncio.to_thread(_find_changed, files, listing.entries, hashes)
         outcome = _Outcome([], broken, await stale_languages(connection))
         outcome.languages |= await rename_creators(
             connection, listing.creators, pgvector=indexer.pgvector
         )
-        async with aclosing(parse_files(folder, changed)) as documents:
+        async with aclosing(parse_files(files, changed)) as documents:
             await _write(
                 connection,
                 library,
@@ -113,24 +116,25 @@ async def ingest(
     return _report(name, content, listing, hashes, outcome, removed=len(removed), seconds=seconds)
 
 
-def _list_folder(folder: Path) -> LibraryListing:
-    if not folder.is_dir():
-        raise UnusableLibrary(f"{folder} is not an existing folder")
+def _list_folder(folder: LibraryFolder) -> LibraryListing:
+    if not folder.root.is_dir():
+        raise UnusableLibrary(f"{folder.root} is not an existing folder")
     try:
         listing = read_manifest(folder) if has_manifest(folder) else read_folders(folder)
     except OSError as error:
-        raise UnusableLibrary(f"{folder} cannot be read: {error}") from None
+        raise UnusableLibrary(f"{folder.root} cannot be read: {error.strerror}") from None
     if not listing.keys:
         # Probably the wrong folder or an unmounted disk: pruning would delete all documents.
+        links = "; --follow-links reads the symbolic links in it" if listing.links else ""
         raise UnusableLibrary(
-            f"{folder} has no pages or transcripts; add a folder for each creator,"
-            " or a manifest (videos.jsonl)"
+            f"{folder.root} has no pages or transcripts; add a folder for each creator,"
+            f" or a manifest (videos.jsonl){links}"
         )
     return listing
 
 
 def _find_changed(
-    folder: Path, entries: Sequence[LibraryEntry], hashes: Mapping[str, bytes]
+    folder: LibraryFolder, entries: Sequence[LibraryEntry], hashes: Mapping[str, bytes]
 ) -> tuple[list[LibraryEntry], list[tuple[str, str]]]:
     """Return the entries that differ from what was written, and the files that are unreadable."""
     changed: list[LibraryEntry] = []
@@ -197,5 +201,6 @@ def _report(
         broken=(*listing.broken, *outcome.broken),
         skipped=listing.skipped,
         unassigned=listing.unassigned,
+        links=listing.links,
         seconds=seconds,
     )

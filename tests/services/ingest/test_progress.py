@@ -31,6 +31,14 @@ def test_output_to_a_file_has_few_lines() -> None:
     assert counting.startswith("counting words")
 
 
+def test_path_is_printed_without_control_and_direction_characters() -> None:
+    stream = io.StringIO()
+    with ProgressDisplay(stream) as display:
+        display(Progress("documents", 1, 1, "a\x1b[2J\u202e.md"))
+
+    assert r"a\x1b[2J\u202e.md" in stream.getvalue()
+
+
 def test_terminal_shows_a_bar() -> None:
     shown = display_run(Terminal())
 

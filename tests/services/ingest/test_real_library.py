@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from app.services.ingest.discover.manifest import VIDEOS, VideoLine, read_manifest
+from app.services.ingest.files import LibraryFolder
 from app.services.ingest.parse.document import Document
 from app.services.ingest.parse.parallel import parse_files
 from app.services.ingest.parse.words import count_words
@@ -32,8 +33,10 @@ class Line(VideoLine, frozen=True):
 @pytest.fixture(scope="module")
 async def documents(anyio_backend: object) -> dict[str, Document | str]:
     with anyio.fail_after(60):
-        entries = read_manifest(LIBRARY).entries
-        return {entry.key: found async for entry, found in parse_files(LIBRARY, entries)}
+        entries = read_manifest(LibraryFolder(LIBRARY)).entries
+        return {
+            entry.key: found async for entry, found in parse_files(LibraryFolder(LIBRARY), entries)
+        }
 
 
 def manifest() -> list[Line]:

@@ -18,6 +18,7 @@ REPORT = Report(
     broken=(("ann/x.srt", "contains no captions"),),
     skipped=4,
     unassigned=(),
+    links=(),
     seconds=12.34,
 )
 
@@ -56,3 +57,27 @@ def test_summary_names_only_the_first_of_many_unassigned_files() -> None:
     assert unassigned.endswith(
         ": 0.md, 1.md, 2.md, 3.md, 4.md, 5.md, 6.md, 7.md, 8.md, 9.md and 1,002 more"
     )
+
+
+def test_summary_names_the_first_of_many_symbolic_links() -> None:
+    *_, links, _ = summary(replace(REPORT, links=("ann/a.md", "bob"))).splitlines()
+    *_, many, _ = summary(replace(REPORT, links=("x",) * 12)).splitlines()
+
+    assert links == "  skipped 2 symbolic links; --follow-links reads links: ann/a.md, bob"
+    assert many.endswith(", x and 2 more")
+
+
+def test_summary_escapes_control_and_direction_characters() -> None:
+    path = "a\x1b[2J\nb\u202e\u2066\udcff.md"
+    report = replace(
+        REPORT, library=path, broken=((path, path),), unassigned=(path,), links=(path,)
+    )
+
+    text = summary(report)
+
+    assert text.count(r"a\x1b[2J\nb\u202e\u2066\udcff.md") == 5
+    assert all(line.isprintable() for line in text.splitlines())
+
+
+def test_summary_cuts_a_long_path() -> None:
+    assert len(summary(replace(REPORT, broken=(("a" * 12_000, "is broken"),)))) < 1_000

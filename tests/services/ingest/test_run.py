@@ -33,14 +33,14 @@ async def test_documents_behind_broken_links_are_not_pruned(
         {"ann/a.vtt": VTT, "ann/b.vtt": VTT, "ann/gone.vtt": VTT, "bob/c.vtt": VTT},
     )
     with anyio.fail_after(30):
-        await ingest(database, folder)
+        await ingest(database, folder, follow_links=True)
         (folder / "bob").rename(tmp_path / "bob")
         (folder / "bob").symlink_to("missing")
         (folder / "ann/b.vtt").unlink()
         (folder / "ann/b.vtt").symlink_to("missing")
         (folder / "ann/gone.vtt").unlink()
 
-        report = await ingest(database, folder, prune=True)
+        report = await ingest(database, folder, prune=True, follow_links=True)
 
     assert [path for path, _ in report.broken] == ["ann/b.vtt", "bob"]
     assert (report.unchanged, report.removed, report.videos) == (1, 1, 3)

@@ -9,14 +9,22 @@ from stat import S_ISDIR, S_ISREG
 import msgspec
 from msgspec import Struct
 
+from app.services.ingest.bounds import (
+    MAX_FRONT_MATTER_BYTES,
+    MAX_INFO_BYTES,
+    MAX_NAME,
+    MAX_TITLE,
+)
 from app.services.ingest.discover.listing import LibraryListing
+from app.services.ingest.discover.walk import Walk
 from app.services.ingest.entry import LibraryEntry
 from app.services.ingest.errors import BrokenFile
+from app.services.ingest.files import LibraryFolder
 from app.services.ingest.language_tags import split_language
 from app.services.ingest.metadata import parse_date, title_from_slug, web_url, youtube_url
+from app.services.ingest.names import clean_name, creator_slug
 from app.services.ingest.parse.decode import decode
-from app.services.ingest.parse.markdown import front_matter, front_matter_values
-from app.services.search.text import slugify
+from app.services.ingest.parse.front_matter import front_matter, front_matter_values
 
 CAPTION_SUFFIXES = frozenset({".vtt", ".srt", ".sbv", ".sub", ".stc", ".rt"})
 DOCUMENT_SUFFIXES = CAPTION_SUFFIXES | {".md", ".markdown", ".txt"}
@@ -42,41 +50,26 @@ class VideoInfo(Struct, frozen=True):
     categories: list[str] | None = None
 
 
+_BEGINS_WITH_RULE = re.compile(rb"(?:\xef\xbb\xbf)?\s*---")
 _INFO_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-class _Walk(Struct):
-    """The unusable files found in the folder `root`; `unreadable` maps paths to reasons."""
-
-    root: Path
-    broken: list[tuple[str, str]] = []
-    unreadable: dict[str, str] = {}
-    skipped: int = 0
-    unassigned: list[str] = []
-
-    def key(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
-
-    def add_unreadable(self, path: Path, error: OSError) -> None:
-        self.unreadable[self.key(path)] = f"cannot be read: {error.strerror}"
-
-
-def read_folders(folder: Path) -> LibraryListing:
+def read_folders(folder: LibraryFolder) -> LibraryListing:
     """List the documents in the creators' folders, without hidden files and licences."""
     creators: dict[str, str] = {}
     fallback_names: dict[str, str] = {}
     entries: list[LibraryEntry] = []
     keys: set[str] = set()
-    walk = _Walk(folder)
-    for home in _creator_folders(folder, walk):
-        slug = slugify(home.name)
+    walk = Walk(folder)
+    for home in _creator_folders(walk):
+        slug = creator_slug(home.name)
         files = list(_files(home, walk))
         infos = {path: _read_info(path, walk) for path in files if path.name.endswith(".info.json")}
         documents = [path for path in files if path.suffix.lower() in DOCUMENT_SUFFIXES]
-        if name := _creator_name(slug, documents, infos):
+        if name := _creator_name(slug, documents, infos, walk):
             creators[slug] = name
         elif documents:
-            fallback_names.setdefault(slug, title_from_slug(home.name))
+            fallback_names.setdefault(slug, title_from_slug(home.name)[:MAX_NAME])
         for path in documents:
             keys.add(walk.key(path))
             info = _info_of(path, infos, walk)
@@ -92,19 +85,13 @@ def read_folders(folder: Path) -> LibraryListing:
         skipped=walk.skipped,
         unreadable=tuple(walk.unreadable),
         unassigned=tuple(walk.unassigned),
+        links=tuple(walk.links),
     )
 
 
-def _creator_folders(folder: Path, walk: _Walk) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        try:
-            mode = path.stat().st_mode
-        except OSError as error:
-            walk.add_unreadable(path, error)
-            continue
-        if S_ISDIR(mode) and slugify(path.name):
+def _creator_folders(walk: Walk) -> Iterator[Path]:
+    for path, mode in walk.entries(walk.folder.root):
+        if S_ISDIR(mode) and creator_slug(path.name):
             yield path
         elif (
             S_ISREG(mode)
@@ -114,55 +101,54 @@ def _creator_folders(folder: Path, walk: _Walk) -> Iterator[Path]:
             walk.unassigned.append(walk.key(path))
 
 
-def _files(folder: Path, walk: _Walk) -> Iterator[Path]:
-    try:
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        walk.add_unreadable(folder, error)
-        return
-    for path in paths:
-        if path.name.startswith(".") or _LICENCES.fullmatch(path.name):
+def _files(folder: Path, walk: Walk) -> Iterator[Path]:
+    for path, mode in walk.entries(folder):
+        if _LICENCES.fullmatch(path.name):
             continue
-        try:
-            mode = path.stat().st_mode
-            if S_ISDIR(mode) and not path.is_symlink():
-                yield from _files(path, walk)
-            elif S_ISREG(mode):
-                walk.skipped += path.suffix.lower() not in DOCUMENT_SUFFIXES and _has_text(path)
+        if S_ISDIR(mode):
+            yield from _files(path, walk)
+        elif S_ISREG(mode):
+            try:
+                walk.skipped += path.suffix.lower() not in DOCUMENT_SUFFIXES and _has_text(
+                    path, walk
+                )
+            except BrokenFile as error:
+                walk.unreadable[walk.key(path)] = str(error)
+            else:
                 yield path
-        except OSError as error:
-            walk.add_unreadable(path, error)
 
 
-def _has_text(path: Path) -> bool:
+def _has_text(path: Path, walk: Walk) -> bool:
     """Return whether a file in an unsupported format has text and should be reported."""
     if path.suffix.lower() in _TECHNICAL_SUFFIXES or not path.suffix:
         return False
-    with path.open("rb") as file:
-        head = file.read(1024)
+    head = walk.folder.read_head(walk.key(path), 1024)
     if not head.strip() or b"\0" in head:
         return False
     # The last character may be cut.
     return "\ufffd" not in head.decode("utf-8", "replace")[:-4]
 
 
-def _read_info(path: Path, walk: _Walk) -> VideoInfo | None:
+def _read_info(path: Path, walk: Walk) -> VideoInfo | None:
     """Read a video's description without its invalid fields; None if it is not JSON."""
     try:
-        values = _INFO_OBJECT.decode(path.read_bytes())
-    except (OSError, ValueError) as error:
+        values = _INFO_OBJECT.decode(walk.folder.read(walk.key(path), MAX_INFO_BYTES))
+    except BrokenFile as error:
+        walk.broken.append((walk.key(path), str(error)))
+        return None
+    except (ValueError, RecursionError) as error:
         walk.broken.append((walk.key(path), f"cannot be read: {error}"))
         return None
     fields = {}
     for field in msgspec.structs.fields(VideoInfo):
         try:
             fields[field.name] = msgspec.json.decode(values[field.name], type=field.type)
-        except (KeyError, msgspec.ValidationError):
+        except (KeyError, msgspec.MsgspecError, RecursionError):
             continue
     return VideoInfo(**fields)
 
 
-def _info_of(path: Path, infos: Mapping[Path, VideoInfo | None], walk: _Walk) -> VideoInfo | None:
+def _info_of(path: Path, infos: Mapping[Path, VideoInfo | None], walk: Walk) -> VideoInfo | None:
     """Return the contents of `NAME.info.json` for `NAME.vtt` or `NAME.en.vtt`; None if broken."""
     for name in (path.stem, split_language(path.stem)[0]):
         info_path = path.with_name(f"{name}.info.json")
@@ -174,10 +160,10 @@ def _info_of(path: Path, infos: Mapping[Path, VideoInfo | None], walk: _Walk) ->
 
 
 def _entry(key: str, creator: str, path: Path, info: VideoInfo) -> LibraryEntry:
-    tags = [*(info.tags or ()), *(info.categories or ())]
+    tags = (clean_name(tag, MAX_NAME) for tag in (*(info.tags or ()), *(info.categories or ())))
     url = web_url(info.webpage_url)
     if not url and info.id and (info.extractor or "").startswith("youtube"):
-        url = youtube_url(info.id)
+        url = web_url(youtube_url(info.id))
     is_captions = path.suffix.lower() in CAPTION_SUFFIXES
     language = split_language(path.stem)[1] if is_captions else None
     return LibraryEntry(
@@ -185,8 +171,8 @@ def _entry(key: str, creator: str, path: Path, info: VideoInfo) -> LibraryEntry:
         path=key,
         creator=creator,
         kind="video" if is_captions else None,
-        title=info.title,
-        topic=tags[0] if tags else None,
+        title=clean_name(info.title or "", MAX_TITLE) or None,
+        topic=next(filter(None, tags), None),
         url=url,
         language=language or info.language,
         published=parse_date(info.upload_date),
@@ -194,29 +180,30 @@ def _entry(key: str, creator: str, path: Path, info: VideoInfo) -> LibraryEntry:
 
 
 def _creator_name(
-    slug: str, documents: Sequence[Path], infos: Mapping[Path, VideoInfo | None]
+    slug: str, documents: Sequence[Path], infos: Mapping[Path, VideoInfo | None], walk: Walk
 ) -> str | None:
     """Return the name that most files state, preferably one that matches the folder's name.
 
     This way a page by a guest does not rename the creator.
     """
-    from_pages = (_stated_creator(path) for path in documents)
+    from_pages = (_stated_creator(path, walk) for path in documents)
     channels = (info.channel or info.uploader for info in infos.values() if info)
-    names = [name for name in (*from_pages, *channels) if name]
-    matching = [name for name in names if slugify(name) == slug]
+    names = [clean_name(name, MAX_NAME) for name in (*from_pages, *channels) if name]
+    matching = [name for name in names if creator_slug(name) == slug]
     ranked = Counter(matching or names).most_common(1)
     return ranked[0][0] if ranked else None
 
 
-def _stated_creator(path: Path) -> str | None:
+def _stated_creator(path: Path, walk: Walk) -> str | None:
     """Return the creator that a page's front matter names."""
     if path.suffix.lower() in CAPTION_SUFFIXES:
         return None
     try:
-        with path.open("rb") as file:
-            if not file.read(16).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"---"):
-                return None
-        metadata, _ = front_matter(decode(path.read_bytes()))
-    except (OSError, BrokenFile):
+        if not _BEGINS_WITH_RULE.match(walk.folder.read_head(walk.key(path), 16)):
+            return None
+        head = walk.folder.read_head(walk.key(path), MAX_FRONT_MATTER_BYTES + 1024)
+        # The last line may be cut, even within a character.
+        metadata, _ = front_matter(decode(head[: head.rfind(b"\n") + 1]))
+    except BrokenFile:
         return None
     return next(iter(front_matter_values(metadata, "creator")), None)

@@ -12,7 +12,7 @@ class LibraryListing(Struct, frozen=True):
     slugs to names made of their folders' names. `keys` has every document in the folder, broken
     ones included; paths in `unreadable` may hold more. `broken` has pairs of a path and a reason.
     `skipped` counts files in unsupported formats, `unassigned` has the paths of pages and
-    transcripts outside the creators' folders.
+    transcripts outside the creators' folders, `links` those of symbolic links that are not read.
     """
 
     creators: dict[str, str]
@@ -23,6 +23,7 @@ class LibraryListing(Struct, frozen=True):
     skipped: int = 0
     unreadable: tuple[str, ...] = ()
     unassigned: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
 
     def may_contain(self, key: str) -> bool:
         """Return whether a document is in the folder, or could be under an unreadable path."""

@@ -1,17 +1,19 @@
 """Read a library whose documents are listed in `creators.jsonl` and `videos.jsonl`."""
 
 from collections.abc import Container, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from app.services.ingest.bounds import MAX_MANIFEST_BYTES, MAX_NAME, MAX_TITLE
 from app.services.ingest.discover.listing import LibraryListing
 from app.services.ingest.entry import LibraryEntry
-from app.services.ingest.errors import UnusableLibrary
+from app.services.ingest.errors import BrokenFile, UnusableLibrary
+from app.services.ingest.files import LibraryFolder
 from app.services.ingest.metadata import parse_date, title_from_slug, web_url, youtube_url
-from app.services.search.text import slugify
+from app.services.ingest.names import clean_name, clean_names, creator_slug
 
 CREATORS, VIDEOS = "creators.jsonl", "videos.jsonl"
 
@@ -41,30 +43,30 @@ class VideoLine(Struct, frozen=True):
 Line = TypeVar("Line", CreatorLine, VideoLine)
 
 
-def has_manifest(folder: Path) -> bool:
+def has_manifest(folder: LibraryFolder) -> bool:
     """Return whether a folder has a manifest."""
-    return (folder / VIDEOS).is_file()
+    return (folder.root / VIDEOS).is_file()
 
 
-def read_manifest(folder: Path) -> LibraryListing:
+def read_manifest(folder: LibraryFolder) -> LibraryListing:
     """List the videos of a manifest. Raises UnusableLibrary if it cannot be read."""
     creators: dict[str, str] = {}
     fallback_names: dict[str, str] = {}
-    if (folder / CREATORS).is_file():
-        for creator in _read_lines(folder / CREATORS, CreatorLine):
-            if creator.name:
-                creators[slugify(creator.creator)] = creator.name
+    if (folder.root / CREATORS).is_file():
+        for creator in _read_lines(folder, CREATORS, CreatorLine):
+            if name := clean_name(creator.name or "", MAX_NAME):
+                creators[creator_slug(creator.creator)] = name
     entries: dict[str, LibraryEntry] = {}
     broken: list[tuple[str, str]] = []
     keys: set[str] = set()
-    for line in _read_lines(folder / VIDEOS, VideoLine):
+    for line in _read_lines(folder, VIDEOS, VideoLine):
         entry = _entry(line)
         keys.add(entry.key)
         if problem := _problem(entry, entries):
             broken.append((line.path, problem))
             continue
         if entry.creator not in creators:
-            fallback_names.setdefault(entry.creator, title_from_slug(line.creator))
+            fallback_names.setdefault(entry.creator, title_from_slug(line.creator)[:MAX_NAME])
         entries[entry.key] = entry
     return LibraryListing(
         creators=creators,
@@ -75,32 +77,34 @@ def read_manifest(folder: Path) -> LibraryListing:
     )
 
 
-def _read_lines(path: Path, kind: type[Line]) -> Iterator[Line]:
+def _read_lines(folder: LibraryFolder, name: str, kind: type[Line]) -> Iterator[Line]:
+    path = folder.root / name
     try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
-    except OSError as error:
-        raise UnusableLibrary(f"{path} cannot be read: {error.strerror}") from None
+        data = folder.read(name, MAX_MANIFEST_BYTES)
+    except BrokenFile as error:
+        raise UnusableLibrary(f"{path} {error}") from None
+    lines = data.removeprefix(b"\xef\xbb\xbf").splitlines()
     decoder = msgspec.json.Decoder(kind)
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 yield decoder.decode(line)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 raise UnusableLibrary(f"line {number} of {path} is invalid: {error}") from None
 
 
 def _entry(line: VideoLine) -> LibraryEntry:
-    url = web_url(line.url) or (youtube_url(line.youtube_id) if line.youtube_id else None)
+    url = web_url(line.url) or (line.youtube_id and web_url(youtube_url(line.youtube_id))) or None
     return LibraryEntry(
         key=line.video,
         path=line.path,
-        creator=slugify(line.creator),
+        creator=creator_slug(line.creator),
         kind="video",
-        title=line.title,
-        topic=line.topic,
+        title=clean_name(line.title or "", MAX_TITLE) or None,
+        topic=clean_name(line.topic or "", MAX_NAME) or None,
         url=url,
         language=line.lang,
-        speakers=tuple(line.speakers or ()),
+        speakers=clean_names(line.speakers or ()),
         published=parse_date(line.date),
     )
 

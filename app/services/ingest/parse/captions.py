@@ -23,13 +23,15 @@ _TIME_LINES = (
     re.compile(rf"^\W{{0,2}}(?:\*TC\s+|(?=\d\d:\d\d:\d\d;\d\d\s*$)){_START}(?P<text>.*)$"),
     re.compile(rf"^\s*\[?{_START}\]?\s*$"),
 )
-_CUE_SETTINGS = re.compile(
-    r"(?:\s*(?:(?:align|line|position|region|size|vertical):\S+|[XY]\d:\d+))*\s*"
-)
-_MICRODVD = re.compile(r"^\s*\{\d+\}\{\d+\}", re.MULTILINE)
-_REALTEXT = re.compile(r"<time\b([^>]*)>", re.IGNORECASE)
+_CUE_SETTING = re.compile(r"(?:align|line|position|region|size|vertical):\S+|(?:[XY]\d:\d+)+")
+_MICRODVD = re.compile(r"\s*\{\s*(\d{1,9})\s*\}\s*\{\s*(\d{1,9})\s*\}(.*)")
+_MICRODVD_TAG = re.compile(r"\{[^{}]*\}")
+_REALTEXT = re.compile(r"<time\b([^<>]*)>", re.IGNORECASE)
 # The default for MicroDVD files that do not state their frame rate.
+_FRAME_RATE = re.compile(r"[1-9]\d{0,3}(?:\.\d+)?")
 _MICRODVD_FRAMES_PER_SECOND = 25.0
+# Captions that roll up have at most so many lines on the screen.
+MAX_ROLLING_LINES = 10
 _INLINE_TIME = re.compile(rf"<{CLOCK}>")
 
 
@@ -78,17 +80,14 @@ def _parse_webvtt(text: str) -> list[Caption]:
 def _parse_microdvd(text: str) -> list[Caption]:
     if not _MICRODVD.match(text):
         return []
-    import pysubs2
-
-    try:
-        found = pysubs2.SSAFile.from_string(text, format_="microdvd")
-    except pysubs2.exceptions.UnknownFPSError:
-        found = pysubs2.SSAFile.from_string(
-            text, format_="microdvd", fps=_MICRODVD_FRAMES_PER_SECOND
-        )
+    found = [match.groups() for line in text.split("\n") if (match := _MICRODVD.match(line))]
+    rate = _MICRODVD_FRAMES_PER_SECOND
+    # The first caption may state the frame rate, as in `{1}{1}23.976`.
+    if found[0][:2] == ("1", "1") and _FRAME_RATE.fullmatch(found[0][2].strip()):
+        rate = float(found.pop(0)[2])
     return [
-        Caption(line.start / 1000, line.end / 1000, tuple(line.plaintext.split("\n")))
-        for line in found
+        Caption(int(start) / rate, int(end) / rate, tuple(_MICRODVD_TAG.sub("", body).split("|")))
+        for start, end, body in found
     ]
 
 
@@ -104,7 +103,9 @@ def _parse_realtext(text: str) -> list[Caption]:
 
 def _realtext_time(attributes: str, name: str) -> float | None:
     """Return a time that is written as a clock or as plain seconds."""
-    match = re.search(rf"\b{name}\s*=\s*[\"']?({CLOCK}|[\d.]+)", attributes, re.IGNORECASE)
+    match = re.search(
+        rf"\b{name}\s*=\s*[\"']?({CLOCK}|\d{{1,9}}(?:\.\d+)?)", attributes, re.IGNORECASE
+    )
     if match is None:
         return None
     return parse_clock(match[1]) if ":" in match[1] else float(match[1])
@@ -139,7 +140,7 @@ def _split_at_times(lines: Sequence[str], time_line: re.Pattern[str]) -> Iterato
         groups = match.groupdict()
         start, end = time, parse_clock(groups.get("end") or "")
         text = groups.get("text") or ""
-        spoken = [] if _CUE_SETTINGS.fullmatch(text) else [text]
+        spoken = [] if all(map(_CUE_SETTING.fullmatch, text.split())) else [text]
     if start is not None:
         yield Caption(start, end, tuple(spoken))
 
@@ -168,12 +169,12 @@ def _without_repeats(captions: Sequence[Caption]) -> list[Caption]:
 def _bare(caption: Caption) -> tuple[str, ...]:
     """Return a caption's lines without inline times, class tags and empty lines."""
     lines = (
-        re.sub(r"</?c[^>]*>", "", _INLINE_TIME.sub("", line)).strip() for line in caption.lines
+        re.sub(r"</?c[^<>]*>", "", _INLINE_TIME.sub("", line)).strip() for line in caption.lines
     )
     return tuple(line for line in lines if line)
 
 
 def _count_repeated(shown: tuple[str, ...], lines: tuple[str, ...]) -> int:
     """Count the leading lines that repeat the last lines shown before."""
-    longest = min(len(shown), len(lines))
+    longest = min(len(shown), len(lines), MAX_ROLLING_LINES)
     return next((n for n in range(longest, 0, -1) if shown[-n:] == lines[:n]), 0)

@@ -7,6 +7,7 @@ from itertools import accumulate, pairwise
 from msgspec import Struct
 
 from app.schemas import Sentence
+from app.services.ingest.bounds import MAX_HEADINGS, MAX_WORD
 from app.services.ingest.parse.sentences import Section
 from app.services.ingest.parse.words import count_words
 
@@ -62,8 +63,10 @@ def _chunk(
 
 
 def _word_counts(sentences: Sequence[Sentence]) -> list[float]:
-    """Return each sentence's words, more if it is spoken slowly (see SPEECH_SECONDS)."""
-    counts: list[float] = [count_words(one.text) for one in sentences]
+    """Return each sentence's words, more if they are very long or slow (see SPEECH_SECONDS)."""
+    counts: list[float] = [
+        max(count_words(one.text), len(one.text) / MAX_WORD) for one in sentences
+    ]
     for n, (one, following) in enumerate(pairwise([*sentences, *sentences[-1:]])):
         until = one.end if following is one else following.start
         if one.start is not None and until is not None:
@@ -122,5 +125,5 @@ def _join(section: Section, following: Section) -> Section:
     if other.startswith(heading):
         heading = other
     elif not heading.startswith(other):
-        heading = f"{heading} · {other}"
+        heading = f"{heading} · {other}"[:MAX_HEADINGS]
     return Section(heading, section.sentences + following.sentences)

@@ -19,7 +19,7 @@ from app.services.search.text import fold
 # A line that starts an utterance: `Name: 00:01:23`, `Name – 0:01:23:`, `Name (1:23)`, `00:01:23 …`.
 _UTTERANCE = re.compile(
     r"^(?:(?=[^:]*[^\W\d_])(?P<name>\[?[^\W_][\w.,'’&/# -]{0,60}?\]?)"
-    r"(?P<between>\s*[:–—-]+\s*(?:0:\s)?|\s+|(?=[\[(])))?"
+    r"(?P<between>\s*[:–—-]{1,20}\s*(?:0:\s)?|\s+|(?=[\[(])))?"
     rf"(?P<bracket>[\[(]?)(?P<time>{CLOCK})[\])]?"
     r"(?P<colon>\s*:(?=\s|$))?(?P<rest>.*)$"
 )
@@ -34,8 +34,9 @@ _EXACT = re.compile(r"(?:\d{1,3}:\d\d|\d\d\.\d\d):\d\d(?!\d)")
 _MIN_NAMED = 3
 _NOT_A_SPEAKER = frozenset({"ad break", "break", "intermission"})
 # The time in `[unintelligible 00:44:13.15]` is not the time of the words next to it.
-_UNCLEAR = re.compile(rf"(\[[^\[\]]*?)\s+{CLOCK}\]")
-_BREAK = re.compile(rf"(?:to\s)?(?:\s*\[{CLOCK}\]\s*(?:to\b|[-–—])?)+\s*")
+# Possessive quantifiers keep the time of these two linear.
+_UNCLEAR = re.compile(rf"(\[[^\[\]\s]*+(?:\s++(?!{CLOCK}\])[^\[\]\s]++)*+)\s++{CLOCK}\]")
+_BREAK = re.compile(rf"(?:to\s)?\s*+(?:\[{CLOCK}\]\s*+(?:(?:to\b|[-–—])\s*+)?)++")
 
 
 class _Utterance(Struct, frozen=True):

@@ -3,27 +3,28 @@
 import datetime
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import msgspec
 from msgspec import Struct
 
+from app.services.ingest.bounds import MAX_NAME, MAX_TITLE, MAX_URL
 from app.services.ingest.entry import DocumentKind, LibraryEntry
 from app.services.ingest.errors import BrokenFile
 from app.services.ingest.language_tags import parse_language, split_language
 from app.services.ingest.metadata import parse_date, title_from_slug, web_url, youtube_url
+from app.services.ingest.names import clean_name, clean_names
 from app.services.ingest.parse.captions import parse_captions
 from app.services.ingest.parse.chunk import Passage, chunk_page, chunk_speech
 from app.services.ingest.parse.cues import Cue, fill_times
 from app.services.ingest.parse.decode import decode
 from app.services.ingest.parse.dialogue import is_transcript, transcript_cues
+from app.services.ingest.parse.front_matter import front_matter, front_matter_values
 from app.services.ingest.parse.language import detect_language
 from app.services.ingest.parse.markdown import (
     Block,
     first_heading,
-    front_matter,
-    front_matter_values,
     parse_blocks,
 )
 from app.services.ingest.parse.sentences import build_sections
@@ -31,7 +32,7 @@ from app.services.ingest.parse.speech import caption_cues
 from app.services.ingest.parse.words import count_words
 
 # Part of the content hash: increase it when parsing changes, so that every file is parsed again.
-PARSER_VERSION = 3
+PARSER_VERSION = 4
 
 _MARKDOWN = (".md", ".markdown")
 _PROSE = (*_MARKDOWN, ".txt")
@@ -71,11 +72,14 @@ def parse_document(entry: LibraryEntry, data: bytes) -> Document:
     text = decode(data, entry.language)
     metadata, text = front_matter(text) if suffix in _PROSE else ({}, text)
 
-    def stated(*keys: str) -> str | None:
-        return next(iter(front_matter_values(metadata, *keys)), None)
+    def stated(*keys: str, limit: int = MAX_URL) -> str | None:
+        values = front_matter_values(metadata, *keys)
+        return clean_name(values[0], limit) or None if values else None
 
-    title = entry.title or stated("title") or _derive_title(entry.path, text, suffix)
-    speakers = entry.speakers or _speakers(metadata)
+    title = (
+        entry.title or stated("title", limit=MAX_TITLE) or _derive_title(entry.path, text, suffix)
+    )
+    speakers = entry.speakers or _speakers(front_matter_values(metadata, "speakers", "speaker"))
     kind, cues = _parse_cues(text, suffix, entry.kind or stated("kind"), title, speakers)
     sections = build_sections(cues)
     sentences = [sentence.text for section in sections for sentence in section.sentences]
@@ -89,13 +93,15 @@ def parse_document(entry: LibraryEntry, data: bytes) -> Document:
         creator=entry.creator,
         kind=kind,
         title=title,
-        topic=stated("topic") or entry.topic or stated("tags", "categories"),
+        topic=stated("topic", limit=MAX_NAME)
+        or entry.topic
+        or stated("tags", "categories", limit=MAX_NAME),
         url=next(filter(None, map(web_url, urls)), None),
         language=detect_language(
             " ".join(sentences), parse_language(entry.language or stated("language", "lang"))
         ),
         speakers=speakers,
-        published=entry.published or parse_date(metadata.get("date")),
+        published=entry.published or parse_date(stated("date")),
         words=sum(map(count_words, sentences)),
         passages=tuple(passages),
         content_hash=content_hash(entry, data),
@@ -108,11 +114,8 @@ def _derive_title(path: str, text: str, suffix: str) -> str:
     return heading or title_from_slug(stem if suffix in _PROSE else split_language(stem)[0])
 
 
-def _speakers(metadata: Mapping[str, object]) -> tuple[str, ...]:
-    names = front_matter_values(metadata, "speakers", "speaker")
-    if len(names) == 1:
-        names = [name.strip() for name in names[0].split(",")]
-    return tuple(filter(None, names))
+def _speakers(names: Sequence[str]) -> tuple[str, ...]:
+    return clean_names(names[0].split(",") if len(names) == 1 else names)
 
 
 def _parse_cues(

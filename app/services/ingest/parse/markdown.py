@@ -1,7 +1,7 @@
-"""Parse Markdown into front matter and blocks of plain text."""
+"""Parse Markdown into blocks of plain text."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from html import unescape
 from itertools import pairwise
@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from app.services.ingest.bounds import MAX_HEADING, MAX_HEADINGS
+from app.services.ingest.names import clean_name
 from app.services.search.text import fold
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-_RULE = re.compile(r"^-{3,}\s*$", re.MULTILINE)
-_KEY_AND_VALUE = re.compile(r"([A-Za-z][\w-]*)[ \t]*:[ \t]*(.*?)[ \t]*")
-_LIST_ITEM = re.compile(r"[ \t]*-[ \t]+(.*?)[ \t]*")
 # Markdown would parse `[Audience]: 00:01:23` as a link reference definition.
 _BRACKETED_NAME = re.compile(r"^\[(?=[^\]\n]+\]:\s*\d+:\d)", re.MULTILINE)
 _FOOTNOTE_LABEL = re.compile(r"^ {0,3}\[\^[\w-]+\]:[ \t]*", re.MULTILINE)
 _FOOTNOTE_REFERENCE = re.compile(r" ?\[\^[\w-]+\]")
-_TAG = re.compile(r"<!--.*?-->|</?[A-Za-z][^<>]*>", re.DOTALL)
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 _BLOCK_TAG = re.compile(r"</?(?:td|th|tr|br|p|div|li|h\d)\b[^<>]*>", re.IGNORECASE)
+# Where a title is looked for, in characters: parsing takes long.
+_TITLE_WINDOW = 50_000
 _TIME = re.compile(r"[\d:.]+")
 
 
@@ -40,45 +41,6 @@ class Block(Struct, frozen=True):
     kind: Literal["prose", "code"] = "prose"
 
 
-def front_matter(text: str) -> tuple[dict[str, object], str]:
-    """Split a text into its front matter and the rest. Invalid YAML is read line by line."""
-    if not text.lstrip().startswith("---"):
-        return {}, text
-    import frontmatter
-
-    try:
-        metadata, content = frontmatter.parse(text)
-    except Exception:  # not only YAMLError: also invalid dates and numbers
-        _, block, *rest = _RULE.split(text.lstrip(), maxsplit=2)
-        return _parse_lines(block), "".join(rest)
-    # The text between two rules need not be front matter.
-    return (metadata, content) if metadata else ({}, text)
-
-
-def _parse_lines(block: str) -> dict[str, object]:
-    """Read `key: value` and the `- item` lines that follow a key without a value."""
-    metadata: dict[str, object] = {}
-    items: list[str] = []
-    for line in block.split("\n"):
-        if pair := _KEY_AND_VALUE.fullmatch(line):
-            items = []
-            metadata[pair[1]] = pair[2].strip("'\"") or items
-        elif item := _LIST_ITEM.fullmatch(line):
-            items.append(item[1].strip("'\""))
-    return {key: value for key, value in metadata.items() if value}
-
-
-def front_matter_values(metadata: Mapping[str, object], *keys: str) -> list[str]:
-    """Return the values of the first of these keys that is in the front matter and not empty."""
-    for key in keys:
-        value = metadata.get(key)
-        values = value if isinstance(value, list) else [value]
-        texts = [" ".join(str(one).split()) for one in values if one not in (None, "")]
-        if any(texts):
-            return [text for text in texts if text]
-    return []
-
-
 def parse_blocks(text: str, title: str = "") -> list[Block]:
     """Split Markdown without front matter into blocks of plain text, without markup and images.
 
@@ -87,6 +49,7 @@ def parse_blocks(text: str, title: str = "") -> list[Block]:
     """
     blocks: list[Block] = []
     path: list[tuple[int, str]] = []
+    headings = ""
     # A footnote becomes a paragraph: Markdown would parse `[^1]: one` as a link definition.
     text = _FOOTNOTE_LABEL.sub("\n", _BRACKETED_NAME.sub(r"\\[", text))
     tokens = _parser().parse(text)
@@ -97,14 +60,15 @@ def parse_blocks(text: str, title: str = "") -> list[Block]:
             path = [step for step in path if step[0] < level]
             if heading and not (level == 1 and fold(heading) == fold(title)):
                 path.append((level, heading))
+            headings = " > ".join(name for _, name in path)[:MAX_HEADINGS]
         elif not (token.type == "inline" and tokens[n - 1].type == "heading_open"):
-            blocks += _token_blocks(tokens, n, " > ".join(name for _, name in path))
+            blocks += _token_blocks(tokens, n, headings)
     return blocks
 
 
 def first_heading(text: str) -> str | None:
-    """Return the text of the first heading, if it has any."""
-    tokens = _parser().parse(text)
+    """Return the text of the first heading, if it has any, unless it is far into the text."""
+    tokens = _parser().parse(text[:_TITLE_WINDOW])
     for opening, inline in pairwise(tokens):
         if opening.type == "heading_open":
             return _heading_text(inline) or None
@@ -112,7 +76,7 @@ def first_heading(text: str) -> str | None:
 
 
 def _heading_text(inline: "Token") -> str:
-    return " ".join(_plain_text(inline.children or ()).split())
+    return clean_name(_plain_text(inline.children or ()), MAX_HEADING)
 
 
 @cache
@@ -129,7 +93,8 @@ def _token_blocks(tokens: Sequence["Token"], n: int, heading: str) -> Iterator[B
             if line.strip():
                 yield Block((line.strip(),), heading, kind="code")
     elif token.type == "html_block":
-        rows = _TAG.sub("", _BLOCK_TAG.sub("\n", token.content)).split("\n")
+        html = _BLOCK_TAG.sub("\n", _without_comments(token.content))
+        rows = _TAG.sub("", html).split("\n")
         for row in rows:
             if row.strip():
                 yield Block((unescape(row).strip(),), heading)
@@ -139,6 +104,19 @@ def _token_blocks(tokens: Sequence["Token"], n: int, heading: str) -> Iterator[B
         yield Block((" | ".join(cells),), heading)
     elif token.type == "inline" and tokens[n - 1].type not in ("td_open", "th_open"):
         yield from _paragraph_block(token.children or (), heading)
+
+
+def _without_comments(html: str) -> str:
+    # A regular expression would look for the end of each comment that is not closed.
+    pieces: list[str] = []
+    start = 0
+    while (opening := html.find("<!--", start)) >= 0:
+        closing = html.find("-->", opening + 4)
+        if closing < 0:
+            break
+        pieces.append(html[start:opening])
+        start = closing + 3
+    return "".join([*pieces, html[start:]])
 
 
 def _paragraph_block(children: Sequence["Token"], heading: str) -> Iterator[Block]:

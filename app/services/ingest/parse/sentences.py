@@ -9,6 +9,8 @@ from itertools import groupby, pairwise
 from msgspec import Struct
 
 from app.schemas import Sentence
+from app.services.ingest.bounds import MAX_NAME, MAX_SENTENCE
+from app.services.ingest.names import clean_name
 from app.services.ingest.parse.cues import Cue
 from app.services.ingest.parse.words import UNSPACED_SCRIPTS, count_words
 
@@ -73,6 +75,7 @@ def _split_runs(cues: Sequence[Cue]) -> Iterator[list[Cue]]:
 def _split_sentences(run: Sequence[Cue]) -> Iterator[Sentence]:
     text, spans = _join(run)
     cue_starts = [start for start, _ in spans]
+    speaker = clean_name(run[0].speaker or "", MAX_NAME) or None
     ends = [end for span in _sentence_spans(text) for end in _piece_ends(text, span, cue_starts)]
     for start, end in pairwise([0, *ends]):
         piece = text[start:end]
@@ -86,7 +89,7 @@ def _split_sentences(run: Sequence[Cue]) -> Iterator[Sentence]:
                 words,
                 _time_at(run[n], spans[n], first),
                 _time_at(run[m], spans[m], last),
-                run[0].speaker,
+                speaker,
             )
 
 
@@ -139,7 +142,7 @@ def _piece_ends(text: str, span: tuple[int, int], cue_starts: Sequence[int]) -> 
     """Return where the pieces of a sentence end; one that is not too long is a single piece.
 
     It is cut between cues if possible, else at punctuation, else between words, else between the
-    letters of an unspaced script.
+    letters of an unspaced script, else anywhere.
     """
 
     def between_cues(start: int, end: int) -> Sequence[int]:
@@ -156,7 +159,16 @@ def _piece_ends(text: str, span: tuple[int, int], cue_starts: Sequence[int]) -> 
         partial(after, _UNSPACED_LETTER),
     ):
         pieces = [piece for span in pieces for piece in _cut(text, span, find_cuts)]
-    return [end for _, end in pieces]
+    return [end for span in pieces for end in _bounded_ends(text, span)]
+
+
+def _bounded_ends(text: str, span: tuple[int, int]) -> Iterator[int]:
+    start, end = span
+    while end - start > MAX_SENTENCE:
+        # After a space if there is one.
+        start = text.rfind(" ", start + 1, start + MAX_SENTENCE) + 1 or start + MAX_SENTENCE
+        yield start
+    yield end
 
 
 def _cut(

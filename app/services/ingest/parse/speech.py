@@ -10,11 +10,11 @@ from app.services.ingest.parse.speakers import SpeakerNames
 
 _TAG = re.compile(
     r"</?(?:[biusc]|em|strong|font|span|lang|ruby|rt|center|window|v)(?:[.\s][^<>]*)?/?>"
-    r"|<\d[\d:.]*>|\{\\[^}]*\}",
+    r"|<\d[\d:.]*>|\{\\[^{}]*\}",
     re.IGNORECASE,
 )
 _LINE_BREAK = re.compile(r"<br\s*/?>|\[br\]", re.IGNORECASE)
-_VOICE_TAG = re.compile(r"<v(?:\.[^\s<>]+)?\s+([^<>]+)>", re.IGNORECASE)
+_VOICE_TAG = re.compile(r"<v(?:\.[^\s<>]+)?\s+([^\s<>][^<>]*)>", re.IGNORECASE)
 
 
 def caption_cues(captions: Sequence[Caption], speakers: Sequence[str] = ()) -> list[Cue]:
@@ -29,17 +29,19 @@ def caption_cues(captions: Sequence[Caption], speakers: Sequence[str] = ()) -> l
     cues: list[Cue] = []
     speaker: str | None = None
     for caption, parts in split_captions:
-        spoken: list[Cue] = []
+        spoken: list[tuple[str | None, list[str]]] = []
         for voice, lines in parts:
             # A voice tag applies to its caption, a label until the next one.
             speaker = voice if has_voice_tags else speaker
             for line in lines:
                 changed, speaker, text = names.split(line, speaker)
-                if spoken and not changed and spoken[-1].speaker == speaker:
-                    spoken[-1] = Cue(f"{spoken[-1].text} {text}".strip(), speaker=speaker)
+                if spoken and not changed and spoken[-1][0] == speaker:
+                    spoken[-1][1].append(text)
                 else:
-                    spoken.append(Cue(text, speaker=speaker))
-        cues += _with_times(spoken, caption)
+                    spoken.append((speaker, [text]))
+        cues += _with_times(
+            [Cue(" ".join(filter(None, lines)), speaker=name) for name, lines in spoken], caption
+        )
     return cues
 
 

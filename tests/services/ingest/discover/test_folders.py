@@ -9,6 +9,7 @@ import pytest
 
 from app.services.ingest.discover.folders import read_folders
 from app.services.ingest.entry import LibraryEntry
+from app.services.ingest.files import LibraryFolder
 from tests.services.ingest.libraries import (
     ATTACK,
     INFO,
@@ -19,7 +20,7 @@ from tests.services.ingest.libraries import (
 
 
 def test_each_folder_is_a_creator(tmp_path: Path) -> None:
-    listing = read_folders(plain_library(tmp_path))
+    listing = read_folders(LibraryFolder(plain_library(tmp_path)))
 
     assert listing.creators == {"mara-voss": "Mara Voss", "jorg": "Jörg Klang"}
     assert sorted(listing.keys) == [
@@ -38,14 +39,14 @@ def test_documents_outside_creators_folders_are_listed_as_unassigned(
     others = ("README.md", "readme-de.txt", "LICENSE.md", "Licence-MIT.txt", "cover.png", "x.json")
     write_files(tmp_path, {**documents, **dict.fromkeys(others, "Words.")})
 
-    listing = read_folders(tmp_path)
+    listing = read_folders(LibraryFolder(tmp_path))
 
     assert listing.unassigned == ("!.srt", "Talk.VTT", "guest.md")
     assert (len(listing.keys), listing.broken) == (3, ())
 
 
 def test_info_file_beside_captions_describes_them(tmp_path: Path) -> None:
-    listing = read_folders(plain_library(tmp_path))
+    listing = read_folders(LibraryFolder(plain_library(tmp_path)))
 
     path = "Jörg/Kompression [dQw4w9WgXcQ].de.vtt"
     assert next(entry for entry in listing.entries if entry.key == path) == LibraryEntry(
@@ -65,7 +66,7 @@ def test_youtube_video_without_a_url_gets_one_from_its_id(tmp_path: Path) -> Non
     info = {**INFO, "webpage_url": None, "extractor": "youtube", "tags": []}
     write_files(tmp_path, {"ann/a.vtt": VTT, "ann/a.info.json": json.dumps(info)})
 
-    (entry,) = read_folders(tmp_path).entries
+    (entry,) = read_folders(LibraryFolder(tmp_path)).entries
 
     assert (entry.url, entry.topic, entry.language) == (
         "https://www.youtube.com/watch?v=dQw4w9WgXcQ",
@@ -77,7 +78,7 @@ def test_youtube_video_without_a_url_gets_one_from_its_id(tmp_path: Path) -> Non
 def test_creator_without_a_stated_name_is_named_after_the_folder(tmp_path: Path) -> None:
     write_files(tmp_path, {"ann_lee/a.vtt": VTT, "empty/none.png": b"\0", ".git/a.vtt": VTT})
 
-    listing = read_folders(tmp_path)
+    listing = read_folders(LibraryFolder(tmp_path))
 
     assert (listing.creators, listing.fallback_names) == ({}, {"ann-lee": "Ann lee"})
 
@@ -92,7 +93,7 @@ def test_document_with_a_broken_description_is_not_listed_but_its_key_is(
     else:
         write_files(tmp_path, {"ann/a.info.json": broken})
 
-    listing = read_folders(tmp_path)
+    listing = read_folders(LibraryFolder(tmp_path, follow_links=True))
 
     assert [path for path, _ in listing.broken] == ["ann/a.info.json"]
     assert [entry.key for entry in listing.entries] == ["ann/b.vtt"]
@@ -103,7 +104,7 @@ def test_invalid_fields_of_a_description_are_ignored(tmp_path: Path) -> None:
     info = {**INFO, "id": 5, "tags": ["a", None], "webpage_url": "javascript:alert(1)"}
     write_files(tmp_path, {"ann/a.vtt": VTT, "ann/a.info.json": json.dumps(info)})
 
-    listing = read_folders(tmp_path)
+    listing = read_folders(LibraryFolder(tmp_path))
 
     (entry,) = listing.entries
     assert (entry.title, entry.topic, entry.url) == ("Kompression erklärt", "Music", None)
@@ -116,7 +117,7 @@ def test_broken_links_are_reported_and_their_documents_may_still_exist(tmp_path:
     (tmp_path / "ann/b.vtt").symlink_to("b.vtt")
     (tmp_path / "ann/talks").symlink_to("missing")
 
-    listing = read_folders(tmp_path)
+    listing = read_folders(LibraryFolder(tmp_path, follow_links=True))
 
     assert [path for path, _ in listing.broken] == ["ann/b.vtt", "ann/talks", "bob"]
     assert all(reason.startswith("cannot be read: ") for _, reason in listing.broken)
@@ -130,7 +131,7 @@ def test_unreadable_files_do_not_stop_the_listing(tmp_path: Path) -> None:
     for name in ("a.md", "notes.docbook"):
         (tmp_path / "ann" / name).symlink_to("/proc/self/mem")
 
-    listing = read_folders(tmp_path)
+    listing = read_folders(LibraryFolder(tmp_path, follow_links=True))
 
     assert [path for path, _ in listing.broken] == ["ann/notes.docbook"]
     assert [entry.key for entry in listing.entries] == ["ann/a.md", "ann/b.vtt"]
@@ -142,7 +143,7 @@ def test_unreadable_folders_do_not_stop_the_listing(tmp_path: Path) -> None:
     (tmp_path / "ann/talks").chmod(0)
     (tmp_path / "bob").chmod(0)
 
-    listing = read_folders(tmp_path)
+    listing = read_folders(LibraryFolder(tmp_path))
     for path in ("ann/talks", "bob"):
         (tmp_path / path).chmod(0o700)
 
@@ -163,4 +164,4 @@ def test_guest_page_does_not_rename_a_creator(
 ) -> None:
     pages = {f"bob/{n}.md": f"---\ncreator: {name}\n---\nWords." for n, name in enumerate(stated)}
     write_files(tmp_path, pages)
-    assert read_folders(tmp_path).creators == {"bob": expected}
+    assert read_folders(LibraryFolder(tmp_path)).creators == {"bob": expected}

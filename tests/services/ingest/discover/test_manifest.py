@@ -9,6 +9,7 @@ import pytest
 from app.services.ingest.discover.manifest import has_manifest, read_manifest
 from app.services.ingest.entry import LibraryEntry
 from app.services.ingest.errors import UnusableLibrary
+from app.services.ingest.files import LibraryFolder
 from tests.services.ingest.libraries import manifest_library, video, write_files
 
 
@@ -20,9 +21,9 @@ def test_manifest_lists_its_videos(tmp_path: Path) -> None:
         video("c", creator="new-one", url="javascript:alert(1)"),
     )
 
-    listing = read_manifest(folder)
+    listing = read_manifest(LibraryFolder(folder))
 
-    assert has_manifest(folder)
+    assert has_manifest(LibraryFolder(folder))
     assert listing.creators == {"mara": "Mara Voss", "tom-o": "Tom Ö."}
     assert listing.fallback_names == {"new-one": "New one"}
     assert listing.entries[0] == LibraryEntry(
@@ -49,7 +50,7 @@ def test_unusable_videos_of_a_manifest_are_broken_but_keep_their_keys(tmp_path: 
         {**video("c"), "creator": "!"},
     )
 
-    listing = read_manifest(folder)
+    listing = read_manifest(LibraryFolder(folder))
 
     assert [entry.key for entry in listing.entries] == ["a"]
     assert [path for path, _ in listing.broken] == [
@@ -68,4 +69,4 @@ def test_invalid_line_of_a_manifest_is_reported_by_its_number(tmp_path: Path, li
     folder = write_files(tmp_path, {"videos.jsonl": f"{json.dumps(video('a'))}\n\n{line}\n"})
 
     with pytest.raises(UnusableLibrary, match=r"line 3 of .*videos\.jsonl is invalid"):
-        read_manifest(folder)
+        read_manifest(LibraryFolder(folder))

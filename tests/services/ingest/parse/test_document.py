@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from app.schemas import Sentence
+from app.services.ingest.bounds import MAX_FILE_BYTES
 from app.services.ingest.discover.folders import read_folders
-from app.services.ingest.entry import MAX_FILE_BYTES, LibraryEntry, read_file
+from app.services.ingest.entry import LibraryEntry, read_file
 from app.services.ingest.errors import BrokenFile
+from app.services.ingest.files import LibraryFolder
 from app.services.ingest.parse.document import Document, content_hash, parse_document
 from tests.services.ingest.libraries import ATTACK, TALK, VTT, plain_library
 
@@ -175,13 +177,13 @@ def test_large_or_missing_file_is_broken(tmp_path: Path) -> None:
         file.truncate(MAX_FILE_BYTES + 1)
 
     with pytest.raises(BrokenFile, match="larger than 20 MB"):
-        read_file(tmp_path, LibraryEntry(key="x", path="large.txt", creator="ann"))
+        read_file(LibraryFolder(tmp_path), LibraryEntry(key="x", path="large.txt", creator="ann"))
     with pytest.raises(BrokenFile, match="No such file"):
-        read_file(tmp_path, LibraryEntry(key="x", path="gone.txt", creator="ann"))
+        read_file(LibraryFolder(tmp_path), LibraryEntry(key="x", path="gone.txt", creator="ann"))
 
 
 def test_content_hash_depends_on_the_bytes_and_the_entry(tmp_path: Path) -> None:
-    entries = read_folders(plain_library(tmp_path)).entries
+    entries = read_folders(LibraryFolder(plain_library(tmp_path))).entries
     one, other = entries[:2]
 
     hashes = {content_hash(one, b"a"), content_hash(one, b"b"), content_hash(other, b"a")}

@@ -1,45 +1,10 @@
-"""Parsing of Markdown into front matter and plain blocks."""
-
-import datetime
+"""Parsing of Markdown into plain blocks."""
 
 from app.services.ingest.parse.markdown import (
     Block,
     first_heading,
-    front_matter,
-    front_matter_values,
     parse_blocks,
 )
-
-
-def test_front_matter_is_split_from_the_text() -> None:
-    text = "---\ntitle: A talk\ndate: 2024-05-31\ntags: [mixing, bass]\n---\n\nHello.\n"
-
-    metadata, rest = front_matter(text)
-
-    assert metadata["title"] == "A talk"
-    assert metadata["date"] == datetime.date(2024, 5, 31)
-    assert front_matter_values(metadata, "topic", "tags") == ["mixing", "bass"]
-    assert rest == "Hello."
-
-
-def test_invalid_yaml_is_read_line_by_line() -> None:
-    metadata, rest = front_matter("---\ntitle: Bass: a talk: two\nurl: 'x'\n---\nHello.\n")
-
-    assert metadata == {"title": "Bass: a talk: two", "url": "x"}
-    assert rest.strip() == "Hello."
-
-
-def test_empty_value_in_invalid_yaml_takes_only_the_list_that_follows() -> None:
-    metadata, _ = front_matter(
-        "---\ntitle: Reverb: the basics\ntopic:\nurl: https://example.com\n"
-        "speakers:\n  - Ann Lee\n  - 'Tom Fox'\n---\nHello.\n"
-    )
-
-    assert metadata == {
-        "title": "Reverb: the basics",
-        "url": "https://example.com",
-        "speakers": ["Ann Lee", "Tom Fox"],
-    }
 
 
 def test_footnotes_stay_without_their_references() -> None:
@@ -51,12 +16,6 @@ def test_footnotes_stay_without_their_references() -> None:
         "One.",
         "As they say.",
     ]
-
-
-def test_text_between_two_rules_is_not_front_matter() -> None:
-    text = "---\n\nHello there.\n\n---\n\nGoodbye.\n"
-
-    assert front_matter(text) == ({}, text)
 
 
 def test_block_has_the_path_of_its_headings() -> None:

@@ -228,10 +228,19 @@ async def test_manifest_entry_without_a_file_is_broken(
     assert (counts(report), report.videos) == ((0, 0, 1, 0), 2)
 
 
+REJECT_A = """
+CREATE FUNCTION reject() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = 'data_exception'; END $$;
+CREATE TRIGGER reject BEFORE INSERT ON documents FOR EACH ROW WHEN (new.key = 'a')
+EXECUTE FUNCTION reject();
+"""
+
+
 async def test_document_rejected_by_the_database_does_not_stop_the_run(
     database: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    folder = manifest_library(tmp_path, video("a", url="https://example.com/\0"), video("b"))
+    folder = manifest_library(tmp_path, video("a"), video("b"))
+    await database.execute(REJECT_A)
 
     report = await ingest(database, folder)
 
