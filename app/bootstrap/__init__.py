@@ -15,9 +15,11 @@ from app.infra.database import Pool
 from app.infra.http.client import HTTPClient
 from app.infra.redis import redis_client
 from app.services.access.authenticator import Authenticator
+from app.services.access.browsers import Browsers
 from app.services.access.conversation_ids import ConversationIds
 from app.services.access.rate_limit import RateLimiter
 from app.services.access.signing import load_secret
+from app.services.access.tickets import Tickets
 from app.services.chat.answerer import Answerer
 from app.services.chat.memory import RedisMemory
 from app.services.chat.small_talk import load_phrases
@@ -44,6 +46,8 @@ class State(TypedDict):
     answerer: Answerer
     runner: StreamRunner
     authenticator: Authenticator
+    browsers: Browsers
+    tickets: Tickets
     conversation_ids: ConversationIds
     heartbeat: Heartbeat
     retriever: PostgresRetriever
@@ -82,6 +86,8 @@ async def services(
         elif embedder is None and settings.embedding_model != NO_EMBEDDINGS:
             log.warning(NO_EMBEDDER)
         secret = await load_secret(pool)
+        browsers = Browsers(secret)
+        tickets = Tickets(secret, settings.llm_answer_timeout + settings.turn_replay)
         metrics = Metrics()
         retriever = build_retriever(settings, pool, state, embedder, metrics.database_wait.observe)
         await retriever.warm_up()
@@ -123,7 +129,9 @@ async def services(
                     settings=settings,
                     answerer=answerer,
                     runner=runner,
-                    authenticator=Authenticator(),
+                    authenticator=Authenticator(browsers, tickets),
+                    browsers=browsers,
+                    tickets=tickets,
                     conversation_ids=ConversationIds(secret),
                     heartbeat=Heartbeat(
                         every=settings.heartbeat,

@@ -5,6 +5,7 @@ from starlette.requests import Request
 
 from app.bootstrap import State
 from app.errors import Forbidden
+from app.handlers import browser_cookie
 from app.services.access.authenticator import Credentials
 from app.services.access.caller import Caller, Identity
 
@@ -31,14 +32,20 @@ SEARCH = Action(0.5, _NOT_PUBLISHABLE)
 async def admit(request: Request[State], action: Action) -> Caller:
     """Return who sends a request, and count it.
 
-    Raises Unauthenticated, Forbidden and TooManyRequests.
+    Raises Unauthenticated, Forbidden, NotFound and TooManyRequests.
     """
-    caller = await request.state["authenticator"].identify(_credentials(request))
+    caller = await request.state["authenticator"].identify(_credentials(request, action))
     if caller.identity not in action.allowed:
         raise Forbidden("This key may not do that.")
     await request.state["limiter"].admit(caller, action.cost)
     return caller
 
 
-def _credentials(request: Request[State]) -> Credentials:
-    return Credentials(address=request.client.host if request.client else "")
+def _credentials(request: Request[State], action: Action) -> Credentials:
+    followed: str = request.path_params.get("turn_id", "") if action is FOLLOW else ""
+    return Credentials(
+        address=request.client.host if request.client else "",
+        cookie=browser_cookie.read(request),
+        ticket=request.query_params.get("ticket", "") if followed else "",
+        turn_id=followed,
+    )

@@ -131,7 +131,7 @@ class TurnClient:
 
     def _rejected(self, rejection: HTTPError) -> Exception:
         message, status = rejection_message(rejection), rejection.code
-        running = rejection.headers.get("Location", "").rpartition("/")[2]
+        running = rejection.headers.get("Location", "").partition("?")[0].rpartition("/")[2]
         if status == 409 and running:
             # An earlier attempt has started the turn, which is still running.
             self._turn_id = running
