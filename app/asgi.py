@@ -15,6 +15,7 @@ from app.bootstrap import State, services
 from app.config import Settings
 from app.errors import ChatError
 from app.handlers import chat, codec, conversations, library, ops
+from app.handlers.cross_origin import CrossOrigin
 from app.handlers.openapi.api_docs import ApiDocs
 from app.handlers.problems import problem_response
 from app.handlers.site import NOT_INSTALLED, Site
@@ -27,9 +28,10 @@ def create_app(settings: Settings | None = None) -> Starlette:
     """Build the application; without `settings`, read them from the environment."""
     site = Site.installed()
     settings = settings or Settings.from_environment(os.environ)
+    cross_origin = [Middleware(CrossOrigin)] if settings.auth == "on" else []
     app = Starlette(
         routes=_routes(site, ApiDocs(settings.root_path)),
-        middleware=[Middleware(RequestContext)],
+        middleware=[*cross_origin, Middleware(RequestContext)],
         exception_handlers={ChatError: problem_response, HTTPException: problem_response},
         lifespan=_lifespan(settings, site),
     )

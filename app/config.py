@@ -40,8 +40,25 @@ class Settings(Struct, frozen=True, kw_only=True):
     # Address to listen on.
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    # Addresses and networks, separated by commas, of proxies whose X-Forwarded-For is trusted.
+    trusted_proxies: str = ""
     # Path under which a proxy publishes the service, such as /chat. The proxy removes it.
     root_path: str = ""
+
+    # Whether requests need a key, a token or a user named by a proxy. Default: off on a loopback
+    # HOST; required with any other.
+    auth: Literal["off", "on"] | None = None
+    # With AUTH=on: whether browsers may use the page without any of them.
+    auth_anonymous: Literal["on", "off"] = "on"
+    # The `aud` of tokens; the URL of the public keys (JWKS) of another issuer of tokens, and its
+    # `iss`.
+    auth_audience: str = "chrysopedia-chat"
+    auth_jwks_url: str = ""
+    auth_issuer: str = ""
+    # The header in which the proxies of TRUSTED_PROXIES name the user, such as X-Remote-User.
+    auth_subject_header: str = ""
+    # A file for the audit log. Default: the service's log.
+    audit_log: str = ""
 
     # Folder for the data of the embedded servers.
     data_dir: Path = Path(".data")
@@ -158,6 +175,19 @@ class Settings(Struct, frozen=True, kw_only=True):
         host = local.get(self.host, self.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
+    @property
+    def trusted_networks(self) -> list[values.Network]:
+        """The networks in TRUSTED_PROXIES."""
+        return values.parse_networks("trusted_proxies", self.trusted_proxies)
+
+    def require_auth_choice(self) -> None:
+        """Raise SettingsError if other machines may reach HOST and AUTH is not set."""
+        if self.auth is None and not values.is_loopback(self.host):
+            raise SettingsError(
+                f"AUTH: other machines may reach HOST {self.host}; set AUTH=on (docs/access.md), or"
+                " AUTH=off if something else decides who may use the service"
+            )
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Read the settings; an empty variable counts as unset. Raises SettingsError."""
@@ -184,6 +214,8 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "ROOT_PATH: must begin with / and not end with it, such as /chat, and consist of"
                 " single slashes, letters A to Z, digits and - . _ ~"
             )
+        values.parse_networks("trusted_proxies", self.trusted_proxies)
+        self._check_access()
         for name in ("llm", "embedding"):
             if getattr(self, f"{name}_base_url") and not getattr(self, f"{name}_model"):
                 name = name.upper()
@@ -208,3 +240,17 @@ class Settings(Struct, frozen=True, kw_only=True):
                 if getattr(self, name) and not any(getattr(self, each) for each in needed):
                     other = " or ".join(map(str.upper, needed))
                     raise SettingsError(f"{name.upper()}: has no effect alone; set {other} too")
+
+    def _check_access(self) -> None:
+        for name in ("auth_jwks_url", "auth_issuer", "auth_subject_header"):
+            if getattr(self, name) and self.auth != "on":
+                raise SettingsError(f"{name.upper()}: has no effect alone; set AUTH=on too")
+        values.check_jwks_url("auth_jwks_url", self.auth_jwks_url)
+        for one, other in (
+            ("auth_jwks_url", "auth_issuer"),
+            ("auth_issuer", "auth_jwks_url"),
+            ("auth_subject_header", "trusted_proxies"),
+        ):
+            if getattr(self, one) and not getattr(self, other):
+                raise SettingsError(f"{one.upper()}: has no effect alone; set {other.upper()} too")
+        values.check_header_name("auth_subject_header", self.auth_subject_header)

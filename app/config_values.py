@@ -2,6 +2,7 @@
 
 import math
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ import msgspec
 
 Headers: TypeAlias = dict[str, str | None]
 Body: TypeAlias = dict[str, Any]
+Network: TypeAlias = IPv4Network | IPv6Network
 
 _JSON_EXAMPLES = {Headers | None: '{"X-Title": "Chat"}', Body | None: '{"top_p": 0.9}'}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf", re.ASCII | re.IGNORECASE)
@@ -60,12 +62,32 @@ def parse_path(_: type, text: str) -> Path:
         raise ValueError(f"must be a folder, but {user} is not a user's home directory") from None
 
 
+def parse_networks(name: str, text: str) -> list[Network]:
+    """Parse addresses and networks that are separated by commas. Raises SettingsError."""
+    try:
+        return [ip_network(part.strip()) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise SettingsError(
+            f"{name.upper()}: must be addresses or networks such as 10.0.0.10 or 10.0.0.0/8,"
+            " separated by commas"
+        ) from None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a host."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def explain(reason: str, hint: object) -> str:
     """Rewrite msgspec's message about a setting's value in plain terms."""
     if bound := re.fullmatch(r"Expected `.+` ([<>]=? -?\d+)(?:\.0)?", reason):
         return f"must be {bound[1]}"
-    if choices := get_args(hint):
-        return f"must be one of {', '.join(choices)}"
+    # Those of an optional setting are one level deeper.
+    if choices := [text for one in get_args(hint) for text in (get_args(one) or [one])]:
+        return f"must be one of {', '.join(text for text in choices if isinstance(text, str))}"
     return reason
 
 
@@ -107,6 +129,26 @@ def check_key(name: str, key: str) -> None:
         raise SettingsError(f"{name.upper()}: remove the quotation marks around it")
     if not _fits_header(key):
         raise SettingsError(f"{name.upper()}: must be one line of ASCII characters")
+
+
+def check_jwks_url(name: str, url: str) -> None:
+    """Check the URL of public keys, which may be empty. Raises SettingsError."""
+    if not url:
+        return
+    if not _is_http_url(url):
+        raise SettingsError(f"{name.upper()}: must be a URL with a host that begins with https://")
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise SettingsError(
+            f"{name.upper()}: must begin with https://, since whoever can change the keys on their"
+            " way can sign tokens"
+        )
+
+
+def check_header_name(name: str, header: str) -> None:
+    """Check the name of a header, which may be empty. Raises SettingsError."""
+    if header and not _HEADER_NAME.fullmatch(header):
+        raise SettingsError(f"{name.upper()}: must be the name of a header, such as X-Remote-User")
 
 
 def check_headers(name: str, headers: Headers | None) -> None:

@@ -54,9 +54,14 @@ class BadRequest(ChatError):
 
 
 class Unauthenticated(ChatError):
-    """The request has no credentials, or wrong ones."""
+    """The request has no credentials, or (if `invalid`) wrong ones, for example of `key_id`."""
 
     kind = "unauthenticated"
+
+    def __init__(self, detail: str, *, invalid: bool = True, key_id: str = "") -> None:
+        super().__init__(detail)
+        self.invalid = invalid
+        self.key_id = key_id
 
 
 class Forbidden(ChatError):

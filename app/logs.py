@@ -51,6 +51,7 @@ def configure(form: Literal["auto", "text", "json"], level: str) -> None:
             },
             "root": {"level": level.upper(), "handlers": ["stderr"]},
             "loggers": {
+                "audit": {"level": "INFO"},
                 # At its debug level it logs every frame.
                 "sse_starlette": {"level": "INFO"},
                 # It logs query strings; the middleware logs requests without them.

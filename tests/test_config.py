@@ -41,6 +41,8 @@ def test_values_are_converted_to_their_types() -> None:
         *(("LLM_HEADERS", value) for value in ("X-Title: Chat", "null", "{", '{"a": 1}', "[]")),
         *(("LLM_FALLBACK_EXTRA_BODY", value) for value in ("top_p=1", "null", "'{}'", "1")),
         ("LLM_RULES_ROLE", "assistant"),
+        ("AUTH", "yes"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
         ("LLM_THOUGHT_MARKS", "<plan>…</plan> <a>"),
         ("DATA_DIR", "~nobody-of-this-name/x"),
         ("EMBEDDING_TIMEOUT", "0"),
@@ -219,3 +221,44 @@ def test_a_service_on_all_addresses_is_reached_through_the_loopback_address(
     host: str, url: str
 ) -> None:
     assert Settings(host=host, port=9000).url == url
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_a_loopback_address_needs_no_choice_of_auth(host: str) -> None:
+    Settings.from_environment({"HOST": host}).require_auth_choice()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "chat.example.org"])  # noqa: S104
+def test_an_address_that_others_may_reach_needs_a_choice_of_auth(host: str) -> None:
+    with pytest.raises(SettingsError, match=r"^AUTH: "):
+        Settings.from_environment({"HOST": host}).require_auth_choice()
+    for auth in ("on", "off"):
+        Settings.from_environment({"HOST": host, "AUTH": auth}).require_auth_choice()
+
+
+URL = "https://issuer.example/keys"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"AUTH_JWKS_URL": URL, "AUTH_ISSUER": "i"}, "AUTH_JWKS_URL: .*set AUTH=on"),
+        ({"AUTH": "on", "AUTH_JWKS_URL": URL}, "AUTH_JWKS_URL: .*set AUTH_ISSUER"),
+        ({"AUTH": "on", "AUTH_ISSUER": "i"}, "AUTH_ISSUER: .*set AUTH_JWKS_URL"),
+        ({"AUTH": "on", "AUTH_JWKS_URL": "x", "AUTH_ISSUER": "i"}, "AUTH_JWKS_URL: must be a URL"),
+        (
+            {"AUTH": "on", "AUTH_JWKS_URL": "http://issuer.example/", "AUTH_ISSUER": "i"},
+            "AUTH_JWKS_URL: must begin with https://",
+        ),
+        ({"AUTH": "on", "AUTH_SUBJECT_HEADER": "X-User"}, "AUTH_SUBJECT_HEADER: .*TRUSTED_PROXIES"),
+        (
+            {"AUTH": "on", "AUTH_SUBJECT_HEADER": "X User", "TRUSTED_PROXIES": "::1"},
+            "AUTH_SUBJECT_HEADER: must be the name",
+        ),
+    ],
+)
+def test_settings_of_access_control_that_do_not_fit_are_reported(
+    settings: dict[str, str], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"^{message}"):
+        Settings.from_environment(settings)

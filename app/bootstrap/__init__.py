@@ -8,15 +8,19 @@ from urllib.request import getproxies_environment
 
 import anyio
 
+from app.bootstrap.access import build_authenticator
 from app.bootstrap.models import build_answerer
 from app.bootstrap.search import NO_EMBEDDINGS, build_embedder, build_retriever, open_database
 from app.config import Settings
 from app.infra.database import Pool
 from app.infra.http.client import HTTPClient
 from app.infra.redis import redis_client
+from app.services.access.active_keys import ActiveKeys
+from app.services.access.audit import AuditLog
 from app.services.access.authenticator import Authenticator
 from app.services.access.browsers import Browsers
 from app.services.access.conversation_ids import ConversationIds
+from app.services.access.key_usage import KeyUsage
 from app.services.access.rate_limit import RateLimiter
 from app.services.access.signing import load_secret
 from app.services.access.tickets import Tickets
@@ -46,8 +50,11 @@ class State(TypedDict):
     answerer: Answerer
     runner: StreamRunner
     authenticator: Authenticator
-    browsers: Browsers
+    browsers: Browsers | None
     tickets: Tickets
+    active_keys: ActiveKeys
+    key_usage: KeyUsage
+    audit: AuditLog
     conversation_ids: ConversationIds
     heartbeat: Heartbeat
     retriever: PostgresRetriever
@@ -86,8 +93,12 @@ async def services(
         elif embedder is None and settings.embedding_model != NO_EMBEDDINGS:
             log.warning(NO_EMBEDDER)
         secret = await load_secret(pool)
-        browsers = Browsers(secret)
+        anonymous = settings.auth != "on" or settings.auth_anonymous == "on"
+        browsers = Browsers(secret) if anonymous else None
         tickets = Tickets(secret, settings.llm_answer_timeout + settings.turn_replay)
+        active_keys = ActiveKeys(pool, timeout=settings.database_timeout)
+        audit = AuditLog(settings.audit_log)
+        key_usage = KeyUsage(pool, audit)
         metrics = Metrics()
         retriever = build_retriever(settings, pool, state, embedder, metrics.database_wait.observe)
         await retriever.warm_up()
@@ -123,15 +134,21 @@ async def services(
 
         tasks.start_soon(event_store.run)
         tasks.start_soon(runner.drain)
+        tasks.start_soon(key_usage.run)
         try:
             with metrics.measuring_loop_lag():
                 yield State(
                     settings=settings,
                     answerer=answerer,
                     runner=runner,
-                    authenticator=Authenticator(browsers, tickets),
                     browsers=browsers,
                     tickets=tickets,
+                    authenticator=build_authenticator(
+                        settings, http, active_keys, secret, browsers, tickets
+                    ),
+                    active_keys=active_keys,
+                    key_usage=key_usage,
+                    audit=audit,
                     conversation_ids=ConversationIds(secret),
                     heartbeat=Heartbeat(
                         every=settings.heartbeat,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from app.cli.ask.exit_status import STATUSES
 from app.cli.eval_options import Subparsers, add_eval
+from app.cli.key_options import add_keys
 from app.config import Settings
 
 
@@ -22,6 +23,7 @@ def add_commands(commands: Subparsers) -> None:
     _add_ingest(commands)
     _add_reindex(commands)
     _add_calibrate(commands)
+    add_keys(commands)
     add_eval(commands)
 
 

@@ -3,6 +3,8 @@
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.handlers.access import PEER
+
 INVALID_REQUEST = "Invalid HTTP request received."
 
 # Seconds after a client has closed its sending side at which the application is woken. It may have
@@ -50,6 +52,11 @@ class HttpProtocol(HttpToolsProtocol):
         for delay in PROBES:
             self.loop.call_later(delay, cycle.message_event.set)
         return True
+
+    def on_message_begin(self) -> None:
+        """Begin a request; record the peer, which a proxy's headers do not change."""
+        super().on_message_begin()
+        self.scope["extensions"] = {PEER: {"address": self.client[0] if self.client else ""}}
 
     def _should_upgrade(self) -> bool:
         """Return whether to ignore the request: it will be parsed again, or refused."""

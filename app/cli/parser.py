@@ -12,6 +12,8 @@ from app.config import Settings, SettingsError
 ENVIRONMENT = """\
 settings, from the environment:
   HOST, PORT       address to listen on (127.0.0.1, 8000)
+  AUTH             on: requests need a key (see `keys`), a token or a user named by a proxy; off is
+                   the default on a loopback HOST; with any other it must be set
   CHRYSOPEDIA_URL  service that `ask` connects to (default: the one at HOST and PORT)
   DATA_DIR         folder for the data of the embedded servers (.data)
   DATABASE_URL     your PostgreSQL; default: an embedded one
@@ -50,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure(settings.log_format, settings.log_level)
     try:
         return int(options.command(settings, options))
+    except SettingsError as error:
+        return _fail(error, 2)
     except CommandError as error:
         return _fail(error, 1)
     except KeyboardInterrupt:

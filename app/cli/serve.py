@@ -8,6 +8,7 @@ import asyncpg
 
 from app import __version__
 from app.asgi import create_app
+from app.cli.access import check_access
 from app.cli.embedded_servers import embedded_servers
 from app.cli.errors import CommandError, NotFullyEmbedded
 from app.cli.library import Library, ingest_folder, open_library
@@ -36,6 +37,7 @@ async def serve(settings: Settings, folder: Path | None) -> None:
 
     An embedded database without another library gets the sample library.
     """
+    check_access(settings)
     with bind(settings.host, settings.port) as listener:
         drop_stalled_connections(listener, settings.send_timeout)
         async with embedded_servers(settings) as complete:

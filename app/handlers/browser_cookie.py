@@ -37,11 +37,12 @@ def renew(request: Request[State], response: Response) -> None:
     A browser that follows a link from another site does not send the cookie, so the response must
     not replace it. Once the page is loaded, it sends a request of its own.
     """
+    browsers = request.state["browsers"]
     site, referer = request.headers.get("sec-fetch-site"), request.headers.get("referer")
     elsewhere = referer is not None and _host(referer) != _own_host(request)
-    if site == "cross-site" or (site is None and elsewhere):
+    if browsers is None or site == "cross-site" or (site is None and elsewhere):
         return
-    cookie = request.state["browsers"].renewed(request.cookies.get(_name(request), ""))
+    cookie = browsers.renewed(request.cookies.get(_name(request), ""))
     if cookie:
         response.set_cookie(
             _name(request),

@@ -36,4 +36,7 @@ class Conversation(HTTPEndpoint):
             await request.state["memory"].forget(conversation_id, owner=caller.owner)
         except MemoryUnavailable:
             raise Unavailable(UNAVAILABLE) from None
+        request.state["audit"].record(
+            "conversation_deleted", key=caller.key_id, owner=caller.owner, address=caller.address
+        )
         return Response(status_code=204)

@@ -89,8 +89,8 @@ def _headers(error: ChatError, root_path: str) -> Mapping[str, str]:
     match error:
         case BodyTooSlow():
             return {"Connection": "close"}
-        case Unauthenticated():
-            return {"WWW-Authenticate": "Bearer"}
+        case Unauthenticated(invalid=invalid):
+            return {"WWW-Authenticate": 'Bearer error="invalid_token"' if invalid else "Bearer"}
         case TurnRunning(turn_id=turn_id, ticket=ticket):
             return {"Location": stream_path(root_path, turn_id, ticket)}
         case TooManyRequests(limit=limit, window=window, reset=reset):

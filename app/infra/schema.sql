@@ -219,3 +219,30 @@ CREATE TABLE secrets (
 );
 INSERT INTO secrets VALUES
     ('signing', decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'));
+
+-- Keys of callers. A key is shown once, when it is made: its secret part is 256 random bits.
+CREATE TABLE keys (
+    id             text PRIMARY KEY,        -- the key's public part
+    name           text NOT NULL,
+    kind           text NOT NULL CHECK (kind IN ('secret', 'publishable')),
+    digest         bytea NOT NULL,          -- SHA-256 of its secret part
+    origins        text[] NOT NULL,         -- of the browsers that may use it
+    creators       text[],                  -- slugs of those it may read; null: all
+    per_minute     integer,                 -- questions; null: as the settings say
+    per_day        integer,
+    at_once        integer,
+    tokens_per_day integer,
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    expires_at     timestamptz,
+    revoked_at     timestamptz,
+    first_used_at  timestamptz,
+    last_used_at   timestamptz
+);
+CREATE UNIQUE INDEX keys_name ON keys (name) WHERE revoked_at IS NULL;
+
+CREATE TABLE key_usage (
+    key_id    text NOT NULL REFERENCES keys ON DELETE CASCADE,
+    day       date NOT NULL,                -- UTC
+    questions bigint NOT NULL,
+    PRIMARY KEY (key_id, day)
+);

@@ -132,3 +132,28 @@ async def test_browsers_may_use_the_same_idempotency_key(service: Client) -> Non
     key = {"Idempotency-Key": "k"} | SAME
     turns = {(await ask(service, await new_browser(service) | key))[0] for _ in range(2)}
     assert len(turns) == 2
+
+
+async def test_with_access_control_the_page_may_ask_but_not_search(
+    service_settings: Settings,
+) -> None:
+    async with running(replace(service_settings, auth="on")) as service:
+        browser = await new_browser(service) | SAME
+        await ask(service, browser)
+        for headers, path, expected in (
+            (browser, "/api/v1/creators", 200),
+            (browser, "/api/v1/search?q=bass", 403),
+            (browser | CROSS_SITE, "/api/v1/creators", 401),
+            (SAME, "/api/v1/creators", 401),
+        ):
+            status, _, _ = await service.call("GET", path, headers=headers)
+            assert status == expected, (path, headers)
+
+
+async def test_anonymous_browsers_can_be_refused(service_settings: Settings) -> None:
+    async with running(service_settings) as service:
+        browser = await new_browser(service) | SAME
+    async with running(replace(service_settings, auth="on", auth_anonymous="off")) as service:
+        assert await page(service) is None
+        status, problem, _ = await service.call("GET", "/api/v1/creators", headers=browser)
+        assert (status, problem["status"]) == (401, 401)

@@ -66,16 +66,33 @@ class HTTPClient:
         connect_timeout: float = inf,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """Send a request and wait for the head of the response, which the caller must close.
+        """Send a body and wait for the head of the response, which the caller must close.
 
         `until` is the deadline in the time of the running event loop, `connect_timeout` is in
         seconds. `headers` are added to those of the endpoint; each value is one line. A few
         redirects that repeat the request within its origin (307, 308) are followed. Raises
         BadResponse, and OSError (including TimeoutError, and its subclass ConnectTimeout).
         """
+        return await self._send("POST", endpoint, body, until, connect_timeout, headers or {})
+
+    async def get(
+        self, endpoint: Endpoint, *, until: float, connect_timeout: float = inf
+    ) -> Response:
+        """Do the same as `post` without a body."""
+        return await self._send("GET", endpoint, None, until, connect_timeout, {})
+
+    async def _send(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        body: bytes | None,
+        until: float,
+        connect_timeout: float,
+        headers: Mapping[str, str],
+    ) -> Response:
         left = MAX_REDIRECTS
         while True:
-            response = await self._post(endpoint, body, until, connect_timeout, headers or {})
+            response = await self._request(method, endpoint, body, until, connect_timeout, headers)
             there = None
             if response.status in (307, 308) and left:
                 there = endpoint.redirect(response.headers.get("location", ""))
@@ -85,10 +102,11 @@ class HTTPClient:
             endpoint = there
             left -= 1
 
-    async def _post(
+    async def _request(
         self,
+        method: str,
         endpoint: Endpoint,
-        body: bytes,
+        body: bytes | None,
         until: float,
         connect_timeout: float,
         headers: Mapping[str, str],
@@ -97,7 +115,8 @@ class HTTPClient:
             proxy = proxy_for(endpoint, self._proxies)
         except ValueError:
             raise BadResponse("the proxy is not an http or https URL") from None
-        request = _post_request(endpoint, body, None if endpoint.tls else proxy, headers)
+        via = None if endpoint.tls else proxy
+        request = _request(method, endpoint, body, via, headers)
         connection = self._take_idle(endpoint)
         if connection is not None:
             response = connection.send(request, self._release)
@@ -203,17 +222,22 @@ async def _with_head(response: Response, until: float) -> Response:
     return response
 
 
-def _post_request(
-    endpoint: Endpoint, body: bytes, proxy: Endpoint | None, headers: Mapping[str, str]
+def _request(
+    method: str,
+    endpoint: Endpoint,
+    body: bytes | None,
+    proxy: Endpoint | None,
+    headers: Mapping[str, str],
 ) -> bytes:
     origin = f"http://{endpoint.host_header}" if proxy else ""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    length = "" if body is None else f"Content-Length: {len(body)}\r\n"
     head = (
-        f"POST {origin}{endpoint.target} HTTP/1.1\r\nHost: {endpoint.host_header}\r\n"
+        f"{method} {origin}{endpoint.target} HTTP/1.1\r\nHost: {endpoint.host_header}\r\n"
         f"{_proxy_authorization(proxy) if proxy else ''}{endpoint.headers}{lines}"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"{length}\r\n"
     )
-    return head.encode() + body
+    return head.encode() + (body or b"")
 
 
 def _proxy_authorization(proxy: Endpoint) -> str:
