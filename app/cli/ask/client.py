@@ -30,7 +30,9 @@ SILENCE_TIMEOUT = 30.0
 STOP_TIMEOUT = 3.0
 PROBLEM_LIMIT = 1 << 16
 
-_USAGE_ERRORS = (400, 413, 422)
+NO_KEY = "The service needs a key. Set CHRYSOPEDIA_KEY or --key-file."
+
+_USAGE_ERRORS = (400, 401, 403, 413, 422)
 # The options that correspond to the fields of a request.
 _OPTIONS = {"/query": "The question", "/creator": "--creator", "/conversation_id": "--conversation"}
 _TEMPORARY = (429, 502, 503, 504)
@@ -42,13 +44,16 @@ class TurnClient:
     `service` is an http or https URL; `report` prints a message to the user. Raises AskFailed.
     """
 
-    def __init__(self, service: str, request: ChatRequest, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, service: str, request: ChatRequest, report: Callable[[str], None], *, key: str = ""
+    ) -> None:
         self._body = _encode(request)
         self._turn_id = self._last_id = ""
         self._timeout = SILENCE_TIMEOUT
         self._backoff = Backoff(report)
         self._reached = self._ended = False
-        self._service = Service(service)
+        self._service = Service(service, key)
+        self._has_key = bool(key)
         self._headers = {
             "Accept": "text/event-stream",
             "Content-Type": "application/json",
@@ -141,6 +146,8 @@ class TurnClient:
             return TryAgain(message, int(retry_after) if retry_after.isdecimal() else None)
         if self._turn_id:
             return AskFailed(f"The rest of the answer is lost. Ask again. ({message})")
+        if status == 401 and not self._has_key:
+            message = f"{NO_KEY} ({message})"
         usage_error = status in _USAGE_ERRORS
         return AskFailed(message, ExitStatus.USAGE_ERROR if usage_error else ExitStatus.FAILED)
 
