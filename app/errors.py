@@ -84,9 +84,13 @@ class NotAcceptable(ChatError):
 
 
 class TurnRunning(ChatError):
-    """The turn `turn_id`, which was started with the same Idempotency-Key, is still running."""
+    """The turn `turn_id`, which was started with the same Idempotency-Key, is still running.
+
+    `ticket` lets its owner follow the turn without other credentials.
+    """
 
     kind = "turn-running"
+    ticket = ""
 
     def __init__(self, turn_id: str) -> None:
         super().__init__("A turn with this Idempotency-Key is still running. Follow its stream.")

@@ -15,6 +15,7 @@ from playwright.async_api import Page, async_playwright
 from app.config import Settings
 from tests.child_process import program
 from tests.clients.programs import FLAGS, FOLDER
+from tests.keys import make_key
 from tests.programs import CHROMIUM, NODE
 from tests.relay import relay
 from tests.scripted_model import ScriptedModel, refuse, say
@@ -114,6 +115,22 @@ async def test_a_robust_program_prints_the_whole_answer_after_a_lost_connection(
             assert await client.ended() == 0, client.err
     assert (client.out, client.err) == ("One, two, three.", "")
     assert len(model.requests) == 1
+
+
+@VERSIONS
+@pytest.mark.parametrize("language", PROGRAMS)
+async def test_a_program_sends_the_key_in_the_environment(
+    language: str, version: int, settings: Settings, tmp_path: Path
+) -> None:
+    key = await make_key(settings.database_url, f"client {language} {version}")
+    async with running(replace(settings, auth="on")) as service:
+        command = written(tmp_path, language, block(language, service.url, version))
+        for text, expected in ((key.text, 0), ("", 1)):
+            environment = {"CHRYSOPEDIA_KEY": text} if text else {}
+            async with program(*command, folder=tmp_path, environment=environment) as client:
+                assert await client.ended() == expected, client.err
+            assert client.out.startswith(ANSWER if text else "")
+        assert "key" in client.err or "401" in client.err
 
 
 @VERSIONS

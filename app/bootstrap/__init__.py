@@ -18,11 +18,13 @@ from app.infra.redis import close_idle_connections, redis_client
 from app.services.access.active_keys import ActiveKeys
 from app.services.access.audit import AuditLog
 from app.services.access.authenticator import Authenticator
+from app.services.access.browsers import Browsers
 from app.services.access.conversation_ids import ConversationIds
 from app.services.access.key_usage import KeyUsage
 from app.services.access.limiter import Limiter
 from app.services.access.limits import Holders, Limits
 from app.services.access.signing import load_secret
+from app.services.access.tickets import Tickets
 from app.services.chat.answerer import Answerer
 from app.services.chat.memory import RedisMemory
 from app.services.chat.small_talk import load_phrases
@@ -52,6 +54,8 @@ class State(TypedDict):
     answerer: Answerer
     runner: StreamRunner
     authenticator: Authenticator
+    browsers: Browsers | None
+    tickets: Tickets
     active_keys: ActiveKeys
     key_usage: KeyUsage
     audit: AuditLog
@@ -96,6 +100,9 @@ async def services(
         elif embedder is None and settings.embedding_model != NO_EMBEDDINGS:
             log.warning(NO_EMBEDDER)
         secret = await load_secret(pool)
+        anonymous = settings.auth != "on" or settings.auth_anonymous == "on"
+        browsers = Browsers(secret) if anonymous else None
+        tickets = Tickets(secret, settings.llm_answer_timeout + settings.turn_replay)
         active_keys = ActiveKeys(pool, timeout=settings.database_timeout)
         audit = AuditLog(settings.audit_log)
         key_usage = KeyUsage(pool, audit)
@@ -148,7 +155,11 @@ async def services(
                     settings=settings,
                     answerer=answerer,
                     runner=runner,
-                    authenticator=build_authenticator(settings, http, active_keys, secret),
+                    browsers=browsers,
+                    tickets=tickets,
+                    authenticator=build_authenticator(
+                        settings, http, active_keys, secret, browsers, tickets
+                    ),
                     active_keys=active_keys,
                     key_usage=key_usage,
                     audit=audit,

@@ -124,6 +124,12 @@ def _add_ask(commands: Subparsers) -> None:
         default=os.environ.get("CHRYSOPEDIA_URL") or None,
         help="the service (default: CHRYSOPEDIA_URL, else the one at HOST and PORT)",
     )
+    parser.add_argument(
+        "--key-file",
+        type=Path,
+        metavar="FILE",
+        help="a file with the key or token to send (default: CHRYSOPEDIA_KEY)",
+    )
     parser.set_defaults(command=ask_service)
 
 
@@ -136,6 +142,7 @@ def ask_service(settings: Settings, options: argparse.Namespace) -> int:
         options.url or settings.url,
         creator=options.creator,
         conversation=options.conversation,
+        key_file=options.key_file,
         lines=options.json,
     )
 

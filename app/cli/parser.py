@@ -18,6 +18,7 @@ settings, from the environment:
   ALLOWED_HOSTS    host names of the service beside HOST and localhost, such as chat.example.org
   AUTH             on: requests need a key (see `keys`), a token or a user named by a proxy; off is
                    the default on a loopback HOST; with any other it must be set
+  CHRYSOPEDIA_KEY  key or token that `ask` sends
   CHRYSOPEDIA_URL  service that `ask` connects to (default: the one at HOST and PORT)
   DATA_DIR         folder for the data of the embedded servers (.data)
   DATABASE_URL     your PostgreSQL; default: an embedded one

@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from app.bootstrap import State
 from app.errors import Forbidden, Unauthenticated
+from app.handlers import browser_cookie
 from app.services.access.authenticator import Credentials
 from app.services.access.caller import Caller, Identity
 from app.services.access.standing import Standing
@@ -43,7 +44,7 @@ _UNITS = {"running": "concurrent-requests", "tokens": "tokens"}
 async def admit(request: Request[State], action: Action) -> Caller:
     """Return who sends a request, and count it.
 
-    Raises Unauthenticated, Forbidden and TooManyRequests.
+    Raises Unauthenticated, Forbidden, NotFound and TooManyRequests.
     """
     caller = await identify(request, action)
     await count(request, caller, action)
@@ -55,7 +56,7 @@ async def identify(request: Request[State], action: Action) -> Caller:
 
     Raises Unauthenticated and Forbidden, or TooManyRequests after many of these.
     """
-    credentials, audit = _credentials(request), request.state["audit"]
+    credentials, audit = _credentials(request, action), request.state["audit"]
     try:
         caller = await request.state["authenticator"].identify(credentials)
     except Unauthenticated as error:
@@ -67,8 +68,11 @@ async def identify(request: Request[State], action: Action) -> Caller:
         audit.refused(credentials.address, error.detail)
         await count(request, Caller(credentials.address), REFUSED)
         raise
-    if caller.identity not in action.allowed:
-        reason = "A publishable key may not do that. Use a secret key on a server."
+    if caller.identity not in action.allowed or (
+        # A page's visitor is no stranger only if nobody needs credentials.
+        action is SEARCH and caller.identity == "browser" and request.state["settings"].auth == "on"
+    ):
+        reason = "Only a secret key, a token or a proxy's user may do that."
         audit.refused(credentials.address, reason, caller.key_id)
         await count(request, caller, REFUSED)
         raise Forbidden(reason)
@@ -87,7 +91,8 @@ async def count(request: Request[State], caller: Caller, action: Action, turn_id
         request.state["key_usage"].add(caller.key_id, questions=int(action is ASK))
 
 
-def _credentials(request: Request[State]) -> Credentials:
+def _credentials(request: Request[State], action: Action) -> Credentials:
+    followed: str = request.path_params.get("turn_id", "") if action is FOLLOW else ""
     headers = request.headers
     scheme, _, value = headers.get("authorization", "").partition(" ")
     users = request.state["settings"].auth_subject_header
@@ -99,6 +104,9 @@ def _credentials(request: Request[State]) -> Credentials:
         origin=headers.get("origin"),
         peer=request.scope.get("extensions", {}).get(PEER, {}).get("address", ""),
         proxy_users=tuple(headers.getlist(users)) if users else (),
+        cookie=browser_cookie.read(request),
+        ticket=request.query_params.get("ticket", "") if followed else "",
+        turn_id=followed,
     )
 
 

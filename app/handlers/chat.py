@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.bootstrap import State
-from app.errors import BadRequest, ChatError, TooManyRequests
+from app.errors import BadRequest, ChatError, TooManyRequests, TurnRunning
 from app.handlers import access, codec
+from app.handlers.locations import stream_path
 from app.handlers.turn_producer import TurnProducer, new_turn
 from app.schemas import ChatRequest
 from app.services.access.caller import Caller
@@ -33,17 +34,23 @@ class Chat(HTTPEndpoint):
             raise
         turn = new_turn(question, caller, request.state["conversation_ids"])
         stream_key = _stream_key(key, question, caller) if key else None
-        turn_id = await _repeated(request, caller, turn.turn_id, stream_key)
-        if turn_id is None:
-            turn_id = await runner.start(
-                TurnProducer(turn, request.state),
-                turn.turn_id,
-                metadata=turn.conversation_id,
-                owner=caller.owner,
-                key=stream_key,
-            )
+        tickets = request.state["tickets"]
+        try:
+            turn_id = await _repeated(request, caller, turn.turn_id, stream_key)
+            if turn_id is None:
+                turn_id = await runner.start(
+                    TurnProducer(turn, request.state),
+                    turn.turn_id,
+                    metadata=turn.conversation_id,
+                    owner=caller.owner,
+                    key=stream_key,
+                )
+        except TurnRunning as running:
+            running.ticket = tickets.issue(caller, running.turn_id)
+            raise
         stream = await runner.open(turn_id, owner=caller.owner)
-        return codec.stream_response(request, stream)
+        location = stream_path(request.scope["root_path"], turn_id, tickets.issue(caller, turn_id))
+        return codec.stream_response(request, stream, headers={"Location": location})
 
 
 class Turn(HTTPEndpoint):

@@ -1,6 +1,7 @@
 """Decodes and validates requests; encodes responses and SSE frames."""
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
@@ -160,9 +161,15 @@ def json_response(value: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status, headers, "application/json")
 
 
-def stream_response(request: Request[State], turn: StreamBuffer, after: int = -1) -> StreamResponse:
+def stream_response(
+    request: Request[State], turn: StreamBuffer, after: int = -1, headers: Mapping[str, str] = {}
+) -> StreamResponse:
     """Return the SSE response that sends a turn's frames after number `after`."""
-    headers = {"X-Conversation-Id": turn.header.metadata, "X-Turn-Id": turn.stream_id}
+    headers = {
+        "X-Conversation-Id": turn.header.metadata,
+        "X-Turn-Id": turn.stream_id,
+        **headers,
+    }
     return StreamResponse(turn.follow(after), request.state["heartbeat"], headers)
 
 

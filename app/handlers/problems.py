@@ -16,6 +16,7 @@ from app.errors import (
     Unauthenticated,
     Unavailable,
 )
+from app.handlers.locations import stream_path
 from app.schemas import ErrorEvent, Failed, Problem
 
 
@@ -91,8 +92,8 @@ def _headers(error: ChatError, root_path: str) -> Mapping[str, str]:
             return {"Connection": "close"}
         case Unauthenticated(invalid=invalid):
             return {"WWW-Authenticate": 'Bearer error="invalid_token"' if invalid else "Bearer"}
-        case TurnRunning(turn_id=turn_id):
-            return {"Location": f"{root_path}/api/v1/chat/{turn_id}"}
+        case TurnRunning(turn_id=turn_id, ticket=ticket):
+            return {"Location": stream_path(root_path, turn_id, ticket)}
         case TooManyRequests(retry_after=seconds) | Unavailable(retry_after=seconds):
             return {"Retry-After": str(seconds)}
     return {}

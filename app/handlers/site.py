@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from app.bootstrap import State
 from app.errors import NotFound
+from app.handlers import browser_cookie
 from app.handlers.caching import conditional, etag
 
 # Installed from npm by `make page`; see vendor/package.json.
@@ -49,6 +50,8 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
 }
 _IMMUTABLE = "public, max-age=31536000, immutable"
+# A response with a cookie must not reach other browsers.
+_PRIVATE = "private, no-cache"
 
 
 class StaticFile(Struct, frozen=True):
@@ -89,11 +92,14 @@ class Site:
 
     async def index(self, request: Request[State]) -> Response:
         """Serve the chat page; 503 if its libraries are not installed."""
-        return self._page(request, self._index, _CHAT_POLICY, CHAT_LIBRARIES)
+        response = self._page(request, self._index, _CHAT_POLICY, CHAT_LIBRARIES, _PRIVATE)
+        if response.status_code < 400:
+            browser_cookie.renew(request, response)
+        return response
 
     async def api_docs(self, request: Request[State]) -> Response:
         """Serve the API reference; 503 if its libraries are not installed."""
-        return self._page(request, self._api_docs, _API_DOCS_POLICY, API_DOCS_LIBRARIES)
+        return self._page(request, self._api_docs, _API_DOCS_POLICY, API_DOCS_LIBRARIES, "no-cache")
 
     async def file(self, request: Request[State]) -> Response:
         """Serve one static file."""
@@ -106,11 +112,16 @@ class Site:
         return _response(request, file, _CHAT_POLICY, _IMMUTABLE if current else "no-store")
 
     def _page(
-        self, request: Request[State], page: StaticFile, policy: str, libraries: tuple[str, ...]
+        self,
+        request: Request[State],
+        page: StaticFile,
+        policy: str,
+        libraries: tuple[str, ...],
+        caching: str,
     ) -> Response:
         if not set(libraries).isdisjoint(self.missing):
             return PlainTextResponse(NOT_INSTALLED + "\n", 503, {"Cache-Control": "no-store"})
-        return _response(request, page, policy, "no-cache")
+        return _response(request, page, policy, caching)
 
     def _render(self, path: Path) -> StaticFile:
         preloads = "\n".join(

@@ -1,13 +1,14 @@
 // Renders an answer while it streams, at most once per frame.
 //
-// Blocks before the last two cannot change any more; they are not parsed or touched again until the
+// Chunks before the last two cannot change any more; they are not parsed or touched again until the
 // answer is complete, so a long answer costs no more per frame than a short one.
 
-import { blocksOf } from "./markdown.js";
-import { guessedMarks, inUnits, withNames } from "./marks.js";
+import { chunksOfNodes } from "./markdown.js";
+import { guessedMarks, inUnits } from "./marks.js";
 import { patchChildren } from "./patch.js";
+import { webAddress } from "./player.js";
 
-const OPEN_BLOCKS = 2;
+const OPEN_CHUNKS = 2;
 // Idle time after a render, as a multiple of the time it took, so that the page stays responsive.
 const IDLE_RATIO = 3;
 
@@ -17,6 +18,7 @@ export class Answer {
   #element;
   #button;
   #sources = new Set();
+  #hosts = new Set();
   #settled = { length: 0, nodes: 0 };
   #frame = 0;
   #idleUntil = 0;
@@ -26,11 +28,12 @@ export class Answer {
     this.#button = button;
   }
 
-  /** Clear the answer. Marks may cite these sources. */
+  /** Clear the answer. Marks may cite these sources, and links may lead to their hosts. */
   begin(sources) {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
     this.#sources = new Set(sources.map(({ number }) => number));
+    this.#hosts = new Set(sources.map(({ url }) => webAddress(url)?.host).filter(Boolean));
     this.#settled = { length: 0, nodes: 0 };
     this.text = "";
     this.#element.replaceChildren();
@@ -62,7 +65,7 @@ export class Answer {
     const marks = citations
       ? inUnits(this.text, citations).filter(({ number }) => this.#sources.has(number))
       : guessedMarks(this.text, this.#sources);
-    const nodes = this.#blocks(this.text, marks).flatMap((block) => block.nodes);
+    const nodes = this.#chunks(this.text, marks).flatMap((chunk) => chunk.nodes);
     patchChildren(this.#element, 0, nodes);
   }
 
@@ -75,24 +78,16 @@ export class Answer {
 
   #draw() {
     const open = this.text.slice(this.#settled.length);
-    const blocks = this.#blocks(open, guessedMarks(open, this.#sources));
-    const nodes = blocks.flatMap((block) => block.nodes);
+    const chunks = this.#chunks(open, guessedMarks(open, this.#sources));
+    const nodes = chunks.flatMap((chunk) => chunk.nodes);
     patchChildren(this.#element, this.#settled.nodes, nodes);
-    this.#settle(blocks, open.length);
-  }
-
-  #blocks(text, marks) {
-    return blocksOf(withNames(text, marks), this.#button);
-  }
-
-  #settle(blocks, length) {
-    const total = blocks.reduce((sum, block) => sum + block.length, 0);
-    const full = blocks.flatMap((block, index) => (block.blank ? [] : [index]));
-    // If the parser normalised the text (line endings), offsets into it are not valid.
-    if (total !== length || full.length <= OPEN_BLOCKS) return;
-    for (const block of blocks.slice(0, full.at(-OPEN_BLOCKS))) {
-      this.#settled.length += block.length;
-      this.#settled.nodes += block.nodes.length;
+    for (const chunk of chunks.slice(0, -OPEN_CHUNKS)) {
+      this.#settled.length += chunk.length;
+      this.#settled.nodes += chunk.nodes.length;
     }
+  }
+
+  #chunks(text, marks) {
+    return chunksOfNodes(text, marks, this.#button, this.#hosts);
   }
 }

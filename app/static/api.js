@@ -1,6 +1,21 @@
 // Client of the service's API. Its paths are relative to the page, which may be below any path.
 
 const API = "api/v1";
+// Milliseconds after which requests are sent without waiting for the cookie.
+const COOKIE_TIMEOUT = 5_000;
+
+// The service sets a cookie, by which it knows whose conversations are whose. A browser that comes by
+// a link from another site does not send its cookie, and gets none, until it sends this request.
+const identified = fetch("./", {
+  method: "HEAD",
+  cache: "no-store",
+  signal: AbortSignal.timeout(COOKIE_TIMEOUT),
+}).catch(() => {});
+
+async function send(path, options) {
+  await identified;
+  return fetch(API + path, options);
+}
 
 /** The service refused a request. `problem` is an RFC 9457 document, `retryAfter` in seconds. */
 export class Refused extends Error {
@@ -21,7 +36,7 @@ export function postQuestion({ query, creator, conversation, key }, signal) {
   const body = { query };
   if (creator) body.creator = creator;
   if (conversation) body.conversation_id = conversation;
-  return fetch(`${API}/chat`, {
+  return send("/chat", {
     method: "POST",
     headers: {
       Accept: "text/event-stream",
@@ -38,13 +53,12 @@ export function postQuestion({ query, creator, conversation, key }, signal) {
 export function getTurn(turn, cursor, signal) {
   const headers = { Accept: "text/event-stream" };
   if (cursor) headers["Last-Event-ID"] = cursor;
-  return fetch(`${API}/chat/${encodeURIComponent(turn)}`, { headers, cache: "no-store", signal });
+  return send(`/chat/${encodeURIComponent(turn)}`, { headers, cache: "no-store", signal });
 }
 
 /** Stop a turn. */
 export async function stopTurn(turn) {
-  const path = `${API}/chat/${encodeURIComponent(turn)}`;
-  const response = await fetch(path, { method: "DELETE" });
+  const response = await send(`/chat/${encodeURIComponent(turn)}`, { method: "DELETE" });
   if (!response.ok) throw await refusal(response);
 }
 
@@ -72,7 +86,7 @@ export async function refusal(response) {
 }
 
 async function getJSON(path, signal) {
-  const response = await fetch(API + path, { signal });
+  const response = await send(path, { signal });
   if (!response.ok) throw await refusal(response);
   return response.json();
 }

@@ -110,7 +110,7 @@ async function handleStatus(response, question, callbacks) {
   const location = response.headers.get("Location");
   if (response.status === 409 && location) {
     // The question arrived and its answer is running.
-    question.turn = location.split("/").pop();
+    question.turn = location.split("/").pop().split("?")[0];
     return AGAIN;
   }
   const resumed = question.turn && question.cursor;

@@ -1,9 +1,11 @@
 // Renders untrusted Markdown with named citation marks (see marks.js) as safe DOM nodes.
 //
-// HTML in the text is ignored except for line breaks. Images become their descriptions, links lead
-// to the web or become plain text, and the text cannot choose ids, classes or styles.
+// HTML in the text is ignored except for line breaks. Images become their descriptions. Links lead to
+// the hosts of the answer's sources, all others become plain text. The text cannot choose ids, classes
+// or styles. What would take the parser too long is shown as it is.
 
-import { markAt, nextMark, withoutNames } from "./marks.js";
+import { chunksOf } from "./chunks.js";
+import { markAt, nextMark, withNames, withoutNames } from "./marks.js";
 import { webAddress } from "./player.js";
 import DOMPurify from "./vendor/dompurify.js";
 import { Marked, Tokenizer } from "./vendor/marked.js";
@@ -23,6 +25,13 @@ const ALLOWED = {
 // A few kilobytes of text can make a table of millions of cells, as each row is padded to the first.
 const MAX_COLUMNS = 30;
 const BLOCKS = "p, h3, ul, ol, blockquote, th, td";
+// The parser's time grows with the square of these: delimiters, words without a space, and nesting.
+const MAX_DELIMITERS = 400;
+const DELIMITERS = /[*_~]+|\[/g;
+const LONG_WORD = /[!-~]{2000}/;
+const NESTED = /^(?:[ \t]*(?:[-*+>]|\d{1,9}[.)])){20}/m;
+// Milliseconds after which the rest of a text is shown as it is.
+const MAX_TIME = 400;
 
 // A tokenizer returns `undefined` for no match.
 const markdown = new Marked({
@@ -74,25 +83,49 @@ const markdown = new Marked({
   ],
 });
 
-/** Parse a text into blocks `{blank, length, nodes}`; `length` is that of the Markdown. */
-export function blocksOf(named, button) {
-  try {
-    return markdown.lexer(named).map((token) => ({
-      blank: token.type === "space",
-      length: withoutNames(token.raw).length,
-      nodes: nodesOf(withoutNames(markdown.parser([token])), button),
-    }));
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    // Nested too deeply for the stack.
-    const text = withoutNames(named);
-    const paragraph = document.createElement("p");
-    paragraph.textContent = text;
-    return [{ blank: false, length: text.length, nodes: [paragraph] }];
+/**
+ * Render a text as chunks `{length, nodes}`; see `chunksOf`. `marks` are `{number, start, end}` in
+ * UTF-16 units, `button(number)` creates the button of one, and links lead to `hosts` only.
+ */
+export function chunksOfNodes(text, marks, button, hosts) {
+  const ends = performance.now() + MAX_TIME;
+  const chunks = [];
+  let start = 0;
+  let first = 0;
+  for (const chunk of chunksOf(text)) {
+    const end = start + chunk.length;
+    const own = [];
+    for (; first < marks.length && marks[first].start < end; first += 1) {
+      const { number, start: from, end: to } = marks[first];
+      own.push({ number, start: from - start, end: to - start });
+    }
+    const plain = isCostly(chunk) || performance.now() > ends;
+    const nodes = plain ? [unparsed(chunk)] : parsed(chunk, own, button, hosts);
+    chunks.push({ length: chunk.length, nodes });
+    start = end;
   }
+  return chunks;
 }
 
-function nodesOf(html, button) {
+function isCostly(text) {
+  const delimiters = text.match(DELIMITERS)?.length ?? 0;
+  return delimiters > MAX_DELIMITERS || LONG_WORD.test(text) || NESTED.test(text);
+}
+
+function unparsed(text) {
+  const paragraph = document.createElement("p");
+  paragraph.className = "plain";
+  paragraph.dir = "auto";
+  paragraph.textContent = text.trimEnd();
+  return paragraph;
+}
+
+function parsed(text, marks, button, hosts) {
+  const html = withoutNames(markdown.parse(withNames(text, marks)));
+  return nodesOf(html, button, hosts);
+}
+
+function nodesOf(html, button, hosts) {
   const fragment = DOMPurify.sanitize(html, ALLOWED);
   for (const cite of fragment.querySelectorAll("cite")) {
     // A button must not be inside a link: put it after the link.
@@ -105,28 +138,37 @@ function nodesOf(html, button) {
       cite.replaceWith(mark);
     }
   }
-  for (const link of fragment.querySelectorAll("a")) secureLink(link);
+  for (const link of fragment.querySelectorAll("a")) secureLink(link, hosts);
   for (const block of fragment.querySelectorAll(BLOCKS)) block.dir = "auto";
   for (const wide of fragment.querySelectorAll("pre, table")) makeScrollable(wide);
   return Array.from(fragment.childNodes).filter((node) => node.nodeType === Node.ELEMENT_NODE);
 }
 
-function secureLink(link) {
+function secureLink(link, hosts) {
   const url = webAddress(link.href);
-  if (!url) {
-    link.replaceWith(...link.childNodes);
+  if (!url || !hosts.has(url.host)) {
+    const text = document.createElement("bdi");
+    text.append(...link.childNodes);
+    const shown = !url || bare(text.textContent) === bare(url.href);
+    link.replaceWith(text, ...(shown ? [] : [" ", place(url.href)]));
     return;
   }
   link.target = "_blank";
   link.rel = "noopener noreferrer nofollow";
   // The text of a link is untrusted, so show where it leads.
-  if (!beginsWithHost(link.textContent, url.host)) {
-    const where = document.createElement("bdi");
-    where.className = "host";
-    where.dir = "ltr";
-    where.textContent = `(${url.host})`;
-    link.append(" ", where);
-  }
+  if (!beginsWithHost(link.textContent, url.host)) link.append(" ", place(url.host));
+}
+
+function place(address) {
+  const where = document.createElement("bdi");
+  where.className = "host";
+  where.dir = "ltr";
+  where.textContent = `(${address})`;
+  return where;
+}
+
+function bare(address) {
+  return address.toLowerCase().replace(/^https?:\/\//, "").replace(/\/$/, "");
 }
 
 function beginsWithHost(text, host) {

@@ -45,9 +45,12 @@ const DIRECTIONS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 const LATIN = /^[\p{Script=Latin}\p{M}\d .,'’-]*$/u;
 
+/** A text without characters that change the direction of what follows. */
+export const withoutDirections = (text) => text.replace(DIRECTIONS, "");
+
 /** Isolate a name whose script may run in another direction than the sentence. */
-function isolated(name) {
-  return LATIN.test(name) ? name : `\u2068${name.replace(DIRECTIONS, "")}\u2069`;
+export function isolated(name) {
+  return LATIN.test(name) ? name : `\u2068${withoutDirections(name)}\u2069`;
 }
 
 /**

@@ -2,7 +2,8 @@
 
 import { Answer } from "./answer.js";
 import {
-  counted, endingText, isSmallTalk, moment, problemText, scopeText, sourceName, uncitedText,
+  counted, endingText, isSmallTalk, isolated, moment, problemText, scopeText, sourceName, uncitedText,
+  withoutDirections,
 } from "./messages.js";
 
 // Longer questions, in characters, are styled as text instead of as a heading.
@@ -23,7 +24,7 @@ export class Turn {
     this.#answer = new Answer(this.#part("answer"), (number) => this.#mark(number));
     this.#part("question").textContent = question.query;
     this.#part("question").classList.toggle("long", question.query.length > LONG);
-    this.#part("asked").textContent = question.name ? `Asked ${question.name}` : "";
+    this.#part("asked").textContent = question.name ? `Asked ${isolated(question.name)}` : "";
     this.#part("asked").hidden = !question.name;
     this.#part("answer").addEventListener("click", ({ target }) => {
       const mark = target.closest(".mark");
@@ -191,7 +192,7 @@ export class Turn {
   async #copy() {
     const cited = this.sources.filter(({ number }) => this.#cited.has(number));
     const list = cited.map(({ number, title, creator, url }) =>
-      [`[${number}] ${title}, ${creator.name}`, url].filter(Boolean).join(": "),
+      [`[${number}] ${withoutDirections(`${title}, ${creator.name}`)}`, url].filter(Boolean).join(": "),
     );
     const text = [this.#answer.text, list.join("\n")].filter(Boolean).join("\n\n");
     const done = await toClipboard(text);

@@ -30,7 +30,7 @@ async def test_every_file_of_the_page_is_served_as_immutable(
 ) -> None:
     status, html, headers = await service.call("GET", "/")
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    assert headers["Cache-Control"] == "no-cache"
+    assert headers["Cache-Control"] == "private, no-cache"
     named = set(re.findall(r'(?:src|href)="(static/[^"]+)"', html.decode()))
     assert len(named) > 10
     for path in named:

@@ -152,7 +152,14 @@ class ChatUser(FastHttpUser):
 
 @events.init_command_line_parser.add_listener
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the limits of a run."""
+    """Add the key, and the limits of a run."""
+    parser.add_argument(
+        "--key",
+        env_var="CHRYSOPEDIA_KEY",
+        default="",
+        is_secret=True,
+        help="secret key of a service with AUTH=on (better in the environment: CHRYSOPEDIA_KEY)",
+    )
     group = parser.add_argument_group("Limits", "The run fails if one of these is exceeded.")
     for figure in FIGURES:
         group.add_argument(
@@ -177,7 +184,9 @@ def load_questions(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, MasterRunner):
         return
     try:
-        ChatUser.questions = make_questions(str(environment.host))
+        key = environment.parsed_options.key if environment.parsed_options else ""
+        ChatUser.default_headers = {"Authorization": f"Bearer {key}"} if key else None
+        ChatUser.questions = make_questions(str(environment.host), key)
     except (OSError, EmptyLibrary) as error:
         raise StopTest(f"Cannot make questions: {error}") from None
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 # Enough for varied questions, few enough for a fast start.
 MAX_CREATORS = 50
@@ -26,16 +26,17 @@ class Question:
     topic: str
 
 
-def make_questions(host: str) -> list[Question]:
+def make_questions(host: str, key: str = "") -> list[Question]:
     """Make questions from the titles that a search finds for each creator and its topics.
 
     Raises OSError if the service does not respond, and EmptyLibrary.
     """
     found: dict[str, Question] = {}
-    for creator in _get(host, "creators", {})[:MAX_CREATORS]:
-        citations = _search(host, creator, creator["name"])
+    library = _Library(host, key)
+    for creator in library.get("creators", {})[:MAX_CREATORS]:
+        citations = library.search(creator, creator["name"])
         for topic in {citation["topic"] for citation in citations}:
-            citations += _search(host, creator, topic)
+            citations += library.search(creator, topic)
         for citation in citations:
             name, slug = citation["creator"]["name"], citation["creator"]["slug"]
             query = f"What does {name} say about {citation['title']}?"
@@ -45,13 +46,22 @@ def make_questions(host: str) -> list[Question]:
     return list(found.values())
 
 
-def _search(host: str, creator: Mapping[str, Any], words: str) -> list[Any]:
-    found = _get(host, "search", {"q": words, "creator": creator["slug"]})
-    citations: list[Any] = found["citations"]
-    return citations
+class _Library:
+    """The library of a service."""
 
+    def __init__(self, host: str, key: str) -> None:
+        self._host = host
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
-def _get(host: str, path: str, query: Mapping[str, str]) -> Any:
-    url = f"{host}/api/v1/{path}?{urlencode(query)}"
-    with urlopen(url, timeout=TIMEOUT) as reply:  # noqa: S310 -- the URL is an argument
-        return json.load(reply)
+    def search(self, creator: Mapping[str, Any], words: str) -> list[Any]:
+        """Return the citations for words."""
+        found = self.get("search", {"q": words, "creator": creator["slug"]})
+        citations: list[Any] = found["citations"]
+        return citations
+
+    def get(self, path: str, query: Mapping[str, str]) -> Any:
+        """Return what the API has at a path."""
+        url = f"{self._host}/api/v1/{path}?{urlencode(query)}"
+        request = Request(url, headers=self._headers)  # noqa: S310 -- the URL is an argument
+        with urlopen(request, timeout=TIMEOUT) as reply:  # noqa: S310
+            return json.load(reply)

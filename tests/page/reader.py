@@ -103,6 +103,11 @@ class Reader:
         """Wait until no answer is running."""
         await expect(self.send).to_be_visible(timeout=SOON * 1_000)
 
+    async def cookie(self) -> dict[str, str]:
+        """The Cookie header of the browser, to send requests as this user."""
+        (cookie,) = await self.page.context.cookies(self.url)
+        return {"Cookie": f"{cookie['name']}={cookie['value']}"}
+
     async def session(self) -> Any:
         """The tab's session storage."""
         return await self.page.evaluate("JSON.parse(sessionStorage.chrysopedia ?? '{}')")

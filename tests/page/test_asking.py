@@ -99,7 +99,9 @@ async def test_a_follow_up_continues_the_conversation_and_a_reload_restores_it(
     await reader.answer_contains("And then.")
     await reader.finished()
     conversation = (await reader.session())["conversation"]
-    _, kept, _ = await service.call("GET", f"/api/v1/conversations/{conversation}")
+    _, kept, _ = await service.call(
+        "GET", f"/api/v1/conversations/{conversation}", headers=await reader.cookie()
+    )
     assert [turn["question"] for turn in kept["turns"]] == [QUESTION, "And the release?"]
 
     before = await reader.turns.all_inner_texts()

@@ -152,7 +152,8 @@ async def test_an_expired_conversation_is_replaced_by_a_new_one(
     await reader.ask()
     await reader.finished()
     conversation = (await reader.session())["conversation"]
-    await service.call("DELETE", f"/api/v1/conversations/{conversation}")
+    path = f"/api/v1/conversations/{conversation}"
+    await service.call("DELETE", path, headers=await reader.cookie())
     await reader.page.reload()
     await reader.announced("Your conversation has expired")
     notice = reader.notice("Your conversation has expired")
@@ -176,7 +177,8 @@ async def test_a_follow_up_says_that_its_conversation_has_expired(
     await reader.finished()
     assert (await reader.session())["conversation"] == first
     await expect(reader.turn).not_to_contain_text("has expired")
-    await service.call("DELETE", f"/api/v1/conversations/{first}")
+    path = f"/api/v1/conversations/{first}"
+    await service.call("DELETE", path, headers=await reader.cookie())
     await reader.page.clock.fast_forward("10:00")
     await reader.ask()
     await reader.turn_contains("The conversation has expired")

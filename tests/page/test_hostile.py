@@ -24,10 +24,10 @@ ELEMENTS = set(
 )
 ATTRIBUTES = set(
     "a[href] a[rel] a[target] button[aria-haspopup] button[aria-label] button[class]"
-    " button[data-source] button[type] div[aria-label] div[class] div[role] div[tabindex]"
+    " button[data-source] button[type] p[class] div[aria-label] div[class] div[role] div[tabindex]"
     " ol[start] bdi[class] bdi[dir]".split()
 ) | {f"{name}[dir]" for name in "blockquote h3 li ol p td th ul".split()}
-CLASSES = {"mark", "wide", "host"}
+CLASSES = {"mark", "wide", "host", "plain"}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ async def test_a_hostile_answer_becomes_only_safe_elements(
         assert set(found["elements"]) <= ELEMENTS, payload
         assert set(found["attributes"]) <= ATTRIBUTES, payload
         assert set(found["classes"]) <= CLASSES, payload
-        assert all(link.startswith(("http://", "https://")) for link in found["links"]), payload
+        assert found["links"] == [], payload
         assert found["marks"] == 0, payload
         await reader.page.get_by_role("button", name="New conversation").click()
     assert await reader.page.evaluate("window.hacked") is None
@@ -64,31 +64,31 @@ async def test_an_oversized_document_is_shown_as_text(
     await reader.turn_contains("From the whole library.")
 
 
+# The sources of the sample library are on this host.
 @pytest.mark.parametrize(
     ("markdown", "shown"),
     [
-        ("[see](https://evil.example/x)", "see (evil.example)"),
-        ("[evil.example](https://evil.example)", "evil.example"),
-        ("[www.evil.example/a](https://www.evil.example/a)", "www.evil.example/a"),
-        ("https://evil.example/a?b=c", "https://evil.example/a?b=c"),
-        ("www.evil.example", "www.evil.example"),
+        ("[see](https://example.com/x)", "see (example.com)"),
+        ("[see](https://EXAMPLE.com:443/x)", "see (example.com)"),
+        ("[example.com](https://example.com)", "example.com"),
+        ("[example.com/a](http://example.com/a)", "example.com/a"),
+        ("https://example.com/a?b=c", "https://example.com/a?b=c"),
         (
-            "[https://good.example/?evil.example](https://evil.example)",
-            "https://good.example/?evil.example (evil.example)",
+            "[https://good.example/?example.com](https://example.com)",
+            "https://good.example/?example.com (example.com)",
         ),
         (
-            "[evil.example.good.example](https://evil.example)",
-            "evil.example.good.example (evil.example)",
+            "[example.com.good.example](https://example.com)",
+            "example.com.good.example (example.com)",
         ),
         (
-            "https://good.example@evil.example/x",
-            "https://good.example@evil.example/x (evil.example)",
+            "https://good.example@example.com/x",
+            "https://good.example@example.com/x (example.com)",
         ),
-        ("[аpple.example](https://аpple.example)", "аpple.example (xn--pple-43d.example)"),
-        ("[\u202eelpmaxe.doog](https://evil.example)", "\u202eelpmaxe.doog (evil.example)"),
+        ("[\u202eelpmaxe.doog](https://example.com)", "\u202eelpmaxe.doog (example.com)"),
     ],
 )
-async def test_a_link_shows_its_host_unless_its_text_does(
+async def test_a_link_to_a_source_shows_its_host_unless_its_text_does(
     reader: Reader, model: ScriptedModel, markdown: str, shown: str
 ) -> None:
     model.answers(say(markdown))
@@ -99,10 +99,42 @@ async def test_a_link_shows_its_host_unless_its_text_does(
     # Direction marks in the text do not reorder the host.
     for part in (link, link.locator(".host")):
         if await part.count():
-            isolated = await part.evaluate("(node) => getComputedStyle(node).unicodeBidi")
-            assert isolated == "isolate"
+            assert await part.evaluate(ISOLATION) == "isolate"
 
 
+@pytest.mark.parametrize(
+    ("markdown", "shown"),
+    [
+        ("[see](https://evil.example/?q=secret)", "see (https://evil.example/?q=secret)"),
+        ("https://evil.example/a?b=c", "https://evil.example/a?b=c"),
+        ("<https://evil.example/a>", "https://evil.example/a"),
+        ("www.evil.example", "www.evil.example"),
+        ("[evil.example/a](https://evil.example/b)", "evil.example/a (https://evil.example/b)"),
+        ("https://example.com@evil.example/x", "https://example.com@evil.example/x"),
+        ("[see](https://example.com:8443/)", "see (https://example.com:8443/)"),
+        ("[see](https://www.example.com/)", "see (https://www.example.com/)"),
+        ("[see](https://example.com.evil.example/)", "see (https://example.com.evil.example/)"),
+        ("[аpple.example](https://аpple.example)", "аpple.example (https://xn--pple-43d.example/)"),
+        ("[\u202eelpmaxe](https://evil.example)", "\u202eelpmaxe (https://evil.example/)"),
+        ("![a cat](https://evil.example/cat.png)", "a cat"),
+    ],
+)
+async def test_a_link_to_any_other_host_is_text(
+    reader: Reader, model: ScriptedModel, markdown: str, shown: str
+) -> None:
+    model.answers(say(markdown, " [1]"))
+    await reader.ask()
+    await reader.finished()
+    for _ in ("asked", "restored"):
+        await expect(reader.answer.get_by_role("link")).to_have_count(0)
+        await expect(reader.answer).to_have_text(f"{shown} 1")
+        for part in await reader.answer.locator("bdi").all():
+            assert await part.evaluate(ISOLATION) == "isolate"
+        await reader.page.reload()
+    assert reader.foreign_requests == []
+
+
+ISOLATION = "(node) => getComputedStyle(node).unicodeBidi"
 INVENTORY = """() => {
   const all = Array.from(document.querySelectorAll(".answer *"));
   const named = (node) =>
@@ -121,7 +153,7 @@ async def test_citations_of_the_service_become_marks_at_their_positions(
     reader: Reader, model: ScriptedModel
 ) -> None:
     text = (
-        "𝄞 Clef. [1] \\[1\\] `[2]` **bold**[2] https://example.com/a[3] [see [1] here](https://example.org)"
+        "𝄞 Clef. [1] \\[1\\] `[2]` **bold**[2] https://example.com/a[3] [see [1] here](https://example.com/b)"
         "\n\n1. [1]: https://example.com/x"
     )
     model.answers(say(*pieces(text)))
@@ -131,7 +163,7 @@ async def test_citations_of_the_service_become_marks_at_their_positions(
     assert marks == ["1", "2", "3", "1", "1"]
     assert await reader.answer.locator("a .mark").count() == 0
     assert await reader.answer.locator("p").first.inner_text() == (
-        "𝄞 Clef. 1 [1] [2] bold2 https://example.com/a3 see here (example.org)1"
+        "𝄞 Clef. 1 [1] [2] bold2 https://example.com/a3 see here (example.com)1"
     )
 
 
@@ -160,9 +192,9 @@ async def hostile_settings(
     await ingest_sample(url)
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute("UPDATE creators SET name = $1 || name", '"><img src=x> ')
+        await connection.execute("UPDATE creators SET name = $1 || name", '"><img src=x>\u202e ')
         await connection.execute(
-            "UPDATE documents SET title = $1 || title", "<svg onload=hacked=1>"
+            "UPDATE documents SET title = $1 || title", "<svg onload=hacked=1>\u202e"
         )
         await connection.execute(
             "UPDATE documents SET url = $1 WHERE kind = 'page'", "javascript:x"
@@ -197,6 +229,9 @@ async def test_a_hostile_source_is_shown_as_text_and_videos_load_only_after_a_cl
 
         page = reader.turn.locator(".row", has_text="Page").first
         await page.click()
+        # Direction marks in names and titles do not reorder what is beside them.
+        named = reader.page.locator("#panel [data-part]:is(h2, [dir]), .title, .creator, .name")
+        assert {await element.evaluate(ISOLATION) for element in await named.all()} == {"isolate"}
         await expect(reader.panel.get_by_role("heading")).to_contain_text("<svg onload=hacked=1>")
         await expect(reader.panel.get_by_role("link")).to_have_count(0)
         await expect(reader.panel).to_contain_text("no web address")

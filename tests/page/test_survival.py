@@ -145,11 +145,12 @@ async def test_an_answer_that_cannot_be_resumed_any_more_is_read_from_the_conver
         await reader.announced(LOST)
         disconnected.set()
         with anyio.fail_after(SOON):
-            while (await service.call("GET", f"{CHAT}/{pending['turn']}"))[0] != 404:
+            path, cookie = f"{CHAT}/{pending['turn']}", {"headers": await reader.cookie()}
+            while (await service.call("GET", path, **cookie))[0] != 404:
                 pass
         if not stored:
             path = f"/api/v1/conversations/{pending['conversation']}"
-            await service.call("DELETE", path)
+            await service.call("DELETE", path, **cookie)
         await network.open()
         await reader.finished()
         if stored:

@@ -3,11 +3,13 @@
 import os
 import shlex
 import sys
+from pathlib import Path
 
 import msgspec
 
 from app.cli.ask.client import TurnClient
 from app.cli.ask.exit_status import AskFailed, ExitStatus
+from app.cli.ask.key import read_key
 from app.cli.ask.output import JSONOutput, Output, TextOutput, discard
 from app.cli.ask.retry import reason
 from app.config import Settings
@@ -25,23 +27,26 @@ def ask(
     *,
     creator: str | None = None,
     conversation: str | None = None,
+    key_file: Path | None = None,
     lines: bool = False,
 ) -> int:
     """Ask the service at a URL and print its answer; returns the exit status, an ExitStatus.
 
-    The question `-` is read from standard input. With `lines` each event is a line of JSON.
+    The question `-` is read from standard input. With `lines` each event is a line of JSON. A key
+    is read from `key_file` or the environment.
     """
     _open_closed_streams()
     if lines:
         output: Output = JSONOutput(sys.stdout)
     else:
-        follow_up = _follow_up(service, creator)
+        follow_up = _follow_up(service, creator, key_file)
         output = TextOutput(sys.stdout, requested_creator=creator, follow_up=follow_up)
     try:
         try:
             text = _read_question() if question == "-" else question
             request = ChatRequest(text, creator, conversation)
-            return _answer(TurnClient(service, request, output.print_note), output)
+            key = read_key(key_file)
+            return _answer(TurnClient(service, request, output.print_note, key=key), output)
         except AskFailed as failed:
             output.print_error(f"chrysopedia-chat: {failed}")
             return failed.status
@@ -122,10 +127,11 @@ def _status(last: SSEEvent) -> ExitStatus:
     return ExitStatus.ANSWERED
 
 
-def _follow_up(service: str, creator: str | None) -> str:
+def _follow_up(service: str, creator: str | None, key_file: Path | None) -> str:
     """Return a command for follow-ups that does not depend on environment variables."""
     argv = sys.orig_argv
     command = argv[: argv.index("-m") + 2] if "-m" in argv else sys.argv[:1]
     options = ["--url", service] if service != Settings().url else []
     options += ["--creator", creator] if creator else []
+    options += ["--key-file", str(key_file)] if key_file else []
     return shlex.join([*command, "ask", *options])

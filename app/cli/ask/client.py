@@ -33,7 +33,9 @@ PROBLEM_LIMIT = 1 << 16
 # Bytes of a whole stream: several times as many as the longest answer has, token by token.
 STREAM_LIMIT = 16 << 20
 
-_USAGE_ERRORS = (400, 413, 422)
+NO_KEY = "The service needs a key. Set CHRYSOPEDIA_KEY or --key-file."
+
+_USAGE_ERRORS = (400, 401, 403, 413, 422)
 # The options that correspond to the fields of a request.
 _OPTIONS = {"/query": "The question", "/creator": "--creator", "/conversation_id": "--conversation"}
 _TEMPORARY = (429, 502, 503, 504)
@@ -47,14 +49,17 @@ class TurnClient:
     `service` is an http or https URL; `report` prints a message to the user. Raises AskFailed.
     """
 
-    def __init__(self, service: str, request: ChatRequest, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, service: str, request: ChatRequest, report: Callable[[str], None], *, key: str = ""
+    ) -> None:
         self._body = _encode(request)
         self._turn_id = self._last_id = ""
         self._timeout = SILENCE_TIMEOUT
         self._backoff = Backoff(report)
         self._reached = self._ended = False
         self._left = STREAM_LIMIT
-        self._service = Service(service)
+        self._service = Service(service, key)
+        self._has_key = bool(key)
         self._headers = {
             "Accept": "text/event-stream",
             "Content-Type": "application/json",
@@ -144,7 +149,7 @@ class TurnClient:
 
     def _rejected(self, rejection: HTTPError) -> Exception:
         message, status = rejection_message(rejection), rejection.code
-        running = rejection.headers.get("Location", "").rpartition("/")[2]
+        running = rejection.headers.get("Location", "").partition("?")[0].rpartition("/")[2]
         if status == 409 and _ID.fullmatch(running):
             # An earlier attempt has started the turn, which is still running.
             self._turn_id = running
@@ -154,6 +159,8 @@ class TurnClient:
             return TryAgain(message, int(retry_after) if _SECONDS.fullmatch(retry_after) else None)
         if self._turn_id:
             return AskFailed(f"The rest of the answer is lost. Ask again. ({message})")
+        if status == 401 and not self._has_key:
+            message = f"{NO_KEY} ({message})"
         usage_error = status in _USAGE_ERRORS
         return AskFailed(message, ExitStatus.USAGE_ERROR if usage_error else ExitStatus.FAILED)
 

@@ -20,7 +20,8 @@ exit status:
   0    answered
   1    the service or its model failed, another client stopped the answer, or the output cannot be
        written
-  2    usage error: an invalid option, or a question that is empty or too long
+  2    usage error: an invalid option, a question that is empty or too long, or a key that is
+       missing or not accepted
   3    refused: the library has no answer, or the message was small talk
   4    the service cannot be reached, or accepts no questions for now (429, 503)
   130  interrupted by Ctrl-C (141: the output was closed); the service stops answering, too

@@ -6,13 +6,14 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 
 from app import __version__
 from app.cli.ask.exit_status import AskFailed, ExitStatus
+from app.config_values import is_loopback
 from app.infra.http.endpoint import Endpoint, proxy_for
 
 
 class Service:
     """A service at an http or https URL, with a key if it needs one; `name` has no path.
 
-    Raises AskFailed if the URL, or that of a proxy, is invalid.
+    Raises AskFailed if the URL, or that of a proxy, is invalid, and if others could read the key.
     """
 
     def __init__(self, url: str, key: str = "") -> None:
@@ -23,6 +24,7 @@ class Service:
         if endpoint.basic_auth:
             self._headers["Authorization"] = endpoint.basic_auth
         if key:
+            _check_protected(endpoint)
             self._headers["Authorization"] = f"Bearer {key}"
         self._opener = build_opener(_proxy_handler(endpoint), _NoRedirects)
 
@@ -57,6 +59,17 @@ def _parse(url: str) -> Endpoint:
         return Endpoint.of(url if "://" in url else f"http://{url}")
     except ValueError as error:
         raise AskFailed(f"--url or CHRYSOPEDIA_URL: {error}", ExitStatus.USAGE_ERROR) from None
+
+
+def _check_protected(endpoint: Endpoint) -> None:
+    """Raise AskFailed if a key would be sent unencrypted, or beside a password."""
+    if endpoint.basic_auth:
+        problem = "--url must not have a name and password if there is a key."
+    elif not endpoint.tls and not is_loopback(endpoint.host):
+        problem = "The key is not sent unencrypted: use https://, or a tunnel to 127.0.0.1."
+    else:
+        return
+    raise AskFailed(problem, ExitStatus.USAGE_ERROR)
 
 
 def _proxy_handler(endpoint: Endpoint) -> ProxyHandler:

@@ -27,6 +27,10 @@ class Bearer:
         self._keys = keys
         self._tokens = tokens
 
+    async def knows(self, key_id: str) -> bool:
+        """Return whether a key is active; raises Unavailable."""
+        return await self._keys.find(key_id) is not None
+
     async def identify(
         self, text: str, *, address: str, end_user: str | None, origin: str | None
     ) -> Caller:
