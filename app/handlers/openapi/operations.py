@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from app.errors import (
     BadRequest,
@@ -31,6 +32,7 @@ from app.handlers.openapi.parameters import (
     IF_NONE_MATCH,
     PREFIX,
     QUESTION,
+    TICKET,
     TURN,
     Parameter,
 )
@@ -92,6 +94,7 @@ _STREAM = ResponseSpec(
     {EVENT_STREAM: EVENTS},
     ("X-Conversation-Id", "X-Turn-Id"),
 )
+_ANSWER = replace(_STREAM, headers=(*_STREAM.headers, "Location"))
 _NOTHING_LEFT = ResponseSpec(204, "`Last-Event-ID` is the last event; nothing is left to send.")
 _NOT_MODIFIED = ResponseSpec(304, "Unchanged since the version in `If-None-Match`.", {}, ("ETag",))
 
@@ -109,7 +112,7 @@ OPERATIONS = (
         "resumes.",
         parameters=(*CURSOR, IDEMPOTENCY_KEY),
         body=ChatRequest,
-        responses=(_STREAM, _NOTHING_LEFT),
+        responses=(_ANSWER, _NOTHING_LEFT),
         problems=(
             *(BadRequest, NotFound, NotAcceptable, BodyTooSlow, TurnRunning, LengthRequired),
             *(BodyTooLarge, UnsupportedMediaType, Unprocessable, TooManyRequests),
@@ -125,7 +128,7 @@ OPERATIONS = (
         description="Sends the stream from its start, or after `Last-Event-ID`, whichever worker "
         "runs the turn. Works with a browser's EventSource. A finished turn can be replayed for "
         "some minutes.",
-        parameters=(TURN, *CURSOR),
+        parameters=(TURN, *CURSOR, TICKET),
         responses=(_STREAM, _NOTHING_LEFT),
         problems=(BadRequest, NotFound, NotAcceptable, Unavailable, ShuttingDown),
     ),
