@@ -16,6 +16,8 @@ TURN_ID = "t_[0-9a-f]{32}"
 EVENT_ID = f"{TURN_ID}-[0-9]{{1,9}}"
 REQUEST_ID = "[A-Za-z0-9._:/+=-]{1,128}"
 IDEMPOTENCY_KEY = r"[\x21-\x7e]{1,200}"
+# An end user, or a user named by a proxy: visible ASCII characters, with spaces between them.
+SUBJECT = r"[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?"
 
 
 def full_match(expression: str) -> str:

@@ -16,6 +16,7 @@ from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import msgspec
@@ -27,6 +28,7 @@ from app.handlers.openapi.document import Example
 from app.handlers.openapi.operations import OPERATIONS
 from app.handlers.openapi.parameters import HEADERS
 from app.infra.embedded import postgres
+from tests.keys import make_key, revoke
 from tests.scripted_model import DIE, ScriptedModel, say
 from tests.servers import ingest_sample, own_server, shared_servers
 from tests.service import Client, running
@@ -40,7 +42,7 @@ INCOMPLETE_REQUEST = HEAD + b"Content-Length: 99\r\n\r\n{"
 KEY = "0b1f7a1c-6d0e-4a53-9d2e-5f0f1c3b7a11"
 UNKNOWN_TURN = "t_" + "0" * 32
 # Values that differ in each recording: ids, seconds, times.
-VOLATILE = re.compile(r"\b[0-9a-f]{32}\b|(?<=[tc]_)[0-9a-f]{32}|\d+\.\d+|20\d\d-[-+:\dT]+")
+VOLATILE = re.compile(r"\b[0-9a-f]{32}\b|(?<=[tc]_)[0-9a-f]{32,62}|\d+\.\d+|20\d\d-[-+:\dT]+")
 SECONDS = re.compile(r"(?<=in )\d+(?= seconds)|(?<=r=0;t=)\d+")
 
 
@@ -148,6 +150,8 @@ async def record(settings: Settings, model: ScriptedModel) -> list[Example]:
         recorder = Recorder(service, examples)
         await recorder.raw("body-too-slow", "ask", "Incomplete body", INCOMPLETE_REQUEST)
         await recorder("too-many-requests", "ask", "Rate limit exceeded", None, QUESTION)
+    async with running(replace(chosen, auth="on")) as service:
+        await _refused_callers(Recorder(service, examples), chosen.database_url)
     async with _without_library(chosen) as service:
         recorder = Recorder(service, examples)
         parameters = {"q": QUESTION["query"]}
@@ -206,6 +210,17 @@ async def _refusals(ask: Recorder) -> None:
     await ask.raw("length-required", "ask", "Body without a length", HEAD + b"\r\n")
     await ask("no-prefix", "creators", "Prefix is too long", {"prefix": "x" * 201})
     await ask("no-question", "search", "Missing question", {"q": ""})
+
+
+async def _refused_callers(ask: Recorder, database_url: str) -> None:
+    await ask("unauthenticated", "ask", "No key", None, QUESTION)
+    site = "https://site.example"
+    name = f"example {uuid4().hex}"
+    key = await make_key(database_url, name, kind="publishable", origins=(site,))
+    sent = {"Origin": site, **key.headers}
+    await ask("forbidden", "search", "A publishable key", {"q": "a"}, headers=sent)
+    # Other tests use the same database.
+    await revoke(database_url, key)
 
 
 @asynccontextmanager

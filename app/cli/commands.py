@@ -71,6 +71,12 @@ def _add_doctor(commands: Subparsers) -> None:
         "--question", help="what to ask there (default: a question about one of its documents)"
     )
     parser.add_argument(
+        "--key",
+        default=os.environ.get("CHRYSOPEDIA_KEY") or "",
+        help="the secret key to ask with (default: CHRYSOPEDIA_KEY, which other users of this"
+        " machine cannot see)",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print a list of check, status, finding and advice"
     )
     parser.set_defaults(command=_doctor, usage_error=parser.error)
@@ -79,11 +85,14 @@ def _add_doctor(commands: Subparsers) -> None:
 def _doctor(settings: Settings, options: argparse.Namespace) -> int:
     if options.question and not options.url:
         options.usage_error("--question needs --url")
-    from app.cli.ask.exit_status import AskFailed
+    from app.cli.ask.exit_status import AskFailed, ExitStatus
     from app.cli.doctor import doctor
 
+    key = options.key
     try:
-        return doctor(settings, options.url, options.question, as_json=options.json)
+        if not (key.isascii() and key.isprintable()):
+            raise AskFailed("--key or CHRYSOPEDIA_KEY: not a key", ExitStatus.USAGE_ERROR)
+        return doctor(settings, options.url, options.question, key=key, as_json=options.json)
     except AskFailed as error:
         print(f"chrysopedia-chat: {error}", file=sys.stderr)
         return error.status

@@ -108,10 +108,10 @@ def idempotency_key(request: Request[State], caller: Caller) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         raise BadRequest("Idempotency-Key must be 1 to 200 visible ASCII characters.")
-    if key is not None and not caller.subject and len(key) < MIN_SHARED_KEY:
+    if key is not None and caller.shared and len(key) < MIN_SHARED_KEY:
         raise BadRequest(
-            f"Idempotency-Key must have at least {MIN_SHARED_KEY} characters, since callers without"
-            " credentials share their keys. Use a random UUID."
+            f"Idempotency-Key must have at least {MIN_SHARED_KEY} characters, since others may"
+            " use the same ones. Use a random UUID."
         )
     return key
 

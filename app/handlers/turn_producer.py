@@ -18,10 +18,11 @@ from app.services.streams import LocalStream, StopReason
 def new_turn(request: ChatRequest, caller: Caller, ids: ConversationIds) -> TurnInput:
     """Return a turn with a new id, in the request's conversation or in a new one.
 
-    A caller without identity continues only conversations whose ids the service has made.
+    A caller who shares a subject with strangers continues only conversations whose ids the service
+    has made.
     """
     known = request.conversation_id
-    if known is not None and not caller.subject and not ids.made(known):
+    if known is not None and caller.shared and not ids.made(known):
         known = None
     return TurnInput(
         turn_id=f"t_{secrets.token_hex(16)}",

@@ -14,6 +14,7 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
+from app.services.access.conversation_ids import ConversationIds
 from tests.bench.script import question
 from tests.bench.viewer import Viewer, ViewerResult
 
@@ -27,7 +28,7 @@ class Load(Struct, frozen=True):
     """Chats to run: `at_once` of them concurrently, `opening` of these without a token yet.
 
     The chats are spread over `ports`: the server's, or several workers'. `conversation` is a prefix
-    of conversation ids, so that a later load can continue the conversations.
+    of conversation ids, so that a later load can continue the conversations; `secret` marks them.
 
     Lateness excludes each chat's first token, the first `skip_start` seconds and the last
     `skip_end`. Only one viewer in `sample` measures it: reading every token as it arrives takes
@@ -47,6 +48,7 @@ class Load(Struct, frozen=True):
     skip_end: float = 0.0
     sample: int = 1
     conversation: str = ""
+    secret: bytes = b""
 
 
 class LoadResult(Struct, frozen=True):
@@ -68,6 +70,7 @@ class LoadGenerator:
 
     def __init__(self, load: Load) -> None:
         self._load = load
+        self._ids = ConversationIds(load.secret)
         self._loop = asyncio.get_running_loop()
         self._slots = asyncio.Semaphore(load.at_once)
         self._openings = asyncio.Semaphore(load.opening)
@@ -122,7 +125,7 @@ class LoadGenerator:
                 self._all_ended.set()
 
         load = self._load
-        request = question(number, load.path, load.conversation)
+        request = question(number, load.path, load.conversation, self._ids)
         port = load.ports[number % len(load.ports)]
         viewer = Viewer(request, load.tokens, on_token, on_end, polled=polled)
         await self._loop.create_connection(lambda: viewer, "127.0.0.1", port)

@@ -13,11 +13,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from app.infra.embedded import servers
+from app.services.access.signing import load_secret
 from tests.bench.client import Load, LoadResult
 from tests.bench.cpu_wait import CpuWait
 from tests.bench.model import Stats
@@ -80,6 +82,7 @@ class Harness:
             ports=load.ports or (subject.port,),
             path=subject.path,
             model_port=self.environment.model_port,
+            secret=self.environment.secret,
         )
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.bench.client", msgspec.json.encode(load).decode()),
@@ -161,6 +164,9 @@ async def open_harness(reference_python: Path, names: Sequence[str]) -> AsyncIte
             assert backing.database_url
             assert backing.redis_url
             await ingest_sample(backing.database_url)
+            connection = await asyncpg.connect(backing.database_url)
+            secret = await load_secret(connection)
+            await connection.close()
             environment = Environment(
                 database_url=backing.database_url,
                 redis_url=backing.redis_url,
@@ -168,6 +174,7 @@ async def open_harness(reference_python: Path, names: Sequence[str]) -> AsyncIte
                 reference_python=reference_python,
                 server_cores=server_cores,
                 other_cores=other_cores,
+                secret=secret,
             )
             yield Harness(environment, names)
 

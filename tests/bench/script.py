@@ -4,11 +4,14 @@ A token's text is its number and the time it was due, in microseconds of the mon
 that a viewer can check order and lateness: ` 0017.000001234567890`.
 """
 
+import hashlib
 import re
 from time import monotonic
 
 import msgspec
 from msgspec import Struct
+
+from app.services.access.conversation_ids import ConversationIds
 
 # Questions that the sample library answers.
 QUESTIONS = (
@@ -73,14 +76,20 @@ def end_chunk(tokens: int) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) + END
 
 
-def question(number: int, path: str, conversation: str = "") -> bytes:
-    """Return the request that asks a question; its conversation id is unique by default."""
-    conversation = conversation or f"bench-{int(monotonic() * 1e6)}"
+def question(
+    number: int, path: str, conversation: str = "", ids: ConversationIds | None = None
+) -> bytes:
+    """Return the request that asks a question; its conversation id is unique by default.
+
+    The service continues only conversations with ids of its own.
+    """
+    conversation = f"{conversation or int(monotonic() * 1e6)}-{number}"
+    random = hashlib.sha256(conversation.encode()).hexdigest()[:32]
     body = msgspec.json.encode(
         {
             "query": QUESTIONS[number % len(QUESTIONS)],
             # An id makes the server look up the history even of a new conversation.
-            "conversation_id": f"{conversation}-{number}",
+            "conversation_id": ids.of(random) if ids else random,
         }
     )
     head = (

@@ -39,7 +39,7 @@ NO_SETTINGS: Mapping[str, str] = {}
 
 
 class Environment(Struct, frozen=True):
-    """What servers connect to, the reference's Python, and the CPU cores to use."""
+    """What servers connect to, the reference's Python, CPU cores, and the service's secret."""
 
     database_url: str
     redis_url: str
@@ -47,6 +47,7 @@ class Environment(Struct, frozen=True):
     reference_python: Path
     server_cores: frozenset[int]
     other_cores: frozenset[int]
+    secret: bytes = b""
 
 
 class Subject(Struct, frozen=True):

@@ -71,13 +71,14 @@ async def test_the_library_and_conversations_survive_a_restart(sample_data_dir: 
     async with serving(**settings) as service:
         assert "4 creators, 7 videos, 13 pages\n" in service.greeting
         assert QUESTION in service.greeting
-        before = await service.client.ask(QUESTION, conversation_id="c")
+        before = await service.client.ask(QUESTION)
         assert before[-1].data["cascade_tier"] == "global"
         second = await anyio.to_thread.run_sync(lambda: refusal(**settings))
         assert f"(process {service.process.pid})" in second
         await end(service, signal.SIGINT)
     async with serving(**settings) as service:
-        _, conversation, _ = await service.client.call("GET", "/api/v1/conversations/c")
+        path = f"/api/v1/conversations/{before[-1].data['conversation_id']}"
+        _, conversation, _ = await service.client.call("GET", path)
         assert conversation["turns"][0]["answer"] == answer(before)
         assert answer(await service.client.ask(QUESTION)) == answer(before)
         await end(service, signal.SIGTERM)
@@ -148,9 +149,10 @@ async def test_a_shutdown_that_takes_too_long_ends_each_stream_with_a_retryable_
         }
         # The model is asked to rework the earlier answer although the library is empty.
         turn = {"turn_id": "t", "question": "a", "query": "a", "answer": "b", "citations": []}
-        await remember(redis_url, "c", turn | {"tier": "none", "at": ""})
         async with serving(**settings) as service:
-            follow_up = {"query": "Shorter, please.", "conversation_id": "c"}
+            conversation = await service.client.conversation("c")
+            await remember(redis_url, conversation, turn | {"tier": "none", "at": ""})
+            follow_up = {"query": "Shorter, please.", "conversation_id": conversation}
             async with service.client.stream(follow_up) as stream:
                 seen = await stream.until("token")
                 service.process.send_signal(signal.SIGTERM)

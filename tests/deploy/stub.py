@@ -1,10 +1,11 @@
 """Stub workers for nginx, on real sockets."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 from msgspec import Struct
+from multidict import CIMultiDictProxy
 
 
 class Seen(Struct, frozen=True):
@@ -12,7 +13,7 @@ class Seen(Struct, frozen=True):
 
     method: str
     path: str
-    headers: Mapping[str, str]
+    headers: CIMultiDictProxy[str]
     body: bytes
     # The address of nginx's connection.
     peer: object

@@ -64,3 +64,8 @@ def test_systemd_unit_is_valid_and_rated_secure(tmp_path: Path) -> None:
         command: list[str | Path] = ["systemd-analyze", *check, unit]
         done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - no shell
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+def test_workers_that_others_reach_have_access_control() -> None:
+    assert setting("AUTH", COMPOSE.read_text()) == "${AUTH:-on}"
+    assert setting("AUTH", (DEPLOY / "chrysopedia-chat.env").read_text()) == "on"

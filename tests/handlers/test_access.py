@@ -1,9 +1,11 @@
 """Requests with AUTH=on: keys, tokens, users named by a proxy, and what belongs to whom."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import asyncpg
@@ -14,12 +16,14 @@ from app.config import Settings
 from tests.keys import SITE, MadeKey, bearer, make_key, revoke
 from tests.servers import OwnServer
 from tests.service import CHAT, Client, running
+from tests.workers import PROJECT
 
 pytestmark = pytest.mark.anyio
 
 QUESTION = {"query": "Hello!"}
 CONVERSATIONS = "/api/v1/conversations"
 UNKNOWN_TURN = "t_" + "0" * 32
+DOCUMENTATION = PROJECT / "docs/access.md"
 # Seconds for a worker to see a change, on a busy machine.
 SOON = 20
 
@@ -170,6 +174,18 @@ async def test_a_publishable_key_may_only_ask_and_read_its_own(
     assert (await ask(guarded, sent | {"X-Subject": "ann"}))[0] == 403
 
 
+async def test_ids_that_can_be_guessed_are_not_shared_by_visitors_of_a_site(
+    guarded: Client, key: MadeKey, public_key: MadeKey
+) -> None:
+    visitor = public_key.headers | {"Origin": SITE}
+    for sender, kept in ((visitor, False), (key.headers, True)):
+        asked = {"json": QUESTION | {"conversation_id": "1"}, "headers": sender}
+        _, _, headers = await guarded.call("POST", CHAT, **asked)
+        assert (headers["X-Conversation-Id"] == "1") is kept
+        short = {"json": QUESTION, "headers": sender | {"Idempotency-Key": "1"}}
+        assert (await guarded.call("POST", CHAT, **short))[0] == (200 if kept else 400)
+
+
 async def test_a_revoked_key_and_its_tokens_are_refused_within_seconds(
     guarded: Client, key: MadeKey, database_url: str
 ) -> None:
@@ -294,3 +310,11 @@ async def test_the_audit_log_names_keys_and_refusals_but_no_secrets(
     for secret in (key.text[-60:], conversation):
         assert secret not in text
     assert log.stat().st_mode & 0o077 == 0
+
+
+async def test_the_documented_program_makes_tokens(guarded: Client, key: MadeKey) -> None:
+    [program] = re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(program, names)  # noqa: S102
+    names |= {"KEY_ID": key.id, "SIGNING_SECRET": key.signing_secret}
+    assert (await ask(guarded, bearer(names["chat_token"]("user-17"))))[0] == 200

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.anyio
 QUESTION = "How fast should the attack be when I side-chain the bass to the kick?"
 
 
-async def turns(service: Client, conversation: str) -> list[dict[str, object]]:
+async def turns(service: Client, name: str) -> list[dict[str, object]]:
+    conversation = await service.conversation(name)
     status, body, _ = await service.call("GET", f"/api/v1/conversations/{conversation}")
     assert status == 200
     assert body["conversation_id"] == conversation
@@ -32,10 +33,9 @@ async def test_turn_is_stored_with_its_exact_answer(service: Client) -> None:
 
 
 async def test_follow_up_is_searched_with_words_of_the_earlier_question(service: Client) -> None:
-    await service.ask(QUESTION, conversation_id=await service.conversation("follow"))
-    events = await service.ask(
-        "And the release?", conversation_id=await service.conversation("follow")
-    )
+    conversation = await service.conversation("follow")
+    await service.ask(QUESTION, conversation_id=conversation)
+    events = await service.ask("And the release?", conversation_id=conversation)
     assert "side-chain" in events[-1].data["scope"]["query"]
     assert events[-1].data["cascade_tier"] == "global"
     assert events[0].data
@@ -50,8 +50,9 @@ async def test_model_rewrites_the_follow_up_and_gets_the_earlier_turns(
         return say("As long as the groove [1].")
 
     model.answers(script)
-    await chat.ask(QUESTION, conversation_id=await chat.conversation("model"))
-    events = await chat.ask("And the release?", conversation_id=await chat.conversation("model"))
+    conversation = await chat.conversation("model")
+    await chat.ask(QUESTION, conversation_id=conversation)
+    events = await chat.ask("And the release?", conversation_id=conversation)
     assert events[-1].data["scope"]["query"] == "How long should the side-chain release be?"
     sent = [message["content"] for message in model.requests[-1].messages]
     assert sent[1:3] == [QUESTION, "As long as the groove."]
@@ -66,8 +67,9 @@ async def test_follow_up_is_rewritten_by_rule_if_the_model_fails(
         return refuse(500) if condensing else say("Yes [1].")
 
     model.answers(script)
-    await chat.ask(QUESTION, conversation_id=await chat.conversation("rule"))
-    events = await chat.ask("And the release?", conversation_id=await chat.conversation("rule"))
+    conversation = await chat.conversation("rule")
+    await chat.ask(QUESTION, conversation_id=conversation)
+    events = await chat.ask("And the release?", conversation_id=conversation)
     assert events[-1].data["scope"]["query"].startswith("And the release? (")
 
 
@@ -91,8 +93,9 @@ async def test_follow_up_is_rewritten_by_rule_if_condensing_is_off(
     chat_settings: Settings, model: ScriptedModel
 ) -> None:
     async with running(replace(chat_settings, condense="off")) as chat:
-        await chat.ask(QUESTION, conversation_id=await chat.conversation("off"))
-        events = await chat.ask("And the release?", conversation_id=await chat.conversation("off"))
+        conversation = await chat.conversation("off")
+        await chat.ask(QUESTION, conversation_id=conversation)
+        events = await chat.ask("And the release?", conversation_id=conversation)
     assert events[-1].data["scope"]["query"].startswith("And the release? (")
     assert len(model.requests) == 2
 
@@ -100,10 +103,11 @@ async def test_follow_up_is_rewritten_by_rule_if_condensing_is_off(
 async def test_follow_up_without_sources_is_refused_without_the_model(
     chat: Client, model: ScriptedModel
 ) -> None:
-    await chat.ask(QUESTION, conversation_id=await chat.conversation("none"))
+    conversation = await chat.conversation("none")
+    await chat.ask(QUESTION, conversation_id=conversation)
     question = "Who won the football world cup in Montevideo?"
     model.answers(say(question), say("From my own knowledge."))
-    events = await chat.ask(question, conversation_id=await chat.conversation("none"))
+    events = await chat.ask(question, conversation_id=conversation)
     assert events[-1].data["cascade_tier"] == "none"
     assert answer(events) == (
         "I found nothing about that in this library. It never mentions “Montevideo”."
@@ -112,8 +116,9 @@ async def test_follow_up_without_sources_is_refused_without_the_model(
 
 async def test_model_reworks_its_last_answer(chat: Client, model: ScriptedModel) -> None:
     model.answers(say("Set it to 1 ms [1]."), say("1 ms."))
-    await chat.ask(QUESTION, conversation_id=await chat.conversation("rework"))
-    events = await chat.ask("Shorter, please.", conversation_id=await chat.conversation("rework"))
+    conversation = await chat.conversation("rework")
+    await chat.ask(QUESTION, conversation_id=conversation)
+    events = await chat.ask("Shorter, please.", conversation_id=conversation)
     assert answer(events) == "1 ms."
     assert (events[0].data, events[-1].data["finish_reason"]) == ([], "stop")
     assert [m["content"] for m in model.requests[-1].messages[1:]] == [
@@ -126,21 +131,19 @@ async def test_model_reworks_its_last_answer(chat: Client, model: ScriptedModel)
 async def test_thanks_are_not_stored_and_the_next_follow_up_keeps_its_subject(
     service: Client,
 ) -> None:
-    await service.ask(QUESTION, conversation_id=await service.conversation("thanks"))
-    done = (
-        await service.ask("Thanks a lot!", conversation_id=await service.conversation("thanks"))
-    )[-1].data
+    conversation = await service.conversation("thanks")
+    await service.ask(QUESTION, conversation_id=conversation)
+    done = (await service.ask("Thanks a lot!", conversation_id=conversation))[-1].data
     assert (done["finish_reason"], done["memory"]) == ("refused", "kept")
-    done = (
-        await service.ask("And the release?", conversation_id=await service.conversation("thanks"))
-    )[-1].data
+    done = (await service.ask("And the release?", conversation_id=conversation))[-1].data
     assert done["scope"]["query"].startswith("And the release? (")
     assert len(await turns(service, "thanks")) == 2
 
 
 async def test_conversation_of_small_talk_alone_is_not_stored(service: Client) -> None:
-    await service.ask("Hello!", conversation_id=await service.conversation("hello"))
-    status, *_ = await service.call("GET", "/api/v1/conversations/hello")
+    conversation = await service.conversation("hello")
+    await service.ask("Hello!", conversation_id=conversation)
+    status, *_ = await service.call("GET", f"/api/v1/conversations/{conversation}")
     assert status == 404
 
 
@@ -155,8 +158,9 @@ async def test_only_the_latest_turns_are_stored(service_settings: Settings) -> N
 
 
 async def test_deleted_conversation_is_gone(service: Client) -> None:
-    await service.ask(QUESTION, conversation_id=await service.conversation("gone"))
-    path = "/api/v1/conversations/gone"
+    conversation = await service.conversation("gone")
+    await service.ask(QUESTION, conversation_id=conversation)
+    path = f"/api/v1/conversations/{conversation}"
     assert [(await service.call("DELETE", path))[0] for _ in range(2)] == [204, 204]
     status, problem, _ = await service.call("GET", path)
     assert (status, problem["status"]) == (404, 404)
@@ -165,5 +169,6 @@ async def test_deleted_conversation_is_gone(service: Client) -> None:
 
 async def test_failed_turn_is_not_stored(chat: Client, model: ScriptedModel) -> None:
     model.answers(say())
-    await chat.ask(QUESTION, conversation_id=await chat.conversation("failed"))
-    assert (await chat.call("GET", "/api/v1/conversations/failed"))[0] == 404
+    conversation = await chat.conversation("failed")
+    await chat.ask(QUESTION, conversation_id=conversation)
+    assert (await chat.call("GET", f"/api/v1/conversations/{conversation}"))[0] == 404

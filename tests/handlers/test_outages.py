@@ -16,31 +16,31 @@ async def test_chat_works_without_redis_and_reports_it(
     service_settings: Settings, own_valkey: OwnServer
 ) -> None:
     async with running(replace(service_settings, redis_url=own_valkey.url)) as service:
-        assert (await service.ask(QUESTION, conversation_id=await service.conversation("c")))[
-            -1
-        ].data["memory"] == "kept"
+        conversation = await service.conversation("c")
+        path = f"/api/v1/conversations/{conversation}"
+        assert (await service.ask(QUESTION, conversation_id=conversation))[-1].data[
+            "memory"
+        ] == "kept"
 
         await own_valkey.stop()
-        done = (
-            await service.ask(
-                "And how do I set the release?", conversation_id=await service.conversation("c")
-            )
-        )[-1].data
+        done = (await service.ask("And how do I set the release?", conversation_id=conversation))[
+            -1
+        ].data
         assert (done["memory"], done["finish_reason"]) == ("unavailable", "stop")
         status, ready, _ = await service.call("GET", "/readyz")
         assert (status, ready["parts"]["memory"]) == (200, "unavailable")
         for method in ("GET", "DELETE"):
-            status, problem, headers = await service.call(method, "/api/v1/conversations/c")
+            status, problem, headers = await service.call(method, path)
             assert (status, problem["status"]) == (503, 503)
             assert int(headers["Retry-After"]) > 0
 
         await own_valkey.start()
-        assert (await service.ask(QUESTION, conversation_id=await service.conversation("c")))[
-            -1
-        ].data["memory"] == "kept"
+        assert (await service.ask(QUESTION, conversation_id=conversation))[-1].data[
+            "memory"
+        ] == "kept"
         # Turns stored before the outage are still there.
-        _, conversation, _ = await service.call("GET", "/api/v1/conversations/c")
-        assert len(conversation["turns"]) == 2
+        _, kept, _ = await service.call("GET", path)
+        assert len(kept["turns"]) == 2
 
 
 async def test_questions_are_refused_while_the_database_is_down(

@@ -191,7 +191,7 @@ async def test_repeated_idempotency_key_is_answered_once(
 ) -> None:
     held = anyio.Event()
     model.answers(say("One", held, " two"))
-    key, body = {"Idempotency-Key": "k-1"}, {"query": QUESTION}
+    key, body = {"Idempotency-Key": "key-of-a-question-1"}, {"query": QUESTION}
     async with chat.stream(body, key) as stream:
         turn_id = stream.response.headers["X-Turn-Id"]
         seen = await stream.until("token")
@@ -213,7 +213,7 @@ async def test_addresses_have_the_path_that_a_proxy_removes(
 ) -> None:
     held = anyio.Event()
     model.answers(say("One", held))
-    key, body = {"Idempotency-Key": "k-3"}, {"query": QUESTION}
+    key, body = {"Idempotency-Key": "key-of-a-question-3"}, {"query": QUESTION}
     async with running(replace(chat_settings, root_path="/ai/chat")) as service:
         async with service.stream(body, key) as stream:
             turn_id = stream.response.headers["X-Turn-Id"]
@@ -231,7 +231,7 @@ async def test_idempotency_key_of_a_failed_turn_can_be_reused(
     chat: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("No", finish="error"), say("Now [1]."))
-    key, body = {"Idempotency-Key": "k-2"}, {"query": QUESTION}
+    key, body = {"Idempotency-Key": "key-of-a-question-2"}, {"query": QUESTION}
     async with chat.stream(body, key) as stream:
         assert (await stream.rest())[-1].name == "error"
     async with chat.stream(body, key) as stream:

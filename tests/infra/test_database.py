@@ -129,7 +129,7 @@ async def test_without_the_right_to_create_pgvector_everything_else_is_created(
     try:
         await bare.execute("SET ROLE owner_of_tests")
         state = await migrate(bare)
-        assert state == DatabaseState(version=3, pgvector=None)
+        assert state == DatabaseState(version=4, pgvector=None)
         assert "pgvector" in caplog.text
         assert {"passages", "passage_texts", "embedders"} <= await tables(bare)
         assert not await has_weights(bare)
@@ -174,7 +174,7 @@ async def test_an_empty_database_of_the_first_version_is_migrated(
     first, *_ = read_migrations(files("app.infra").joinpath("schema.sql").read_text("utf-8"))
     assert (await migrate(bare, f"-- migration 1: {first.title}\n{first.sql}")).version == 1
     state = await migrate(bare)
-    assert (state.version, bool(state.pgvector)) == (3, True)
+    assert (state.version, bool(state.pgvector)) == (4, True)
     assert {"passage_texts", "embedders", "gates"} <= await tables(bare)
     assert await has_weights(bare)
 

@@ -14,7 +14,6 @@ from random import Random
 from time import perf_counter
 from typing import Any, ClassVar
 from urllib.parse import urlencode
-from uuid import uuid4
 
 import gevent
 from geventhttpclient.response import HTTPParseError
@@ -57,10 +56,10 @@ class ChatUser(FastHttpUser):
     def follow_up(self) -> None:
         """Ask, then follow up in the same conversation."""
         question = self._question()
-        conversation_id = f"load-{uuid4()}"
-        if self._ask(question, conversation_id).end:
+        first = self._ask(question)
+        if first.end == "done":
             follow_up = replace(question, query=f"And what about {question.topic}?")
-            self._ask(follow_up, conversation_id)
+            self._ask(follow_up, first.conversation_id)
 
     @task(3)
     def resume(self) -> None:

@@ -56,6 +56,11 @@ class Reading:
         """The turn's id, which is a part of its events' ids."""
         return self.last_id.rpartition("-")[0]
 
+    @property
+    def conversation_id(self) -> str:
+        """The conversation's id, from the last event of an answer that has ended."""
+        return str(json.loads(self._data)["conversation_id"])
+
     def close(self) -> None:
         """Check the end, after the connection was closed. Raises StreamFault."""
         if not self.end:

@@ -87,14 +87,16 @@ async def test_a_conversation_continues_on_the_other_worker(
 ) -> None:
     one, other = workers
     model.answers(say("One"), say("And how slow should it be?"), say("Two"))
-    async with asking(one, conversation_id="c-1") as first:
+    conversation = await one.conversation("c")
+    async with asking(one, conversation_id=conversation) as first:
         assert data_of((await first.rest())[-1])["memory"] == "kept"
-    events = await other.ask("And how slow?", conversation_id="c-1")
+    events = await other.ask("And how slow?", conversation_id=conversation)
     assert events[-1].data["memory"] == "kept"
     assert "One" in str(model.requests[-1].messages)
-    assert await turns_of(one, "c-1") == ["One", "Two"]
-    assert (await other.call("DELETE", "/api/v1/conversations/c-1"))[0] == 204
-    assert (await one.call("GET", "/api/v1/conversations/c-1"))[0] == 404
+    assert await turns_of(one, conversation) == ["One", "Two"]
+    path = f"/api/v1/conversations/{conversation}"
+    assert (await other.call("DELETE", path))[0] == 204
+    assert (await one.call("GET", path))[0] == 404
 
 
 async def test_the_other_worker_serves_an_answer_while_it_runs_and_replays_it(
@@ -134,8 +136,8 @@ async def test_an_idempotency_key_works_across_workers(
     held = anyio.Event()
     model.answers(say("One", held, " two"))
     one, other = workers
-    headers = {"Idempotency-Key": "k-1"}
-    async with asking(one, key="k-1") as first:
+    headers = {"Idempotency-Key": "key-of-a-question-1"}
+    async with asking(one, key="key-of-a-question-1") as first:
         await first.until(2)
         body = {"query": QUESTION}
         status, _, answered = await other.call("POST", CHAT, json=body, headers=headers)
@@ -143,7 +145,7 @@ async def test_an_idempotency_key_works_across_workers(
         async with following(other, first.turn_id) as remote:
             held.set()
             whole = await remote.rest()
-    async with asking(other, key="k-1") as again:
+    async with asking(other, key="key-of-a-question-1") as again:
         assert await again.rest() == whole
     status, _, _ = await other.call("POST", CHAT, json={"query": "Else?"}, headers=headers)
     assert status == 422
@@ -159,7 +161,7 @@ async def test_keys_of_concurrent_turns_spread_over_all_nodes_and_expire(
         pairs = []
         for n in range(MANY):
             one, other = workers if n % 2 else reversed(workers)
-            first = await stack.enter_async_context(asking(one, key=f"k-{n}"))
+            first = await stack.enter_async_context(asking(one, key=f"key-of-a-question-{n}"))
             pairs.append((first, await stack.enter_async_context(following(other, first.turn_id))))
         for first, remote in pairs:
             assert await remote.until(2) == await first.until(2)
@@ -197,7 +199,7 @@ async def test_a_lost_node_delays_no_viewer_and_everything_is_logged_once_it_is_
                         await first.until(3 + number)
             for first, _ in pairs:
                 assert ending(await first.rest()) == "stop"
-            for key in ("k-1", "k-2", "k-3"):
+            for key in ("key-of-a-question-1", "key-of-a-question-2", "key-of-a-question-3"):
                 async with asking(other, key=key) as meanwhile:
                     assert ending(await meanwhile.rest()) == "stop"
         for first, remote in pairs:
@@ -206,9 +208,9 @@ async def test_a_lost_node_delays_no_viewer_and_everything_is_logged_once_it_is_
     for first, _ in pairs:
         async with following(other, first.turn_id) as late:
             assert await late.rest() == first.frames
-    async with asking(one, conversation_id="c-1") as reader:
+    async with asking(one, conversation_id=await one.conversation("c")) as reader:
         assert data_of((await reader.rest())[-1])["memory"] == "kept"
-    assert await turns_of(other, "c-1") == ["One more more more"]
+    assert await turns_of(other, await one.conversation("c")) == ["One more more more"]
 
 
 async def test_a_worker_starts_and_answers_while_the_cluster_is_down(
@@ -218,13 +220,13 @@ async def test_a_worker_starts_and_answers_while_the_cluster_is_down(
         await node.stop()
     async with running(cluster_settings) as worker:
         assert await memory_of(worker) == "unavailable"
-        async with asking(worker, key="k-1") as reader:
+        async with asking(worker, key="key-of-a-question-1") as reader:
             frames = await reader.rest()
         assert (said(frames), data_of(frames[-1])["memory"]) == ("Hello world", "unavailable")
         for node in nodes.nodes:
             await node.start()
         await nodes.wait_for_state()
         assert await memory_of(worker) == "ok"
-        async with asking(worker, conversation_id="c-1") as reader:
+        async with asking(worker, conversation_id=await worker.conversation("c")) as reader:
             assert data_of((await reader.rest())[-1])["memory"] == "kept"
-        assert await turns_of(worker, "c-1") == ["Hello world"]
+        assert await turns_of(worker, await worker.conversation("c")) == ["Hello world"]

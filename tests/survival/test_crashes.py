@@ -130,8 +130,8 @@ async def test_the_key_of_a_killed_workers_turn_can_be_used_again(
     doomed: Worker, other: Client, model: ScriptedModel
 ) -> None:
     model.answers(say("One", anyio.Event(), "never"), say("All of it."))
-    body, key = {"query": QUESTION}, {"Idempotency-Key": "k-death"}
-    async with asking(doomed, key="k-death") as first:
+    body, key = {"query": QUESTION}, {"Idempotency-Key": "key-of-a-question-death"}
+    async with asking(doomed, key="key-of-a-question-death") as first:
         await first.until(2)
         doomed.kill()
     conflicts = 0
@@ -145,7 +145,7 @@ async def test_the_key_of_a_killed_workers_turn_can_be_used_again(
     assert headers["X-Turn-Id"] != first.turn_id
     async with following(other, headers["X-Turn-Id"]) as reader:
         assert (said(await reader.rest()), ending(reader.frames)) == ("All of it.", "stop")
-    async with asking(other, key="k-death") as again:
+    async with asking(other, key="key-of-a-question-death") as again:
         assert await again.rest() == reader.frames
     assert len(model.requests) == 2
 
@@ -155,9 +155,10 @@ async def test_the_key_of_a_turn_killed_before_its_first_event_can_be_used_again
 ) -> None:
     # A follow-up calls the model before the first event is sent.
     model.answers(say("One"), say(anyio.Event()), say(RELEASE), say("All of it."))
-    await other.ask(QUESTION, conversation_id="c-death")
-    body = {"query": "And the release?", "conversation_id": "c-death"}
-    key = {"Idempotency-Key": "k-early"}
+    conversation = await other.conversation("c")
+    await other.ask(QUESTION, conversation_id=conversation)
+    body = {"query": "And the release?", "conversation_id": conversation}
+    key = {"Idempotency-Key": "key-of-a-question-early"}
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(broken, doomed, body, key)
         with anyio.fail_after(SOON):

@@ -78,7 +78,7 @@ async def test_turns_left_after_the_drain_time_end_with_an_error_and_are_remembe
     model.answers(say("One", " two", anyio.Event(), "never"))
     hasty = environment(replace(model_settings, drain_time=0.5))
     async with worker(hasty) as leaving:
-        async with asking(leaving, conversation_id="c") as reader:
+        async with asking(leaving, conversation_id=await other.conversation("c")) as reader:
             await reader.until(3)
             leaving.terminate()
             frames = await reader.rest()
@@ -89,7 +89,8 @@ async def test_turns_left_after_the_drain_time_end_with_an_error_and_are_remembe
     assert (problem["type"], problem["retryable"]) == (SHUTTING_DOWN, True)
     async with following(other, reader.turn_id) as afterwards:
         assert await afterwards.rest() == frames
-    _, conversation, _ = await other.call("GET", "/api/v1/conversations/c")
+    path = f"/api/v1/conversations/{await other.conversation('c')}"
+    _, conversation, _ = await other.call("GET", path)
     assert [turn["answer"] for turn in conversation["turns"]] == ["One two"]
 
 

@@ -40,7 +40,10 @@ async def run_every_kind_of_turn(
     held = anyio.Event()
     model.answers(say("One", held), say("One", anyio.Event()), say("One", anyio.Event()))
     one, other = workers
-    async with asking(one, key="k-1") as first, following(other, first.turn_id) as remote:
+    async with (
+        asking(one, key="key-of-a-question-1") as first,
+        following(other, first.turn_id) as remote,
+    ):
         assert kinds(valkey) >= {"turn", "worker", "idempotency"}
         await remote.until(2)
         assert kinds(valkey) >= {"turn", "worker", "idempotency"}

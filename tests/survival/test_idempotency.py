@@ -25,9 +25,9 @@ async def test_a_repeated_request_gets_the_location_of_the_running_stream(
     held = anyio.Event()
     model.answers(say("One", held, " two"))
     one, other = workers
-    async with asking(one, key="k-1") as first:
+    async with asking(one, key="key-of-a-question-1") as first:
         await first.until(2)
-        key = {"Idempotency-Key": "k-1"}
+        key = {"Idempotency-Key": "key-of-a-question-1"}
         status, problem, headers = await other.call("POST", CHAT, json=BODY, headers=key)
         assert (status, problem["type"]) == (409, "urn:chrysopedia:problem:turn-running")
         assert headers["Location"] == f"{CHAT}/{first.turn_id}"
@@ -44,9 +44,10 @@ async def test_a_turn_without_events_can_be_followed(
     # A follow-up calls the model before the first event is sent.
     model.answers(say("One"), say(held, RELEASE), say("Two"))
     one, other = workers
-    await one.ask(QUESTION, conversation_id="c-1")
-    body = {"query": "And the release?", "conversation_id": "c-1"}
-    key = {"Idempotency-Key": "k-early"}
+    conversation = await one.conversation("c")
+    await one.ask(QUESTION, conversation_id=conversation)
+    body = {"query": "And the release?", "conversation_id": conversation}
+    key = {"Idempotency-Key": "key-of-a-question-early"}
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(partial(one.call, "POST", CHAT, json=body, headers=key))
         with anyio.fail_after(SOON):
@@ -63,10 +64,10 @@ async def test_a_repeated_request_replays_the_finished_stream(
     workers: Workers, model: ScriptedModel
 ) -> None:
     one, other = workers
-    async with asking(one, key="k-2") as first:
+    async with asking(one, key="key-of-a-question-2") as first:
         await first.rest()
     for worker in (other, one, other):
-        async with asking(worker, key="k-2") as again:
+        async with asking(worker, key="key-of-a-question-2") as again:
             assert again.turn_id == first.turn_id
             assert again.conversation_id == first.conversation_id
             assert await again.rest() == first.frames
@@ -78,8 +79,8 @@ async def test_a_key_with_another_body_is_refused(workers: Workers, model: Scrip
     held = anyio.Event()
     model.answers(say("One", held))
     one, other = workers
-    key = {"Idempotency-Key": "k-3"}
-    async with asking(one, key="k-3") as first:
+    key = {"Idempotency-Key": "key-of-a-question-3"}
+    async with asking(one, key="key-of-a-question-3") as first:
         for _ in ("running", "ended"):
             for body in ({"query": "Else?"}, {**BODY, "creator": "else"}):
                 status, problem, _ = await other.call("POST", CHAT, json=body, headers=key)
@@ -94,7 +95,7 @@ async def test_concurrent_requests_with_one_key_run_one_turn(
 ) -> None:
     held = anyio.Event()
     model.answers(say("One", held, " two"))
-    keys = [f"k-{n}" for n in range(10)]
+    keys = [f"key-of-a-question-{n}" for n in range(10)]
     async with AsyncExitStack() as stack:
         answered: dict[str, list[tuple[Client, aiohttp.ClientResponse]]] = {key: [] for key in keys}
 
@@ -131,12 +132,12 @@ async def test_the_key_of_a_failed_turn_can_be_used_again(
 ) -> None:
     model.answers(say("No", finish="error"), say("Now [1]."))
     one, other = workers
-    async with asking(one, key="k-4") as first:
+    async with asking(one, key="key-of-a-question-4") as first:
         assert ending(await first.rest()) == "error"
-    async with asking(other, key="k-4") as second:
+    async with asking(other, key="key-of-a-question-4") as second:
         assert second.turn_id != first.turn_id
         assert said(await second.rest()) == "Now [1]."
-    async with asking(one, key="k-4") as third:
+    async with asking(one, key="key-of-a-question-4") as third:
         assert (third.turn_id, await third.rest()) == (second.turn_id, second.frames)
     assert len(model.requests) == 2
 
@@ -146,7 +147,7 @@ async def test_each_key_and_each_request_without_one_runs_its_own_turn(
 ) -> None:
     turns = set()
     for worker in workers:
-        for key in ("k-5", "k-6", "", ""):
+        for key in ("key-of-a-question-5", "key-of-a-question-6", "", ""):
             async with asking(worker, key=key) as reader:
                 await reader.rest()
                 turns.add(reader.turn_id)

@@ -79,20 +79,21 @@ async def test_local_viewers_only_notice_that_memory_is_unavailable(
 async def test_the_next_turn_after_an_outage_is_logged_and_remembered(
     worker: Client, other: Client, model: ScriptedModel, outage: Outage
 ) -> None:
+    conversation = await worker.conversation("c")
     outage.begin()
-    async with asking(worker, conversation_id="c") as reader:
+    async with asking(worker, conversation_id=conversation) as reader:
         assert data_of((await reader.rest())[-1])["memory"] == "unavailable"
     outage.end()
     held = anyio.Event()
     model.answers(say("One", held, " two"))
-    async with asking(worker, conversation_id="c") as reader:
+    async with asking(worker, conversation_id=conversation) as reader:
         await reader.until(2)
         async with following(other, reader.turn_id) as remote:
             held.set()
             assert await remote.rest() == await reader.rest()
     assert data_of(reader.frames[-1])["memory"] == "kept"
-    _, conversation, _ = await other.call("GET", "/api/v1/conversations/c")
-    assert [turn["answer"] for turn in conversation["turns"]] == ["One two"]
+    _, kept, _ = await other.call("GET", f"/api/v1/conversations/{conversation}")
+    assert [turn["answer"] for turn in kept["turns"]] == ["One two"]
 
 
 async def test_a_turn_that_runs_through_an_outage_is_logged_completely(

@@ -11,7 +11,7 @@ from app.infra.http.endpoint import Endpoint, proxy_for
 
 
 class Service:
-    """A service at an http or https URL; `name` is its URL without a path.
+    """A service at an http or https URL, with a key if it needs one; `name` has no path.
 
     Raises AskFailed if the URL, or that of a proxy, is invalid, and if others could read the key.
     """

@@ -28,12 +28,14 @@ log = logging.getLogger(__name__)
 LIMIT, EMBEDDER_LIMIT = 5.0, 20.0
 
 
-def doctor(settings: Settings, url: str | None, question: str | None, *, as_json: bool) -> int:
+def doctor(
+    settings: Settings, url: str | None, question: str | None, *, key: str = "", as_json: bool
+) -> int:
     """Check the configuration and, with a URL, the public address; returns the exit status.
 
-    Raises AskFailed if the URL is invalid.
+    The address is asked with a key if there is one. Raises AskFailed if the URL is invalid.
     """
-    service = Service(url) if url else None
+    service = Service(url, key) if url else None
     report = Report(sys.stdout, as_json=as_json)
     asyncio.run(_check_settings(report, settings))
     if service:

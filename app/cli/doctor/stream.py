@@ -116,7 +116,12 @@ def _get(service: Service, path: str, kind: Any) -> Any:
 def _report_refused(report: Report, error: HTTPError) -> None:
     status = error.code
     if status in (401, 403):
-        report.skip("question", f"refused ({status}): put user and password into --url")
+        report.skip(
+            "question",
+            f"refused ({status}): {rejection_message(error)}",
+            "Set CHRYSOPEDIA_KEY to a secret key; for a proxy that asks for a password, put user"
+            " and password into --url.",
+        )
     elif status == 429:
         report.skip("question", "refused (429): too many questions from here; try again later")
     elif status == 422:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from app import __version__
-from app.errors import ChatError
+from app.errors import ChatError, Unauthenticated
 from app.handlers.codec import EVENT_STREAM
 from app.handlers.openapi.operations import EVENTS, OPERATIONS, Operation, ResponseSpec
 from app.handlers.openapi.parameters import COMMON, HEADERS, PROBLEM_HEADERS, Parameter
@@ -42,6 +42,14 @@ STREAM_DESCRIPTION = (
     "heartbeats. Ids are opaque and only for resuming. This is the schema of each event, like "
     "`itemSchema` in OpenAPI 3.2."
 )
+# Without AUTH=on no credentials are needed.
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A secret key (`chp_secret_…`), a publishable key (`chp_publishable_…`, only in "
+    "browsers on its own sites, and not for creators and search), or a token (JWT). Needed if the "
+    "service runs with `AUTH=on`.",
+}
 
 
 class Example(Struct, frozen=True):
@@ -83,6 +91,7 @@ def build_document(examples: Sequence[Example], root_path: str = "") -> JSON:
         "components": {
             "headers": {name: _header(name, examples, schemas) for name in HEADERS},
             "schemas": schemas.components,
+            "securitySchemes": {"bearer": BEARER},
         },
     }
     # Turns tuples into lists.
@@ -113,6 +122,8 @@ def _operation(
         "summary": operation.summary,
         "description": operation.description,
     }
+    if Unauthenticated in operation.problems:
+        spec["security"] = [{"bearer": []}, {}]
     if operation.parameters:
         spec["parameters"] = [_parameter(each, own, schemas) for each in operation.parameters]
     if operation.body:

@@ -11,6 +11,7 @@ from app.errors import (
     BodyTooLarge,
     BodyTooSlow,
     ChatError,
+    Forbidden,
     LengthRequired,
     LibraryUnavailable,
     NotAcceptable,
@@ -19,6 +20,7 @@ from app.errors import (
     TooManyRequests,
     TurnLost,
     TurnRunning,
+    Unauthenticated,
     Unavailable,
     Unprocessable,
     UnsupportedMediaType,
@@ -28,6 +30,7 @@ from app.handlers.openapi.parameters import (
     CONVERSATION,
     CREATOR,
     CURSOR,
+    END_USER,
     IDEMPOTENCY_KEY,
     IF_NONE_MATCH,
     PREFIX,
@@ -95,6 +98,8 @@ _STREAM = ResponseSpec(
     ("X-Conversation-Id", "X-Turn-Id"),
 )
 _ANSWER = replace(_STREAM, headers=(*_STREAM.headers, "Location"))
+# With access control.
+_REFUSED = (Unauthenticated, Forbidden, Unavailable)
 _NOTHING_LEFT = ResponseSpec(204, "`Last-Event-ID` is the last event; nothing is left to send.")
 _NOT_MODIFIED = ResponseSpec(304, "Unchanged since the version in `If-None-Match`.", {}, ("ETag",))
 
@@ -110,13 +115,13 @@ OPERATIONS = (
         "reported by `error`. If the client disconnects, the turn keeps running for a while, and "
         "the client can resume it. With `Last-Event-ID` the body is ignored and that stream "
         "resumes.",
-        parameters=(*CURSOR, IDEMPOTENCY_KEY),
+        parameters=(*CURSOR, IDEMPOTENCY_KEY, END_USER),
         body=ChatRequest,
         responses=(_ANSWER, _NOTHING_LEFT),
         problems=(
             *(BadRequest, NotFound, NotAcceptable, BodyTooSlow, TurnRunning, LengthRequired),
             *(BodyTooLarge, UnsupportedMediaType, Unprocessable, TooManyRequests),
-            *(Unavailable, LibraryUnavailable, ShuttingDown, TurnLost),
+            *(*_REFUSED, LibraryUnavailable, ShuttingDown, TurnLost),
         ),
     ),
     Operation(
@@ -128,9 +133,9 @@ OPERATIONS = (
         description="Sends the stream from its start, or after `Last-Event-ID`, whichever worker "
         "runs the turn. Works with a browser's EventSource. A finished turn can be replayed for "
         "some minutes.",
-        parameters=(TURN, *CURSOR, TICKET),
+        parameters=(TURN, *CURSOR, TICKET, END_USER),
         responses=(_STREAM, _NOTHING_LEFT),
-        problems=(BadRequest, NotFound, NotAcceptable, Unavailable, ShuttingDown),
+        problems=(BadRequest, NotFound, NotAcceptable, *_REFUSED, ShuttingDown),
     ),
     Operation(
         name="stop",
@@ -140,9 +145,9 @@ OPERATIONS = (
         summary="Stop a turn",
         description="Ends the answer early, whichever worker runs the turn: viewers get `done` "
         "with `stopped`, and the partial answer is stored. No effect on a finished turn.",
-        parameters=(TURN,),
+        parameters=(TURN, END_USER),
         responses=(ResponseSpec(202, "The turn is being stopped."),),
-        problems=(NotFound, Unavailable),
+        problems=(NotFound, *_REFUSED),
     ),
     Operation(
         name="conversation",
@@ -152,9 +157,9 @@ OPERATIONS = (
         summary="Read a conversation",
         description="Returns the latest turns, oldest first. Conversations expire some time after "
         "their last turn.",
-        parameters=(CONVERSATION,),
+        parameters=(CONVERSATION, END_USER),
         responses=(ResponseSpec(200, "The turns.", {JSON: Conversation}),),
-        problems=(NotFound, Unprocessable, Unavailable),
+        problems=(NotFound, Unprocessable, *_REFUSED),
     ),
     Operation(
         name="forget",
@@ -163,9 +168,9 @@ OPERATIONS = (
         tag="conversations",
         summary="Delete a conversation",
         description="Also succeeds if there is nothing to delete.",
-        parameters=(CONVERSATION,),
+        parameters=(CONVERSATION, END_USER),
         responses=(ResponseSpec(204, "The conversation is deleted."),),
-        problems=(Unprocessable, Unavailable),
+        problems=(Unprocessable, *_REFUSED),
     ),
     Operation(
         name="creators",
@@ -174,9 +179,9 @@ OPERATIONS = (
         tag="library",
         summary="List creators",
         description="Returns at most 50 creators by name, with their numbers of videos and pages.",
-        parameters=(PREFIX,),
+        parameters=(PREFIX, END_USER),
         responses=(ResponseSpec(200, "The creators.", {JSON: tuple[CreatorEntry, ...]}),),
-        problems=(Unprocessable, LibraryUnavailable),
+        problems=(Unprocessable, *_REFUSED, LibraryUnavailable),
     ),
     Operation(
         name="search",
@@ -185,9 +190,9 @@ OPERATIONS = (
         tag="library",
         summary="Search without an answer",
         description="Returns the tier and the sources that an answer would use.",
-        parameters=(QUESTION, CREATOR),
+        parameters=(QUESTION, CREATOR, END_USER),
         responses=(ResponseSpec(200, "The search result.", {JSON: SearchResult}),),
-        problems=(Unprocessable, LibraryUnavailable),
+        problems=(Unprocessable, *_REFUSED, LibraryUnavailable),
     ),
     Operation(
         name="alive",

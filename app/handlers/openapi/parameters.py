@@ -6,7 +6,15 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from app import limits
-from app.limits import CREATOR_LIMIT, EVENT_ID, QUERY_LIMIT, REQUEST_ID, full_match, trimmed_text
+from app.limits import (
+    CREATOR_LIMIT,
+    EVENT_ID,
+    QUERY_LIMIT,
+    REQUEST_ID,
+    SUBJECT,
+    full_match,
+    trimmed_text,
+)
 from app.schemas import ConversationId, TurnId
 
 
@@ -39,6 +47,10 @@ HEADERS: Mapping[str, Any] = {
             "`ticket`, so that an EventSource can follow the stream."
         ),
     ],
+    "WWW-Authenticate": Annotated[
+        str,
+        Meta(description='`Bearer`, with `error="invalid_token"` if the credentials are wrong.'),
+    ],
     "Retry-After": Annotated[
         str,
         Meta(
@@ -56,6 +68,7 @@ HEADERS: Mapping[str, Any] = {
 }
 # Headers of problem documents by status, in addition to those of every response.
 PROBLEM_HEADERS: Mapping[int, tuple[str, ...]] = {
+    401: ("WWW-Authenticate",),
     409: ("Location",),
     429: ("Retry-After", "RateLimit-Policy", "RateLimit"),
     503: ("Retry-After",),
@@ -117,6 +130,13 @@ IDEMPOTENCY_KEY = Parameter(
     Annotated[str, Meta(extra_json_schema={"pattern": full_match(limits.IDEMPOTENCY_KEY)})],
     "Makes retries safe: the same key with the same body is answered once. While the turn runs, a "
     "retry gets a 409 with its `Location`; afterwards the finished stream is replayed.",
+)
+END_USER = Parameter(
+    "X-Subject",
+    "header",
+    Annotated[str, Meta(extra_json_schema={"pattern": full_match(SUBJECT)})],
+    "The end user whom a server with a secret key asks for: turns and conversations belong to this "
+    "user. Any text that the server chooses.",
 )
 CREATOR = Parameter(
     "creator",

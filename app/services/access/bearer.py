@@ -2,9 +2,8 @@
 
 from app.errors import Forbidden, Unauthenticated
 from app.services.access.active_keys import ActiveKeys
-from app.services.access.caller import Caller
+from app.services.access.caller import Caller, is_subject
 from app.services.access.keys import KEY_TEXT, Key
-from app.services.access.subjects import SUBJECT
 from app.services.access.tokens import Tokens
 
 NEITHER = (
@@ -85,7 +84,7 @@ def _with_key(key: Key, address: str, end_user: str | None, origin: str | None) 
         if end_user is not None:
             raise Forbidden(NO_END_USER)
     elif end_user is not None:
-        if not SUBJECT.fullmatch(end_user):
+        if not is_subject(end_user):
             raise Forbidden(BAD_END_USER)
         subject = f"{subject}:{end_user}"
     return Caller(

@@ -1,10 +1,15 @@
 """Who makes a request, and what they may do."""
 
 import hashlib
+import re
 from functools import cached_property
 from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
+
+from app.limits import SUBJECT
+
+_SUBJECT = re.compile(SUBJECT)
 
 # How a caller identifies itself: not at all, by the page's cookie, by a key or token, by the link
 # to one stream, or as the user that a trusted proxy names.
@@ -33,9 +38,9 @@ class Caller(Struct, frozen=True, dict=True):
     """The sender of a request.
 
     `subject` owns conversations, turns and idempotency keys. Callers without identity share the
-    subject "", so that only their ids protect them. `quota` limits all subjects of the key
-    together, `subject_quota` this one. `creators` are the slugs of the creators that the caller may
-    read, None for all.
+    subject "", and those of a publishable key its subject (`shared`). `quota` is the key's,
+    `subject_quota` the subject's own, from its token. `creators` are the slugs of the creators that
+    the caller may read, None for all.
     """
 
     address: str = ""
@@ -46,10 +51,20 @@ class Caller(Struct, frozen=True, dict=True):
     subject_quota: Quota = Quota()
     creators: tuple[str, ...] | None = None
 
+    @property
+    def shared(self) -> bool:
+        """Whether strangers have the same subject, so that only ids tell what is whose."""
+        return self.identity in ("none", "publishable")
+
     @cached_property
     def owner(self) -> str:
         """The subject's name in Redis: 32 hexadecimal digits, "" without a subject."""
         return hashlib.sha256(self.subject.encode()).hexdigest()[:32] if self.subject else ""
+
+
+def is_subject(text: str) -> bool:
+    """Return whether a text may name an end user."""
+    return bool(_SUBJECT.fullmatch(text))
 
 
 def _lower(one: int | None, other: int | None) -> int | None:

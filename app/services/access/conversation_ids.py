@@ -21,7 +21,10 @@ class ConversationIds:
 
     def new(self) -> str:
         """Return a new id."""
-        random = secrets.token_hex(_DIGITS // 2)
+        return self.of(secrets.token_hex(_DIGITS // 2))
+
+    def of(self, random: str) -> str:
+        """Return the id that begins with 32 random hexadecimal digits."""
         return f"c_{random}{self._mark(random)}"
 
     def made(self, conversation_id: str) -> bool:

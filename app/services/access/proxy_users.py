@@ -5,7 +5,7 @@ from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from app.errors import Unauthenticated
-from app.services.access.subjects import SUBJECT
+from app.services.access.caller import is_subject
 
 
 class ProxyUsers:
@@ -18,7 +18,7 @@ class ProxyUsers:
         """Return the user whom a proxy names, None without one; raises Unauthenticated."""
         if not any(names) or not self._trusts(peer):
             return None
-        if len(names) > 1 or not SUBJECT.fullmatch(names[0]):
+        if len(names) > 1 or not is_subject(names[0]):
             raise Unauthenticated(
                 "The proxy must name one user, in 1 to 200 visible ASCII characters."
             )

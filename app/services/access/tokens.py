@@ -14,15 +14,16 @@ from msgspec import Struct
 
 from app.errors import Unauthenticated
 from app.services.access.active_keys import ActiveKeys
-from app.services.access.caller import Quota
+from app.services.access.caller import Quota, is_subject
 from app.services.access.keys import KEY_ID, Key, signing_secret
-from app.services.access.subjects import SUBJECT
 
 # In bytes.
 TOKEN_LIMIT = 8 * 1024
 # Seconds that a token signed with a key's signing secret may be valid, and that clocks may differ.
 MAX_LIFETIME, LEEWAY = 15 * 60, 10
 MAX_CREATORS = 1_000
+# Valid tokens that are remembered, and the seconds for which those of another issuer are.
+REMEMBERED, REMEMBERED_FOR = 1_000, 300
 
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 # Parameters that bring or fetch keys, compress, or change how the others are understood.
@@ -77,9 +78,30 @@ class Tokens:
         self._secret = database_secret
         self._audience = audience
         self._public_keys = public_keys
+        # By their text, with the time until which they need not be checked again.
+        self._valid: dict[str, tuple[VerifiedToken, float]] = {}
 
     async def verify(self, token: str) -> VerifiedToken:
         """Check a token; raises Unauthenticated and Unavailable."""
+        known, until = self._valid.get(token, (None, 0))
+        if known is None or until <= time.time():
+            known = await self._check(token)
+            self._remember(token, known)
+        elif known.key is not None and await self._keys.find(known.key.id) is None:
+            raise Unauthenticated(UNKNOWN_KEY, key_id=known.key.id)
+        return known
+
+    def _remember(self, token: str, valid: VerifiedToken) -> None:
+        # Also if it is there: the end of the dictionary has the latest ones.
+        self._valid.pop(token, None)
+        if len(self._valid) >= REMEMBERED:
+            del self._valid[next(iter(self._valid))]
+        until = valid.claims.exp
+        if valid.key is None:
+            until = min(until, time.time() + REMEMBERED_FOR)
+        self._valid[token] = valid, until
+
+    async def _check(self, token: str) -> VerifiedToken:
         key_id = _key_id(token)
         key = await self._keys.find(key_id) if KEY_ID.fullmatch(key_id) else None
         if key is not None and key.kind == "secret":
@@ -109,7 +131,7 @@ class Tokens:
             raise Unauthenticated(_explain(error, self._audience, issuer)) from None
         except (msgspec.ValidationError, ValueError, OverflowError, RecursionError):
             raise Unauthenticated(BAD_CLAIMS) from None
-        if not SUBJECT.fullmatch(claims.sub) or len(claims.creators or ()) > MAX_CREATORS:
+        if not is_subject(claims.sub) or len(claims.creators or ()) > MAX_CREATORS:
             raise Unauthenticated(BAD_CLAIMS)
         return claims
 

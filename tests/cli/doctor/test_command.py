@@ -1,6 +1,7 @@
 """`python -m app doctor` as a command: its exit status, JSON, and the embedded servers."""
 
 import json
+import re
 from pathlib import Path
 
 import anyio
@@ -8,6 +9,7 @@ import pytest
 
 from app.config import Settings
 from tests.cli.processes import run
+from tests.keys import make_key
 from tests.service import running
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +51,7 @@ def test_a_failed_check_is_an_exit_status_of_1_and_secrets_are_not_printed() -> 
         ((), {"REDIS_URL": "http://x"}),
         (("--url", "ftp://x"), {}),
         (("--question", "Why?"), {}),
+        (("--url", "http://127.0.0.1:1"), {"CHRYSOPEDIA_KEY": "ü"}),
     ],
 )
 def test_wrong_settings_and_options_are_an_exit_status_of_2(
@@ -56,6 +59,32 @@ def test_wrong_settings_and_options_are_an_exit_status_of_2(
 ) -> None:
     done = run("doctor", *arguments, **settings)
     assert (done.returncode, done.stdout) == (2, "")
+
+
+async def test_a_service_with_access_control_is_asked_with_a_key(
+    database_url: str, redis_url: str
+) -> None:
+    key = await make_key(database_url)
+    settings = Settings(database_url=database_url, redis_url=redis_url, auth="on")
+    async with running(settings) as client:
+
+        def check(**environment: str) -> str:
+            done = run(
+                *("doctor", "--url", client.url, "--question", "Hello!"),
+                DATABASE_URL=database_url,
+                REDIS_URL=redis_url,
+                EMBEDDING_MODEL="none",
+                **environment,
+            )
+            assert done.stderr == ""
+            return done.stdout
+
+        refused = await anyio.to_thread.run_sync(check)
+        assert re.search(r"skipped +question +refused \(401\)", refused)
+        assert "CHRYSOPEDIA_KEY" in refused
+        answered = await anyio.to_thread.run_sync(lambda: check(CHRYSOPEDIA_KEY=key.text))
+        assert "ok       resume " in answered
+        assert key.text not in answered
 
 
 async def test_a_good_service_is_an_exit_status_of_0(library_url: str, redis_url: str) -> None:

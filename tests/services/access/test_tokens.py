@@ -15,7 +15,7 @@ from app.services.access.active_keys import ActiveKeys
 from app.services.access.bearer import Bearer
 from app.services.access.caller import Caller, Quota
 from app.services.access.signing import load_secret
-from app.services.access.tokens import Tokens
+from app.services.access.tokens import REMEMBERED, Tokens
 from tests.keys import AUDIENCE, SITE, MadeKey, make_key
 
 pytestmark = pytest.mark.anyio
@@ -73,6 +73,18 @@ async def test_a_token_names_a_subject_within_the_limits_of_its_key(
     assert narrow.quota == plain.quota
     assert narrow.subject_quota == Quota(per_minute=10, at_once=1, per_day=5)
     assert (await identify(bearer, key.token(creators=[]))).creators == ()
+
+
+async def test_valid_tokens_are_accepted_again_however_many_there_are(
+    bearer: Bearer, key: MadeKey
+) -> None:
+    tokens = [key.token(f"user-{number}") for number in range(REMEMBERED + 1)]
+    for token in (tokens[0], tokens[0], *tokens, tokens[0]):
+        assert (await identify(bearer, token)).subject
+    # Valid for a moment longer because clocks may differ, which it is checked for each time.
+    ended = key.token(exp=int(time.time()) - 1)
+    for _ in range(2):
+        assert (await identify(bearer, ended)).subject
 
 
 async def test_a_token_in_a_browser_is_bound_to_the_origins_of_its_key(

@@ -51,6 +51,15 @@ async def test_turns_are_recalled_oldest_first(redis: RedisClient) -> None:
     assert await memory(redis).recall("other") == ()
 
 
+async def test_each_owner_has_conversations_of_its_own(redis: RedisClient) -> None:
+    for owner in ("", "anna", "ben"):
+        await memory(redis).remember("c", past(owner), owner=owner)
+    await memory(redis).forget("c", owner="ben")
+    for owner, questions in (("", [""]), ("anna", ["anna"]), ("ben", [])):
+        turns = await memory(redis).recall("c", owner=owner)
+        assert [turn.question for turn in turns] == questions
+
+
 async def test_only_the_last_turns_are_stored(redis: RedisClient) -> None:
     for n in range(5):
         await memory(redis, turns=2).remember("c", past(str(n)))

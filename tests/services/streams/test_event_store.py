@@ -51,6 +51,20 @@ async def test_an_unknown_stream_is_not_found(other: EventStore) -> None:
         await other.stop("s")
 
 
+async def test_a_stream_is_found_by_its_owner_alone(owner: EventStore, other: EventStore) -> None:
+    create(owner, "owned", "anna").extend([b"0"])
+    create(owner, "shared").extend([b"0"])
+    for store in (owner, other):
+        assert (await store.open("owned", owner="anna")).frames == [b"0"]
+        for stream_id, caller in (("owned", ""), ("owned", "ben"), ("shared", "ben")):
+            with pytest.raises(NotFound):
+                await store.open(stream_id, owner=caller)
+            with pytest.raises(NotFound):
+                await store.open_settled(stream_id, owner=caller)
+            with pytest.raises(NotFound):
+                await store.stop(stream_id, owner=caller)
+
+
 async def test_a_stream_created_during_the_lookup_is_found(
     owner: EventStore, other: EventStore
 ) -> None:

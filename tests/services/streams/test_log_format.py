@@ -1,5 +1,6 @@
 """Tests of the log format: round trips, repeated writes, gaps."""
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -26,6 +27,11 @@ def test_a_truncated_log_has_no_header() -> None:
     assert found[0] == HEADER
     assert decode_header(log[1:]) is None
     assert decode_header(b"") is None
+
+
+@pytest.mark.parametrize("header", [HEADER, Header("", "w"), Header("c", "w", "anna")])
+def test_a_header_is_decoded_with_its_owner(header: Header) -> None:
+    assert decode_header(encode_header(header)) == (header, b"")
 
 
 @given(lists_of_frames, st.data(), st.booleans())

@@ -315,6 +315,15 @@ async def test_concurrent_requests_with_one_key_produce_one_stream(redis: Redis)
                 )
 
 
+async def test_owners_do_not_share_keys(redis: Redis) -> None:
+    with anyio.fail_after(5):
+        async with worker(redis) as runner:
+            for owner in ("", "anna", "ben"):
+                key = IdempotencyKey.for_request("key", f"by {owner}".encode(), owner)
+                stream_id = f"of {owner}"
+                assert await runner.start(Script(), stream_id, owner=owner, key=key) == stream_id
+
+
 async def test_a_key_whose_stream_failed_starts_a_new_one(redis: Redis) -> None:
     with anyio.fail_after(5):
         async with worker(redis) as runner:

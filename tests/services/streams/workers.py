@@ -28,9 +28,9 @@ async def event_store(
         tasks.cancel_scope.cancel()
 
 
-def create(store: EventStore, stream_id: str = "s") -> LocalStream:
+def create(store: EventStore, stream_id: str = "s", owner: str = "") -> LocalStream:
     """Create a stream that ignores requests to stop."""
-    return store.create(stream_id, "metadata", lambda: None)
+    return store.create(stream_id, "metadata", lambda: None, owner=owner)
 
 
 async def items(stream: StreamBuffer, after: int = -1) -> AsyncIterator[bytes]:

@@ -26,6 +26,7 @@ CREATE OR REPLACE FUNCTION bm25_weights(search tsvector, length integer, mean_le
 UPDATE passages SET weights = bm25_weights(search, length, 1);
 DELETE FROM terms;
 INSERT INTO terms SELECT 'english', word, ndoc FROM ts_stat('SELECT search FROM passages');
+DROP TABLE secrets, key_usage, keys;
 DELETE FROM schema_migrations WHERE version >= 3;
 """
 
