@@ -94,15 +94,20 @@ def _greeting(settings: Settings, listener: socket.socket, contents: asyncpg.Rec
         settings.llm_model or "none: answers quote the sources (configure one with LLM_BASE_URL)"
     )
     question = SAMPLE_QUESTION if contents["sample"] else "your question"
+    access, key = "everyone who can reach it (AUTH=off)", ""
+    if settings.auth == "on":
+        access = "with a key or token (make one: python -m app keys create NAME)"
+        key = " -H 'Authorization: Bearer KEY'"
     return f"""
 Chrysopedia Chat {__version__} is running at {url}
   library  {_counted(contents)}
   model    {model}
+  access   {access}
 
 Open it in a browser, or try it in another terminal:
-  curl -N {url}/api/v1/chat -H 'Content-Type: application/json' \\
+  curl -N {url}/api/v1/chat -H 'Content-Type: application/json'{key} \\
     -d '{{"query": "{question}"}}'
-  curl '{url}/api/v1/creators'
+  curl '{url}/api/v1/creators'{key}
 
 Press Ctrl-C to stop. The library and conversations are kept for the next start.
 """

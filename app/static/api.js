@@ -31,6 +31,11 @@ export function isGone(error) {
   return error instanceof Refused && error.problem.status === 404;
 }
 
+/** Whether the error means that the service does not admit this user. */
+export function isUnauthenticated(error) {
+  return error instanceof Refused && error.problem.status === 401;
+}
+
 /** Ask a question. Requests with the same `key` ask it once. */
 export function postQuestion({ query, creator, conversation, key }, signal) {
   const body = { query };

@@ -1,6 +1,6 @@
 // The question form.
 
-import { getCreators } from "./api.js";
+import { getCreators, isUnauthenticated } from "./api.js";
 import { Picker } from "./picker.js";
 import { holdings } from "./messages.js";
 
@@ -88,9 +88,12 @@ export class Composer {
     else this.focus();
   }
 
-  /** Suggest a few creators. */
+  /** Suggest a few creators; throws Refused if the user is not admitted. */
   async suggest() {
-    const creators = await getCreators("").catch(() => []);
+    const creators = await getCreators("").catch((error) => {
+      if (isUnauthenticated(error)) throw error;
+      return [];
+    });
     const suggestions = creators.slice(0, MAX_SUGGESTIONS).map((creator) => {
       const item = $("suggestion").content.firstElementChild.cloneNode(true);
       item.querySelector(".name").textContent = creator.name;

@@ -285,6 +285,6 @@ document.addEventListener("keydown", (event) => {
   else stop();
 });
 
-composer.suggest();
+composer.suggest().catch(({ problem: { title, detail } }) => notice.show(title, detail));
 restore();
 $("not-started").remove();

@@ -105,6 +105,15 @@ async def test_the_library_and_conversations_survive_a_restart(sample_data_dir: 
         await end(service, signal.SIGTERM)
 
 
+async def test_the_start_says_who_may_ask(sample_data_dir: Path) -> None:
+    async with serving(DATA_DIR=str(sample_data_dir), AUTH="on") as service:
+        assert "python -m app keys create" in service.greeting
+        assert "Authorization: Bearer" in service.greeting
+        status, *_ = await service.client.call("GET", "/api/v1/creators")
+        assert status == 401
+        await end(service)
+
+
 async def test_the_users_library_replaces_the_sample_library(
     sample_data_dir: Path, tmp_path: Path
 ) -> None:

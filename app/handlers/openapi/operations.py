@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from app.errors import (
     BadRequest,
@@ -34,6 +35,7 @@ from app.handlers.openapi.parameters import (
     IF_NONE_MATCH,
     PREFIX,
     QUESTION,
+    TICKET,
     TURN,
     Parameter,
 )
@@ -95,6 +97,7 @@ _STREAM = ResponseSpec(
     {EVENT_STREAM: EVENTS},
     ("X-Conversation-Id", "X-Turn-Id"),
 )
+_ANSWER = replace(_STREAM, headers=(*_STREAM.headers, "Location"))
 # With access control.
 _REFUSED = (Unauthenticated, Forbidden, TooManyRequests, Unavailable)
 _NOTHING_LEFT = ResponseSpec(204, "`Last-Event-ID` is the last event; nothing is left to send.")
@@ -114,7 +117,7 @@ OPERATIONS = (
         "resumes.",
         parameters=(*CURSOR, IDEMPOTENCY_KEY, END_USER),
         body=ChatRequest,
-        responses=(_STREAM, _NOTHING_LEFT),
+        responses=(_ANSWER, _NOTHING_LEFT),
         problems=(
             *(BadRequest, NotFound, NotAcceptable, BodyTooSlow, TurnRunning, LengthRequired),
             *(BodyTooLarge, UnsupportedMediaType, Unprocessable),
@@ -130,7 +133,7 @@ OPERATIONS = (
         description="Sends the stream from its start, or after `Last-Event-ID`, whichever worker "
         "runs the turn. Works with a browser's EventSource. A finished turn can be replayed for "
         "some minutes.",
-        parameters=(TURN, *CURSOR, END_USER),
+        parameters=(TURN, *CURSOR, TICKET, END_USER),
         responses=(_STREAM, _NOTHING_LEFT),
         problems=(BadRequest, NotFound, NotAcceptable, *_REFUSED, ShuttingDown),
     ),

@@ -40,7 +40,13 @@ HEADERS: Mapping[str, Any] = {
         ConversationId, Meta(description="The conversation, for follow-up questions.")
     ],
     "X-Turn-Id": Annotated[TurnId, Meta(description="The turn, to follow or stop it.")],
-    "Location": Annotated[str, Meta(description="The stream of the running turn.")],
+    "Location": Annotated[
+        str,
+        Meta(
+            description="The turn's stream. If the request had a key or token, it includes a "
+            "`ticket`, so that an EventSource can follow the stream."
+        ),
+    ],
     "WWW-Authenticate": Annotated[
         str,
         Meta(description='`Bearer`, with `error="invalid_token"` if the credentials are wrong.'),
@@ -120,6 +126,13 @@ CURSOR = (
         "The same, for clients that cannot send headers, such as polyfills of EventSource. "
         "`Last-Event-ID` takes precedence.",
     ),
+)
+TICKET = Parameter(
+    "ticket",
+    "query",
+    str,
+    "From `Location`: replaces other credentials, for this turn and at most 15 minutes, since an "
+    "EventSource cannot send headers. An invalid one is a 404.",
 )
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
