@@ -167,9 +167,8 @@ def _paragraph_cues(
     """Split a paragraph at its bracketed times; the last cue closes it."""
     text = _UNCLEAR.sub(r"\1]", " ".join(lines))
     # A break has only times: speech stops at the first and continues at the last.
-    spoken = [
-        "" if _BREAK.fullmatch(text) else piece.strip() for piece in _BRACKETED.split(text)[::2]
-    ]
+    is_break = _BREAK.fullmatch(text) is not None
+    spoken = ["" if is_break else piece.strip() for piece in _BRACKETED.split(text)[::2]]
     times = [start, *(parse_clock(clock) for clock in _BRACKETED.findall(text))]
     last = max((n for n, piece in enumerate(spoken) if piece), default=-1)
     for n, (piece, time) in enumerate(zip(spoken, times, strict=True)):

@@ -51,7 +51,8 @@ def check(suffix: str, pattern: str, length: int) -> None:
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("suffix", STARTS)
 def test_parsing_takes_linear_time(suffix: str, pattern: str) -> None:
-    check(suffix, pattern, 20_000)
+    is_fast = suffix in (".txt", ".vtt") or "<div>" in pattern
+    check(suffix, pattern, 100_000 if is_fast else 20_000)
 
 
 @pytest.mark.slow
