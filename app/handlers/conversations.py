@@ -21,7 +21,9 @@ class Conversation(HTTPEndpoint):
         caller = await access.admit(request, access.READ_CONVERSATION)
         conversation_id = codec.conversation_id(request)
         try:
-            turns = await request.state["memory"].recall(conversation_id, owner=caller.owner)
+            turns = await request.state["memory"].recall(
+                conversation_id, owner=caller.owner, allowed_creators=caller.creators
+            )
         except MemoryUnavailable:
             raise Unavailable(UNAVAILABLE) from None
         if not turns:

@@ -143,6 +143,21 @@ async def test_a_token_and_its_keys_end_user_are_the_same_subject(
     assert (await guarded.call("GET", f"{CHAT}/{turn}", headers=named))[0] == 200
 
 
+async def test_a_conversation_shows_only_what_its_reader_may_read(
+    guarded_settings: Settings, library_url: str
+) -> None:
+    key = await make_key(library_url, "readers")
+    asked = {"query": "How fast should the attack be when I side-chain the bass to the kick?"}
+    async with running(replace(guarded_settings, database_url=library_url)) as service:
+        both = ["mara-voss", "tomas-okafor"]
+        async with service.stream(asked, bearer(key.token("ann", creators=both))) as stream:
+            await stream.rest()
+            path = f"{CONVERSATIONS}/{stream.response.headers['X-Conversation-Id']}"
+        for creators, status in ((None, 200), (both[::-1], 200), (both[:1], 404), ([], 404)):
+            token = key.token("ann", creators=creators)
+            assert (await service.call("GET", path, headers=bearer(token)))[0] == status, creators
+
+
 async def test_an_end_user_needs_a_short_visible_name(guarded: Client, key: MadeKey) -> None:
     for name in ("", "x" * 201, "a\tb", "ü"):
         status, problem, _ = await guarded.call(

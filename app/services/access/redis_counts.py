@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from app.infra.redis import RedisClient
 from app.services.access.changes import Changes, Command
-from app.services.access.counts import DAY, SECOND, Demand, Use, price, refused
+from app.services.access.counts import DAY, SECOND, Demand, Use, lifetime, price, refused
 from app.services.access.limits import Holder
 
 # KEYS one hash per holder: `full_at`, `asked:DAY`, `tokens:DAY`, and for each running turn
@@ -160,6 +160,8 @@ def giving_back(holder: Holder, demand: Demand, now: float) -> list[Command]:
     if demand.turn_id:
         commands.append(("HINCRBY", holder.key, f"asked:{int(now) // DAY}", -1))
         commands.append(("HDEL", holder.key, turn_field(demand.turn_id)))
+    # The counts may have expired meanwhile, and these commands make them again.
+    commands.append(("EXPIRE", holder.key, lifetime(holder.limits, now)))
     return commands
 
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from time import perf_counter
 from typing import Literal, Protocol
 
@@ -33,13 +34,26 @@ class Memory(Protocol):
     """Stores the turns of conversations. Every method may raise MemoryUnavailable."""
 
     async def recall(
-        self, conversation_id: str, latest: int | None = None, /, *, owner: str
+        self,
+        conversation_id: str,
+        latest: int | None = None,
+        /,
+        *,
+        owner: str,
+        allowed_creators: tuple[str, ...] | None,
     ) -> tuple[PastTurn, ...]:
-        """Return a conversation's turns, oldest first; with `latest` only that many."""
+        """Return a conversation's turns, oldest first; with `latest` at most that many."""
         ...
 
     async def remember(
-        self, conversation_id: str, turn: PastTurn, /, *, owner: str, shared: bool
+        self,
+        conversation_id: str,
+        turn: PastTurn,
+        /,
+        *,
+        owner: str,
+        shared: bool,
+        allowed_creators: tuple[str, ...] | None,
     ) -> None:
         """Append a turn."""
         ...
@@ -198,12 +212,13 @@ class Answerer:
         """Return the conversation's latest turns, and whether memory is available."""
         if turn.new_conversation:
             return (), True
+        recall = partial(
+            self._memory.recall, owner=turn.owner, allowed_creators=turn.allowed_creators
+        )
         try:
-            history = await self._memory.recall(
-                turn.conversation_id, RECENT_TURNS, owner=turn.owner
-            )
+            history = await recall(turn.conversation_id, RECENT_TURNS)
             if len(history) == RECENT_TURNS and fits(history, self._history_tokens):
-                history = await self._memory.recall(turn.conversation_id, owner=turn.owner)
+                history = await recall(turn.conversation_id)
             return history, True
         except MemoryUnavailable:
             return (), False
@@ -225,7 +240,11 @@ class Answerer:
         )
         try:
             await self._memory.remember(
-                turn.conversation_id, past, owner=turn.owner, shared=turn.shared
+                turn.conversation_id,
+                past,
+                owner=turn.owner,
+                shared=turn.shared,
+                allowed_creators=turn.allowed_creators,
             )
         except MemoryUnavailable:
             return False

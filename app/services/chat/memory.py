@@ -2,15 +2,19 @@
 
 A conversation is a list with one entry per turn, so a question is never stored without its answer.
 Every write renews the expiry of the whole list. The conversations of an owner are in a sorted set,
-by the time of their last turn.
+by the time of their last turn. A turn is stored with the creators that its caller might read, and
+only callers who may read all of them see it: its answer may tell what they said.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from app.infra.connection_errors import describe
 from app.infra.redis import REDIS_ERRORS, RedisClient, check
@@ -19,7 +23,15 @@ from app.schemas import PastTurn
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_TURN = msgspec.json.Decoder(PastTurn)
+
+
+class _Stored(Struct):
+    """What a stored turn has beside a PastTurn: the creators that its caller might read."""
+
+    allowed_creators: tuple[str, ...] | None = None
+
+
+_TURN, _STORED = msgspec.json.Decoder(PastTurn), msgspec.json.Decoder(_Stored)
 
 # KEYS[1] conversation · ARGV[1] turn · ARGV[2] turns to keep · ARGV[3] expiry in seconds
 # Atomic, and idempotent because a command is sent again if its reply was lost.
@@ -73,26 +85,43 @@ class RedisMemory:
         self._timeout = timeout
 
     async def recall(
-        self, conversation_id: str, latest: int | None = None, *, owner: str = ""
+        self,
+        conversation_id: str,
+        latest: int | None = None,
+        *,
+        owner: str = "",
+        allowed_creators: tuple[str, ...] | None = None,
     ) -> tuple[PastTurn, ...]:
-        """Return a conversation's turns, oldest first; with `latest` only that many.
+        """Return a conversation's turns, oldest first; with `latest` at most that many.
 
-        Returns () for an unknown conversation.
+        Returns () for an unknown conversation. `allowed_creators` are those that the caller may
+        read, None for all.
         """
         first = -latest if latest else 0
         entries = await self._with_timeout(
             self._redis.lrange(_key(owner, conversation_id), first, -1)
         )
-        return tuple(turn for entry in entries if (turn := _decoded(entry)))
+        return tuple(
+            turn
+            for entry in entries
+            if _is_allowed(entry, allowed_creators) and (turn := _decoded(entry))
+        )
 
     async def remember(
-        self, conversation_id: str, turn: PastTurn, *, owner: str = "", shared: bool = False
+        self,
+        conversation_id: str,
+        turn: PastTurn,
+        *,
+        owner: str = "",
+        shared: bool = False,
+        allowed_creators: tuple[str, ...] | None = None,
     ) -> None:
         """Append a turn; drop the oldest turns and conversations beyond the limits.
 
         An owner that strangers share has no limit of conversations.
         """
-        key, entry = _key(owner, conversation_id), msgspec.json.encode(turn)
+        key = _key(owner, conversation_id)
+        entry = msgspec.json.encode(asdict(turn) | {"allowed_creators": allowed_creators})
         if shared or not owner:
             remember = self._redis.eval(REMEMBER, 1, key, entry, self._turns, self._ttl)
             await self._with_timeout(remember)
@@ -134,6 +163,15 @@ def _key(owner: str, conversation_id: str) -> str:
 
 def _list_key(owner: str) -> str:
     return f"conversations:{{{owner}}}"
+
+
+def _is_allowed(entry: bytes | str, allowed_creators: tuple[str, ...] | None) -> bool:
+    if allowed_creators is None:
+        return True
+    with suppress(msgspec.DecodeError):
+        creators = _STORED.decode(entry).allowed_creators
+        return creators is not None and set(creators) <= set(allowed_creators)
+    return False
 
 
 def _decoded(entry: bytes | str) -> PastTurn | None:

@@ -143,11 +143,9 @@ class _ConversationMemory:
         self._turns: tuple[PastTurn, ...] = ()
 
     async def recall(
-        self, _conversation_id: str, latest: int | None = None, /, *, owner: str
+        self, _conversation_id: str, latest: int | None = None, /, **_caller: object
     ) -> tuple[PastTurn, ...]:
         return self._turns[-latest:] if latest else self._turns
 
-    async def remember(
-        self, _conversation_id: str, turn: PastTurn, /, *, owner: str, shared: bool
-    ) -> None:
+    async def remember(self, _conversation_id: str, turn: PastTurn, /, **_caller: object) -> None:
         self._turns += (turn,)

@@ -49,6 +49,9 @@ async def redis(anyio_backend: object, redis_url: str) -> AsyncIterator[RedisCli
             Caller("192.0.2.1", "token", "key:k:ann", "k", subject_quota=Quota(per_minute=5)),
             [ADDRESS, ("subject", Limits(5, 0, 8, 0)), ALL],
         ),
+        # One visitor of a site must not use up what the links of all others may.
+        (Caller("192.0.2.1", "link", "key:k", "k"), [ADDRESS, ALL]),
+        (Caller("192.0.2.1", "link", "key:k:ann", "k"), [ADDRESS, ("subject", CALLER), ALL]),
     ],
 )
 def test_holders_of_a_caller(caller: Caller, holders: list[tuple[str, Limits]]) -> None:
@@ -99,6 +102,20 @@ async def test_a_running_turn_is_renewed_until_it_ends(redis: RedisClient) -> No
     now *= 2
     assert await expiry() < 0
     assert list(turns.end("t", 0, None, time.time())) == []
+
+
+async def test_a_charge_given_back_after_the_counts_have_expired_leaves_nothing(
+    redis: RedisClient,
+) -> None:
+    limiter = Limiter(redis, Holders(Limits(per_minute=10, per_day=10)), timeout=5)
+    await limiter.admit(Caller("a"), 1, "t")
+    await redis.flushdb()
+    limiter.end("t", refund=1)
+    batch = Batch(redis)
+    limiter.write(batch)
+    assert await batch.execute()
+    for key in await redis.keys("*"):
+        assert 0 < await redis.ttl(key) <= DAY + 180
 
 
 async def test_tokens_of_a_turn_count_once(redis: RedisClient) -> None:

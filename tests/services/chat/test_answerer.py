@@ -148,6 +148,10 @@ def turn(question: str = "How fast?", *, new: bool = False) -> TurnInput:
     return TurnInput("t_1", "c", new, question, None)
 
 
+def prompt_text(prompt: Prompt) -> str:
+    return "".join(message.content for message in prompt.messages)
+
+
 def text(events: list[Event]) -> str:
     return "".join(event.text for event in events if isinstance(event, Token))
 
@@ -355,6 +359,25 @@ async def test_every_search_is_restricted_to_the_creators_that_the_caller_may_re
     assert len(found.queries) > 2
     assert len(found.allowed) > len(found.queries)
     assert set(found.allowed) == {("mara",)}
+
+
+async def test_a_restricted_caller_is_not_answered_from_what_others_said_before(
+    redis: RedisClient,
+) -> None:
+    memory, model = remembering(redis), FakeModel("Fine.")
+    service = answerer(memory, model, rewriter=Rewriter())
+    await memory.remember("c", past("How fast?", "2 ms"), allowed_creators=("mara", "zoe"))
+    await memory.remember("c", past("How slow?", "3 ms"))
+    for allowed, told in (
+        (None, ["2 ms", "3 ms"]),
+        (("zoe", "june", "mara"), ["2 ms"]),
+        (("mara",), []),
+    ):
+        again = replace(turn("Shorter, please"), allowed_creators=allowed)
+        model.prompts.clear()
+        await service.answer(again, lambda event: None, Cancellation())
+        prompts = "".join(prompt_text(it) for it in model.prompts)
+        assert [it for it in ("2 ms", "3 ms") if it in prompts] == told, allowed
 
 
 async def test_stopped_answer_is_remembered_as_far_as_it_went(redis: RedisClient) -> None:
