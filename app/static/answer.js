@@ -71,9 +71,12 @@ export class Answer {
 
   /** The text for screen readers, without citation marks. */
   get spoken() {
-    const copy = this.#element.cloneNode(true);
-    for (const mark of copy.querySelectorAll(".mark")) mark.remove();
-    return Array.from(copy.children, (block) => block.textContent.trim()).join("\n");
+    const blocks = Array.from(this.#element.children, (block) => {
+      const copy = block.cloneNode(true);
+      for (const mark of copy.querySelectorAll(".mark")) mark.remove();
+      return copy.textContent.trim();
+    });
+    return blocks.join("\n");
   }
 
   #draw() {

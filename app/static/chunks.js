@@ -13,9 +13,10 @@ const FENCE = /^ {0,3}(`{3,}(?=[^`]*$)|~{3,})/;
 const CONTINUES = /^(?:\s|[-*+](?:\s|$)|\d{1,9}(?:[.)]\s|[.)]?$))/;
 
 /**
- * Yield the chunks of a text. If text is appended, all chunks but the last two stay the same.
+ * Yield the chunks of a text; each has at least `least` characters before the next one begins. If
+ * text is appended, all chunks but the last two stay the same.
  */
-export function* chunksOf(text) {
+export function* chunksOf(text, least = MIN_LENGTH) {
   let start = 0;
   let fence = "";
   let afterBlank = false;
@@ -24,7 +25,7 @@ export function* chunksOf(text) {
     const line = text.slice(at, Math.min(end, at + LINE_START)).trimEnd();
     const begins = afterBlank && line !== "" && !fence && !CONTINUES.test(line);
     const longest = fence ? MAX_CODE_LENGTH : MAX_LENGTH;
-    if (at > start && ((begins && at - start >= MIN_LENGTH) || end - start > longest)) {
+    if (at > start && ((begins && at - start >= least) || end - start > longest)) {
       yield text.slice(start, at);
       start = at;
     }

@@ -24,7 +24,8 @@ const ALLOWED = {
 };
 // A few kilobytes of text can make a table of millions of cells, as each row is padded to the first.
 const MAX_COLUMNS = 30;
-const BLOCKS = "p, h3, ul, ol, blockquote, th, td";
+// Each has its own direction: one for the whole answer would be computed again with each new block.
+const BLOCKS = "p, h3, ul, ol, blockquote, table, th, td";
 // The parser's time grows with the square of these: delimiters, words without a space, and nesting.
 const MAX_DELIMITERS = 400;
 const DELIMITERS = /[*_~]+|\[/g;
@@ -89,22 +90,24 @@ const markdown = new Marked({
  */
 export function chunksOfNodes(text, marks, button, hosts) {
   const ends = performance.now() + MAX_TIME;
-  const chunks = [];
   let start = 0;
   let first = 0;
-  for (const chunk of chunksOf(text)) {
-    const end = start + chunk.length;
+  const render = (part) => {
+    const end = start + part.length;
     const own = [];
     for (; first < marks.length && marks[first].start < end; first += 1) {
       const { number, start: from, end: to } = marks[first];
       own.push({ number, start: from - start, end: to - start });
     }
-    const plain = isCostly(chunk) || performance.now() > ends;
-    const nodes = plain ? [unparsed(chunk)] : parsed(chunk, own, button, hosts);
-    chunks.push({ length: chunk.length, nodes });
     start = end;
-  }
-  return chunks;
+    if (isCostly(part) || performance.now() > ends) return [unparsed(part)];
+    return parsed(part, own, button, hosts);
+  };
+  return Array.from(chunksOf(text), (chunk) => {
+    // Only the costly blocks of a chunk are shown as they are.
+    const parts = isCostly(chunk) ? Array.from(chunksOf(chunk, 1)) : [chunk];
+    return { length: chunk.length, nodes: parts.flatMap(render) };
+  });
 }
 
 function isCostly(text) {

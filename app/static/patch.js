@@ -3,12 +3,19 @@
 
 /** Make the children of `parent`, from index `from`, equal to `nodes`. */
 export function patchChildren(parent, from, nodes) {
-  for (const [index, node] of nodes.entries()) {
-    const old = parent.childNodes[from + index];
+  // By siblings: after each change `childNodes` would be counted again from its start.
+  let old = parent.childNodes[from];
+  for (const node of nodes) {
+    const next = old?.nextSibling;
     if (!old) parent.append(node);
     else if (!patched(old, node)) old.replaceWith(node);
+    old = next;
   }
-  while (parent.childNodes.length > from + nodes.length) parent.lastChild.remove();
+  while (old) {
+    const next = old.nextSibling;
+    old.remove();
+    old = next;
+  }
 }
 
 function patched(old, node) {

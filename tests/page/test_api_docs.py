@@ -72,7 +72,7 @@ async def test_reference_opened_at_an_operation_lists_all_parameters(
     await page.goto("about:blank")
     await page.goto(f"{service.url}/docs#/chat/ask")
     names = page.locator("#operations-chat-ask tr[data-param-name]")
-    await expect(names).to_have_count(6)
+    await expect(names).to_have_count(7)
     parameters = [await name.get_attribute("data-param-name") for name in await names.all()]
     assert "X-Request-Id" in parameters
     assert {"Last-Event-ID", "lastEventId"} <= set(parameters)

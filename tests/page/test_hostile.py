@@ -26,7 +26,7 @@ ATTRIBUTES = set(
     "a[href] a[rel] a[target] button[aria-haspopup] button[aria-label] button[class]"
     " button[data-source] button[type] p[class] div[aria-label] div[class] div[role] div[tabindex]"
     " ol[start] bdi[class] bdi[dir]".split()
-) | {f"{name}[dir]" for name in "blockquote h3 li ol p td th ul".split()}
+) | {f"{name}[dir]" for name in "blockquote h3 li ol p table td th ul".split()}
 CLASSES = {"mark", "wide", "host", "plain"}
 
 

@@ -3,6 +3,7 @@
 from random import Random
 
 import pytest
+from playwright.async_api import expect
 
 from tests.page.reader import Reader
 from tests.scripted_model import ScriptedModel, say
@@ -98,7 +99,7 @@ LONG_TASKS = """() => {
 }"""
 
 
-@pytest.mark.parametrize("unit", ["*a_", "> a\nb\n\n", "[a](https://a.example) "])
+@pytest.mark.parametrize("unit", ["*a_", "# x\n", "> a\nb\n\n", "[a](https://a.example) "])
 async def test_a_long_answer_is_shown_while_it_streams(
     reader: Reader, model: ScriptedModel, unit: str
 ) -> None:
@@ -112,3 +113,15 @@ async def test_a_long_answer_is_shown_while_it_streams(
     await reader.finished()
     await reader.answer_contains("Begin.")
     assert await reader.page.evaluate("longest") < RATIO * ordinary["time"]
+
+
+async def test_only_the_costly_blocks_of_an_answer_are_shown_as_they_are(
+    reader: Reader, model: ScriptedModel
+) -> None:
+    costly = "*a_" * 900
+    model.answers(say("Set it **fast**. [1]\n\n", costly, "\n\nBy ear. [1]"))
+    await reader.ask()
+    await reader.finished()
+    await expect(reader.answer.locator("strong")).to_have_text("fast")
+    await expect(reader.answer.locator(".plain")).to_have_text(costly)
+    await expect(reader.answer.locator(".mark")).to_have_count(2)
