@@ -51,7 +51,8 @@ class Holders(Struct, frozen=True):
         if caller.identity != "secret":
             yield Holder("address", network(caller.address), self.caller)
         own_key = caller.subject == f"key:{caller.key_id}"
-        if caller.key_id:
+        # All visitors of a site may follow by tickets of one key.
+        if caller.key_id and caller.identity != "link":
             # The users of a publishable key have limits of their own, by address.
             limits = self.caller if own_key and not caller.shared else UNLIMITED
             yield Holder("key", caller.key_id, _with_quota(limits, caller.quota))

@@ -49,6 +49,12 @@ async def redis(anyio_backend: object, redis_url: str) -> AsyncIterator[RedisCli
             Caller("192.0.2.1", "token", "key:k:ann", "k", subject_quota=Quota(per_minute=5)),
             [ADDRESS, ("subject", Limits(5, 0, 8, 0)), ALL],
         ),
+        # All visitors of a site follow by tickets of the same key.
+        (Caller("192.0.2.1", "link", "key:k", "k"), [ADDRESS, ALL]),
+        (
+            Caller("192.0.2.1", "link", "key:k:ann", "k"),
+            [ADDRESS, ("subject", CALLER), ALL],
+        ),
     ],
 )
 def test_holders_of_a_caller(caller: Caller, holders: list[tuple[str, Limits]]) -> None:
