@@ -23,7 +23,7 @@ REFERENCE := --reference-python $(BENCH)/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run page test test-all check format bench bench-check growth train soak cluster nginx load screenshots lock clean clean-data
+.PHONY: help run page test test-all check format bench bench-check growth train soak hostile cluster nginx load screenshots lock clean clean-data
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -66,6 +66,9 @@ train: $(VENV)/installed-dev ## learn the weights that decide "no answer" again;
 
 soak: $(VENV)/installed-dev ## restart workers under 200 streams for 10 minutes; ARGS="--minutes 1"
 	@$(RUN) tests.soak $(ARGS)
+
+hostile: $(VENV)/installed-dev ## attack two workers beside 50 streams for 3 minutes; ARGS="--minutes 1"
+	@$(RUN) tests.hostile $(ARGS)
 
 cluster: $(VENV)/installed-dev ## run a Redis cluster of three nodes until Ctrl-C
 	@exec $(RUN) tests.cluster

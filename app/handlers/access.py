@@ -6,7 +6,7 @@ from msgspec import Struct
 from starlette.requests import Request
 
 from app.bootstrap import State
-from app.errors import Forbidden, Unauthenticated
+from app.errors import Forbidden, NotFound, Unauthenticated
 from app.handlers import browser_cookie
 from app.services.access.authenticator import Credentials
 from app.services.access.caller import Caller, Identity
@@ -54,7 +54,7 @@ async def admit(request: Request[State], action: Action) -> Caller:
 async def identify(request: Request[State], action: Action) -> Caller:
     """Return who sends a request, which is still to be counted.
 
-    Raises Unauthenticated and Forbidden, or TooManyRequests after many of these.
+    Raises Unauthenticated, Forbidden and NotFound, or TooManyRequests after many of these.
     """
     credentials, audit = _credentials(request, action), request.state["audit"]
     try:
@@ -64,7 +64,7 @@ async def identify(request: Request[State], action: Action) -> Caller:
             audit.refused(credentials.address, error.detail, error.key_id)
             await count(request, Caller(credentials.address), REFUSED)
         raise
-    except Forbidden as error:
+    except (Forbidden, NotFound) as error:
         audit.refused(credentials.address, error.detail)
         await count(request, Caller(credentials.address), REFUSED)
         raise

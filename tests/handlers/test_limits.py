@@ -5,17 +5,8 @@ from collections.abc import Mapping
 import anyio
 import pytest
 from msgspec.structs import replace
-from starlette.requests import Request
 
 from app.config import Settings
-from app.errors import TooManyRequests, Unauthenticated
-from app.handlers import access
-from app.infra.redis import redis_client
-from app.services.access.authenticator import Credentials
-from app.services.access.caller import Caller
-from app.services.access.limiter import Limiter
-from app.services.access.limits import Holders, Limits
-from app.services.metrics.registry import Metrics
 from tests.scripted_model import ScriptedModel, say
 from tests.servers import OwnServer
 from tests.service import CHAT, Client, answer, running
@@ -206,18 +197,18 @@ async def test_limits_hold_per_worker_while_redis_is_away(
         await refused(service)
 
 
-async def test_wrong_credentials_count_against_the_address(redis_url: str) -> None:
-    class Rejecting:
-        async def identify(self, credentials: Credentials) -> Caller:
-            raise Unauthenticated("The key is unknown.")
-
-    async with redis_client(redis_url, timeout=5) as redis:
-        state = {
-            "authenticator": Rejecting(),
-            "limiter": Limiter(redis, Holders(Limits(per_minute=2)), timeout=5),
-            "metrics": Metrics(),
-        }
-        scope = {"type": "http", "client": ("192.0.2.1", 1), "headers": [], "state": state}
-        for error in (*[Unauthenticated] * 4, TooManyRequests):
-            with pytest.raises(error):
-                await access.admit(Request(scope), access.STOP)
+@pytest.mark.parametrize(
+    ("query", "headers", "status"),
+    [
+        ("", {"Authorization": "Bearer x"}, 401),
+        ("?ticket=x", {}, 404),
+    ],
+)
+async def test_wrong_credentials_count_against_the_address(
+    settings: Settings, query: str, headers: Mapping[str, str], status: int
+) -> None:
+    path = f"{CHAT}/t_{'0' * 32}{query}"
+    async with running(replace(settings, auth="on", rate_limit=2)) as service:
+        for _ in range(4):
+            assert (await service.call("GET", path, headers=headers))[0] == status
+        await refused(service, path, headers=headers)

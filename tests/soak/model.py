@@ -66,19 +66,20 @@ class PacedModel:
         self._stats.requested += 1
         self._stats.in_progress += 1
         try:
-            return await self._answer(messages, reader, writer)
+            return await self.answer(messages, reader, writer)
         finally:
             self._stats.in_progress -= 1
 
     def _repeat(self, messages: list[Any], writer: asyncio.StreamWriter) -> bool:
         """Answer a request to rewrite a follow-up with the question as it is, at once."""
         number = script.number_in(messages[-1]["content"]) or 0
-        writer.write(_chunk(_token(script.question(number))) + _end(1))
+        writer.write(chunk(content(script.question(number))) + end(1))
         return True
 
-    async def _answer(
+    async def answer(
         self, messages: list[Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
+        """Stream the answer; return whether the connection stays open."""
         tokens = script.answer(script.number_in(messages[-1]["content"]) or 0)
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -88,31 +89,34 @@ class PacedModel:
             if reader.at_eof() or writer.is_closing():
                 self._stats.cut_off += 1
                 return False
-            writer.write(_chunk(_token(token)))
-        writer.write(_end(len(tokens)))
+            writer.write(chunk(content(token)))
+        writer.write(end(len(tokens)))
         await writer.drain()
         return True
 
 
-def _token(text: str) -> bytes:
+def content(text: str) -> bytes:
+    """Return the event of a token."""
     delta = {"index": 0, "delta": {"content": text}}
     return b"data: %b\n\n" % msgspec.json.encode({"choices": [delta]})
 
 
-def _chunk(data: bytes) -> bytes:
+def chunk(data: bytes) -> bytes:
+    """Frame a chunk of the body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _end(tokens: int) -> bytes:
-    return _chunk(END + USAGE % (500, tokens) + DONE) + b"0\r\n\r\n"
+def end(tokens: int) -> bytes:
+    """Return the end of an answer, and of the body."""
+    return chunk(END + USAGE % (500, tokens) + DONE) + b"0\r\n\r\n"
 
 
-async def serve(rate: float) -> None:
+async def serve(model: PacedModel) -> None:
     """Serve on a free port until standard input is closed."""
     ended = asyncio.Event()
     # Standard input becomes readable only when the parent closes it or exits.
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
-    server = await asyncio.start_server(PacedModel(rate).connected, "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.start_server(model.connected, "127.0.0.1", 0, backlog=1024)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await ended.wait()
     # Exit without finishing the answers in progress.
@@ -121,4 +125,4 @@ async def serve(rate: float) -> None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(float(sys.argv[1])))
+        runner.run(serve(PacedModel(float(sys.argv[1]))))

@@ -1,6 +1,6 @@
 """The result of a soak test: its checks and their table."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from statistics import mean, quantiles
 
@@ -51,14 +51,19 @@ def passed(outcome: Outcome) -> bool:
 
 def as_table(outcome: Outcome) -> str:
     """Write the table, and examples of faults below it."""
-    lines = ["| check | value | expected | |", "| --- | ---: | ---: | --- |"]
-    marks = {True: "ok", False: "**NOT OK**", None: ""}
-    lines += [f"| {r.name} | {r.value} | {r.expected} | {marks[r.passed]} |" for r in rows(outcome)]
+    lines = table(rows(outcome))
     if outcome.after is None:
         lines += ["", "The run was interrupted: turns in progress were not checked."]
     if outcome.examples:
         lines += ["", "First faults:", "", *(f"- {example}" for example in outcome.examples)]
     return "\n".join(lines)
+
+
+def table(rows: Iterable[Row]) -> list[str]:
+    """Return the lines of a table."""
+    lines = ["| check | value | expected | |", "| --- | ---: | ---: | --- |"]
+    marks = {True: "ok", False: "**NOT OK**", None: ""}
+    return lines + [f"| {r.name} | {r.value} | {r.expected} | {marks[r.passed]} |" for r in rows]
 
 
 def rows(outcome: Outcome) -> Iterator[Row]:

@@ -105,7 +105,7 @@ async def soak(options: Options) -> Outcome:
     async with soak_environment(options.rate) as running:
         run = _Soak(options, running)
         cold = await run.snapshot()
-        await _warm_up(running)
+        await warm_up(running)
         # Wait for the workers' next count of tasks.
         await asyncio.sleep(3 * launcher.INTERVAL)
         before = replace(await run.snapshot(), redis_keys=cold.redis_keys)
@@ -135,7 +135,7 @@ async def soak(options: Options) -> Outcome:
         )
 
 
-async def _warm_up(running: Environment) -> None:
+async def warm_up(running: Environment) -> None:
     """Start and stop a stream on each worker, since the first one starts permanent tasks."""
     for url in running.context.workers.urls:
         body = {"query": script.question(0)}

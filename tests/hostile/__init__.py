@@ -1,0 +1,1 @@
+"""Hostile clients, a hostile model and a hostile library beside paced streams."""
