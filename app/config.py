@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from app import config_values as values
 from app.config_values import Body, Headers, SettingsError
+from app.host_names import is_loopback
 
 __all__ = ["Settings", "SettingsError"]
 
@@ -208,7 +209,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def require_auth_choice(self) -> None:
         """Raise SettingsError if other machines may reach HOST and AUTH is not set."""
-        if self.auth is None and not values.is_loopback(self.host):
+        if self.auth is None and not is_loopback(self.host):
             raise SettingsError(
                 f"AUTH: other machines may reach HOST {self.host}; set AUTH=on (docs/access.md), or"
                 " AUTH=off if something else decides who may use the service"

@@ -2,14 +2,14 @@
 
 import math
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 
-from app.host_names import HostList
+from app.host_names import HostList, is_loopback
 
 Headers: TypeAlias = dict[str, str | None]
 Body: TypeAlias = dict[str, Any]
@@ -73,14 +73,6 @@ def parse_networks(name: str, text: str) -> list[Network]:
             f"{name.upper()}: must be addresses or networks such as 10.0.0.10 or 10.0.0.0/8,"
             " separated by commas"
         ) from None
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach a host."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def explain(reason: str, hint: object) -> str:

@@ -35,7 +35,7 @@ OTHER_SERVICES = {
 }
 FORBIDDEN = {
     r"app\.handlers\b.*": r"app\.infra\b.*",
-    r"app\.config": r"app\.(?!limits$|config_values$).*",
+    r"app\.config": r"app\.(?!limits$|config_values$|host_names$).*",
     r"app\.config_values": r"app\.(?!limits$|host_names$).*",
     r"app\.services\.streams\b.*": r"app\.schemas",
 }

@@ -4,7 +4,7 @@ import logging
 
 from app.cli.errors import CommandError
 from app.config import Settings
-from app.config_values import is_loopback
+from app.host_names import is_loopback
 from app.services.access.audit import AuditLog
 
 log = logging.getLogger(__name__)

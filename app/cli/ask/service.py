@@ -6,7 +6,7 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 
 from app import __version__
 from app.cli.ask.exit_status import AskFailed, ExitStatus
-from app.config_values import is_loopback
+from app.host_names import is_loopback
 from app.infra.http.endpoint import Endpoint, proxy_for
 
 

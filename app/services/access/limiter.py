@@ -93,8 +93,8 @@ class Limiter:
             batch.add(*command)
 
     async def _count(self, holders: Sequence[Holder], demand: Demand) -> list[Use]:
-        now = asyncio.get_running_loop().time()
-        if now < self._retry_at:
+        clock = asyncio.get_running_loop().time
+        if clock() < self._retry_at:
             return self._local.admit(holders, demand)
         try:
             async with asyncio.timeout(self._timeout):
@@ -105,7 +105,7 @@ class Limiter:
             self._redis_available = False
             # What ends meanwhile expires by itself.
             self._changes.take_all()
-            self._retry_at = now + RETRY_INTERVAL
+            self._retry_at = clock() + RETRY_INTERVAL
             return self._local.admit(holders, demand)
         if not self._redis_available:
             log.info("limits count for all workers again")

@@ -11,9 +11,10 @@ from app.infra.redis import RedisClient, redis_client
 from app.services.access.caller import Caller, Quota
 from app.services.access.changes import Changes
 from app.services.access.counts import DAY, Demand
-from app.services.access.limiter import Limiter
+from app.services.access.limiter import RETRY_INTERVAL, Limiter
 from app.services.access.limits import Holder, Holders, Limits
 from app.services.access.local_counts import MAX_HOLDERS, LocalCounts
+from app.services.access.redis_counts import RedisCounts
 from app.services.access.running_turns import RENEWAL_INTERVAL, RunningTurns
 from app.services.streams.batch import Batch
 
@@ -136,6 +137,24 @@ async def test_the_tightest_limit_is_reported(redis: RedisClient) -> None:
         caller = Caller("a", "browser", f"browser:{number}")
         (standing,) = (await limiter.admit(caller, 1, f"t{number}")).standings
     assert (standing.limit, standing.remaining) == (60, 57)
+
+
+async def test_requests_do_not_wait_for_redis_in_turn_while_it_does_not_respond(
+    redis: RedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = 0
+
+    async def no_reply(*_: object) -> None:
+        nonlocal waited
+        waited += 1
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(RedisCounts, "admit", no_reply)
+    # No shorter than the pause that follows, which must begin when the wait ends.
+    limiter = Limiter(redis, Holders(CALLER), timeout=RETRY_INTERVAL)
+    for _ in range(3):
+        assert (await limiter.admit(Caller("a"), 1)).error is None
+    assert waited == 1
 
 
 async def test_each_worker_counts_by_itself_if_redis_does_not_respond() -> None:
