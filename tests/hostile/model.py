@@ -62,6 +62,8 @@ class HostileModel(PacedModel):
             writer.write(chunk(piece))
             await writer.drain()
             await asyncio.sleep(PAUSE)
+        if writer.is_closing():
+            return False
         writer.write(end(1))
         return True
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from statistics import mean
 
 from tests.hostile.run import Outcome, Usage
 from tests.soak.observe import WorkerUsage
@@ -47,7 +48,9 @@ def rows(outcome: Outcome) -> Iterator[Row]:
         yield Row(f"turns that ended: {ending}", f"{count:,}")
     for name, replies in outcome.attacks.items():
         found = ", ".join(f"{reply} {count:,}" for reply, count in Counter(replies).most_common(9))
-        yield Row(f"replies to {name}", found, "no 500", "500" not in replies)
+        # What never got a reply has not been tested.
+        answered = bool(replies) and "500" not in replies
+        yield Row(f"replies to {name}", found or "none", "some, no 500", answered)
     count = sum(line.startswith(("ingestion", "an attack")) for line in outcome.faults)
     yield Row("failed runs of ingestion, failed attacks", f"{count}", "0", count == 0)
     yield Row("errors in logs", f"{len(errors(outcome))}", "0", not errors(outcome))
@@ -73,6 +76,8 @@ def _left(outcome: Outcome, after: Usage) -> Iterator[Row]:
         yield Row(
             f"{name}, before / peak / after", values, expected, complete and new <= old * growth
         )
+    quarters = [_mean_memory(outcome, quarter) for quarter in (1, 3)]
+    yield Row("memory of a worker, MB, second / last quarter", "{:.0f} / {:.0f}".format(*quarters))
     for name, left, limit in (
         ("Redis keys", after.redis_keys, before.redis_keys),
         ("counts of limits in Redis", after.counts, MAX_COUNTS * (outcome.options.streams + 10)),
@@ -80,3 +85,9 @@ def _left(outcome: Outcome, after: Usage) -> Iterator[Row]:
         ("answers in progress at the model", after.model.in_progress, 0),
     ):
         yield Row(name, f"{left}", f"at most {limit}", left <= limit)
+
+
+def _mean_memory(outcome: Outcome, quarter: int) -> float:
+    size = len(outcome.peaks) // 4
+    part = outcome.peaks[quarter * size : (quarter + 1) * size]
+    return mean(one.memory for one in part) if part else 0
