@@ -1,11 +1,15 @@
 """Check that the settings protect connections to other hosts."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from app.config import Settings, SettingsError
 from app.host_names import HostList, host_of, is_loopback
+
+# A host, with or without a port; both may be missing.
+_AUTHORITY = re.compile(r"(?:\[[^\[\]@]*\]|[^\[\]:@]*)(?::\d*)?")
 
 log = logging.getLogger(__name__)
 
@@ -115,13 +119,17 @@ def _hosts(variable: str, url: str) -> list[str]:
         parts = urlsplit(url)
         # asyncpg takes the first @, other clients the last one.
         authority = parts.netloc.rpartition("@")[2]
+        rest = parts.path
         if postgres and "@" in parts.netloc:
             authority = parts.netloc.partition("@")[2]
-        if "@" in authority + parts.path:
+        elif postgres:
+            # The password may have a ? or # that is not encoded.
+            rest += parts.query + parts.fragment
+        if "@" in authority + rest or not all(map(_AUTHORITY.fullmatch, authority.split(","))):
             raise ValueError
     except ValueError:
         raise SettingsError(
-            f"{variable}: is not a valid URL; percent-encode special characters of the password"
+            f"{variable}: the URL is not valid; percent-encode special characters of the password"
         ) from None
     if authority:
         return [unquote(host_of(one)) for one in authority.split(",")]

@@ -57,7 +57,7 @@ def test_an_invalid_setting_is_refused_before_anything_starts(
     ["me:secret/x", "me:secret#x", "me:x?secret", "me:secret[x", "me:x:secret", "me:secret%zz"],
 )
 def test_a_password_that_is_not_encoded_is_not_shown(login: str, redis_url: str) -> None:
-    line = refusal(DATABASE_URL=f"postgresql://{login}@127.0.0.1:1/chat", REDIS_URL=redis_url)
+    line = refusal(2, DATABASE_URL=f"postgresql://{login}@127.0.0.1:1/chat", REDIS_URL=redis_url)
     assert line.startswith("chrysopedia-chat: DATABASE_URL: ")
     assert "secret" not in line
 
@@ -65,7 +65,7 @@ def test_a_password_that_is_not_encoded_is_not_shown(login: str, redis_url: str)
 @pytest.mark.parametrize("address", ["127.0.0.1:port", "[::1"])
 def test_a_wrong_address_of_the_database_is_one_line(address: str, redis_url: str) -> None:
     url = f"postgresql://me:secret@{address}/chat"
-    line = refusal(DATABASE_URL=url, REDIS_URL=redis_url)
+    line = refusal(2, DATABASE_URL=url, REDIS_URL=redis_url)
     assert "the URL is not valid" in line
     assert "secret" not in line
 

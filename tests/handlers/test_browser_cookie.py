@@ -73,7 +73,8 @@ async def test_a_visitor_from_another_site_keeps_the_cookie_that_was_not_sent(
 async def test_over_https_the_cookie_is_bound_to_the_host(
     service_settings: Settings, root_path: str, name: str, path: str
 ) -> None:
-    async with running(replace(service_settings, root_path=root_path)) as service:
+    behind_proxy = replace(service_settings, root_path=root_path, trusted_proxies="127.0.0.1")
+    async with running(behind_proxy) as service:
         morsel = await page(service, {"X-Forwarded-Proto": "https"})
         assert morsel is not None
         assert (morsel.key, morsel["path"], morsel["secure"]) == (name, path, True)
