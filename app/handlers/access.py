@@ -56,24 +56,25 @@ async def identify(request: Request[State], action: Action) -> Caller:
 
     Raises Unauthenticated, Forbidden and NotFound, or TooManyRequests after many of these.
     """
-    credentials, audit = _credentials(request, action), request.state["audit"]
+    address, audit = request.client.host if request.client else "", request.state["audit"]
     try:
+        credentials = _credentials(request, action, address)
         caller = await request.state["authenticator"].identify(credentials)
     except Unauthenticated as error:
         if error.invalid:
-            audit.refused(credentials.address, error.detail, error.key_id)
-            await count(request, Caller(credentials.address), REFUSED)
+            audit.refused(address, error.detail, error.key_id)
+            await count(request, Caller(address), REFUSED)
         raise
     except (Forbidden, NotFound) as error:
-        audit.refused(credentials.address, error.detail)
-        await count(request, Caller(credentials.address), REFUSED)
+        audit.refused(address, error.detail)
+        await count(request, Caller(address), REFUSED)
         raise
     if caller.identity not in action.allowed or (
         # A page's visitor is no stranger only if nobody needs credentials.
         action is SEARCH and caller.identity == "browser" and request.state["settings"].auth == "on"
     ):
         reason = "Only a secret key, a token or a proxy's user may do that."
-        audit.refused(credentials.address, reason, caller.key_id)
+        audit.refused(address, reason, caller.key_id)
         await count(request, caller, REFUSED)
         raise Forbidden(reason)
     return caller
@@ -91,13 +92,13 @@ async def count(request: Request[State], caller: Caller, action: Action, turn_id
         request.state["key_usage"].add(caller.key_id, questions=int(action is ASK))
 
 
-def _credentials(request: Request[State], action: Action) -> Credentials:
+def _credentials(request: Request[State], action: Action, address: str) -> Credentials:
     followed: str = request.path_params.get("turn_id", "") if action is FOLLOW else ""
     headers = request.headers
     scheme, _, value = headers.get("authorization", "").partition(" ")
     users = request.state["settings"].auth_subject_header
     return Credentials(
-        address=request.client.host if request.client else "",
+        address=address,
         # Other schemes are a proxy's.
         bearer=value.strip() if scheme.lower() == "bearer" else None,
         end_user=headers.get("x-subject"),

@@ -113,3 +113,10 @@ async def test_a_repeated_question_names_the_running_stream_with_a_ticket(
         status, text, _ = await service.call("GET", reply["Location"])
     assert status == 200
     assert b"event: done" in text
+
+
+async def test_a_key_counts_more_than_a_ticket(guarded: Client, key: MadeKey) -> None:
+    _, turn = await ask(guarded, key.headers)
+    expired = f"{turn}?ticket=x"
+    assert (await guarded.call("GET", expired, headers=key.headers))[0] == 200
+    assert (await guarded.call("GET", expired))[0] == 404

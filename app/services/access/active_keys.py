@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 # Seconds for which the keys are not read again. Less for a key that is not among them, since it
 # may have just been made.
 MAX_AGE, MAX_AGE_UNKNOWN = 3.0, 0.5
+# Seconds that a request waits for keys that are read while it has earlier ones.
+PATIENCE = 0.5
 # Seconds for which they are used while PostgreSQL is away.
 MAX_AGE_IN_OUTAGE = 300.0
 
@@ -38,7 +40,7 @@ class ActiveKeys:
         self._keys: dict[str, Key] = {}
         self._origins: frozenset[str] = frozenset()
         self._loaded_at = self._tried_at = -inf
-        self._loading = asyncio.Lock()
+        self._loading: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str) -> Key | None:
         """Return a key if it is active; raises Unavailable."""
@@ -54,13 +56,16 @@ class ActiveKeys:
         return self._origins
 
     async def _refresh(self, max_age: float) -> None:
-        if time.monotonic() > self._tried_at + max_age:
-            async with self._loading:
-                # Another request may have read them meanwhile.
-                if time.monotonic() > self._tried_at + max_age:
-                    await self._load()
-        if time.monotonic() > self._loaded_at + MAX_AGE_IN_OUTAGE:
+        if self._loading is None and time.monotonic() > self._tried_at + max_age:
+            self._loading = asyncio.create_task(self._load())
+        if self._loading is not None:
+            await asyncio.wait([self._loading], timeout=PATIENCE if self._usable else None)
+        if not self._usable:
             raise Unavailable("Keys cannot be checked at the moment. Try again in a few seconds.")
+
+    @property
+    def _usable(self) -> bool:
+        return time.monotonic() < self._loaded_at + MAX_AGE_IN_OUTAGE
 
     async def _load(self) -> None:
         try:
@@ -73,7 +78,9 @@ class ActiveKeys:
             self._keys = {key.id: key for key in keys}
             self._origins = frozenset().union(*(key.origins for key in keys))
             self._loaded_at = time.monotonic()
-        self._tried_at = time.monotonic()
+        finally:
+            self._tried_at = time.monotonic()
+            self._loading = None
 
 
 def _key(row: asyncpg.Record) -> Key:

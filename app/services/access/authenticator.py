@@ -59,7 +59,7 @@ class Authenticator:
         Raises Unauthenticated, Forbidden, Unavailable, and NotFound if a ticket is not valid.
         """
         address = credentials.address
-        if credentials.ticket:
+        if credentials.ticket and (self._bearer is None or credentials.bearer is None):
             return await self._ticket_bearer(credentials)
         if self._bearer is not None and credentials.bearer is not None:
             return await self._bearer.identify(

@@ -44,5 +44,5 @@ class Signer:
                 audience=self._purpose,
                 options={"require": ["exp", "aud"]},
             )
-        except jwt.InvalidTokenError:
+        except (jwt.InvalidTokenError, RecursionError):
             return None

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from copy import copy
 from functools import partial
-from time import perf_counter
+from math import inf
+from time import monotonic, perf_counter
 
 import asyncpg
 import msgspec
@@ -41,6 +42,8 @@ MIN_RELATIVE_SCORE = 0.4
 CLOSEST = 3
 # The number of sets of allowed creators whose languages are kept.
 MAX_KNOWN_LANGUAGES = 1_000
+# Seconds between two checks of the database by health checks, which anyone may request.
+PING_INTERVAL = 1.0
 # Seconds for an embedder to load its model.
 WARM_UP_TIMEOUT = 10.0
 
@@ -83,6 +86,7 @@ class PostgresRetriever:
         self._on_connection_wait = on_connection_wait
         self._slot: AbstractAsyncContextManager[None] = nullcontext()
         self._plan: SearchPlan | None = None
+        self._pinged_at = -inf
         # For sets of allowed creators; counting takes as long as a search.
         self._known_languages: dict[tuple[str, ...], tuple[str, ...]] = {}
 
@@ -215,9 +219,12 @@ class PostgresRetriever:
             log.warning("embedder is not ready: %s", str(error) or "timeout")
 
     async def ping(self) -> None:
-        """Raise LibraryUnavailable unless the database answers."""
+        """Raise LibraryUnavailable unless the database answers, or has answered in this second."""
+        if monotonic() < self._pinged_at + PING_INTERVAL:
+            return
         async with self._connection() as connection:
             await connection.fetchval("SELECT 1")
+        self._pinged_at = monotonic()
 
     async def _embed(self, question: str) -> Sequence[float]:
         """Return the question's embedding, or an empty one if it fails or would not be used."""
