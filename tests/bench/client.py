@@ -29,6 +29,7 @@ class Load(Struct, frozen=True):
 
     The chats are spread over `ports`: the server's, or several workers'. `conversation` is a prefix
     of conversation ids, so that a later load can continue the conversations; `secret` marks them.
+    Requests carry the `key`.
 
     Lateness excludes each chat's first token, the first `skip_start` seconds and the last
     `skip_end`. Only one viewer in `sample` measures it: reading every token as it arrives takes
@@ -49,6 +50,7 @@ class Load(Struct, frozen=True):
     sample: int = 1
     conversation: str = ""
     secret: bytes = b""
+    key: str = ""
 
 
 class LoadResult(Struct, frozen=True):
@@ -125,7 +127,7 @@ class LoadGenerator:
                 self._all_ended.set()
 
         load = self._load
-        request = question(number, load.path, load.conversation, self._ids)
+        request = question(number, load.path, load.conversation, self._ids, load.key)
         port = load.ports[number % len(load.ports)]
         viewer = Viewer(request, load.tokens, on_token, on_end, polled=polled)
         await self._loop.create_connection(lambda: viewer, "127.0.0.1", port)

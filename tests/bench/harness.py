@@ -25,6 +25,7 @@ from tests.bench.cpu_wait import CpuWait
 from tests.bench.model import Stats
 from tests.bench.script import Script
 from tests.bench.subjects import NAMES, PROJECT, Environment, Subject
+from tests.keys import make_key
 from tests.servers import ingest_sample
 
 # A run beyond these is invalid: lateness of the model's ticks in seconds, the client's share of its
@@ -83,6 +84,7 @@ class Harness:
             path=subject.path,
             model_port=self.environment.model_port,
             secret=self.environment.secret,
+            key=self.environment.key,
         )
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.bench.client", msgspec.json.encode(load).decode()),
@@ -175,6 +177,7 @@ async def open_harness(reference_python: Path, names: Sequence[str]) -> AsyncIte
                 server_cores=server_cores,
                 other_cores=other_cores,
                 secret=secret,
+                key=(await make_key(backing.database_url)).text,
             )
             yield Harness(environment, names)
 

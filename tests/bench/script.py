@@ -77,7 +77,11 @@ def end_chunk(tokens: int) -> bytes:
 
 
 def question(
-    number: int, path: str, conversation: str = "", ids: ConversationIds | None = None
+    number: int,
+    path: str,
+    conversation: str = "",
+    ids: ConversationIds | None = None,
+    key: str = "",
 ) -> bytes:
     """Return the request that asks a question; its conversation id is unique by default.
 
@@ -94,6 +98,7 @@ def question(
     )
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n"
+        f"Authorization: Bearer {key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -39,11 +39,14 @@ RAISED_LIMITS = {
     "BODY_TIMEOUT": "60",
     "TURN_LEASE": "60",
 }
+# With AUTH=on in the environment the service checks the key that all requests carry, and counts
+# them.
+GUARDED = {"AUTH": "on", "RATE_LIMIT": "1000000", "TURNS_AT_ONCE": "1000000"}
 NO_SETTINGS: Mapping[str, str] = {}
 
 
 class Environment(Struct, frozen=True):
-    """What servers connect to, the reference's Python, CPU cores, and the service's secret."""
+    """What servers connect to, the reference's Python, cores, the service's secret and a key."""
 
     database_url: str
     redis_url: str
@@ -52,6 +55,7 @@ class Environment(Struct, frozen=True):
     server_cores: frozenset[int]
     other_cores: frozenset[int]
     secret: bytes = b""
+    key: str = ""
 
 
 class Subject(Struct, frozen=True):
@@ -141,6 +145,7 @@ def _variables(environment: Environment, port: int) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "UV_USE_IO_URING": "0",
         **RAISED_LIMITS,
+        **(GUARDED if os.environ.get("AUTH") == "on" else {}),
     }
 
 
