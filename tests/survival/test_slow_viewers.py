@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from app.config import Settings
 from app.infra.embedded.wait import until
+from app.services.chat import answer_stream
 from tests.scripted_model import ScriptedModel, say
 from tests.service import CHAT, Client, Event, Stream, answer, running
 from tests.survival.reading import QUESTION
@@ -73,6 +74,11 @@ async def rest_until_cut(stream: Stream) -> list[Event]:
     except aiohttp.ClientError:
         return seen
     raise AssertionError("the stream ended normally")
+
+
+@pytest.fixture(autouse=True)
+def _unlimited_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_stream, "ANSWER_LIMIT", 1 << 30)
 
 
 @pytest.fixture

@@ -144,9 +144,10 @@ IDEMPOTENCY_KEY = Parameter(
 END_USER = Parameter(
     "X-Subject",
     "header",
-    Annotated[str, Meta(extra_json_schema={"pattern": full_match(SUBJECT)})],
+    str,
     "The end user whom a server with a secret key asks for: turns and conversations belong to this "
-    "user. Any text that the server chooses.",
+    f"user. Any text that the server chooses and that matches `{SUBJECT}`; ignored without a "
+    "secret key.",
 )
 CREATOR = Parameter(
     "creator",
