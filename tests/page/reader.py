@@ -1,5 +1,6 @@
 """Page object: drives the page in a browser and records its errors."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -91,7 +92,7 @@ class Reader:
         """Wait until the last turn contains this text, in its answer or elsewhere."""
         await expect(self.turn).to_contain_text(text, timeout=SOON * 1_000)
 
-    async def announced(self, text: str) -> None:
+    async def announced(self, text: str | re.Pattern[str]) -> None:
         """Wait until the live region announces this text."""
         await expect(self.status).to_contain_text(text, timeout=SOON * 1_000)
 

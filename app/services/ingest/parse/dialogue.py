@@ -34,9 +34,8 @@ _EXACT = re.compile(r"(?:\d{1,3}:\d\d|\d\d\.\d\d):\d\d(?!\d)")
 _MIN_NAMED = 3
 _NOT_A_SPEAKER = frozenset({"ad break", "break", "intermission"})
 # The time in `[unintelligible 00:44:13.15]` is not the time of the words next to it.
-# Possessive quantifiers keep the time of these two linear.
-_UNCLEAR = re.compile(rf"(\[[^\[\]\s]*+(?:\s++(?!{CLOCK}\])[^\[\]\s]++)*+)\s++{CLOCK}\]")
-_BREAK = re.compile(rf"(?:to\s)?\s*+(?:\[{CLOCK}\]\s*+(?:(?:to\b|[-–—])\s*+)?)++")
+_UNCLEAR = re.compile(rf"(\[[^\[\]]{{1,80}}?)\s{{1,10}}{CLOCK}\]")
+_BREAK = re.compile(rf"(?:to\s)?\s*+(?:\[{CLOCK}\]\s*+(?:(?:to\b|[-–—])\s*+)?)+")
 
 
 class _Utterance(Struct, frozen=True):
