@@ -34,7 +34,7 @@ run: $(VENV)/installed $(PAGE) ## run the service at http://127.0.0.1:8000; HOST
 page: $(PAGE) ## install the page's JavaScript libraries from npm; `make run` does this too
 	@[ -e $(PAGE) ]
 
-test: $(VENV)/installed-dev $(PAGE) ## run the fast tests, in about 3 minutes; ARGS="-k name" for pytest
+test: $(VENV)/installed-dev $(PAGE) ## run the fast tests, in about 5 minutes; ARGS="-k name" for pytest
 	@$(PYTEST) -m "not slow" $(ARGS)
 
 test-all: $(VENV)/installed-dev $(PAGE) $(CLIENTS) ## run all tests: also browsers, nginx, crashes, fuzzing
