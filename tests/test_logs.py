@@ -30,7 +30,7 @@ def test_traceback_keeps_its_line_breaks_only() -> None:
     ("path", "short"),
     [
         (f"/api/v1/chat/{ID}", "/api/v1/chat/t_000000…"),
-        (f"/root/api/v1/chat/{ID}/feedback", "/root/api/v1/chat/t_000000…/feedback"),
+        (f"/library/api/v1/chat/{ID}/feedback", "/library/api/v1/chat/t_000000…/feedback"),
         ("/api/v1/conversations/12345678", "/api/v1/conversations/12345678"),
         ("/api/v1/chat", "/api/v1/chat"),
         ("/" + "x" * 1_000, "/" + "x" * 199 + "…"),

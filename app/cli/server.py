@@ -56,7 +56,7 @@ def drop_stalled_connections(listener: socket.socket, seconds: float) -> None:
 def server_config(
     app: Starlette, settings: Settings, limits: ConnectionLimits | None = None
 ) -> uvicorn.Config:
-    """Return uvicorn's configuration for a port; the settings have the default of its limits."""
+    """Return uvicorn's configuration; `limits` default to those of the settings."""
     trusted = settings.trusted_networks
     limits = limits or ConnectionLimits.of_process(
         settings.max_connections, settings.max_connections_per_address, trusted

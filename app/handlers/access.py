@@ -15,7 +15,7 @@ from app.services.access.standing import Standing
 # The ASGI extension that has the address of the connection's other end, whatever a proxy says.
 PEER = "chrysopedia.peer"
 
-_EVERYONE: tuple[Identity, ...] = (*("none", "browser", "publishable", "secret", "token", "proxy"),)
+_EVERYONE: tuple[Identity, ...] = ("none", "browser", "publishable", "secret", "token", "proxy")
 _NOT_PUBLISHABLE = tuple(each for each in _EVERYONE if each != "publishable")
 
 
@@ -70,7 +70,7 @@ async def identify(request: Request[State], action: Action) -> Caller:
         await count(request, Caller(address), REFUSED)
         raise
     if caller.identity not in action.allowed or (
-        # A page's visitor is no stranger only if nobody needs credentials.
+        # With access control, the page's cookie does not allow searches.
         action is SEARCH and caller.identity == "browser" and request.state["settings"].auth == "on"
     ):
         reason = "Only a secret key, a token or a proxy's user may do that."

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.config import Settings
+from tests.keys import MadeKey, make_key
 from tests.scripted_model import ScriptedModel
 from tests.servers import SharedServers
 from tests.service import Client, running, unlimited
@@ -42,3 +43,22 @@ async def chat(chat_settings: Settings) -> AsyncIterator[Client]:
     """A running service with the scripted model."""
     async with running(chat_settings) as client:
         yield client
+
+
+@pytest.fixture
+def guarded_settings(database_url: str, redis_url: str) -> Settings:
+    """Settings with access control and an empty library."""
+    return Settings(database_url=database_url, redis_url=redis_url, auth="on")
+
+
+@pytest.fixture
+async def guarded(guarded_settings: Settings) -> AsyncIterator[Client]:
+    """A running service with access control."""
+    async with running(guarded_settings) as client:
+        yield client
+
+
+@pytest.fixture
+async def key(database_url: str) -> MadeKey:
+    """A secret key without limits."""
+    return await make_key(database_url)

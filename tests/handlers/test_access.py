@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,25 +25,6 @@ UNKNOWN_TURN = "t_" + "0" * 32
 DOCUMENTATION = PROJECT / "docs/access.md"
 # Seconds for a worker to see a change, on a busy machine.
 SOON = 20
-
-
-@pytest.fixture
-def guarded_settings(database_url: str, redis_url: str) -> Settings:
-    """Settings with access control and an empty library."""
-    return Settings(database_url=database_url, redis_url=redis_url, auth="on")
-
-
-@pytest.fixture
-async def guarded(guarded_settings: Settings) -> AsyncIterator[Client]:
-    """A running service with access control."""
-    async with running(guarded_settings) as client:
-        yield client
-
-
-@pytest.fixture
-async def key(database_url: str) -> MadeKey:
-    """A secret key without limits."""
-    return await make_key(database_url)
 
 
 @pytest.fixture
@@ -316,7 +296,7 @@ async def test_the_audit_log_names_keys_and_refusals_but_no_secrets(
     text = log.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     events = [line["event"] for line in lines]
-    # Few refusals of one address are recorded in a minute, which may begin anew meanwhile.
+    # Only a few refusals an address and minute are recorded; the minute may change during the test.
     assert 3 <= events.count("refused") <= 6
     [deletion] = [line for line in lines if line["event"] == "conversation_deleted"]
     assert (deletion["key"], len(deletion["owner"])) == (key.id, 32)

@@ -1,7 +1,5 @@
 """Tickets: with AUTH=on, replies name the stream by a link that needs no other credentials."""
 
-from collections.abc import AsyncIterator
-
 import anyio
 import pytest
 from msgspec.structs import replace
@@ -16,25 +14,6 @@ pytestmark = pytest.mark.anyio
 # Seconds for a worker to see a change, on a busy machine.
 SOON = 20
 QUESTION = {"query": "Hello!"}
-
-
-@pytest.fixture
-def settings(database_url: str, redis_url: str) -> Settings:
-    """Settings with access control and an empty library."""
-    return Settings(database_url=database_url, redis_url=redis_url, auth="on")
-
-
-@pytest.fixture
-async def guarded(settings: Settings) -> AsyncIterator[Client]:
-    """A running service with access control."""
-    async with running(settings) as client:
-        yield client
-
-
-@pytest.fixture
-async def key(database_url: str) -> MadeKey:
-    """A secret key."""
-    return await make_key(database_url)
 
 
 async def ask(service: Client, headers: dict[str, str]) -> tuple[str, str]:
@@ -94,13 +73,13 @@ async def test_the_ticket_of_a_revoked_key_ends_with_it(
 
 
 async def test_a_repeated_question_names_the_running_stream_with_a_ticket(
-    settings: Settings, library_url: str, model: ScriptedModel
+    guarded_settings: Settings, library_url: str, model: ScriptedModel
 ) -> None:
     held = anyio.Event()
     model.answers(say("One", held))
     key = await make_key(library_url, "tickets")
     chosen = replace(
-        settings, database_url=library_url, llm_base_url=model.base_url, llm_model="first"
+        guarded_settings, database_url=library_url, llm_base_url=model.base_url, llm_model="first"
     )
     body = {"query": "How fast should the attack be when I side-chain the bass to the kick?"}
     headers = key.headers | {"Idempotency-Key": "k"}

@@ -31,7 +31,7 @@ from tests.soak.observe import WorkerUsage, worker_usage
 from tests.soak.run import warm_up
 from tests.soak.turns import FAULTS
 
-# Workers have the default limits; only some times are short, so that all is over soon.
+# The limits are the defaults; some timeouts are short, so that a run ends soon.
 WORKERS = {
     **{name: value for name, value in SETTINGS.items() if value and name != "TURN_LEASE"},
     "LLM_THINKING_TIMEOUT": 10,

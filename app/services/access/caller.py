@@ -53,7 +53,7 @@ class Caller(Struct, frozen=True, dict=True):
 
     @property
     def shared(self) -> bool:
-        """Whether strangers have the same subject, so that only ids tell what is whose."""
+        """Whether unrelated callers share this subject, so that only ids protect what is theirs."""
         return self.identity in ("none", "publishable")
 
     @cached_property
